@@ -1,0 +1,315 @@
+//! Every number and place that a user may change, with its unit and default. Floor 0.
+//!
+//! Nothing here reads the environment or the command line: the program does that in `cli`, and an
+//! embedder fills in a [`Config`] as it likes. The limits check each other, at compile time where
+//! they are constants and in [`Config::check`] where they are options.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Bytes that one read takes from a socket at most; also what one source may read in one turn.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// Longest request head, in bytes, that `head_bytes_max` may allow.
+pub const HEAD_BYTES_CEILING: usize = READ_BUFFER_BYTES / 2;
+/// Most header fields that `headers_max` may allow.
+pub const HEADERS_CEILING: usize = 100;
+/// Requests that one connection may have answered in one turn, and answers that may wait in its
+/// outbox before it is read again.
+pub const REQUESTS_PER_TURN: usize = 16;
+/// Longest user name, in characters.
+pub const USERNAME_CHARS_MAX: usize = 128;
+/// Longest password, in bytes.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(
+    HEAD_BYTES_CEILING < READ_BUFFER_BYTES,
+    "a full head must fit one read"
+);
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddr {
+    /// An IP address and a port; port 0 lets the system choose one.
+    Tcp(SocketAddr),
+    /// A unix socket, written `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl std::str::FromStr for ListenAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err("unix: needs a path, as in unix:/run/loopgate.sock".into())
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
+        }
+        let literal = text
+            .strip_prefix("localhost:")
+            .map(|port| format!("127.0.0.1:{port}"));
+        literal
+            .as_deref()
+            .unwrap_or(text)
+            .parse()
+            .map(Self::Tcp)
+            .map_err(|_| {
+                "expected ADDRESS:PORT, as in 127.0.0.1:8080 or [::1]:8080, or unix:/path".into()
+            })
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where users, sessions and events are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorePath {
+    /// Nothing outlives the process.
+    Memory,
+    /// An SQLite file; its key file stands beside it.
+    File(PathBuf),
+}
+
+impl std::str::FromStr for StorePath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("a store needs a file name, or :memory:".into()),
+            ":memory:" => Ok(Self::Memory),
+            path => Ok(Self::File(path.into())),
+        }
+    }
+}
+
+impl fmt::Display for StorePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str(":memory:"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// What a peer may ask of the server, and for how long.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest request target, in bytes; 414 above it.
+    pub target_bytes_max: usize,
+    /// Longest request head, in bytes, at most [`HEAD_BYTES_CEILING`]; 431 above it.
+    pub head_bytes_max: usize,
+    /// Most header fields, at most [`HEADERS_CEILING`]; 431 above it.
+    pub headers_max: usize,
+    /// Longest body, in bytes; 413 above it.
+    pub body_bytes_max: usize,
+    /// From the first byte of a head to its last; 408 after it.
+    pub head_timeout: Duration,
+    /// From the end of a head to the end of its body; 408 after it.
+    pub body_timeout: Duration,
+    /// How long a connection may be silent between requests.
+    pub idle_timeout: Duration,
+    /// How long a peer may take none of the bytes that wait for it.
+    pub write_timeout: Duration,
+    /// Connections at the same time; fewer where the descriptor limit leaves fewer.
+    pub connections_max: usize,
+    /// Passwords waiting to be hashed; 503 above it.
+    pub hash_jobs_max: usize,
+    /// How long shutting down may take.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            target_bytes_max: 8 * 1024,
+            head_bytes_max: 16 * 1024,
+            headers_max: HEADERS_CEILING,
+            body_bytes_max: 64 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            connections_max: 10_000,
+            hash_jobs_max: 64,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How long a session lasts.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionTimes {
+    /// From its last use.
+    pub idle: Duration,
+    /// From its login, however often it is used.
+    pub absolute: Duration,
+}
+
+impl Default for SessionTimes {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(30 * 60),
+            absolute: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// What hashing one password costs: the three parameters of Argon2id (RFC 9106, section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashCost {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl HashCost {
+    /// OWASP's first choice: 19 MiB, two passes, one lane.
+    pub const DEFAULT: Self = Self {
+        memory_kib: 19 * 1024,
+        passes: 2,
+        lanes: 1,
+    };
+    /// As good as nothing: for curl, wrk and classrooms, where the hash is not the subject.
+    pub const TOKEN: Self = Self {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
+}
+
+/// Everything a server needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; at least one.
+    pub listen: Vec<ListenAddr>,
+    /// Where users, sessions and events are kept.
+    pub store: StorePath,
+    /// Threads that hash passwords and run handlers' jobs.
+    pub workers: usize,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trust_proxy: Vec<IpAddr>,
+    /// What a peer may ask.
+    pub limits: Limits,
+    /// How long sessions last.
+    pub sessions: SessionTimes,
+    /// What a password hash costs.
+    pub hash_cost: HashCost,
+    /// How many of the newest events the store keeps.
+    pub events_kept_max: u64,
+    /// Issuer of signatures: the claim `iss`.
+    pub issuer: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![ListenAddr::Tcp(SocketAddr::from((
+                Ipv4Addr::LOCALHOST,
+                8080,
+            )))],
+            store: StorePath::Memory,
+            workers: default_workers(),
+            trust_proxy: Vec::new(),
+            limits: Limits::default(),
+            sessions: SessionTimes::default(),
+            hash_cost: HashCost::DEFAULT,
+            events_kept_max: 100_000,
+            issuer: "loopgate".into(),
+        }
+    }
+}
+
+/// One thread a core but one, which the loop has; at least one.
+#[must_use]
+pub fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
+
+impl Config {
+    /// Says what does not fit together, in a sentence for the user.
+    ///
+    /// # Errors
+    /// The first option that is out of range or contradicts another.
+    pub fn check(&self) -> Result<(), String> {
+        let limits = &self.limits;
+        let at_least_one = [
+            ("listen", self.listen.len()),
+            ("workers", self.workers),
+            ("target-bytes-max", limits.target_bytes_max),
+            ("headers-max", limits.headers_max),
+            ("connections-max", limits.connections_max),
+            ("hash-jobs-max", limits.hash_jobs_max),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be at least 1"));
+        }
+        if limits.head_bytes_max > HEAD_BYTES_CEILING {
+            return Err(format!(
+                "head-bytes-max must be at most {HEAD_BYTES_CEILING}"
+            ));
+        }
+        if limits.target_bytes_max >= limits.head_bytes_max {
+            return Err("target-bytes-max must be below head-bytes-max, which contains it".into());
+        }
+        if limits.headers_max > HEADERS_CEILING {
+            return Err(format!("headers-max must be at most {HEADERS_CEILING}"));
+        }
+        let timeouts = [
+            ("head-timeout", limits.head_timeout),
+            ("body-timeout", limits.body_timeout),
+            ("idle-timeout", limits.idle_timeout),
+            ("write-timeout", limits.write_timeout),
+            ("session-idle", self.sessions.idle),
+            ("session-absolute", self.sessions.absolute),
+        ];
+        if let Some((name, _)) = timeouts.iter().find(|(_, value)| value.is_zero()) {
+            return Err(format!("{name} must be longer than nothing"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_together() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_target_longer_than_its_head_is_refused() {
+        let mut config = Config::default();
+        config.limits.head_bytes_max = config.limits.target_bytes_max;
+        assert!(config.check().unwrap_err().contains("target-bytes-max"));
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        let tcp = |text: &str| ListenAddr::Tcp(text.parse().unwrap());
+        assert_eq!("127.0.0.1:8080".parse(), Ok(tcp("127.0.0.1:8080")));
+        assert_eq!("localhost:80".parse(), Ok(tcp("127.0.0.1:80")));
+        assert_eq!("[::1]:0".parse(), Ok(tcp("[::1]:0")));
+        assert_eq!("unix:/tmp/x".parse(), Ok(ListenAddr::Unix("/tmp/x".into())));
+        for wrong in ["", "8080", "example", "unix:", "1.2.3.4", "1.2.3.4:99999"] {
+            assert!(
+                wrong.parse::<ListenAddr>().is_err(),
+                "{wrong:?} was accepted"
+            );
+        }
+    }
+}

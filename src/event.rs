@@ -1,0 +1,121 @@
+//! Application facts: what happened, to whom, in one sequence. Floor 0.
+//!
+//! An event is never "a socket became ready"; that is readiness. Ids are given by the store when
+//! the transaction that contains the event commits, so a failed commit leaves no gap.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Something that happened, not yet confirmed: it has no id before its transaction commits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// When, in milliseconds since 1970 (UTC).
+    pub unix_ms: u64,
+    /// What, as in `user.logged_in`.
+    pub name: Cow<'static, str>,
+    /// Who said so: `login`, `logout`, a producer's name.
+    pub sender: Cow<'static, str>,
+    /// Whom it concerns; that user's subscribers see it. `None` concerns administrators only.
+    pub user_id: Option<i64>,
+    /// Whatever goes with it.
+    pub data: Value,
+}
+
+/// A confirmed event: durable, numbered, and about to be delivered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Grows by one from event to event, across restarts.
+    pub id: u64,
+    /// What happened.
+    pub fact: NewEvent,
+}
+
+impl Event {
+    /// The event as JSON, `{"id","time","name","sender","data"}`, without a line end.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Wire<'e> {
+            id: u64,
+            time: String,
+            name: &'e str,
+            sender: &'e str,
+            data: &'e Value,
+        }
+        let wire = Wire {
+            id: self.id,
+            time: rfc3339(self.fact.unix_ms),
+            name: &self.fact.name,
+            sender: &self.fact.sender,
+            data: &self.fact.data,
+        };
+        serde_json::to_string(&wire).expect("strings, numbers and JSON values always serialize")
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_json())
+    }
+}
+
+/// A point in time as RFC 3339 in UTC with milliseconds: `2026-11-22T05:48:00.123Z`.
+#[must_use]
+pub fn rfc3339(unix_ms: u64) -> String {
+    let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
+    // Days to civil date by the 400-year cycle of the Gregorian calendar, years beginning in March
+    // so that the leap day comes last (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60);
+    let (second, ms) = (ms_of_day / 1_000 % 60, ms_of_day % 1_000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        for (unix_ms, written) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_767_225_599_000, "2025-12-31T23:59:59.000Z"),
+            (1_795_326_480_123, "2026-11-22T05:48:00.123Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(unix_ms), written);
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json() {
+        let fact = NewEvent {
+            unix_ms: 1_795_326_480_123,
+            name: "user.logged_in".into(),
+            sender: "login".into(),
+            user_id: Some(1),
+            data: serde_json::json!({"user_id": "1", "note": "a\nb"}),
+        };
+        assert_eq!(
+            Event { id: 42, fact }.to_string(),
+            r#"{"id":42,"time":"2026-11-22T05:48:00.123Z","name":"user.logged_in","sender":"login","data":{"note":"a\nb","user_id":"1"}}"#
+        );
+    }
+}

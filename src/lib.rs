@@ -2,3 +2,5 @@
 
 pub mod config;
 pub mod event;
+pub mod ledger;
+pub mod reactor;

@@ -1,0 +1,338 @@
+//! What every turn did, and for how long. Floor 0: plain records in fixed rings.
+//!
+//! The ledger is always on. Writing to it allocates nothing and forgets the oldest record when a
+//! ring is full, so a server that has run for a year holds as much of it as one that just started.
+//! It never reads a clock: the reactor hands in the readings that it needs anyway. Times are
+//! nanoseconds since the reactor's clock began.
+
+use std::fmt;
+
+/// Turns remembered.
+pub const TURNS_KEPT: usize = 4096;
+/// Dispatches remembered.
+pub const DISPATCHES_KEPT: usize = 8192;
+/// Slow dispatches remembered.
+pub const SLOW_KEPT: usize = 256;
+/// What holds the loop for longer than this, in nanoseconds, is kept apart.
+pub const SLOW_NS: u64 = 5_000_000;
+
+/// A named step of a turn, in the order in which a turn takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Sleeps until something is due.
+    Wait,
+    /// Descriptors that can be read, written or accepted from.
+    Readiness,
+    /// Results from worker threads.
+    Completions,
+    /// Deadlines that have come.
+    Timers,
+    /// What was emitted in this turn goes to its subscribers.
+    Events,
+    /// Each outbox that got something is written once.
+    Flush,
+    /// Sources that ended are freed.
+    Reap,
+}
+
+impl Phase {
+    /// Phases in a turn.
+    pub const COUNT: usize = 7;
+    /// All of them, in order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Wait,
+        Self::Readiness,
+        Self::Completions,
+        Self::Timers,
+        Self::Events,
+        Self::Flush,
+        Self::Reap,
+    ];
+
+    /// The phase's name, as the docs write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Readiness => "readiness",
+            Self::Completions => "completions",
+            Self::Timers => "timers",
+            Self::Events => "events",
+            Self::Flush => "flush",
+            Self::Reap => "reap",
+        }
+    }
+}
+
+/// A name that was given to the ledger once, so that a record can carry it in two bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Label(u16);
+
+impl Label {
+    /// No name: the dispatch never came as far as a route.
+    pub const NONE: Self = Self(0);
+}
+
+/// One turn: when, how long each phase took, and how much each had to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TurnRecord {
+    /// Counts turns from 1.
+    pub number: u64,
+    /// When the wait ended and the work began.
+    pub began_ns: u64,
+    /// Nanoseconds in each phase, by [`Phase::ALL`]'s order; the first is the sleep.
+    pub phase_ns: [u64; Phase::COUNT],
+    /// Pieces of work in each phase. For `wait`: how many sources were ready when it ended.
+    pub counts: [u32; Phase::COUNT],
+}
+
+/// What a dispatched source wanted next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// To be woken by readiness.
+    Wait,
+    /// To be asked again in the next turn: its budget ran out.
+    Again,
+    /// To be freed.
+    Close,
+    /// It went on under another label; the next record has the rest.
+    Continued,
+}
+
+/// One source, dispatched once.
+#[derive(Clone, Copy, Debug)]
+pub struct DispatchRecord {
+    /// The turn in which it was.
+    pub turn: u64,
+    /// The phase in which it was.
+    pub phase: Phase,
+    /// The source's token, as a number; 0 for the program's own work.
+    pub token: u64,
+    /// The source's kind: `connection`, `listener`.
+    pub kind: &'static str,
+    /// What it did, if it said so: the route's name.
+    pub label: Label,
+    /// When it began.
+    pub began_ns: u64,
+    /// How long it took.
+    pub duration_ns: u64,
+    /// What it wanted next.
+    pub outcome: Outcome,
+}
+
+/// The last so many records, oldest first.
+#[derive(Debug)]
+struct Ring<T> {
+    records: Vec<T>,
+    capacity: usize,
+    /// Where the next record goes once the ring is full: the oldest record.
+    oldest: usize,
+}
+
+impl<T: Copy> Ring<T> {
+    fn new(capacity: usize) -> Self {
+        Self {
+            records: Vec::with_capacity(capacity),
+            capacity,
+            oldest: 0,
+        }
+    }
+
+    fn push(&mut self, record: T) {
+        if self.records.len() < self.capacity {
+            self.records.push(record);
+        } else {
+            self.records[self.oldest] = record;
+            self.oldest = if self.oldest + 1 == self.capacity {
+                0
+            } else {
+                self.oldest + 1
+            };
+        }
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        let (newer, older) = self.records.split_at(self.oldest);
+        older.iter().chain(newer)
+    }
+}
+
+/// The always-on record of the loop.
+pub struct Ledger {
+    labels: Vec<String>,
+    turns: Ring<TurnRecord>,
+    dispatches: Ring<DispatchRecord>,
+    slow: Ring<DispatchRecord>,
+    turn: TurnRecord,
+    accept_pauses: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            labels: vec![String::new()],
+            turns: Ring::new(TURNS_KEPT),
+            dispatches: Ring::new(DISPATCHES_KEPT),
+            slow: Ring::new(SLOW_KEPT),
+            turn: TurnRecord::default(),
+            accept_pauses: 0,
+        }
+    }
+}
+
+impl Ledger {
+    /// Turns completed so far.
+    #[must_use]
+    pub fn turns_total(&self) -> u64 {
+        self.turns.iter().next_back().map_or(0, |turn| turn.number)
+    }
+
+    /// The number of the turn that is under way.
+    #[must_use]
+    pub fn turn_number(&self) -> u64 {
+        self.turn.number
+    }
+
+    /// The newest turns that ended, oldest first.
+    pub fn turns(&self) -> impl DoubleEndedIterator<Item = &TurnRecord> {
+        self.turns.iter()
+    }
+
+    /// The newest dispatches, oldest first.
+    pub fn dispatches(&self) -> impl DoubleEndedIterator<Item = &DispatchRecord> {
+        self.dispatches.iter()
+    }
+
+    /// What held the loop for more than [`SLOW_NS`], oldest first.
+    pub fn slow(&self) -> impl DoubleEndedIterator<Item = &DispatchRecord> {
+        self.slow.iter()
+    }
+
+    /// How often a listener stopped accepting because descriptors or room ran out.
+    #[must_use]
+    pub fn accept_pauses(&self) -> u64 {
+        self.accept_pauses
+    }
+
+    /// Gives `name` a label. Names are kept for the ledger's life: give each once, at registration.
+    pub fn label(&mut self, name: &str) -> Label {
+        let index = self
+            .labels
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or_else(|| {
+                self.labels.push(name.to_owned());
+                self.labels.len() - 1
+            });
+        Label(u16::try_from(index).unwrap_or(0))
+    }
+
+    /// The name behind `label`; empty for [`Label::NONE`].
+    #[must_use]
+    pub fn name(&self, label: Label) -> &str {
+        self.labels
+            .get(usize::from(label.0))
+            .map_or("", String::as_str)
+    }
+
+    /// A turn's wait ended at `now_ns`, having begun at `slept_from_ns`, with `ready` sources.
+    pub(crate) fn begin_turn(&mut self, slept_from_ns: u64, now_ns: u64, ready: usize) {
+        let number = self.turn.number + 1;
+        self.turn = TurnRecord {
+            number,
+            began_ns: now_ns,
+            ..TurnRecord::default()
+        };
+        self.end_phase(Phase::Wait, now_ns.saturating_sub(slept_from_ns), ready);
+    }
+
+    /// A phase of the turn under way took `duration_ns` for `count` pieces of work.
+    pub(crate) fn end_phase(&mut self, phase: Phase, duration_ns: u64, count: usize) {
+        self.turn.phase_ns[phase as usize] = duration_ns;
+        self.turn.counts[phase as usize] = count as u32;
+    }
+
+    /// The turn under way is over.
+    pub(crate) fn end_turn(&mut self) {
+        self.turns.push(self.turn);
+    }
+
+    /// A source was dispatched.
+    pub(crate) fn dispatched(&mut self, record: DispatchRecord) {
+        self.dispatches.push(record);
+        if record.duration_ns > SLOW_NS {
+            self.dispatched_slowly(record);
+        }
+    }
+
+    /// A listener paused.
+    pub(crate) fn accept_paused(&mut self) {
+        self.accept_pauses += 1;
+    }
+
+    #[cold]
+    fn dispatched_slowly(&mut self, record: DispatchRecord) {
+        self.slow.push(record);
+        log::warn!(
+            "the loop was held for {} ms by {} {} in turn {} ({})",
+            record.duration_ns / 1_000_000,
+            record.kind,
+            self.name(record.label),
+            record.turn,
+            record.phase.name(),
+        );
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("turn", &self.turn)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_forgets_the_oldest_first() {
+        let mut ring = Ring::new(3);
+        for record in 0..8 {
+            ring.push(record);
+            let kept: Vec<i32> = ring.iter().copied().collect();
+            assert_eq!(kept, ((record - 2).max(0)..=record).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_label() {
+        let mut ledger = Ledger::default();
+        let (a, b) = (ledger.label("GET /a"), ledger.label("GET /b"));
+        assert_ne!(a, b);
+        assert_eq!(ledger.label("GET /a"), a);
+        assert_eq!(ledger.name(b), "GET /b");
+        assert_eq!(ledger.name(Label::NONE), "");
+    }
+
+    #[test]
+    fn only_what_held_the_loop_is_called_slow() {
+        let mut ledger = Ledger::default();
+        let label = ledger.label("GET /slow");
+        for duration_ns in [SLOW_NS, SLOW_NS + 1] {
+            ledger.dispatched(DispatchRecord {
+                turn: 1,
+                phase: Phase::Readiness,
+                token: 1,
+                kind: "connection",
+                label,
+                began_ns: 0,
+                duration_ns,
+                outcome: Outcome::Wait,
+            });
+        }
+        let slow: Vec<u64> = ledger.slow().map(|record| record.duration_ns).collect();
+        assert_eq!(slow, [SLOW_NS + 1]);
+    }
+}

@@ -1,0 +1,390 @@
+//! A world that a test writes: a clock that jumps, entropy from a seed, a network in memory.
+//!
+//! Nothing here sleeps. When nobody is ready, waiting moves the clock to the deadline; without a
+//! deadline, it returns at once, and the test sees that the loop is idle.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::clock::{Clock, Moment};
+use super::seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
+use super::slots::Token;
+
+/// The four seams of a written world.
+#[derive(Debug)]
+pub struct Fake;
+
+impl Seams for Fake {
+    type Clock = FakeClock;
+    type Entropy = FakeEntropy;
+    type Selector = FakeSelector;
+    type Stream = FakeStream;
+    type Acceptor = FakeAcceptor;
+}
+
+/// A clock that moves only when it is told to. Clones show the same time.
+#[derive(Clone, Debug, Default)]
+pub struct FakeClock(Rc<Cell<u64>>);
+
+/// Wall-clock time at which every fake clock begins: 2026-01-01T00:00:00Z, in milliseconds.
+pub const FAKE_EPOCH_MS: u64 = 1_767_225_600_000;
+
+impl FakeClock {
+    /// Moves the clock on.
+    pub fn advance(&self, by: Duration) {
+        self.0.set(self.0.get() + by.as_nanos() as u64);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Moment {
+        Moment::from_ns(self.0.get())
+    }
+
+    fn unix_ms(&self) -> u64 {
+        FAKE_EPOCH_MS + self.0.get() / 1_000_000
+    }
+}
+
+/// The same numbers for the same seed (xorshift64, Marsaglia 2003). No secret is safe with it.
+#[derive(Clone, Debug)]
+pub struct FakeEntropy(u64);
+
+impl FakeEntropy {
+    /// Numbers from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        // Zero is the one state that xorshift never leaves.
+        Self(seed.max(1))
+    }
+}
+
+impl Entropy for FakeEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            *byte = (self.0 >> 32) as u8;
+        }
+    }
+}
+
+/// Wakes a fake selector.
+#[derive(Clone, Debug, Default)]
+pub struct FakeWaker(Arc<AtomicBool>);
+
+impl Wake for FakeWaker {
+    fn wake(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+type Registered = (Token, Rc<RefCell<Wire>>);
+
+/// Reports what the test's peers did since the last report, edge-triggered like the real one.
+#[derive(Debug)]
+pub struct FakeSelector {
+    clock: FakeClock,
+    waker: FakeWaker,
+    registered: Vec<Registered>,
+    /// Waits that found nobody ready and had no deadline.
+    idle_waits: Rc<Cell<u64>>,
+}
+
+impl FakeSelector {
+    /// A selector whose waits move `clock`.
+    #[must_use]
+    pub fn new(clock: FakeClock) -> Self {
+        let (waker, idle_waits) = (FakeWaker::default(), Rc::default());
+        Self {
+            clock,
+            waker,
+            registered: Vec::new(),
+            idle_waits,
+        }
+    }
+
+    /// How many waits would have slept for ever, counted as they happen.
+    #[must_use]
+    pub fn idle_waits(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.idle_waits)
+    }
+
+    fn register(&mut self, wire: &Rc<RefCell<Wire>>, token: Token) {
+        wire.borrow_mut().edge = Readiness::READABLE.and(Readiness::WRITABLE);
+        self.registered.push((token, Rc::clone(wire)));
+    }
+
+    fn deregister(&mut self, wire: &Rc<RefCell<Wire>>) {
+        self.registered
+            .retain(|(_, registered)| !Rc::ptr_eq(registered, wire));
+    }
+}
+
+impl Selector for FakeSelector {
+    type Waker = FakeWaker;
+
+    fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        for (token, wire) in &self.registered {
+            let readiness = std::mem::take(&mut wire.borrow_mut().edge);
+            if readiness != Readiness::NONE {
+                ready.push(Ready {
+                    token: *token,
+                    readiness,
+                });
+            }
+        }
+        let woken = self.waker.0.swap(false, Ordering::SeqCst);
+        if ready.is_empty() && !woken {
+            match timeout {
+                Some(timeout) => self.clock.advance(timeout),
+                None => self.idle_waits.set(self.idle_waits.get() + 1),
+            }
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> FakeWaker {
+        self.waker.clone()
+    }
+}
+
+/// What a read finds next.
+#[derive(Clone, Debug)]
+enum Incoming {
+    Bytes(Vec<u8>),
+    End,
+    Fails(io::ErrorKind),
+}
+
+/// What is between a stream and its peer.
+#[derive(Debug, Default)]
+struct Wire {
+    incoming: VecDeque<Incoming>,
+    waiting: VecDeque<FakeStream>,
+    outgoing: Vec<u8>,
+    /// Bytes that the peer still takes; `None` for any number.
+    window: Option<usize>,
+    writes: usize,
+    reads: usize,
+    shut: bool,
+    dropped: bool,
+    edge: Readiness,
+}
+
+/// The server's end of a connection in memory.
+#[derive(Debug)]
+pub struct FakeStream(Rc<RefCell<Wire>>);
+
+/// The test's end of the same connection.
+#[derive(Clone, Debug)]
+pub struct FakePeer(Rc<RefCell<Wire>>);
+
+/// Two ends of one connection.
+#[must_use]
+pub fn connection() -> (FakeStream, FakePeer) {
+    let wire = Rc::new(RefCell::new(Wire::default()));
+    (FakeStream(Rc::clone(&wire)), FakePeer(wire))
+}
+
+impl FakePeer {
+    fn arrives(&self, incoming: Incoming) {
+        let mut wire = self.0.borrow_mut();
+        wire.incoming.push_back(incoming);
+        wire.edge = wire.edge.and(Readiness::READABLE);
+    }
+
+    /// Sends bytes, which arrive as one piece.
+    pub fn send(&self, bytes: &[u8]) {
+        self.arrives(Incoming::Bytes(bytes.to_vec()));
+    }
+
+    /// Shuts the writing side: what was sent is read first, then the end.
+    pub fn end(&self) {
+        self.arrives(Incoming::End);
+    }
+
+    /// The connection fails: the next read says `kind`.
+    pub fn fail(&self, kind: io::ErrorKind) {
+        self.arrives(Incoming::Fails(kind));
+        self.0.borrow_mut().window = Some(0);
+    }
+
+    /// Takes no more than `bytes` from now on.
+    pub fn take_only(&self, bytes: usize) {
+        self.0.borrow_mut().window = Some(bytes);
+    }
+
+    /// Takes everything again.
+    pub fn take_all(&self) {
+        let mut wire = self.0.borrow_mut();
+        wire.window = None;
+        wire.edge = wire.edge.and(Readiness::WRITABLE);
+    }
+
+    /// What the server wrote since this was asked last.
+    #[must_use]
+    pub fn received(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.borrow_mut().outgoing)
+    }
+
+    /// How many writes reached the wire.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.0.borrow().writes
+    }
+
+    /// How many reads were made, those that found nothing among them.
+    #[must_use]
+    pub fn reads(&self) -> usize {
+        self.0.borrow().reads
+    }
+
+    /// Whether the server ended the connection: it shut its writing side or dropped the stream.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        let wire = self.0.borrow();
+        wire.shut || wire.dropped
+    }
+
+    /// Whether the server has freed the stream.
+    #[must_use]
+    pub fn freed(&self) -> bool {
+        self.0.borrow().dropped
+    }
+}
+
+impl Drop for FakeStream {
+    fn drop(&mut self) {
+        self.0.borrow_mut().dropped = true;
+    }
+}
+
+impl Read for FakeStream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        wire.reads += 1;
+        match wire.incoming.pop_front() {
+            None => Err(io::ErrorKind::WouldBlock.into()),
+            Some(Incoming::Bytes(mut sent)) => {
+                let count = sent.len().min(bytes.len());
+                bytes[..count].copy_from_slice(&sent[..count]);
+                if count < sent.len() {
+                    wire.incoming
+                        .push_front(Incoming::Bytes(sent.split_off(count)));
+                }
+                Ok(count)
+            }
+            // The end and an error stay what they are, however often they are read.
+            Some(Incoming::End) => {
+                wire.incoming.push_front(Incoming::End);
+                Ok(0)
+            }
+            Some(Incoming::Fails(kind)) => {
+                wire.incoming.push_front(Incoming::Fails(kind));
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+impl Write for FakeStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        if let Some(Incoming::Fails(kind)) = wire.incoming.back() {
+            return Err((*kind).into());
+        }
+        let count = wire
+            .window
+            .map_or(bytes.len(), |window| window.min(bytes.len()));
+        if count == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        wire.window = wire.window.map(|window| window - count);
+        wire.outgoing.extend_from_slice(&bytes[..count]);
+        wire.writes += 1;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream<FakeSelector> for FakeStream {
+    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+        selector.register(&self.0, token);
+        Ok(())
+    }
+
+    fn deregister(&mut self, selector: &mut FakeSelector) {
+        selector.deregister(&self.0);
+    }
+
+    fn shutdown(&mut self, _how: Shutdown) {
+        self.0.borrow_mut().shut = true;
+    }
+}
+
+/// Accepts those whom the test lets connect.
+#[derive(Debug, Default)]
+pub struct FakeAcceptor(Rc<RefCell<Wire>>);
+
+/// The test's side of a [`FakeAcceptor`].
+#[derive(Clone, Debug)]
+pub struct FakeDoor(Rc<RefCell<Wire>>);
+
+impl FakeAcceptor {
+    /// Where the test connects to this acceptor.
+    #[must_use]
+    pub fn door(&self) -> FakeDoor {
+        FakeDoor(Rc::clone(&self.0))
+    }
+}
+
+impl FakeDoor {
+    /// Connects.
+    #[must_use]
+    pub fn connect(&self) -> FakePeer {
+        let (stream, peer) = connection();
+        let mut wire = self.0.borrow_mut();
+        wire.waiting.push_back(stream);
+        wire.edge = Readiness::READABLE;
+        peer
+    }
+
+    /// From now on, `accept` fails with `kind`; or works again.
+    pub fn fail(&self, kind: Option<io::ErrorKind>) {
+        self.0.borrow_mut().incoming = kind.map(Incoming::Fails).into_iter().collect();
+    }
+}
+
+impl Acceptor<FakeSelector> for FakeAcceptor {
+    type Stream = FakeStream;
+
+    fn accept(&mut self) -> io::Result<(FakeStream, Peer)> {
+        let mut wire = self.0.borrow_mut();
+        wire.reads += 1;
+        if let Some(Incoming::Fails(kind)) = wire.incoming.front() {
+            return Err((*kind).into());
+        }
+        let stream = wire.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok((stream, Peer::Unix))
+    }
+
+    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+        selector.register(&self.0, token);
+        Ok(())
+    }
+
+    fn deregister(&mut self, selector: &mut FakeSelector) {
+        selector.deregister(&self.0);
+    }
+}

@@ -1,0 +1,149 @@
+//! A source that accepts.
+//!
+//! One report of readiness may stand for many waiting peers, so it accepts until nobody waits or
+//! its budget is spent. When descriptors run out, `accept` fails at once and for ever: trying on
+//! would spin, and waiting for the next edge would stall until one more peer connects. So the
+//! listener pauses, and tries again when a source was freed or its timer comes.
+
+use std::io;
+use std::time::Duration;
+
+use super::seams::{Acceptor, Peer, Readiness};
+use super::source::{AcceptorOf, Next, Program, SelectorOf, Source, StreamOf, Turn};
+use super::{Reason, Token};
+
+/// Peers accepted in one turn at most.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long a listener pauses when nothing is freed meanwhile.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a listener does with those who connect. A function from a stream and a peer to a source
+/// takes them all.
+pub trait Accept<P: Program> {
+    /// Whether one more may come in; the listener pauses while not.
+    fn has_room(&self, _program: &P) -> bool {
+        true
+    }
+
+    /// Somebody connected: the source that speaks with them.
+    fn accepted(&mut self, stream: StreamOf<P>, peer: Peer, program: &mut P) -> Box<dyn Source<P>>;
+
+    /// Whether `message` asks the listener to close: nobody else is let in.
+    fn closes(&self, _message: &P::Message) -> bool {
+        false
+    }
+}
+
+impl<P: Program, F, S> Accept<P> for F
+where
+    F: FnMut(StreamOf<P>, Peer) -> S,
+    S: Source<P> + 'static,
+{
+    fn accepted(
+        &mut self,
+        stream: StreamOf<P>,
+        peer: Peer,
+        _program: &mut P,
+    ) -> Box<dyn Source<P>> {
+        Box::new(self(stream, peer))
+    }
+}
+
+/// Accepts from `acceptor`, and hands whom it accepts to `accept`.
+pub struct Listener<P: Program, A> {
+    acceptor: AcceptorOf<P>,
+    accept: A,
+    /// Since it paused, nobody has found the queue empty: said once, not at every try.
+    short: bool,
+}
+
+impl<P: Program, A> std::fmt::Debug for Listener<P, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener")
+            .field("short", &self.short)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: Program, A: Accept<P>> Listener<P, A> {
+    /// A listener that starts as soon as it is on a loop.
+    pub fn new(acceptor: AcceptorOf<P>, accept: A) -> Self {
+        Self {
+            acceptor,
+            accept,
+            short: false,
+        }
+    }
+
+    fn pause(&mut self, why: &dyn std::fmt::Display, turn: &mut Turn<'_, P>) -> Next {
+        if !std::mem::replace(&mut self.short, true) {
+            log::warn!("not accepting for a while: {why}");
+        }
+        turn.ledger().accept_paused();
+        turn.set_deadline(turn.now() + PAUSE);
+        turn.ask_again_after_reap();
+        Next::Wait
+    }
+}
+
+impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
+    fn kind(&self) -> &'static str {
+        "listener"
+    }
+
+    fn register(&mut self, selector: &mut SelectorOf<P>, token: Token) -> io::Result<()> {
+        self.acceptor.register(selector, token)
+    }
+
+    fn deregister(&mut self, selector: &mut SelectorOf<P>) {
+        self.acceptor.deregister(selector);
+    }
+
+    fn ready(&mut self, _readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.accept.has_room(program) {
+                return self.pause(&"as many connections as allowed are open", turn);
+            }
+            match self.acceptor.accept() {
+                Ok((stream, peer)) => turn.add(self.accept.accepted(stream, peer, program)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.short = false;
+                    return Next::Wait;
+                }
+                // The peer gave up before it was accepted (accept(2): treat like EAGAIN, and retry).
+                Err(error) if concerns_one_peer(&error) => {}
+                Err(error) => return self.pause(&error, turn),
+            }
+        }
+        Next::Again
+    }
+
+    fn due(&mut self, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+        self.ready(Readiness::NONE, program, turn)
+    }
+
+    fn message(&mut self, message: P::Message, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
+        if self.accept.closes(&message) {
+            Next::Close(Reason("draining"))
+        } else {
+            Next::Wait
+        }
+    }
+}
+
+fn concerns_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | TimedOut
+    )
+}

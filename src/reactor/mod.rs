@@ -1,0 +1,607 @@
+//! The event loop. Start reading here.
+//!
+//! One thread, one loop, seven phases:
+//!
+//! ```text
+//! wait → readiness → completions → timers → events → flush → reap
+//! ```
+//!
+//! A [`Reactor`] owns a [`Program`] and the [`Source`]s that run in it. [`Reactor::turn`] goes
+//! through the phases once. In each, sources are *dispatched*: called with what happened, and
+//! answering with the [`Next`] thing that they want. Nothing here knows HTTP; `docs/examples/echo.rs`
+//! is a whole server on this module alone.
+//!
+//! What is deliberately absent: callbacks that change the loop while it runs (a source answers, and
+//! asks through [`Turn`]), reference counting, locks, and any second place that sleeps.
+//!
+//! Reading order: this file, then `source` (what runs), `slots` (how it is named), `timers`
+//! (how it is woken), `completions` (how workers answer), `seams` and `os` (where the world is).
+
+mod clock;
+mod completions;
+pub mod fake;
+mod listener;
+mod mailbox;
+mod os;
+mod seams;
+mod signals;
+mod slots;
+mod source;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use std::io;
+use std::time::Duration;
+
+pub use clock::{Clock, Moment, OsClock};
+pub use completions::Completer;
+pub use listener::{Accept, Listener};
+pub use os::{Os, OsAcceptor, OsEntropy, OsSelector, OsStream, SHORT_MEANS_DRAINED};
+pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
+pub use signals::{Signal, SignalSource};
+pub use slots::{Slots, Token};
+pub use source::{
+    AcceptorOf, CompleterOf, EntropyOf, Next, Program, Reason, SelectorOf, Source, StreamOf, Turn,
+};
+pub use timers::{Arming, Due, Timers};
+
+use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase};
+use completions::Completions;
+use mailbox::{Mail, Mailbox};
+
+/// How long a reading of the wall clock is believed before it is read again.
+const WALL_CLOCK_KEPT: Duration = Duration::from_secs(1);
+
+/// The loop, its sources, and the program that they share.
+pub struct Reactor<P: Program> {
+    /// What the sources share.
+    pub program: P,
+    sources: Slots<Entry<P>>,
+    core: Core<P>,
+    /// Filled by the selector, emptied by the readiness phase; kept for its memory.
+    ready: Vec<Ready>,
+    completed: Vec<P::Completion>,
+    due: Vec<(Moment, Token)>,
+}
+
+/// A source and what the loop knows about it.
+struct Entry<P: Program> {
+    source: Box<dyn Source<P>>,
+    arming: Arming,
+    /// It is on the `again` queue already.
+    again: bool,
+    /// It is on the flush queue already.
+    flush: bool,
+    /// It has ended and waits for `reap`; nothing more is dispatched to it.
+    ended: bool,
+}
+
+/// The parts of the loop that a source may reach, through [`Turn`], while it is dispatched.
+struct Core<P: Program> {
+    clock: <P::Seams as Seams>::Clock,
+    entropy: EntropyOf<P>,
+    selector: SelectorOf<P>,
+    /// The last reading of the clock.
+    now: Moment,
+    wall: Wall,
+    timers: Timers<Token>,
+    completer: CompleterOf<P>,
+    completions: Completions<P::Completion>,
+    mailbox: Mailbox<P::Message>,
+    newcomers: Vec<Box<dyn Source<P>>>,
+    again: Vec<Token>,
+    flush: Vec<Token>,
+    ended: Vec<(Token, Reason)>,
+    short_of_descriptors: Vec<Token>,
+    sources: usize,
+    ledger: Ledger,
+    stopped: bool,
+}
+
+impl<P: Program<Seams = Os>> Reactor<P> {
+    /// A loop in the real world.
+    ///
+    /// # Errors
+    /// When the OS gives no descriptor for the selector.
+    pub fn new(program: P) -> io::Result<Self> {
+        let selector = OsSelector::new()?;
+        Ok(Self::with_seams(
+            program,
+            OsClock::default(),
+            OsEntropy,
+            selector,
+        ))
+    }
+}
+
+impl<P: Program> Reactor<P> {
+    /// A loop in any world.
+    pub fn with_seams(
+        program: P,
+        clock: <P::Seams as Seams>::Clock,
+        entropy: EntropyOf<P>,
+        selector: SelectorOf<P>,
+    ) -> Self {
+        let (completer, completions) = completions::channel(selector.waker());
+        let now = clock.now();
+        let core = Core {
+            wall: Wall {
+                read_at: now,
+                unix_ms: clock.unix_ms(),
+            },
+            clock,
+            entropy,
+            selector,
+            now,
+            timers: Timers::default(),
+            completer,
+            completions,
+            mailbox: Mailbox::default(),
+            newcomers: Vec::new(),
+            again: Vec::new(),
+            flush: Vec::new(),
+            ended: Vec::new(),
+            short_of_descriptors: Vec::new(),
+            sources: 0,
+            ledger: Ledger::default(),
+            stopped: false,
+        };
+        let (ready, completed, due) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            program,
+            sources: Slots::default(),
+            core,
+            ready,
+            completed,
+            due,
+        }
+    }
+
+    /// Puts a source on the loop and names it.
+    ///
+    /// # Errors
+    /// When the OS has no room for one more registration.
+    pub fn add(&mut self, source: Box<dyn Source<P>>) -> io::Result<Token> {
+        let deadline = source.first_deadline(self.core.now);
+        let arming = Arming::until(deadline);
+        let token = self.sources.insert(Entry {
+            source,
+            arming,
+            again: false,
+            flush: false,
+            ended: false,
+        });
+        let entry = self
+            .sources
+            .get_mut(token)
+            .expect("it was inserted just now");
+        if let Err(error) = entry.source.register(&mut self.core.selector, token) {
+            self.sources.remove(token);
+            return Err(error);
+        }
+        self.core.timers.arm(token, &mut entry.arming);
+        self.core.sources = self.sources.len();
+        Ok(token)
+    }
+
+    /// Turns until a source stops the loop.
+    ///
+    /// # Errors
+    /// Those of [`Reactor::turn`].
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.core.stopped {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something is due, then does everything that is.
+    ///
+    /// The order is a contract: a source that ends in this turn keeps its slot until `reap`, so no
+    /// step meets a reused token, and what is emitted in a turn is delivered in it.
+    ///
+    /// # Errors
+    /// Only when the OS selector fails. Nothing that a peer does makes this return `Err`.
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.wait()?; // the only place where this thread sleeps
+        self.dispatch_readiness();
+        self.dispatch_completions();
+        self.dispatch_timers();
+        self.deliver_events();
+        self.flush_outboxes();
+        self.reap();
+        Ok(())
+    }
+
+    /// Zero if some source still has work, else until the nearest deadline, else for ever.
+    fn wait(&mut self) -> io::Result<()> {
+        let core = &mut self.core;
+        let slept_from = core.now;
+        let timeout = if core.has_work() {
+            Some(Duration::ZERO)
+        } else {
+            // `now` is as old as the last piece of work: a deadline may come that much late, which
+            // nobody notices, and the clock is not read for it.
+            core.timers.next().map(|at| at - core.now)
+        };
+        core.selector.select(timeout, &mut self.ready)?;
+        core.now = core.clock.now();
+        core.wall.refresh(core.now, &core.clock);
+        core.ledger
+            .begin_turn(slept_from.as_ns(), core.now.as_ns(), self.ready.len());
+        Ok(())
+    }
+
+    /// Accept, read, write: each source goes as far as its descriptor or its budget allows.
+    fn dispatch_readiness(&mut self) {
+        let began = self.core.now;
+        // Only those that asked before this turn: who asks now is asked in the next one.
+        let again = std::mem::take(&mut self.core.again);
+        let mut ready = std::mem::take(&mut self.ready);
+        let count = again.len() + ready.len();
+        for token in &again {
+            if let Some(entry) = self.sources.get_mut(*token) {
+                entry.again = false;
+            }
+        }
+        for Ready { token, readiness } in ready.drain(..) {
+            self.dispatch(token, Phase::Readiness, |source, program, turn| {
+                source.ready(readiness, program, turn)
+            });
+        }
+        for token in again {
+            self.dispatch(token, Phase::Readiness, |source, program, turn| {
+                source.ready(Readiness::NONE, program, turn)
+            });
+        }
+        self.ready = ready;
+        self.end_phase(Phase::Readiness, began, count);
+    }
+
+    /// Results from worker threads, and what they lead sources to tell each other.
+    fn dispatch_completions(&mut self) {
+        let began = self.core.now;
+        let mut completed = std::mem::take(&mut self.completed);
+        self.core.completions.take(&mut completed);
+        let count = completed.len();
+        for completion in completed.drain(..) {
+            self.dispatch_program(Phase::Completions, |program, turn| {
+                program.complete(completion, turn);
+            });
+        }
+        self.completed = completed;
+        let told = self.deliver_mail(Phase::Completions);
+        self.end_phase(Phase::Completions, began, count + told);
+    }
+
+    /// Deadlines that have come. An entry that comes up before its source's deadline re-arms.
+    fn dispatch_timers(&mut self) {
+        let began = self.core.now;
+        // All are taken out before the first is dispatched: a deadline that a source sets to now
+        // comes in the next turn, or this phase might never end.
+        let mut due = std::mem::take(&mut self.due);
+        while let Some(entry) = self.core.timers.pop(began) {
+            due.push(entry);
+        }
+        let mut count = 0;
+        for (at, token) in due.drain(..) {
+            let Some(entry) = self.sources.get_mut(token) else {
+                continue;
+            };
+            if self.core.timers.settle(at, began, token, &mut entry.arming) == Due::Now {
+                count += 1;
+                self.dispatch(token, Phase::Timers, |source, program, turn| {
+                    source.due(program, turn)
+                });
+            }
+        }
+        self.due = due;
+        self.end_phase(Phase::Timers, began, count);
+    }
+
+    /// What was emitted in this turn goes to its subscribers.
+    fn deliver_events(&mut self) {
+        let began = self.core.now;
+        let mut delivered = 0;
+        let turn = &mut Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, "events");
+        delivered += self.program.deliver_events(turn);
+        if delivered > 0 {
+            self.core.now = self.core.clock.now();
+        }
+        self.insert_newcomers();
+        delivered += self.deliver_mail(Phase::Events);
+        self.end_phase(Phase::Events, began, delivered);
+    }
+
+    /// Each outbox that got something is written once, however much it got.
+    fn flush_outboxes(&mut self) {
+        let began = self.core.now;
+        let mut flush = std::mem::take(&mut self.core.flush);
+        let count = flush.len();
+        for token in flush.drain(..) {
+            let Some(entry) = self.sources.get_mut(token) else {
+                continue;
+            };
+            entry.flush = false;
+            self.dispatch_untimed(token, |source, program, turn| source.flush(program, turn));
+        }
+        // A flush in this phase asked for the next turn's; the emptied list is kept for its memory.
+        if self.core.flush.is_empty() {
+            self.core.flush = flush;
+        }
+        if count > 0 {
+            self.core.now = self.core.clock.now();
+        }
+        self.end_phase(Phase::Flush, began, count);
+    }
+
+    /// Frees what ended, here and nowhere else.
+    fn reap(&mut self) {
+        let began = self.core.now;
+        let mut ended = std::mem::take(&mut self.core.ended);
+        let count = ended.len();
+        for (token, reason) in ended.drain(..) {
+            let Some(mut entry) = self.sources.remove(token) else {
+                continue;
+            };
+            log::debug!("{} {token} ended: {}", entry.source.kind(), reason.0);
+            entry.source.deregister(&mut self.core.selector);
+            entry.source.ended(reason, &mut self.program);
+        }
+        self.core.ended = ended;
+        if count > 0 {
+            for token in std::mem::take(&mut self.core.short_of_descriptors) {
+                self.queue_again(token);
+            }
+        }
+        self.core.sources = self.sources.len();
+        self.end_phase(Phase::Reap, began, count);
+        self.core.ledger.end_turn();
+    }
+
+    /// Calls a source, records it, and sees to what it wants next.
+    fn dispatch(
+        &mut self,
+        token: Token,
+        phase: Phase,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+    ) {
+        let Some((recorder, next)) = self.call(token, phase, call) else {
+            return;
+        };
+        self.core.now = self.core.clock.now();
+        recorder.finish(next, self.core.now, &mut self.core.ledger);
+        self.insert_newcomers();
+    }
+
+    /// The same without a record of its own: for flushes, whose phase is timed as a whole.
+    fn dispatch_untimed(
+        &mut self,
+        token: Token,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+    ) {
+        self.call(token, Phase::Flush, call);
+    }
+
+    /// Calls a source unless it has ended; `None` then. Its wishes are queued.
+    fn call(
+        &mut self,
+        token: Token,
+        phase: Phase,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+    ) -> Option<(Recorder, Next)> {
+        // A stale token is no fault: readiness for it was under way when its source ended.
+        let entry = self.sources.get_mut(token).filter(|entry| !entry.ended)?;
+        let mut turn = Turn::new(&mut self.core, token, phase, entry.source.kind());
+        turn.arming = entry.arming;
+        let next = call(&mut *entry.source, &mut self.program, &mut turn);
+        let Turn {
+            arming,
+            flush,
+            recorder,
+            ..
+        } = turn;
+        entry.arming = arming;
+        self.core.timers.arm(token, &mut entry.arming);
+        if flush && !std::mem::replace(&mut entry.flush, true) {
+            self.core.flush.push(token);
+        }
+        match next {
+            Next::Wait => {}
+            Next::Again if std::mem::replace(&mut entry.again, true) => {}
+            Next::Again => self.core.again.push(token),
+            Next::Close(reason) => {
+                entry.ended = true;
+                self.core.ended.push((token, reason));
+            }
+        }
+        Some((recorder, next))
+    }
+
+    /// Calls the program itself and records it.
+    fn dispatch_program(&mut self, phase: Phase, call: impl FnOnce(&mut P, &mut Turn<'_, P>)) {
+        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, "program");
+        call(&mut self.program, &mut turn);
+        let recorder = turn.recorder;
+        self.core.now = self.core.clock.now();
+        recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
+        self.insert_newcomers();
+    }
+
+    fn deliver_mail(&mut self, phase: Phase) -> usize {
+        if self.core.mailbox.is_empty() {
+            return 0;
+        }
+        let (mut mail, mut count) = (self.core.mailbox.take(), 0);
+        for mail in mail.drain(..) {
+            match mail {
+                Mail::To(token, message) => {
+                    count += 1;
+                    self.dispatch(token, phase, |source, program, turn| {
+                        source.message(message, program, turn)
+                    });
+                }
+                Mail::All(message) => {
+                    let everyone: Vec<Token> = self.sources.tokens().collect();
+                    count += everyone.len();
+                    for token in everyone {
+                        self.dispatch(token, phase, |source, program, turn| {
+                            source.message(message(), program, turn)
+                        });
+                    }
+                }
+            }
+        }
+        self.core.mailbox.give_back(mail);
+        count
+    }
+
+    fn insert_newcomers(&mut self) {
+        while let Some(newcomer) = self.core.newcomers.pop() {
+            if let Err(error) = self.add(newcomer) {
+                log::warn!("a new source was dropped, the system has no room for it: {error}");
+            }
+        }
+    }
+
+    fn queue_again(&mut self, token: Token) {
+        if let Some(entry) = self.sources.get_mut(token)
+            && !std::mem::replace(&mut entry.again, true)
+        {
+            self.core.again.push(token);
+        }
+    }
+
+    fn end_phase(&mut self, phase: Phase, began: Moment, count: usize) {
+        let duration = self.core.now - began;
+        self.core
+            .ledger
+            .end_phase(phase, duration.as_nanos() as u64, count);
+    }
+
+    /// What a worker needs to hand a completion back.
+    #[must_use]
+    pub fn completer(&self) -> CompleterOf<P> {
+        self.core.completer.clone()
+    }
+
+    /// The record of what the loop did.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.core.ledger
+    }
+
+    /// Randomness, for what is made before the loop turns.
+    pub fn entropy(&mut self) -> &mut EntropyOf<P> {
+        &mut self.core.entropy
+    }
+
+    /// Wall-clock time in milliseconds since 1970 (UTC).
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        self.core.clock.unix_ms()
+    }
+
+    /// Whether a source stopped the loop.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.core.stopped
+    }
+}
+
+impl<P: Program> Core<P> {
+    /// Whether the loop must not sleep: somebody is still to be asked, told or flushed.
+    fn has_work(&self) -> bool {
+        !self.again.is_empty()
+            || !self.flush.is_empty()
+            || !self.mailbox.is_empty()
+            || self.completions.waiting()
+    }
+}
+
+impl<'t, P: Program> Turn<'t, P> {
+    fn new(core: &'t mut Core<P>, token: Token, phase: Phase, kind: &'static str) -> Self {
+        let recorder = Recorder {
+            token,
+            phase,
+            kind,
+            label: Label::NONE,
+            began: core.now,
+        };
+        Turn {
+            core,
+            token,
+            arming: Arming::default(),
+            flush: false,
+            recorder,
+        }
+    }
+}
+
+/// The wall clock, read once a second and carried forward by the monotonic one.
+struct Wall {
+    read_at: Moment,
+    unix_ms: u64,
+}
+
+impl Wall {
+    fn refresh(&mut self, now: Moment, clock: &impl Clock) {
+        if now - self.read_at >= WALL_CLOCK_KEPT {
+            *self = Self {
+                read_at: now,
+                unix_ms: clock.unix_ms(),
+            };
+        }
+    }
+
+    fn unix_ms(&self, now: Moment) -> u64 {
+        self.unix_ms + (now - self.read_at).as_millis() as u64
+    }
+}
+
+/// A dispatch that is not over yet.
+struct Recorder {
+    token: Token,
+    phase: Phase,
+    kind: &'static str,
+    label: Label,
+    began: Moment,
+}
+
+impl Recorder {
+    /// Records what was done under one label, and goes on.
+    fn split(&mut self, now: Moment, ledger: &mut Ledger) {
+        self.record(Outcome::Continued, now, ledger);
+        self.began = now;
+    }
+
+    fn finish(self, next: Next, now: Moment, ledger: &mut Ledger) {
+        let outcome = match next {
+            Next::Wait => Outcome::Wait,
+            Next::Again => Outcome::Again,
+            Next::Close(_) => Outcome::Close,
+        };
+        self.record(outcome, now, ledger);
+    }
+
+    fn record(&self, outcome: Outcome, now: Moment, ledger: &mut Ledger) {
+        ledger.dispatched(DispatchRecord {
+            turn: ledger.turn_number(),
+            phase: self.phase,
+            token: self.token.as_u64(),
+            kind: self.kind,
+            label: self.label,
+            began_ns: self.began.as_ns(),
+            duration_ns: (now - self.began).as_nanos() as u64,
+            outcome,
+        });
+    }
+}
+
+impl<P: Program> std::fmt::Debug for Reactor<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reactor")
+            .field("sources", &self.sources.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,317 @@
+//! The four seams in the real world: the system's clocks, its randomness, mio's selector, sockets.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Events, Interest, Poll, Waker};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::clock::OsClock;
+use super::seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
+use super::slots::Token;
+
+/// Whether a read or write that moved fewer bytes than it could have proves that the descriptor is
+/// drained, so that the call that would only say `WouldBlock` can be left out.
+///
+/// True for epoll and kqueue (epoll(7), question 9). mio's contract is to go on until `WouldBlock`, and its poll(2)
+/// backend depends on that: it stops watching a descriptor it reported until it has seen one.
+pub const SHORT_MEANS_DRAINED: bool = cfg!(all(
+    any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "macos",
+        target_os = "ios",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+    ),
+    not(mio_unsupported_force_poll_poll)
+));
+
+/// Readiness reports taken from the OS in one wait.
+const READY_MAX: usize = 1024;
+/// Connections that may wait to be accepted; the OS lowers it to its own limit.
+const BACKLOG: i32 = 4096;
+/// The waker's name; no slot has it.
+const WAKER: mio::Token = mio::Token(usize::MAX);
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// The real world.
+#[derive(Debug)]
+pub struct Os;
+
+impl Seams for Os {
+    type Clock = OsClock;
+    type Entropy = OsEntropy;
+    type Selector = OsSelector;
+    type Stream = OsStream;
+    type Acceptor = OsAcceptor;
+}
+
+/// The system's random number generator.
+#[derive(Debug, Default)]
+pub struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    /// # Panics
+    /// When the system has no randomness: without it, no secret is one.
+    fn fill(&mut self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the system's random number generator must work");
+    }
+}
+
+/// mio's selector: epoll, kqueue or poll.
+pub struct OsSelector {
+    poll: Poll,
+    events: Events,
+    waker: Arc<Waker>,
+}
+
+impl OsSelector {
+    /// A selector that watches nothing yet.
+    ///
+    /// # Errors
+    /// When the OS gives no descriptor for it.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(READY_MAX),
+            waker,
+        })
+    }
+
+    fn register(
+        &self,
+        source: &mut impl mio::event::Source,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.poll
+            .registry()
+            .register(source, mio::Token(token.as_u64() as usize), interest)
+    }
+
+    fn deregister(&self, source: &mut impl mio::event::Source) {
+        // Closing the descriptor takes it out of epoll and kqueue anyway.
+        let _ = source.deregister(self.poll.registry());
+    }
+}
+
+impl std::fmt::Debug for OsSelector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OsSelector").finish_non_exhaustive()
+    }
+}
+
+impl Selector for OsSelector {
+    type Waker = OsWaker;
+
+    fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        ready.extend(
+            self.events
+                .iter()
+                .filter(|event| event.token() != WAKER)
+                .map(|event| {
+                    let mut readiness = Readiness::NONE;
+                    // The end of the stream and an error are read like bytes: reading is what tells them.
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        readiness = readiness.and(Readiness::READABLE);
+                    }
+                    if event.is_writable() {
+                        readiness = readiness.and(Readiness::WRITABLE);
+                    }
+                    // A half-closed peer still reads, so only both directions together are a failure.
+                    if event.is_error() || (event.is_write_closed() && event.is_read_closed()) {
+                        readiness = readiness.and(Readiness::FAILED);
+                    }
+                    Ready {
+                        token: Token::from_u64(event.token().0 as u64),
+                        readiness,
+                    }
+                }),
+        );
+        Ok(())
+    }
+
+    fn waker(&self) -> OsWaker {
+        OsWaker(Arc::clone(&self.waker))
+    }
+}
+
+/// An eventfd, or what the OS has for one.
+#[derive(Clone, Debug)]
+pub struct OsWaker(Arc<Waker>);
+
+impl Wake for OsWaker {
+    fn wake(&self) {
+        // It fails only when the counter is full, and then the loop is awake already.
+        let _ = self.0.wake();
+    }
+}
+
+/// A TCP or unix socket.
+#[derive(Debug)]
+pub enum OsStream {
+    /// Over IP.
+    Tcp(TcpStream),
+    /// On this machine. Also one end of the pipe through which signals arrive.
+    Unix(UnixStream),
+}
+
+impl Read for OsStream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(bytes),
+            Self::Unix(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for OsStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream<OsSelector> for OsStream {
+    fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => selector.register(stream, token, BOTH),
+            Self::Unix(stream) => selector.register(stream, token, BOTH),
+        }
+    }
+
+    fn deregister(&mut self, selector: &mut OsSelector) {
+        match self {
+            Self::Tcp(stream) => selector.deregister(stream),
+            Self::Unix(stream) => selector.deregister(stream),
+        }
+    }
+
+    fn shutdown(&mut self, how: Shutdown) {
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
+        };
+    }
+}
+
+/// A listening TCP or unix socket.
+#[derive(Debug)]
+pub enum OsAcceptor {
+    /// On an IP address and port.
+    Tcp(TcpListener),
+    /// On a path, which is removed when the acceptor is dropped.
+    Unix(UnixListener, PathBuf),
+}
+
+impl OsAcceptor {
+    /// Listens on `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// What the OS says: the port is in use, the address is not this machine's, no permission.
+    pub fn tcp(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        // Without it a restarted server waits a minute for its own old connections.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::from(address))?;
+        socket.listen(BACKLOG)?;
+        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
+    }
+
+    /// Listens on a unix socket at `path`. A socket that a dead server left there is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` when somebody listens there or it is not a socket; what the OS says otherwise.
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        let in_use = || Err(io::ErrorKind::AddrInUse.into());
+        if let Ok(found) = path.symlink_metadata() {
+            let stale = found.file_type().is_socket()
+                && std::os::unix::net::UnixStream::connect(path).is_err();
+            if !stale {
+                return in_use();
+            }
+            std::fs::remove_file(path)?;
+        }
+        Ok(Self::Unix(UnixListener::bind(path)?, path.to_owned()))
+    }
+
+    /// The address in use, with the port that the system chose.
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn local_addr(&self) -> io::Result<crate::config::ListenAddr> {
+        Ok(match self {
+            Self::Tcp(listener) => crate::config::ListenAddr::Tcp(listener.local_addr()?),
+            Self::Unix(_, path) => crate::config::ListenAddr::Unix(path.clone()),
+        })
+    }
+}
+
+impl Drop for OsAcceptor {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Acceptor<OsSelector> for OsAcceptor {
+    type Stream = OsStream;
+
+    fn accept(&mut self) -> io::Result<(OsStream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                // Each batch of answers leaves in one write; there is nothing to wait for.
+                let _ = stream.set_nodelay(true);
+                Ok((OsStream::Tcp(stream), Peer::Ip(address)))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((OsStream::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+
+    fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => selector.register(listener, token, Interest::READABLE),
+            Self::Unix(listener, _) => selector.register(listener, token, Interest::READABLE),
+        }
+    }
+
+    fn deregister(&mut self, selector: &mut OsSelector) {
+        match self {
+            Self::Tcp(listener) => selector.deregister(listener),
+            Self::Unix(listener, _) => selector.deregister(listener),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The four narrow places through which everything that is not deterministic enters: clock,
+//! entropy, selector and stream.
+//!
+//! They are traits that a [`Seams`] bundles, and the reactor is generic over the bundle: the
+//! compiler sees through them, so that they cost nothing. [`Os`](super::Os) is the real world;
+//! [`fake`](super::fake) is one that a test writes.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::slots::Token;
+
+/// One choice for each of the four seams.
+pub trait Seams: 'static {
+    /// Where time comes from.
+    type Clock: Clock;
+    /// Where randomness comes from.
+    type Entropy: Entropy;
+    /// Where readiness comes from.
+    type Selector: Selector;
+    /// Where bytes come from and go to.
+    type Stream: Stream<Self::Selector>;
+    /// Where streams come from.
+    type Acceptor: Acceptor<Self::Selector, Stream = Self::Stream>;
+}
+
+/// Randomness fit for secrets.
+pub trait Entropy {
+    /// Fills `bytes`.
+    fn fill(&mut self, bytes: &mut [u8]);
+
+    /// So many random bytes.
+    fn bytes<const N: usize>(&mut self) -> [u8; N]
+    where
+        Self: Sized,
+    {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes);
+        bytes
+    }
+}
+
+/// What the OS says about a descriptor. Several can be true at once.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing: the source is asked again because its budget ran out, or for a deadline.
+    pub const NONE: Self = Self(0);
+    /// Bytes, or the end of the stream, can be read.
+    pub const READABLE: Self = Self(1);
+    /// Bytes can be written.
+    pub const WRITABLE: Self = Self(2);
+    /// The descriptor failed or both directions are closed: nothing sent will arrive.
+    pub const FAILED: Self = Self(4);
+
+    /// Whether all of `other` is true.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (Self::READABLE, 'r'),
+            (Self::WRITABLE, 'w'),
+            (Self::FAILED, '!'),
+        ];
+        names
+            .iter()
+            .filter(|(bit, _)| self.contains(*bit))
+            .try_for_each(|(_, c)| write!(f, "{c}"))
+    }
+}
+
+/// A descriptor that the selector reported.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// The name under which it was registered.
+    pub token: Token,
+    /// What can be done with it.
+    pub readiness: Readiness,
+}
+
+/// The seam through which readiness enters. Edge-triggered: what was reported once is not
+/// reported again before the descriptor was drained.
+pub trait Selector: Sized {
+    /// Ends a wait from another thread.
+    type Waker: Wake;
+
+    /// Sleeps until a registered descriptor is ready, the waker was used, or `timeout` is over;
+    /// without one, for ever. Appends to `ready`; waking early with nothing is allowed.
+    ///
+    /// # Errors
+    /// When the OS refuses to wait at all. Being interrupted by a signal is not an error.
+    fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+
+    /// A handle that ends this selector's wait.
+    fn waker(&self) -> Self::Waker;
+}
+
+/// Ends a selector's wait from another thread.
+pub trait Wake: Clone + Send + Sync + 'static {
+    /// Makes the current or else the next wait return at once.
+    fn wake(&self);
+}
+
+/// The seam through which bytes pass: a connected, non-blocking stream.
+pub trait Stream<S>: Read + Write + 'static {
+    /// Starts reporting this stream's readiness, both directions, as `token`.
+    ///
+    /// # Errors
+    /// When the OS has no room for one more registration.
+    fn register(&mut self, selector: &mut S, token: Token) -> io::Result<()>;
+
+    /// Stops reporting it.
+    fn deregister(&mut self, selector: &mut S);
+
+    /// Closes one or both directions. A peer that is gone already is no error here.
+    fn shutdown(&mut self, how: Shutdown);
+}
+
+/// Streams from peers who connect.
+pub trait Acceptor<S>: 'static {
+    /// What it accepts.
+    type Stream;
+
+    /// The next waiting connection, and who it is.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nobody waits. Everything else concerns one peer or is a shortage of
+    /// descriptors or memory, and passes.
+    fn accept(&mut self) -> io::Result<(Self::Stream, Peer)>;
+
+    /// Starts reporting when somebody waits, as `token`.
+    ///
+    /// # Errors
+    /// When the OS has no room for one more registration.
+    fn register(&mut self, selector: &mut S, token: Token) -> io::Result<()>;
+
+    /// Stops reporting it.
+    fn deregister(&mut self, selector: &mut S);
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address and a port.
+    Ip(SocketAddr),
+    /// A process on this machine, through a unix socket.
+    Unix,
+}
+
+impl Peer {
+    /// The peer's address, where it has one.
+    #[must_use]
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip()),
+            Self::Unix => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Signals as a source.
+//!
+//! A signal handler may do next to nothing, so it writes one byte into a socket pair; the loop
+//! reads it like any other byte. Thus signals enter through the stream seam, and a test sends one
+//! by writing a byte.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+use super::seams::{Readiness, Stream};
+use super::source::{Next, Program, SelectorOf, Source, StreamOf, Turn};
+use super::{OsStream, Token};
+
+/// A signal that a program listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Asked to stop, by a supervisor.
+    Terminate,
+    /// Asked to stop, at the terminal.
+    Interrupt,
+    /// Asked to read its files again.
+    Hangup,
+    /// The first of the two that a program may define.
+    User1,
+}
+
+impl Signal {
+    /// A stream that has one byte for each time this signal arrived. From now on the signal no
+    /// longer does what it does by default.
+    ///
+    /// # Errors
+    /// When the OS gives no descriptors.
+    pub fn stream(self) -> io::Result<OsStream> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        let number = match self {
+            Self::Terminate => SIGTERM,
+            Self::Interrupt => SIGINT,
+            Self::Hangup => SIGHUP,
+            Self::User1 => SIGUSR1,
+        };
+        signal_hook::low_level::pipe::register(number, writer)?;
+        Ok(OsStream::Unix(mio::net::UnixStream::from_std(reader)))
+    }
+}
+
+/// Calls `act` once for each time its signal arrived.
+pub struct SignalSource<P: Program, F> {
+    stream: StreamOf<P>,
+    act: F,
+}
+
+impl<P: Program, F: FnMut(&mut P, &mut Turn<'_, P>)> SignalSource<P, F> {
+    /// Reads one byte per signal from `stream`.
+    pub fn new(stream: StreamOf<P>, act: F) -> Self {
+        Self { stream, act }
+    }
+}
+
+impl<P: Program, F> std::fmt::Debug for SignalSource<P, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignalSource").finish_non_exhaustive()
+    }
+}
+
+impl<P: Program, F: FnMut(&mut P, &mut Turn<'_, P>)> Source<P> for SignalSource<P, F> {
+    fn kind(&self) -> &'static str {
+        "signal"
+    }
+
+    fn register(&mut self, selector: &mut SelectorOf<P>, token: Token) -> io::Result<()> {
+        self.stream.register(selector, token)
+    }
+
+    fn deregister(&mut self, selector: &mut SelectorOf<P>) {
+        self.stream.deregister(selector);
+    }
+
+    fn ready(&mut self, _readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+        let mut bytes = [0; 16];
+        // Rare enough to be read to the end: no budget, and no trust in a short read.
+        while let Ok(count @ 1..) = self.stream.read(&mut bytes) {
+            (0..count).for_each(|_| (self.act)(program, turn));
+        }
+        Next::Wait
+    }
+}

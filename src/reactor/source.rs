@@ -1,0 +1,227 @@
+//! What runs on the loop: sources, and the program that they share.
+//!
+//! A source is called when there is something for it, does what it can without blocking, and
+//! *answers* what it wants next. It never reaches into the loop: what it may ask of it, it asks of
+//! the [`Turn`] that it is handed.
+
+use std::io;
+
+use super::clock::{Clock as _, Moment};
+use super::completions::Completer;
+use super::mailbox::Mail;
+use super::seams::{Readiness, Seams, Selector};
+use super::slots::Token;
+use super::timers::Arming;
+use super::{Core, Recorder};
+use crate::ledger::{Label, Ledger};
+
+/// What a source wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Next {
+    /// Drained. Wake me when the descriptor is ready again.
+    Wait,
+    /// Budget spent, work left: no new edge will come, so ask me again next turn.
+    Again,
+    /// I have ended. Free me when this turn is over.
+    Close(Reason),
+}
+
+/// Why a source ended, in a few words for the log and the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason(pub &'static str);
+
+/// One thing worth waiting for: a descriptor, or only a deadline, and the state that goes with it.
+pub trait Source<P: Program> {
+    /// What this is, for the ledger: `connection`, `listener`.
+    fn kind(&self) -> &'static str;
+
+    /// Registers its descriptor, if it has one, under its name.
+    ///
+    /// # Errors
+    /// When the OS has no room; the source is then freed without having been called.
+    fn register(&mut self, _selector: &mut SelectorOf<P>, _token: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Takes the registration back, before the source is freed.
+    fn deregister(&mut self, _selector: &mut SelectorOf<P>) {}
+
+    /// When it wants to be woken first, whatever its descriptor does. Asked once, when it is put
+    /// on the loop.
+    fn first_deadline(&self, _now: Moment) -> Moment {
+        Moment::NEVER
+    }
+
+    /// The descriptor became ready, or the source asked to be asked again ([`Readiness::NONE`]).
+    fn ready(&mut self, readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next;
+
+    /// Its deadline has come.
+    fn due(&mut self, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
+        Next::Wait
+    }
+
+    /// Somebody on the loop told it something.
+    fn message(&mut self, _message: P::Message, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
+        Next::Wait
+    }
+
+    /// Writes what its outbox holds, once. Called in the flush phase of a turn in which it asked
+    /// for that with [`Turn::flush`].
+    fn flush(&mut self, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
+        Next::Wait
+    }
+
+    /// It has ended and is about to be freed: the last chance to give back what it borrowed.
+    fn ended(&mut self, _reason: Reason, _program: &mut P) {}
+}
+
+/// What all sources of a loop share, and what they may tell each other.
+pub trait Program: Sized + 'static {
+    /// The world it lives in.
+    type Seams: Seams;
+    /// What one source can be told by another.
+    type Message;
+    /// What comes back from worker threads.
+    type Completion: Send + 'static;
+
+    /// A worker finished something. Completions phase.
+    fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self>) {}
+
+    /// Hands out what was emitted in this turn; how many events those were. Events phase.
+    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> usize {
+        0
+    }
+}
+
+/// The smallest program: sources of the real world that share nothing and tell each other nothing.
+impl Program for () {
+    type Seams = super::Os;
+    type Message = std::convert::Infallible;
+    type Completion = ();
+}
+
+/// The selector of a program's seams.
+pub type SelectorOf<P> = <<P as Program>::Seams as Seams>::Selector;
+/// The stream of a program's seams.
+pub type StreamOf<P> = <<P as Program>::Seams as Seams>::Stream;
+/// The acceptor of a program's seams.
+pub type AcceptorOf<P> = <<P as Program>::Seams as Seams>::Acceptor;
+/// The entropy of a program's seams.
+pub type EntropyOf<P> = <<P as Program>::Seams as Seams>::Entropy;
+/// What hands a program's completions to its loop.
+pub type CompleterOf<P> = Completer<<P as Program>::Completion, <SelectorOf<P> as Selector>::Waker>;
+
+/// What a piece of work may ask of the loop while it runs.
+pub struct Turn<'t, P: Program> {
+    pub(super) core: &'t mut Core<P>,
+    pub(super) token: Token,
+    pub(super) arming: Arming,
+    pub(super) flush: bool,
+    pub(super) recorder: Recorder,
+}
+
+impl<P: Program> Turn<'_, P> {
+    /// The moment at which this dispatch began; no clock is read.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.core.now
+    }
+
+    /// Wall-clock time in milliseconds since 1970 (UTC), from the turn's one reading.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        self.core.wall.unix_ms(self.core.now)
+    }
+
+    /// The name of the source being dispatched; [`Token::PROGRAM`] for the program itself.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Moves the deadline of the source being dispatched. [`Moment::NEVER`] lifts it.
+    pub fn set_deadline(&mut self, at: Moment) {
+        self.arming.deadline = at;
+    }
+
+    /// The deadline of the source being dispatched.
+    #[must_use]
+    pub fn deadline(&self) -> Moment {
+        self.arming.deadline
+    }
+
+    /// Asks for one [`Source::flush`] in this turn's flush phase; from there, in the next turn's.
+    pub fn flush(&mut self) {
+        self.flush = true;
+    }
+
+    /// Puts a new source on the loop, as soon as this dispatch is over.
+    pub fn add(&mut self, source: Box<dyn Source<P>>) {
+        self.core.newcomers.push(source);
+    }
+
+    /// Tells the source that `to` names something, in the completions or events phase that comes
+    /// next. If it has ended meanwhile, the message is dropped.
+    pub fn tell(&mut self, to: Token, message: P::Message) {
+        self.core.mailbox.post(Mail::To(to, message));
+    }
+
+    /// Tells all sources the same.
+    pub fn tell_all(&mut self, message: fn() -> P::Message) {
+        self.core.mailbox.post(Mail::All(message));
+    }
+
+    /// Asks the source being dispatched again as soon as some other source was freed: for a
+    /// listener that waits for descriptors.
+    pub fn ask_again_after_reap(&mut self) {
+        self.core.short_of_descriptors.push(self.token);
+    }
+
+    /// Randomness.
+    pub fn entropy(&mut self) -> &mut EntropyOf<P> {
+        &mut self.core.entropy
+    }
+
+    /// What a worker needs to hand a completion back.
+    #[must_use]
+    pub fn completer(&self) -> CompleterOf<P> {
+        self.core.completer.clone()
+    }
+
+    /// The record of what the loop did.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.core.ledger
+    }
+
+    /// Names what this dispatch is about to do. Where it did something of another name before,
+    /// that is recorded on its own: one clock reading, so that each name has its own time.
+    pub fn label(&mut self, label: Label) {
+        if self.recorder.label != label {
+            if self.recorder.label != Label::NONE {
+                self.core.now = self.core.clock.now();
+                self.recorder.split(self.core.now, &mut self.core.ledger);
+            }
+            self.recorder.label = label;
+        }
+    }
+
+    /// Sources on the loop, those that ended in this turn among them.
+    #[must_use]
+    pub fn sources(&self) -> usize {
+        self.core.sources
+    }
+
+    /// Ends the loop after this turn.
+    pub fn stop(&mut self) {
+        self.core.stopped = true;
+    }
+}
+
+impl<P: Program> std::fmt::Debug for Turn<'_, P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,467 @@
+//! The reactor in a written world: the order of a turn, budgets, deadlines, freeing.
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::fake::{
+    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeStream,
+    connection,
+};
+use super::*;
+
+/// What happened, in order.
+type Story = Rc<RefCell<Vec<String>>>;
+
+#[derive(Default)]
+struct Told {
+    story: Story,
+    /// Whom a completion is passed on to.
+    listener: Option<Token>,
+    emitted: usize,
+}
+
+impl Told {
+    fn tell(&self, what: impl Into<String>) {
+        self.story.borrow_mut().push(what.into());
+    }
+}
+
+impl Program for Told {
+    type Seams = Fake;
+    type Message = &'static str;
+    type Completion = &'static str;
+
+    fn complete(&mut self, completion: &'static str, turn: &mut Turn<'_, Self>) {
+        self.tell(format!("completion {completion}"));
+        self.emitted += 1;
+        if let Some(token) = self.listener {
+            turn.tell(token, completion);
+        }
+    }
+
+    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> usize {
+        let emitted = std::mem::take(&mut self.emitted);
+        if emitted > 0 {
+            self.tell(format!("{emitted} events"));
+        }
+        emitted
+    }
+}
+
+/// Says what it is asked; reads one byte each time.
+struct Teller {
+    name: &'static str,
+    stream: FakeStream,
+    deadline: Moment,
+}
+
+impl Source<Told> for Teller {
+    fn kind(&self) -> &'static str {
+        "teller"
+    }
+
+    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+        self.stream.register(selector, token)
+    }
+
+    fn deregister(&mut self, selector: &mut FakeSelector) {
+        self.stream.deregister(selector);
+    }
+
+    fn first_deadline(&self, _now: Moment) -> Moment {
+        self.deadline
+    }
+
+    fn ready(
+        &mut self,
+        _readiness: Readiness,
+        program: &mut Told,
+        turn: &mut Turn<'_, Told>,
+    ) -> Next {
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Err(_) => Next::Wait,
+            Ok(0) => Next::Close(Reason("ended")),
+            Ok(_) => {
+                program.tell(format!("{} reads {}", self.name, byte[0] as char));
+                turn.flush();
+                if byte[0] == b'x' {
+                    return Next::Close(Reason("asked to"));
+                }
+                Next::Again
+            }
+        }
+    }
+
+    fn due(&mut self, program: &mut Told, turn: &mut Turn<'_, Told>) -> Next {
+        program.tell(format!("{} due", self.name));
+        turn.flush();
+        Next::Wait
+    }
+
+    fn message(
+        &mut self,
+        message: &'static str,
+        program: &mut Told,
+        turn: &mut Turn<'_, Told>,
+    ) -> Next {
+        program.tell(format!("{} told {message}", self.name));
+        turn.flush();
+        Next::Wait
+    }
+
+    fn flush(&mut self, program: &mut Told, _turn: &mut Turn<'_, Told>) -> Next {
+        program.tell(format!("{} flushes", self.name));
+        let _ = self.stream.write(b".");
+        Next::Wait
+    }
+
+    fn ended(&mut self, reason: Reason, program: &mut Told) {
+        program.tell(format!("{} freed: {}", self.name, reason.0));
+    }
+}
+
+struct World {
+    reactor: Reactor<Told>,
+    clock: FakeClock,
+    idle_waits: Rc<std::cell::Cell<u64>>,
+    story: Story,
+}
+
+fn world() -> World {
+    let clock = FakeClock::default();
+    let selector = FakeSelector::new(clock.clone());
+    let idle_waits = selector.idle_waits();
+    let told = Told::default();
+    let story = Rc::clone(&told.story);
+    let reactor = Reactor::with_seams(told, clock.clone(), FakeEntropy::new(1), selector);
+    World {
+        reactor,
+        clock,
+        idle_waits,
+        story,
+    }
+}
+
+impl World {
+    fn teller(&mut self, name: &'static str) -> (Token, FakePeer) {
+        self.teller_until(name, Moment::NEVER)
+    }
+
+    fn teller_until(&mut self, name: &'static str, deadline: Moment) -> (Token, FakePeer) {
+        let (stream, peer) = connection();
+        let token = self
+            .reactor
+            .add(Box::new(Teller {
+                name,
+                stream,
+                deadline,
+            }))
+            .unwrap();
+        (token, peer)
+    }
+
+    fn turn(&mut self) -> Vec<String> {
+        self.reactor.turn().unwrap();
+        self.story.take()
+    }
+
+    /// Turns until the loop would sleep for ever.
+    fn settle(&mut self) -> Vec<String> {
+        let before = self.idle_waits.get();
+        let mut story = Vec::new();
+        for _ in 0..1000 {
+            story.extend(self.turn());
+            if self.idle_waits.get() > before {
+                return story;
+            }
+        }
+        panic!("the loop never came to rest: {story:?}")
+    }
+}
+
+#[test]
+fn a_turn_goes_through_its_phases_in_order() {
+    let mut world = world();
+    let (listener, _peer) = world.teller("listener");
+    let (_, peer) = world.teller("reader");
+    world.settle();
+    let (_, _timer_peer) = world.teller_until("timer", Moment::from_ns(1));
+    world.clock.advance(Duration::from_nanos(2));
+    world.reactor.program.listener = Some(listener);
+    world.reactor.completer().complete("hashed");
+    peer.send(b"x");
+    assert_eq!(
+        world.turn(),
+        [
+            "reader reads x",
+            "completion hashed",
+            "listener told hashed",
+            "timer due",
+            "1 events",
+            "listener flushes",
+            "timer flushes",
+            "reader freed: asked to",
+        ]
+    );
+}
+
+#[test]
+fn one_that_has_more_to_do_is_asked_again_and_starves_nobody() {
+    let mut world = world();
+    let (_, greedy) = world.teller("greedy");
+    let (_, modest) = world.teller("modest");
+    world.settle();
+    greedy.send(b"aaa");
+    modest.send(b"b");
+    assert_eq!(
+        world.turn(),
+        [
+            "greedy reads a",
+            "modest reads b",
+            "greedy flushes",
+            "modest flushes"
+        ]
+    );
+    let rest: Vec<_> = world
+        .settle()
+        .into_iter()
+        .filter(|line| line.contains("reads"))
+        .collect();
+    assert_eq!(
+        rest,
+        ["greedy reads a", "greedy reads a"],
+        "no new edge came, yet all is read"
+    );
+}
+
+#[test]
+fn an_outbox_is_written_once_a_turn_however_much_it_got() {
+    let mut world = world();
+    let (token, peer) = world.teller("listener");
+    world.settle();
+    world.reactor.program.listener = Some(token);
+    for _ in 0..5 {
+        world.reactor.completer().complete("news");
+    }
+    world.turn();
+    assert_eq!(peer.writes(), 1);
+}
+
+#[test]
+fn a_deadline_comes_at_its_time_and_not_before() {
+    let mut world = world();
+    let (_, _peer) = world.teller_until("timer", Moment::from_ns(5_000_000_000));
+    world.turn(); // reports the registration, and does not sleep
+    world.clock.advance(Duration::from_nanos(4_999_999_999));
+    world.reactor.completer().complete("something else");
+    assert_eq!(world.turn(), ["completion something else", "1 events"]);
+    assert_eq!(world.turn(), ["timer due", "timer flushes"]);
+    assert_eq!(
+        world.clock.now(),
+        Moment::from_ns(5_000_000_000),
+        "the wait ended elsewhere"
+    );
+    assert!(world.settle().is_empty(), "it came twice");
+}
+
+/// Has a deadline that has always come.
+struct Impatient;
+
+impl Source<Told> for Impatient {
+    fn kind(&self) -> &'static str {
+        "impatient"
+    }
+
+    fn first_deadline(&self, now: Moment) -> Moment {
+        now
+    }
+
+    fn ready(&mut self, _: Readiness, _: &mut Told, _: &mut Turn<'_, Told>) -> Next {
+        Next::Wait
+    }
+
+    fn due(&mut self, program: &mut Told, turn: &mut Turn<'_, Told>) -> Next {
+        program.tell("due");
+        turn.set_deadline(turn.now());
+        Next::Wait
+    }
+}
+
+#[test]
+fn a_deadline_set_to_now_comes_in_the_next_turn() {
+    let mut world = world();
+    world.reactor.add(Box::new(Impatient)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(world.turn(), ["due"]);
+    }
+}
+
+#[test]
+fn a_freed_source_is_never_called_again() {
+    let mut world = world();
+    let (token, peer) = world.teller("short-lived");
+    world.settle();
+    world.reactor.program.listener = Some(token);
+    peer.send(b"x");
+    world.reactor.completer().complete("too late");
+    let story = world.turn();
+    assert!(!story.iter().any(|line| line.contains("told")), "{story:?}");
+    assert!(peer.freed());
+    let (stranger, _peer) = world.teller("stranger");
+    assert_ne!(stranger, token);
+    world.reactor.completer().complete("for a dead one");
+    let story = world.settle();
+    assert!(
+        !story.iter().any(|line| line.starts_with("stranger told")),
+        "{story:?}"
+    );
+}
+
+#[test]
+fn the_ledger_has_every_turn_and_dispatch() {
+    let mut world = world();
+    let (token, peer) = world.teller("reader");
+    world.settle();
+    peer.send(b"ab");
+    world.settle();
+    let ledger = world.reactor.ledger();
+    let numbers: Vec<u64> = ledger.turns().map(|turn| turn.number).collect();
+    assert_eq!(numbers, (1..=ledger.turns_total()).collect::<Vec<_>>());
+    let outcomes: Vec<_> = ledger
+        .dispatches()
+        .filter(|record| record.token == token.as_u64())
+        .map(|record| record.outcome)
+        .collect();
+    use crate::ledger::Outcome::{Again, Wait};
+    assert_eq!(outcomes, [Wait, Again, Again, Wait]);
+    assert_eq!(
+        ledger
+            .turns()
+            .map(|turn| turn.counts[Phase::Flush as usize])
+            .sum::<u32>(),
+        2
+    );
+}
+
+#[test]
+fn the_wall_clock_follows_within_a_second() {
+    let mut world = world();
+    let (_, _peer) = world.teller_until("timer", Moment::from_ns(90_500_000_000));
+    let began = world.reactor.unix_ms();
+    world.settle();
+    let core = &world.reactor.core;
+    assert_eq!(core.wall.unix_ms(core.now) - began, 90_500);
+}
+
+struct Doorkeeper;
+
+impl Accept<Told> for Doorkeeper {
+    fn has_room(&self, program: &Told) -> bool {
+        program.emitted < 100
+    }
+
+    fn accepted(
+        &mut self,
+        stream: FakeStream,
+        _peer: Peer,
+        program: &mut Told,
+    ) -> Box<dyn Source<Told>> {
+        program.tell("accepted");
+        Box::new(Teller {
+            name: "guest",
+            stream,
+            deadline: Moment::NEVER,
+        })
+    }
+}
+
+fn world_with_door() -> (World, FakeDoor) {
+    let mut world = world();
+    let acceptor = FakeAcceptor::default();
+    let door = acceptor.door();
+    world
+        .reactor
+        .add(Box::new(Listener::new(acceptor, Doorkeeper)))
+        .unwrap();
+    (world, door)
+}
+
+#[test]
+fn one_edge_accepts_all_who_wait() {
+    let (mut world, door) = world_with_door();
+    let peers: Vec<FakePeer> = (0..200).map(|_| door.connect()).collect();
+    let accepted = world
+        .settle()
+        .iter()
+        .filter(|line| *line == "accepted")
+        .count();
+    assert_eq!(accepted, peers.len());
+}
+
+#[test]
+fn without_descriptors_the_listener_pauses_and_comes_back() {
+    let (mut world, door) = world_with_door();
+    let first = door.connect();
+    world.settle();
+    door.fail(Some(io::ErrorKind::Other)); // EMFILE has no kind of its own
+    let _second = door.connect();
+    for _ in 0..3 {
+        assert_eq!(world.turn(), Vec::<String>::new());
+    }
+    assert!(
+        world.clock.now() >= Moment::from_ns(500_000_000),
+        "it tried again without a pause"
+    );
+    let pauses = world.reactor.ledger().accept_pauses();
+    assert!((2..=3).contains(&pauses), "{pauses} pauses");
+
+    // A source that is freed brings it back at once, without the timer.
+    door.fail(None);
+    let before = world.clock.now();
+    first.send(b"x");
+    let story = [world.turn(), world.turn()].concat();
+    assert!(story.contains(&"accepted".to_owned()), "{story:?}");
+    assert_eq!(world.clock.now(), before);
+}
+
+#[test]
+fn a_peer_that_gave_up_does_not_stop_the_next() {
+    let (mut world, door) = world_with_door();
+    door.fail(Some(io::ErrorKind::ConnectionAborted));
+    let _peer = door.connect();
+    world.turn();
+    door.fail(None);
+    assert_eq!(world.settle(), ["accepted"]);
+    assert_eq!(world.reactor.ledger().accept_pauses(), 0);
+}
+
+#[test]
+fn a_signal_is_a_byte() {
+    let mut world = world();
+    let (stream, peer) = connection();
+    let act = |program: &mut Told, turn: &mut Turn<'_, Told>| {
+        program.tell("signalled");
+        turn.stop();
+    };
+    world
+        .reactor
+        .add(Box::new(SignalSource::new(stream, act)))
+        .unwrap();
+    world.settle();
+    assert!(!world.reactor.stopped());
+    peer.send(b"!!");
+    assert_eq!(world.turn(), ["signalled", "signalled"]);
+    assert!(world.reactor.stopped());
+}
+
+#[test]
+fn entropy_from_a_seed_repeats() {
+    let bytes = |seed| FakeEntropy::new(seed).bytes::<32>();
+    assert_eq!(bytes(7), bytes(7));
+    assert_ne!(bytes(7), bytes(8));
+    let (first, second) = (OsEntropy.bytes::<32>(), OsEntropy.bytes::<32>());
+    assert_ne!(first, second);
+}

@@ -1,0 +1,187 @@
+//! Deadlines, kept lazily.
+//!
+//! A busy connection moves its deadline with every request. Moving a heap entry each time would
+//! cost more than the request, so nothing is moved: the source stores its new deadline, and its one
+//! entry in the heap stays where it is. When that entry comes up too early, the reactor compares
+//! it with the stored deadline and puts it back further down. See [`Arming`] for the bookkeeping.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::clock::Moment;
+
+/// Entries by the moment at which they come up. `K` names what is to be woken.
+#[derive(Debug)]
+pub struct Timers<K> {
+    heap: BinaryHeap<Reverse<(Moment, K)>>,
+}
+
+impl<K: Ord> Default for Timers<K> {
+    fn default() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+        }
+    }
+}
+
+/// A deadline and the entry that stands for it. Lives with the source.
+#[derive(Clone, Copy, Debug)]
+pub struct Arming {
+    /// When the source wants to be woken; [`Moment::NEVER`] for not at all. Moving it later is
+    /// a store and nothing else.
+    pub deadline: Moment,
+    /// Where its entry is in the heap, or [`Moment::NEVER`]: an entry for any other moment is stale.
+    armed: Moment,
+}
+
+impl Default for Arming {
+    fn default() -> Self {
+        Self {
+            deadline: Moment::NEVER,
+            armed: Moment::NEVER,
+        }
+    }
+}
+
+impl Arming {
+    /// A deadline that no entry stands for yet.
+    #[must_use]
+    pub fn until(deadline: Moment) -> Self {
+        Self {
+            deadline,
+            ..Self::default()
+        }
+    }
+}
+
+/// What an entry that came up means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The deadline has come.
+    Now,
+    /// The deadline moved on, and its entry with it; or the entry was a stale one.
+    NotYet,
+}
+
+impl<K: Ord> Timers<K> {
+    /// Makes sure that an entry comes up no later than the deadline. Called after the deadline may
+    /// have moved; free of cost where it moved later or not at all.
+    pub fn arm(&mut self, key: K, arming: &mut Arming) {
+        if arming.deadline < arming.armed {
+            arming.armed = arming.deadline;
+            self.heap.push(Reverse((arming.deadline, key)));
+        }
+    }
+
+    /// When the first entry comes up.
+    #[must_use]
+    pub fn next(&self) -> Option<Moment> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes out an entry that has come up by `now`. The caller finds its arming and asks
+    /// [`Timers::settle`] what it means.
+    pub fn pop(&mut self, now: Moment) -> Option<(Moment, K)> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| entry)
+    }
+
+    /// Decides about an entry that came up at `at`, and puts it back where the deadline moved on.
+    pub fn settle(&mut self, at: Moment, now: Moment, key: K, arming: &mut Arming) -> Due {
+        if at != arming.armed {
+            return Due::NotYet;
+        }
+        arming.armed = Moment::NEVER;
+        if arming.deadline <= now {
+            arming.deadline = Moment::NEVER;
+            return Due::Now;
+        }
+        self.arm(key, arming);
+        Due::NotYet
+    }
+
+    /// Entries in the heap, stale ones among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Whether no entry is in the heap.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ns: u64) -> Moment {
+        Moment::from_ns(ns)
+    }
+
+    /// Runs the timers to `now`; whether the one deadline fired.
+    fn fires(timers: &mut Timers<u32>, arming: &mut Arming, now: Moment) -> bool {
+        let mut fired = false;
+        while let Some((came_up, key)) = timers.pop(now) {
+            fired |= timers.settle(came_up, now, key, arming) == Due::Now;
+        }
+        fired
+    }
+
+    #[test]
+    fn a_deadline_moved_a_thousand_times_has_one_entry() {
+        let (mut timers, mut arming) = (Timers::default(), Arming::default());
+        for ns in 100..1100 {
+            arming.deadline = at(ns);
+            timers.arm(1, &mut arming);
+        }
+        assert_eq!(timers.len(), 1);
+        assert!(
+            !fires(&mut timers, &mut arming, at(1098)),
+            "it fired at its first place"
+        );
+        assert!(fires(&mut timers, &mut arming, at(1099)));
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_deadline_moved_earlier_fires_once_and_early() {
+        let (mut timers, mut arming) = (Timers::default(), Arming::default());
+        for ns in [500, 200] {
+            arming.deadline = at(ns);
+            timers.arm(1, &mut arming);
+        }
+        assert!(fires(&mut timers, &mut arming, at(200)));
+        assert!(
+            !fires(&mut timers, &mut arming, at(500)),
+            "the stale entry fired"
+        );
+    }
+
+    #[test]
+    fn a_deadline_that_was_lifted_does_not_fire() {
+        let (mut timers, mut arming) = (Timers::default(), Arming::default());
+        arming.deadline = at(10);
+        timers.arm(1, &mut arming);
+        arming.deadline = Moment::NEVER;
+        timers.arm(1, &mut arming);
+        assert!(!fires(&mut timers, &mut arming, at(1_000_000)));
+        assert!(timers.is_empty(), "an idle loop would wake for it");
+    }
+
+    #[test]
+    fn a_deadline_set_again_after_lifting_is_kept() {
+        let (mut timers, mut arming) = (Timers::default(), Arming::default());
+        arming.deadline = at(10);
+        timers.arm(1, &mut arming);
+        arming.deadline = Moment::NEVER;
+        arming.deadline = at(30);
+        timers.arm(1, &mut arming);
+        assert!(!fires(&mut timers, &mut arming, at(29)));
+        assert!(fires(&mut timers, &mut arming, at(30)));
+    }
+}

@@ -1,0 +1,382 @@
+//! The file that the keys live in.
+//!
+//! It is JSON, `{"keys":[{"kid":"00c0ffee","secret":"…","created":…,"retires":null}]}`, the current
+//! key first, secrets in base64url. It is read at start and written when a key is made; it is never
+//! changed in place, so that a crash leaves the old file or the new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{Key, KeyError, Keys, SECRET_BYTES, parse_kid};
+
+/// Longest key file that is read, in bytes; several hundred keys.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+impl Keys {
+    /// Reads a key file; `None` if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, when others may (any bit for group or others), or when it is not
+    /// exactly what [`create`](Self::create) and [`rotate`](Self::rotate) write. It is left alone.
+    pub fn load(path: &Path) -> Result<Option<Self>, KeyError> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error(path, "open", error)),
+        };
+        // Asked of the open file: the name could lead elsewhere by now.
+        let metadata = file
+            .metadata()
+            .map_err(|error| io_error(path, "read", error))?;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.to_owned();
+            return Err(KeyError::Mode { path, mode });
+        }
+        let mut text = Vec::new();
+        Read::by_ref(&mut file)
+            .take(FILE_BYTES_MAX)
+            .read_to_end(&mut text)
+            .map_err(|error| io_error(path, "read", error))?;
+        match parse(&text) {
+            Ok(keys) => Ok(Some(keys)),
+            Err(reason) => Err(KeyError::Damaged {
+                path: path.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// Makes a key file with one key, of mode 0600 from its first moment; durable on return.
+    ///
+    /// # Errors
+    /// When it cannot be written, or exists: nothing is ever overwritten here.
+    pub fn create(
+        path: &Path,
+        id: u32,
+        secret: [u8; SECRET_BYTES],
+        now_s: i64,
+    ) -> Result<Self, KeyError> {
+        let keys = Self::ephemeral(id, secret, now_s);
+        // A link fails if the name is taken, where a rename would replace it. File systems
+        // without links have no file modes either, and a key file has no place there.
+        keys.write(path, |whole| {
+            fs::hard_link(whole, path)?;
+            fs::remove_file(whole)
+        })?;
+        Ok(keys)
+    }
+
+    /// Makes a new key the current one. The former current one stays valid for `retire_after_s`
+    /// seconds, former ones until their own time; those whose time is over are dropped.
+    ///
+    /// # Errors
+    /// When the id is taken or the file cannot be replaced. Then `self` is as before.
+    pub fn rotate(
+        &mut self,
+        path: &Path,
+        id: u32,
+        secret: [u8; SECRET_BYTES],
+        now_s: i64,
+        retire_after_s: i64,
+    ) -> Result<(), KeyError> {
+        let mut former = self.current.clone();
+        former.retires_s = Some(now_s.saturating_add(retire_after_s));
+        let mut retired = vec![former];
+        retired.extend(self.retired.iter().cloned());
+        retired.retain(|key| key.is_valid(now_s));
+        if retired.iter().any(|key| key.id == id) {
+            return Err(KeyError::IdTaken(id));
+        }
+        let next = Self {
+            current: Key::new(id, secret, now_s),
+            retired,
+        };
+        next.write(path, |whole| fs::rename(whole, path))?;
+        *self = next;
+        Ok(())
+    }
+
+    /// Writes a whole file beside `path` and has `publish` give it its name.
+    fn write(
+        &self,
+        path: &Path,
+        publish: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), KeyError> {
+        // Its own name for each key: what a crash left behind is in nobody's way.
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", self.current.kid()));
+        let whole = path.with_file_name(name);
+        let written = write_durably(&whole, &self.to_json())
+            .and_then(|()| publish(&whole))
+            .and_then(|()| sync_directory(path));
+        written.map_err(|error| {
+            // After a failed publish it is litter with a secret in it; else it is gone already.
+            let _ = fs::remove_file(&whole);
+            io_error(path, "write", error)
+        })
+    }
+
+    fn to_json(&self) -> String {
+        let keys = self.iter().map(|key| KeyRecord {
+            kid: key.kid(),
+            secret: URL_SAFE_NO_PAD.encode(key.secret),
+            created: key.created_s,
+            retires: key.retires_s,
+        });
+        let file = KeyFile {
+            keys: keys.collect(),
+        };
+        let mut text = serde_json::to_string(&file).expect("strings and integers always serialize");
+        text.push('\n');
+        text
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    keys: Vec<KeyRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyRecord {
+    kid: String,
+    secret: String,
+    created: i64,
+    retires: Option<i64>,
+}
+
+fn parse(text: &[u8]) -> Result<Keys, String> {
+    // Only the place: serde's messages quote values, and a value may be a secret.
+    let file: KeyFile = serde_json::from_slice(text).map_err(|error| {
+        format!(
+            "not a list of keys at line {}, column {}",
+            error.line(),
+            error.column()
+        )
+    })?;
+    let mut keys = Vec::with_capacity(file.keys.len());
+    for (number, record) in (1..).zip(&file.keys) {
+        let key = parse_record(record).map_err(|what| format!("key {number} {what}"))?;
+        if keys.iter().any(|other: &Key| other.id == key.id) {
+            return Err(format!("key {number} repeats an id"));
+        }
+        if key.retires_s.is_none() != (number == 1) {
+            return Err("the first key, and no other, must be without a time to retire".into());
+        }
+        keys.push(key);
+    }
+    let mut keys = keys.into_iter();
+    let current = keys.next().ok_or("it contains no key")?;
+    Ok(Keys {
+        current,
+        retired: keys.collect(),
+    })
+}
+
+fn parse_record(record: &KeyRecord) -> Result<Key, &'static str> {
+    let secret = URL_SAFE_NO_PAD
+        .decode(&record.secret)
+        .map_err(|_| "has a secret that is not base64url")?;
+    Ok(Key {
+        id: parse_kid(&record.kid).ok_or("has an id that is not eight lower-case hex digits")?,
+        secret: secret
+            .try_into()
+            .map_err(|_| "has a secret that is not 32 bytes long")?,
+        created_s: record.created,
+        retires_s: record.retires,
+    })
+}
+
+fn write_durably(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true) // never through a link that somebody else put there
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Without this, a new name may not survive a power cut although its file does.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
+}
+
+fn io_error(path: &Path, doing: &'static str, error: io::Error) -> KeyError {
+    let path = path.to_owned();
+    KeyError::Io { path, doing, error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    use crate::token::{Claims, TokenError, sign, verify};
+
+    const NOW_S: i64 = 1_795_326_480;
+
+    fn directory() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("loopgate.key");
+        (directory, path)
+    }
+
+    fn names(directory: &tempfile::TempDir) -> Vec<String> {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn keys_come_back_from_their_file_as_they_were() {
+        let (directory, path) = directory();
+        assert_eq!(Keys::load(&path).unwrap(), None);
+        let mut keys = Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+        assert_eq!(Keys::load(&path).unwrap().as_ref(), Some(&keys));
+        keys.rotate(&path, 2, [2; 32], NOW_S + 1, 100).unwrap();
+        keys.rotate(&path, 3, [3; 32], NOW_S + 2, 100).unwrap();
+        assert_eq!(Keys::load(&path).unwrap().as_ref(), Some(&keys));
+        assert_eq!(names(&directory), ["loopgate.key"]);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_existing_file_is_not_overwritten() {
+        let (directory, path) = directory();
+        let keys = Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+        let error = Keys::create(&path, 2, [2; 32], NOW_S).unwrap_err();
+        assert!(
+            matches!(&error, KeyError::Io { error, .. } if error.kind() == io::ErrorKind::AlreadyExists)
+        );
+        assert_eq!(Keys::load(&path).unwrap(), Some(keys));
+        assert_eq!(names(&directory), ["loopgate.key"]);
+    }
+
+    #[test]
+    fn a_file_that_others_may_use_is_refused_with_the_remedy() {
+        let (_directory, path) = directory();
+        Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o601, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let message = Keys::load(&path).unwrap_err().to_string();
+            assert!(message.contains("chmod 600 "), "{message}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(Keys::load(&path).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_left_alone_and_not_quoted() {
+        let (_directory, path) = directory();
+        let secret = URL_SAFE_NO_PAD.encode([0x5a; 32]);
+        let key = |kid: &str, secret: &str, retires: &str| {
+            format!(r#"{{"kid":"{kid}","secret":"{secret}","created":1,"retires":{retires}}}"#)
+        };
+        let good = key("00000001", &secret, "null");
+        let list = |keys: &str| format!(r#"{{"keys":[{keys}]}}"#);
+        for text in [
+            String::new(),
+            list(&good).replace("]}", "]"),
+            list(""),
+            list(&key("00000001", &secret[..40], "null")),
+            list(&key("00000001", "", "null")),
+            list(&key("00000001", &format!("{secret}="), "null")),
+            list(&key("1", &secret, "null")),
+            list(&key("0000000A", &secret, "null")),
+            list(&key("00000001", &secret, "5")),
+            list(&format!("{good},{good}")),
+            list(&format!("{good},{}", key("00000001", &secret, "5"))),
+            list(&good).replace("\"created\":1", &format!("\"created\":\"{secret}\"")),
+            list(&good) + "garbage",
+        ] {
+            write(&path, &text, 0o600);
+            let message = Keys::load(&path).unwrap_err().to_string();
+            assert!(message.contains("is damaged"), "{text}: {message}");
+            assert!(!message.contains(&secret), "{message}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        write(&path, &list(&good), 0o600);
+        assert!(Keys::load(&path).is_ok());
+    }
+
+    #[test]
+    fn tokens_of_a_former_key_are_good_until_it_retires() {
+        let (_directory, path) = directory();
+        let mut keys = Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+        let claims = Claims {
+            iss: String::new(),
+            sub: String::new(),
+            sid: String::new(),
+            iat: NOW_S,
+            exp: NOW_S + 1_000_000,
+        };
+        let old = sign(&claims, keys.current());
+        keys.rotate(&path, 2, [2; 32], NOW_S, 3_600).unwrap();
+        let new = sign(&claims, keys.current());
+        assert_ne!(old, new);
+        for keys in [&keys, &Keys::load(&path).unwrap().unwrap()] {
+            assert!(verify(&old, keys, NOW_S + 3_599).is_ok());
+            assert_eq!(
+                verify(&old, keys, NOW_S + 3_600),
+                Err(TokenError::UnknownKey)
+            );
+            assert!(verify(&new, keys, NOW_S + 3_600).is_ok());
+            assert!(keys.valid(1, NOW_S) && !keys.valid(1, NOW_S + 3_600));
+            assert!(keys.valid(2, NOW_S + 3_600) && !keys.valid(3, NOW_S));
+        }
+    }
+
+    #[test]
+    fn keys_are_dropped_when_their_time_is_over() {
+        let (_directory, path) = directory();
+        let mut keys = Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+        keys.rotate(&path, 2, [2; 32], NOW_S, 10).unwrap();
+        assert!(matches!(
+            keys.rotate(&path, 1, [3; 32], NOW_S + 9, 10),
+            Err(KeyError::IdTaken(1))
+        ));
+        keys.rotate(&path, 1, [3; 32], NOW_S + 10, 10).unwrap();
+        let ids: Vec<u32> = keys.iter().map(Key::id).collect();
+        assert_eq!(ids, [1, 2]);
+        assert!(keys.valid(1, NOW_S + 1_000_000));
+    }
+
+    #[test]
+    fn a_rotation_that_fails_changes_nothing() {
+        let (_directory, path) = directory();
+        let mut keys = Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+        let before = keys.clone();
+        let nowhere = path.with_file_name("absent").join("loopgate.key");
+        assert!(keys.rotate(&nowhere, 2, [2; 32], NOW_S, 10).is_err());
+        assert_eq!(keys, before);
+        assert_eq!(Keys::load(&path).unwrap(), Some(before));
+    }
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let keys = Keys::ephemeral(1, [0xab; 32], NOW_S);
+        let text = format!("{keys:?} {keys:#?}");
+        assert!(!text.contains("171") && !text.contains("secret"), "{text}");
+    }
+}

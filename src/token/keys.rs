@@ -1,0 +1,180 @@
+//! The keys that sign: one current, and former ones until they retire.
+//!
+//! How they are kept is in `key_file`.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Bytes of a secret: as many as the MAC has (RFC 7518, section 3.2).
+pub const SECRET_BYTES: usize = 32;
+
+/// A secret, the name by which tokens refer to it, and its times.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    pub(super) id: u32,
+    pub(super) secret: [u8; SECRET_BYTES],
+    pub(super) created_s: i64,
+    pub(super) retires_s: Option<i64>,
+}
+
+/// The key that signs now, and former ones whose tokens are still good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    pub(super) current: Key,
+    pub(super) retired: Vec<Key>,
+}
+
+/// Why there are no keys.
+#[derive(Debug)]
+pub enum KeyError {
+    /// The file system refused. What was in the file is still there.
+    Io {
+        /// The key file.
+        path: PathBuf,
+        /// What was tried, as in "read".
+        doing: &'static str,
+        /// What it answered.
+        error: io::Error,
+    },
+    /// Others than the owner may read or write the file.
+    Mode {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file is not what this program writes. The reason never quotes the file.
+    Damaged {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A new key has the id of one that is still known.
+    IdTaken(u32),
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, doing, error } => {
+                write!(
+                    f,
+                    "could not {doing} the key file {}: {error}",
+                    path.display()
+                )
+            }
+            Self::Mode { path, mode } => write!(
+                f,
+                "the key file {path} can be used by others (mode {mode:03o}); run: chmod 600 {path}",
+                path = path.display()
+            ),
+            Self::Damaged { path, reason } => write!(
+                f,
+                "the key file {} is damaged: {reason}; restore it from a backup, or remove it, \
+                 which ends all sessions",
+                path.display()
+            ),
+            Self::IdTaken(id) => write!(f, "the key id {id:08x} is already in use"),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { error, .. } => Some(error),
+            Self::Mode { .. } | Self::Damaged { .. } | Self::IdTaken(_) => None,
+        }
+    }
+}
+
+impl Key {
+    pub(super) fn new(id: u32, secret: [u8; SECRET_BYTES], now_s: i64) -> Self {
+        Self {
+            id,
+            secret,
+            created_s: now_s,
+            retires_s: None,
+        }
+    }
+
+    /// The number by which sessions remember their key.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The id as tokens carry it, in the header `kid`: eight lower-case hex digits.
+    #[must_use]
+    pub fn kid(&self) -> String {
+        format!("{:08x}", self.id)
+    }
+
+    /// When the key was made, in seconds since 1970.
+    #[must_use]
+    pub fn created_s(&self) -> i64 {
+        self.created_s
+    }
+
+    /// From when on its tokens are refused, in seconds since 1970; `None` for the current key.
+    #[must_use]
+    pub fn retires_s(&self) -> Option<i64> {
+        self.retires_s
+    }
+
+    pub(super) fn is_valid(&self, now_s: i64) -> bool {
+        self.retires_s.is_none_or(|retires_s| now_s < retires_s)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("kid", &self.kid())
+            .field("created_s", &self.created_s)
+            .field("retires_s", &self.retires_s)
+            .finish_non_exhaustive() // the secret stays out of logs and panics
+    }
+}
+
+/// The id that a `kid` names: exactly eight lower-case hex digits.
+pub(super) fn parse_kid(kid: &str) -> Option<u32> {
+    let canonical = kid.len() == 8 && kid.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    // `from_str_radix` alone would take a sign and capitals, and a key would have several names.
+    canonical.then(|| u32::from_str_radix(kid, 16).ok())?
+}
+
+impl Keys {
+    /// One key that is in no file: its tokens end with the process.
+    #[must_use]
+    pub fn ephemeral(id: u32, secret: [u8; SECRET_BYTES], now_s: i64) -> Self {
+        Self {
+            current: Key::new(id, secret, now_s),
+            retired: Vec::new(),
+        }
+    }
+
+    /// The key that signs.
+    #[must_use]
+    pub fn current(&self) -> &Key {
+        &self.current
+    }
+
+    /// Whether tokens of this key are good at `now_s`, in seconds since 1970.
+    #[must_use]
+    pub fn valid(&self, id: u32, now_s: i64) -> bool {
+        self.find(id, now_s).is_some()
+    }
+
+    pub(super) fn find(&self, id: u32, now_s: i64) -> Option<&Key> {
+        self.iter()
+            .find(|key| key.id == id)
+            .filter(|key| key.is_valid(now_s))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.current).chain(&self.retired)
+    }
+}

@@ -1,0 +1,387 @@
+//! Signatures: the `user_sign` that a login answers with. Floor 0.
+//!
+//! A signature is a JSON Web Token (RFC 7519) in JWS compact form (RFC 7515), signed with HS256
+//! (RFC 7518, section 3.2), so that any JWT library can verify it. This server itself does not: it
+//! looks up the token's [`fingerprint`] in the session table, which can forget a session at once.
+//! [`verify`] is for embedders that check signatures elsewhere, and it cannot see a logout.
+//!
+//! Deliberately absent: every other algorithm, encryption, nested tokens and clock leeway.
+//! The keys are in [`keys`], their file in `key_file`.
+
+mod key_file;
+pub mod keys;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use keys::{Key, KeyError, Keys};
+
+/// What stands for a token wherever it is kept: its SHA-256.
+pub type Fingerprint = [u8; 32];
+
+/// What a signature says (RFC 7519, section 4.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued it: the server's configured name.
+    pub iss: String,
+    /// Whom it is about: the user's id, in decimal.
+    pub sub: String,
+    /// Which session it belongs to.
+    pub sid: String,
+    /// Issued at, in seconds since 1970.
+    pub iat: i64,
+    /// Expires at, in seconds since 1970: in this second it is no longer valid.
+    pub exp: i64,
+}
+
+/// Why a token is not valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// Not three base64url segments, without padding, of which the first is the header that
+    /// [`sign`] writes.
+    Malformed,
+    /// The header asks for something other than HS256, such as `none`.
+    Algorithm,
+    /// Its key is not known, or its time is over.
+    UnknownKey,
+    /// The signature is not the one that its key gives.
+    Signature,
+    /// Its time is over.
+    Expired,
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a token of this server",
+            Self::Algorithm => "the token's algorithm is not HS256",
+            Self::UnknownKey => "the token's key is not known or has been retired",
+            Self::Signature => "the token's signature is wrong",
+            Self::Expired => "the token has expired",
+        })
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// The JOSE header. A field that is not understood is refused, so `crit` needs no rule of its own
+/// (RFC 7515, section 4.1.11).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    kid: String,
+}
+
+/// Signs `claims`: header, claims and signature, each in base64url, joined by dots.
+///
+/// # Panics
+/// Never: strings and integers always serialize.
+#[must_use]
+pub fn sign(claims: &Claims, key: &Key) -> String {
+    let header = format!(r#"{{"alg":"HS256","typ":"JWT","kid":"{}"}}"#, key.kid());
+    let claims = serde_json::to_vec(claims).expect("strings and integers always serialize");
+    let mut token = URL_SAFE_NO_PAD.encode(header);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    let signature = hs256(&key.secret, token.as_bytes());
+    token.push('.');
+    token.push_str(&signature);
+    token
+}
+
+/// What `token` says, if one of `keys` signed it and it is still valid at `now_s` (seconds since
+/// 1970). It does not know whether the session has been logged out.
+///
+/// # Errors
+/// The first reason for which the token must not be believed. Nothing of a token is looked at
+/// before its signature has been checked, but for the header that names the key.
+pub fn verify(token: &str, keys: &Keys, now_s: i64) -> Result<Claims, TokenError> {
+    let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+    let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+    if claims.contains('.') {
+        return Err(TokenError::Malformed);
+    }
+
+    let header: Header = decode_json(header)?;
+    if header.alg != "HS256" {
+        return Err(TokenError::Algorithm);
+    }
+    if header.typ != "JWT" {
+        return Err(TokenError::Malformed);
+    }
+    let key = keys::parse_kid(&header.kid)
+        .and_then(|id| keys.find(id, now_s))
+        .ok_or(TokenError::UnknownKey)?;
+
+    let signature = decode(signature)?;
+    mac(&key.secret, signed.as_bytes())
+        .verify_slice(&signature) // takes the same time wherever the first difference is
+        .map_err(|_| TokenError::Signature)?;
+
+    let claims: Claims = decode_json(claims)?;
+    if now_s >= claims.exp {
+        return Err(TokenError::Expired);
+    }
+    Ok(claims)
+}
+
+/// The key under which the session of `token` is kept. Whoever reads the session table learns
+/// fingerprints, and no token can be made from one.
+#[must_use]
+pub fn fingerprint(token: &[u8]) -> Fingerprint {
+    Sha256::digest(token).into()
+}
+
+/// Bytes as text that is safe in a URL: base64url without padding (RFC 4648, section 5).
+#[must_use]
+pub fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes that [`base64url`] made `text` of; `None` for any other text.
+#[must_use]
+pub fn from_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+/// The third segment of a token: HMAC-SHA-256 of `signing_input`, in base64url without padding.
+#[must_use]
+pub fn hs256(secret: &[u8], signing_input: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(mac(secret, signing_input).finalize().into_bytes())
+}
+
+fn mac(secret: &[u8], signing_input: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(secret)
+        .expect("HMAC takes keys of any length")
+        .chain_update(signing_input)
+}
+
+/// Strict: padding and non-zero trailing bits are errors, so that a token has one spelling only.
+fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
+        .decode(segment)
+        .map_err(|_| TokenError::Malformed)
+}
+
+fn decode_json<T: for<'de> Deserialize<'de>>(segment: &str) -> Result<T, TokenError> {
+    serde_json::from_slice(&decode(segment)?).map_err(|_| TokenError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+
+    const NOW_S: i64 = 1_795_326_480;
+    const SECRET: [u8; 32] = [7; 32];
+
+    fn keys() -> Keys {
+        Keys::ephemeral(0x00c0_ffee, SECRET, NOW_S)
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            iss: "loopgate".into(),
+            sub: "42".into(),
+            sid: "000102030405060708090a0b0c0d0e0f".into(),
+            iat: NOW_S,
+            exp: NOW_S + 86_400,
+        }
+    }
+
+    /// A token with any header and claims, rightly signed.
+    fn forged(header: &str, claims: &str) -> String {
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
+        let signature = hs256(&SECRET, signed.as_bytes());
+        format!("{signed}.{signature}")
+    }
+
+    #[test]
+    fn the_example_of_rfc_7515_appendix_a_1_is_signed_as_printed() {
+        let secret = URL_SAFE_NO_PAD
+            .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+            .unwrap();
+        let signing_input = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        assert_eq!(
+            hs256(&secret, signing_input.as_bytes()),
+            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+        );
+    }
+
+    #[test]
+    fn a_token_says_what_was_signed() {
+        let token = sign(&claims(), keys().current());
+        assert_eq!(verify(&token, &keys(), NOW_S), Ok(claims()));
+        assert_eq!(
+            token
+                .split('.')
+                .next()
+                .map(|header| decode(header).unwrap()),
+            Some(br#"{"alg":"HS256","typ":"JWT","kid":"00c0ffee"}"#.to_vec())
+        );
+    }
+
+    #[test]
+    fn another_implementation_reads_it_and_refuses_a_changed_one() {
+        let token = sign(&claims(), keys().current());
+        let mut rules = Validation::new(Algorithm::HS256);
+        rules.validate_exp = false; // it would read the real clock
+        rules.set_issuer(&["loopgate"]);
+        let read = |token: &str, secret: &[u8]| {
+            jsonwebtoken::decode::<Claims>(token, &DecodingKey::from_secret(secret), &rules)
+        };
+        let decoded = read(&token, &SECRET).unwrap();
+        assert_eq!(decoded.claims, claims());
+        assert_eq!(decoded.header.kid.as_deref(), Some("00c0ffee"));
+        assert!(read(&token, &[8; 32]).is_err());
+        let other = Claims {
+            sub: "1".into(),
+            ..claims()
+        };
+        let spliced = format!(
+            "{}.{}",
+            sign(&other, keys().current()).rsplit_once('.').unwrap().0,
+            token.rsplit_once('.').unwrap().1
+        );
+        assert!(read(&spliced, &SECRET).is_err());
+        assert_eq!(verify(&spliced, &keys(), NOW_S), Err(TokenError::Signature));
+    }
+
+    #[test]
+    fn no_byte_of_a_token_can_be_changed() {
+        let token = sign(&claims(), keys().current());
+        for at in 0..token.len() {
+            for byte in (0x20..0x7f).chain([0, b'\n']) {
+                let mut bytes = token.clone().into_bytes();
+                if bytes[at] == byte {
+                    continue;
+                }
+                bytes[at] = byte;
+                let changed = String::from_utf8(bytes).unwrap();
+                assert!(verify(&changed, &keys(), NOW_S).is_err(), "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_byte_can_be_added_or_left_out() {
+        let token = sign(&claims(), keys().current());
+        for at in 0..=token.len() {
+            for byte in ["=", ".", "A", " ", "\n", "-"] {
+                let mut longer = token.clone();
+                longer.insert_str(at, byte);
+                assert!(verify(&longer, &keys(), NOW_S).is_err(), "{longer}");
+            }
+            assert!(verify(&token[..at], &keys(), NOW_S).is_err() || at == token.len());
+        }
+    }
+
+    #[test]
+    fn only_the_header_that_we_write_is_read() {
+        let claims = serde_json::to_string(&claims()).unwrap();
+        for (header, expected) in [
+            (r#"{"alg":"HS256","typ":"JWT","kid":"00c0ffee"}"#, None),
+            (
+                r#"{"alg":"none","typ":"JWT","kid":"00c0ffee"}"#,
+                Some(TokenError::Algorithm),
+            ),
+            (
+                r#"{"alg":"HS384","typ":"JWT","kid":"00c0ffee"}"#,
+                Some(TokenError::Algorithm),
+            ),
+            (
+                r#"{"alg":"hs256","typ":"JWT","kid":"00c0ffee"}"#,
+                Some(TokenError::Algorithm),
+            ),
+            (
+                r#"{"alg":"HS256","typ":"JWT","kid":"00c0ffef"}"#,
+                Some(TokenError::UnknownKey),
+            ),
+            (
+                r#"{"alg":"HS256","typ":"JWT","kid":"00C0FFEE"}"#,
+                Some(TokenError::UnknownKey),
+            ),
+            (
+                r#"{"alg":"HS256","typ":"JWT","kid":"+0c0ffee"}"#,
+                Some(TokenError::UnknownKey),
+            ),
+            (
+                r#"{"alg":"HS256","typ":"JWE","kid":"00c0ffee"}"#,
+                Some(TokenError::Malformed),
+            ),
+            (
+                r#"{"alg":"HS256","typ":"JWT"}"#,
+                Some(TokenError::Malformed),
+            ),
+            (
+                r#"{"alg":"HS256","alg":"none","typ":"JWT","kid":"00c0ffee"}"#,
+                Some(TokenError::Malformed),
+            ),
+            (
+                r#"{"alg":"HS256","typ":"JWT","kid":"00c0ffee","crit":["b64"]}"#,
+                Some(TokenError::Malformed),
+            ),
+            ("", Some(TokenError::Malformed)),
+        ] {
+            let result = verify(&forged(header, &claims), &keys(), NOW_S);
+            assert_eq!(result.err(), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn an_empty_signature_is_refused() {
+        let token = sign(&claims(), keys().current());
+        let unsigned = &token[..=token.rfind('.').unwrap()];
+        assert_eq!(verify(unsigned, &keys(), NOW_S), Err(TokenError::Signature));
+    }
+
+    #[test]
+    fn more_or_fewer_segments_are_refused() {
+        let token = sign(&claims(), keys().current());
+        for wrong in [
+            String::new(),
+            ".".into(),
+            "..".into(),
+            token.replace('.', ""),
+            format!("{token}."),
+            format!(".{token}"),
+            format!("{token}.AAAA"),
+            format!("{token}{token}"),
+        ] {
+            assert_eq!(
+                verify(&wrong, &keys(), NOW_S),
+                Err(TokenError::Malformed),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_ends_in_the_second_in_which_it_expires() {
+        let token = sign(&claims(), keys().current());
+        assert!(verify(&token, &keys(), claims().exp - 1).is_ok());
+        assert_eq!(
+            verify(&token, &keys(), claims().exp),
+            Err(TokenError::Expired)
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_sha_256() {
+        assert_eq!(
+            fingerprint(b"abc")[..4],
+            [0xba, 0x78, 0x16, 0xbf] // FIPS 180-4, the one-block example
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! Answers as bytes (RFC 9112, section 4 and 6).
+//!
+//! This runs for every request: it allocates nothing but what `out` needs to grow, and formats
+//! nothing but digits. Which fields say how the message ends is decided here and nowhere else.
+
+use super::date::Date;
+use super::head::Version;
+use super::response::Response;
+use super::status::Status;
+
+/// The interim answer that a peer waits for before it sends its body (RFC 9110, section 15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Room that the head of an ordinary answer needs, in bytes.
+const HEAD_BYTES_TYPICAL: usize = 256;
+
+/// How one answer is framed: what the request asked for, and what becomes of the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wire {
+    /// The version of the request. An answer always says 1.1, but tells a 1.0 peer that its wish
+    /// to keep the connection was granted.
+    pub version: Version,
+    /// The request was HEAD: the same head, and no content.
+    pub head_only: bool,
+    /// The connection is closed after this answer.
+    pub close: bool,
+}
+
+/// How the content of an answer ends.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// There is none, and no field may say so.
+    None,
+    Length(usize),
+    Chunks,
+    Close,
+}
+
+/// Appends a whole answer to `out`.
+///
+/// 1xx, 204 and 304 never have content, a length or a type, whatever the response holds; a 205
+/// says that its length is 0. An answer to HEAD has the length that its content would have.
+pub fn encode(response: &Response, wire: Wire, date: &Date, out: &mut Vec<u8>) {
+    let content = match response.status {
+        Status::RESET_CONTENT => &[],
+        _ => response.body.as_bytes(),
+    };
+    let (ending, content) = if response.status.allows_content() {
+        (Ending::Length(content.len()), content)
+    } else {
+        (Ending::None, &content[..0])
+    };
+    let content = if wire.head_only { &[] } else { content };
+    out.reserve(HEAD_BYTES_TYPICAL + content.len());
+    push_head(response, wire, ending, date, out);
+    out.extend_from_slice(content);
+}
+
+/// Appends the head of an answer whose content follows bit by bit; the body of `response` is not
+/// looked at. Returns whether the content must be sent by [`encode_chunk`] and
+/// [`encode_last_chunk`].
+///
+/// Else the content ends with the connection, and the head says that it will close: so it is without
+/// `chunked`, and always for a peer that speaks 1.0, which knows no chunks. An answer that has no
+/// content, because of its status, is not chunked either.
+#[must_use]
+pub fn encode_stream_head(
+    response: &Response,
+    wire: Wire,
+    date: &Date,
+    chunked: bool,
+    out: &mut Vec<u8>,
+) -> bool {
+    let ending = if !response.status.allows_content() {
+        Ending::None
+    } else if chunked && wire.version == Version::Http11 {
+        Ending::Chunks
+    } else {
+        Ending::Close
+    };
+    push_head(response, wire, ending, date, out);
+    matches!(ending, Ending::Chunks)
+}
+
+/// Appends `data` as one chunk; nothing when it is empty, because an empty chunk is the last one.
+pub fn encode_chunk(data: &[u8], out: &mut Vec<u8>) {
+    if data.is_empty() {
+        return;
+    }
+    let digits = (usize::BITS - data.len().leading_zeros()).div_ceil(4);
+    for place in (0..digits).rev() {
+        let digit = data.len() >> (place * 4) & 0xf;
+        out.push(b"0123456789abcdef"[digit]);
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the chunk that ends the content, without trailers.
+pub fn encode_last_chunk(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n\r\n");
+}
+
+fn push_head(response: &Response, wire: Wire, ending: Ending, date: &Date, out: &mut Vec<u8>) {
+    push_status_line(response.status, out);
+    out.extend_from_slice(date.line());
+    if let (Some(content_type), true) = (response.content_type(), response.status.allows_content())
+    {
+        push_field("Content-Type", content_type, out);
+    }
+    match ending {
+        Ending::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            push_decimal(length, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        Ending::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Ending::None | Ending::Close => {}
+    }
+    let close = wire.close || matches!(ending, Ending::Close);
+    out.extend_from_slice(connection_line(response, wire.version, close));
+    for (name, value) in response.headers() {
+        push_field(name, value, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whoever sends `Upgrade` must name it in `Connection` too (RFC 9110, section 7.8).
+fn connection_line(response: &Response, version: Version, close: bool) -> &'static [u8] {
+    match (response.status, version, close) {
+        (Status::SWITCHING_PROTOCOLS, ..) => b"Connection: Upgrade\r\n",
+        (status, ..) if status.is_informational() => b"",
+        (Status::UPGRADE_REQUIRED, _, true) => b"Connection: Upgrade, close\r\n",
+        (Status::UPGRADE_REQUIRED, Version::Http11, false) => b"Connection: Upgrade\r\n",
+        (_, _, true) => b"Connection: close\r\n",
+        (_, Version::Http10, false) => b"Connection: keep-alive\r\n",
+        (_, Version::Http11, false) => b"",
+    }
+}
+
+fn push_status_line(status: Status, out: &mut Vec<u8>) {
+    if let Some(line) = status.line() {
+        out.extend_from_slice(line);
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_decimal(usize::from(status.code()), out);
+    // The space stands even before an empty reason (RFC 9112, section 4).
+    out.extend_from_slice(b" \r\n");
+}
+
+fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_decimal(mut number: usize, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! HTTP/1.1 and 1.0 on the server's side, sans-IO: bytes in, requests out; answers in, bytes out.
+//! Floor 1.
+//!
+//! Nothing here reads a socket, a clock or the environment, or remembers a connection: the caller
+//! owns the bytes and the time, and closes after a [`Fault`]. So everything can be tested with
+//! arrays of bytes, and the same bytes always mean the same thing.
+//!
+//! By RFC 9110 (what messages mean) and RFC 9112 (how they look). Where those let a recipient be
+//! lenient about where a message ends, it is not.
+//!
+//! What it deliberately does not do:
+//!
+//! - HTTP/2, tunnels (CONNECT), and transfer codings other than `chunked`.
+//! - Content codings, ranges, conditional requests, content negotiation.
+//! - Trailers: checked, then thrown away, never merged into the headers.
+//! - Normalising paths: what a handler is matched against is the caller's choice.
+//! - Deadlines and keep-alive policy, which are the connection's.
+//!
+//! Reading order: [`parse_head`] in `head`, then `fields` and `target`, which it asks; the state
+//! table of [`Chunked`]; [`encode`]; and [`Fault`], the list of everything that is refused.
+
+mod chunked;
+mod date;
+mod encode;
+mod fault;
+mod fields;
+mod grammar;
+mod head;
+mod method;
+mod response;
+mod status;
+mod target;
+
+pub use chunked::{Chunked, EXTENSION_BYTES_MAX, Progress, TRAILER_BYTES_MAX};
+pub use date::Date;
+pub use encode::{CONTINUE, Wire, encode, encode_chunk, encode_last_chunk, encode_stream_head};
+pub use fault::Fault;
+pub use head::{EMPTY_LINES_MAX, Framing, Head, HeaderSlots, Version, parse_head};
+pub use method::Method;
+pub use response::{Body, Response};
+pub use status::Status;
+pub use target::{Target, percent_decode};

@@ -1,0 +1,283 @@
+//! Answers, before they are bytes. How they are framed on the wire is in `encode`.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::fault::Fault;
+use super::grammar::{is_token, is_value_byte};
+use super::status::Status;
+
+/// What follows the head of an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Body {
+    /// Nothing: a length of 0.
+    Empty,
+    /// Bytes of the program itself.
+    Static(&'static [u8]),
+    /// Bytes made for this answer.
+    Bytes(Vec<u8>),
+}
+
+impl Body {
+    /// The content.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Empty => &[],
+            Self::Static(bytes) => bytes,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Cow<'static, str>> for Body {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Static(text.as_bytes()),
+            Cow::Owned(text) => Self::Bytes(text.into_bytes()),
+        }
+    }
+}
+
+/// An answer to one request.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: Status,
+    /// The content.
+    pub body: Body,
+    content_type: Option<Cow<'static, str>>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
+}
+
+/// RFC 9457, section 3.1, and the stable code that programs compare.
+#[derive(Serialize)]
+struct Problem<'p> {
+    r#type: String,
+    title: &'p str,
+    status: u16,
+    detail: &'p str,
+    code: &'p str,
+}
+
+/// Only the encoder knows how the message ends and what becomes of the connection.
+const ENCODERS_OWN: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
+
+impl Response {
+    /// An answer without content.
+    #[must_use]
+    pub const fn new(status: Status) -> Self {
+        Self {
+            status,
+            body: Body::Empty,
+            content_type: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// `value` as JSON. A value that has no JSON form becomes a 500.
+    #[must_use]
+    pub fn json(status: Status, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(mut bytes) => {
+                // For people with curl, whose prompt would stand behind the last brace.
+                bytes.push(b'\n');
+                Self::with_body(status, "application/json", Body::Bytes(bytes))
+            }
+            Err(_) => Self::problem(
+                Status::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the answer could not be written as JSON",
+            ),
+        }
+    }
+
+    /// Plain text in UTF-8.
+    #[must_use]
+    pub fn text(status: Status, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_body(status, "text/plain; charset=utf-8", text.into().into())
+    }
+
+    /// A page in UTF-8. Whatever is put into it must have been escaped.
+    #[must_use]
+    pub fn html(status: Status, page: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_body(status, "text/html; charset=utf-8", page.into().into())
+    }
+
+    /// Bytes of the program itself: nothing is copied until they are encoded.
+    #[must_use]
+    pub const fn static_body(
+        status: Status,
+        content_type: &'static str,
+        bytes: &'static [u8],
+    ) -> Self {
+        Self {
+            status,
+            body: Body::Static(bytes),
+            content_type: Some(Cow::Borrowed(content_type)),
+            headers: Vec::new(),
+        }
+    }
+
+    /// An error as `application/problem+json` (RFC 9457).
+    ///
+    /// `code` is a stable name in `snake_case`; `detail` is a sentence for people.
+    #[must_use]
+    pub fn problem(status: Status, code: &str, detail: &str) -> Self {
+        let problem = Problem {
+            r#type: format!("urn:loopgate:problem:{code}"),
+            title: status.reason(),
+            status: status.code(),
+            detail,
+            code,
+        };
+        Self {
+            content_type: Some(Cow::Borrowed("application/problem+json")),
+            ..Self::json(status, &problem)
+        }
+    }
+
+    fn with_body(status: Status, content_type: &'static str, body: Body) -> Self {
+        Self {
+            status,
+            body,
+            content_type: Some(Cow::Borrowed(content_type)),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Adds a field. `Content-Type` replaces the one there is; fields that the encoder writes
+    /// itself (`Connection`, `Content-Length`, `Date`, `Transfer-Encoding`) are left out.
+    ///
+    /// Control characters in `value` become spaces: with a line end in it, a peer could write
+    /// fields of its own, or a second answer.
+    ///
+    /// # Panics
+    /// In debug builds, when `name` is not a token; else such a field is left out.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        let value = harmless(value.into());
+        let name_is_token = is_token(name.as_bytes());
+        debug_assert!(name_is_token, "{name:?} is no field name");
+        if name.eq_ignore_ascii_case("Content-Type") {
+            self.content_type = Some(value);
+        } else if name_is_token
+            && !ENCODERS_OWN
+                .iter()
+                .any(|own| own.eq_ignore_ascii_case(name))
+        {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// The value of the first field of that name, in any case, among those that were added.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_ref())
+    }
+
+    /// What the content is.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    pub(super) fn headers(&self) -> &[(&'static str, Cow<'static, str>)] {
+        &self.headers
+    }
+}
+
+impl From<Fault> for Response {
+    fn from(fault: Fault) -> Self {
+        Self::problem(fault.status, fault.code, fault.detail)
+    }
+}
+
+fn harmless(value: Cow<'static, str>) -> Cow<'static, str> {
+    if value.bytes().all(is_value_byte) {
+        return value;
+    }
+    let replaced = value.chars().map(|c| match c {
+        '\t' => c,
+        _ if c.is_ascii_control() => ' ',
+        _ => c,
+    });
+    Cow::Owned(replaced.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_becomes_a_problem_with_its_code() {
+        let response = Response::from(Fault::HEAD_TOO_LARGE);
+        assert_eq!(response.status, Status::HEADER_FIELDS_TOO_LARGE);
+        assert_eq!(response.content_type(), Some("application/problem+json"));
+        let body: serde_json::Value = serde_json::from_slice(response.body.as_bytes()).unwrap();
+        let expected = serde_json::json!({
+            "type": "urn:loopgate:problem:head_too_large",
+            "title": "Request Header Fields Too Large",
+            "status": 431,
+            "detail": Fault::HEAD_TOO_LARGE.detail,
+            "code": "head_too_large",
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn control_characters_cannot_leave_a_header_value() {
+        for (value, kept) in [
+            ("plain", "plain"),
+            ("a\tb", "a\tb"),
+            (
+                "a\r\nSet-Cookie: session=stolen",
+                "a  Set-Cookie: session=stolen",
+            ),
+            ("a\nb\0c\x7fd\x1b", "a b c d "),
+            ("grüße", "grüße"),
+        ] {
+            let response = Response::new(Status::OK).with_header("X-Name", value.to_owned());
+            assert_eq!(response.header("x-name"), Some(kept));
+        }
+    }
+
+    #[test]
+    fn the_encoders_own_fields_cannot_be_set_and_the_content_type_is_replaced() {
+        let mut response = Response::text(Status::OK, "a,b");
+        for name in ["Connection", "content-length", "DATE", "Transfer-Encoding"] {
+            response = response.with_header(name, "7");
+        }
+        assert!(response.headers().is_empty());
+        let response = response.with_header("content-type", "text/csv\r\n");
+        assert_eq!(response.content_type(), Some("text/csv  "));
+        assert!(response.headers().is_empty());
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "is no field name")]
+    fn a_field_name_with_a_colon_is_a_bug_of_ours() {
+        let _ = Response::new(Status::OK).with_header("X-Name:", "value");
+    }
+
+    #[test]
+    fn a_value_without_a_json_form_becomes_a_500() {
+        let keyed_by_list = std::collections::BTreeMap::from([(vec![1], 1)]);
+        let response = Response::json(Status::OK, &keyed_by_list);
+        assert_eq!(response.status, Status::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.content_type(), Some("application/problem+json"));
+    }
+
+    #[test]
+    fn text_of_the_program_is_not_copied() {
+        assert_eq!(Response::text(Status::OK, "ok").body, Body::Static(b"ok"));
+        let made = Response::html(Status::OK, String::from("<p>"));
+        assert_eq!(made.body, Body::Bytes(b"<p>".to_vec()));
+        assert_eq!(made.content_type(), Some("text/html; charset=utf-8"));
+    }
+}

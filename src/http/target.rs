@@ -1,0 +1,197 @@
+//! Request targets (RFC 9112, section 3.2) and percent-decoding (RFC 3986, section 2.1).
+//!
+//! The path stays as it came: decoding it, dot segments and double slashes are for whoever matches
+//! paths, and matching the raw path exactly is the safest of the choices.
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+use super::fault::Fault;
+use super::method::Method;
+
+/// Where a request goes, borrowed from the head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target<'b> {
+    /// Begins with `/`, still percent-encoded; or is `*`, for OPTIONS about the server itself.
+    pub path: &'b str,
+    /// What stands behind the first `?`, still encoded.
+    pub query: Option<&'b str>,
+    /// Host and port of an absolute-form target, which count instead of the `Host` field.
+    pub authority: Option<&'b str>,
+}
+
+impl<'b> Target<'b> {
+    /// Reads origin-form and absolute-form, and `*` for OPTIONS. Escapes in the path and in the
+    /// query are whole afterwards, and none is NUL.
+    ///
+    /// # Errors
+    /// [`Fault::BAD_TARGET`] for any other form, a scheme that is not HTTP, user information, a
+    /// fragment, and bytes that a URI must encode; [`Fault::BAD_ESCAPE`].
+    pub fn parse(method: Method, text: &'b str) -> Result<Self, Fault> {
+        check_bytes(text.as_bytes())?;
+        if text.starts_with('/') {
+            return Ok(Self::split(text, None));
+        }
+        if text == "*" && method == Method::Options {
+            return Ok(Self::split(text, None));
+        }
+        Self::parse_absolute(method, text)
+    }
+
+    fn parse_absolute(method: Method, text: &'b str) -> Result<Self, Fault> {
+        let (scheme, rest) = text.split_once("://").ok_or(Fault::BAD_TARGET)?;
+        if !(scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")) {
+            return Err(Fault::BAD_TARGET);
+        }
+        let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path_and_query) = rest.split_at(authority_end);
+        // An absolute target must name a host; only the Host field may be empty.
+        if authority.is_empty() || !is_host_and_port(authority) {
+            return Err(Fault::BAD_TARGET);
+        }
+        let mut target = Self::split(path_and_query, Some(authority));
+        if target.path.is_empty() {
+            // RFC 9112, section 3.2.4: that is how a proxy is asked about the server as a whole.
+            let whole_server = method == Method::Options && target.query.is_none();
+            target.path = if whole_server { "*" } else { "/" };
+        }
+        Ok(target)
+    }
+
+    fn split(path_and_query: &'b str, authority: Option<&'b str>) -> Self {
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        Self {
+            path,
+            query,
+            authority,
+        }
+    }
+
+    /// The path without its escapes. An encoded slash becomes a slash: split before decoding where
+    /// that matters.
+    ///
+    /// # Errors
+    /// [`Fault::BAD_ESCAPE`] when it does not decode to UTF-8.
+    pub fn decoded_path(&self) -> Result<Cow<'b, str>, Fault> {
+        percent_decode(self.path)
+    }
+
+    /// The first value of that name in the query, decoded as forms are: `+` is a space, and what
+    /// is not UTF-8 becomes U+FFFD.
+    #[must_use]
+    pub fn query_value(&self, name: &str) -> Option<Cow<'b, str>> {
+        form_urlencoded::parse(self.query?.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    }
+}
+
+/// Replaces `%XX` by the byte it stands for.
+///
+/// # Errors
+/// [`Fault::BAD_ESCAPE`] for an escape without two hexadecimal digits, for NUL, and when the result
+/// is not UTF-8.
+pub fn percent_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
+    if text.contains('\0') {
+        return Err(Fault::BAD_ESCAPE);
+    }
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        if *first == b'%' {
+            decoded.push(escaped_byte(tail)?);
+            rest = &tail[2..];
+        } else {
+            decoded.push(*first);
+            rest = tail;
+        }
+    }
+    let decoded = String::from_utf8(decoded).map_err(|_| Fault::BAD_ESCAPE)?;
+    Ok(Cow::Owned(decoded))
+}
+
+/// The byte whose two digits stand first in `digits`; at least two bytes are there when it is `Ok`.
+fn escaped_byte(digits: &[u8]) -> Result<u8, Fault> {
+    let digit = |at: usize| {
+        let byte = char::from(*digits.get(at)?);
+        byte.to_digit(16).map(|value| value as u8)
+    };
+    match (digit(0), digit(1)) {
+        (Some(0), Some(0)) | (None, _) | (_, None) => Err(Fault::BAD_ESCAPE),
+        (Some(high), Some(low)) => Ok(high << 4 | low),
+    }
+}
+
+/// Refuses fragments, which clients must keep to themselves, raw non-ASCII, and bad escapes.
+fn check_bytes(bytes: &[u8]) -> Result<(), Fault> {
+    // No early exit: this form compiles to vector instructions, and targets are short.
+    let special = bytes.iter().fold(0, |found, byte| {
+        found | u8::from(*byte == b'#' || *byte == b'%' || !byte.is_ascii())
+    });
+    if special == 0 {
+        return Ok(());
+    }
+    if bytes.contains(&b'#') || !bytes.is_ascii() {
+        return Err(Fault::BAD_TARGET);
+    }
+    let mut escapes = bytes.split(|byte| *byte == b'%').skip(1);
+    escapes.try_for_each(|tail| escaped_byte(tail).map(drop))
+}
+
+/// `uri-host [":" port]` (RFC 9110, section 7.2), or nothing at all.
+///
+/// Narrower than the RFC where nobody goes: no comma, no percent escapes and no `IPvFuture` in the
+/// host, and no port without a host.
+pub(super) fn is_host_and_port(text: &str) -> bool {
+    if let Some(literal) = text.strip_prefix('[') {
+        let Some((address, after)) = literal.split_once(']') else {
+            return false;
+        };
+        let port_is_valid = match after.strip_prefix(':') {
+            Some(port) => is_port(port),
+            None => after.is_empty(),
+        };
+        return port_is_valid && address.parse::<Ipv6Addr>().is_ok();
+    }
+    match text.split_once(':') {
+        Some((host, port)) => !host.is_empty() && is_host_name(host) && is_port(port),
+        None => is_host_name(text),
+    }
+}
+
+fn is_host_name(host: &str) -> bool {
+    host.bytes().all(|byte| {
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            )
+    })
+}
+
+/// `*DIGIT`, so it may be empty; but not above 65535.
+fn is_port(digits: &str) -> bool {
+    digits.is_empty()
+        || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,387 @@
+//! Log lines on their way to stderr or a file: written by a thread, so that no disk, terminal or
+//! stalled `| less` can stop the loop.
+//!
+//! The loop's side appends a line to one shared buffer; the thread takes the whole buffer and
+//! writes it at once. The buffer is bounded: what does not fit is dropped, counted, and said in the
+//! log itself. This file must not log: its own lines would come back to it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Bytes that each line of `lines_max` may have on average before lines are dropped.
+pub const LINE_BYTES: usize = 1024;
+/// How long [`LogThread::finish`] waits for a target that takes nothing.
+pub const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Where log lines end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard error.
+    Stderr,
+    /// A file, created if it is missing, appended to if it is not.
+    File(PathBuf),
+}
+
+/// Opens `target` and starts the thread `loopgate-log`. At most `lines_max` lines, and
+/// `lines_max` times [`LINE_BYTES`] bytes, wait for it.
+///
+/// # Errors
+/// When the file cannot be opened or the system refuses a thread.
+pub fn start(target: LogTarget, lines_max: usize) -> io::Result<(LogPipe, LogThread)> {
+    let output = Output {
+        file: match &target {
+            LogTarget::Stderr => None,
+            LogTarget::File(path) => Some(open(path)?),
+        },
+        target,
+        failed: None,
+        torn: false,
+    };
+    let shared = Arc::new(Shared {
+        waiting: Mutex::default(),
+        changed: Condvar::new(),
+        lines_max,
+    });
+    let thread = Arc::clone(&shared);
+    thread::Builder::new()
+        .name("loopgate-log".into())
+        .spawn(move || thread.write_all_that_comes(output))?;
+    let pipe = LogPipe {
+        shared: Arc::clone(&shared),
+    };
+    Ok((pipe, LogThread { shared }))
+}
+
+/// The loop's end. Each `write` is one record; it never blocks and never fails.
+#[derive(Clone, Debug)]
+pub struct LogPipe {
+    shared: Arc<Shared>,
+}
+
+impl Write for LogPipe {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let lines_max = self.shared.lines_max;
+        let mut waiting = self.shared.lock();
+        let fits = waiting.lines < lines_max
+            && waiting.bytes.len() + record.len() <= lines_max.saturating_mul(LINE_BYTES);
+        if fits && !waiting.closed {
+            waiting.bytes.extend_from_slice(record);
+            waiting.lines += 1;
+        } else {
+            waiting.dropped += 1;
+        }
+        drop(waiting);
+        self.shared.changed.notify_all();
+        Ok(record.len())
+    }
+
+    /// Does nothing: the thread writes as soon as it can, and the loop must not wait for it.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The thread that writes. Dropping it is [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct LogThread {
+    shared: Arc<Shared>,
+}
+
+impl LogThread {
+    /// Has the file opened again by its path, after it was renamed. Never blocks.
+    ///
+    /// Lines written before this call go to the old file, lines after it to the new one. Should the
+    /// path not open, the old file stays in use and a line in it says why. Stderr stays stderr.
+    pub fn reopen(&self) {
+        let mut waiting = self.shared.lock();
+        waiting.reopen_at = Some(waiting.bytes.len());
+        drop(waiting);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until everything is written, at most [`FINISH_WAIT_MAX`]. Lines that come later are
+    /// dropped.
+    pub fn finish(self) {
+        drop(self);
+    }
+}
+
+impl Drop for LogThread {
+    fn drop(&mut self) {
+        let mut waiting = self.shared.lock();
+        waiting.closed = true;
+        self.shared.changed.notify_all();
+        // Not a join: a terminal that is stopped or a full pipe would keep the program from ending.
+        drop(
+            self.shared
+                .changed
+                .wait_timeout_while(waiting, FINISH_WAIT_MAX, |waiting| !waiting.finished)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    lines_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    lines: usize,
+    /// Lines that did not fit since the thread last took what waits.
+    dropped: u64,
+    /// How many of `bytes` belong to the file before it is opened again.
+    reopen_at: Option<usize>,
+    closed: bool,
+    finished: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // No foreign code runs under this lock, so a poisoned buffer is still a whole one.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_all_that_comes(&self, mut output: Output) {
+        let mut bytes = Vec::new();
+        loop {
+            let mut waiting = self
+                .changed
+                .wait_while(self.lock(), |waiting| {
+                    waiting.bytes.is_empty()
+                        && waiting.dropped == 0
+                        && waiting.reopen_at.is_none()
+                        && !waiting.closed
+                })
+                .unwrap_or_else(PoisonError::into_inner);
+            // The two buffers change places, so that in the long run no line costs an allocation.
+            mem::swap(&mut bytes, &mut waiting.bytes);
+            waiting.lines = 0;
+            let dropped = mem::take(&mut waiting.dropped);
+            let reopen_at = waiting.reopen_at.take();
+            let last = waiting.closed;
+            drop(waiting);
+
+            if dropped > 0 {
+                // They were dropped because what now lies in `bytes` had filled the queue.
+                let _ = writeln!(bytes, "{dropped} log lines dropped: the queue was full");
+            }
+            if let Some(at) = reopen_at {
+                output.write(&bytes[..at]);
+                output.reopen();
+                output.write(&bytes[at..]);
+            } else {
+                output.write(&bytes);
+            }
+            bytes.clear();
+            if last {
+                self.lock().finished = true;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+}
+
+/// The thread's side: the target and what went wrong with it.
+struct Output {
+    target: LogTarget,
+    /// `None` is stderr.
+    file: Option<File>,
+    /// Lines that could not be written since the last that could, and why.
+    failed: Option<(usize, io::Error)>,
+    /// The target ends in the middle of a line.
+    torn: bool,
+}
+
+impl Output {
+    /// Writes whole lines, after a word about those that were lost before. What the target refuses
+    /// is counted and given up: a full disk must not make this thread spin or hold lines for ever.
+    fn write(&mut self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        if let Some((count, why)) = &self.failed {
+            let torn = if self.torn { "\n" } else { "" };
+            let report = format!("{torn}{count} log lines dropped: {why}\n");
+            if self.write_bytes(report.as_bytes()).is_ok() {
+                self.failed = None;
+            }
+        }
+        if let Err((written, why)) = self.write_bytes(lines) {
+            let lost = lines[written..].split(|byte| *byte == b'\n').count() - 1;
+            let before = self.failed.take().map_or(0, |(count, _)| count);
+            self.failed = Some((before + lost, why));
+        }
+    }
+
+    /// Returns how many bytes were written before it failed, and why it did.
+    fn write_bytes(&mut self, mut bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let whole = bytes.len();
+        while !bytes.is_empty() {
+            let outcome = match &mut self.file {
+                Some(file) => file.write(bytes),
+                None => io::stderr().write(bytes),
+            };
+            match outcome {
+                Ok(0) => return Err((whole - bytes.len(), io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    self.torn = bytes[written - 1] != b'\n';
+                    bytes = &bytes[written..];
+                }
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return Err((whole - bytes.len(), why)),
+            }
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) {
+        let LogTarget::File(path) = &self.target else {
+            return;
+        };
+        match open(path) {
+            Ok(file) => {
+                self.file = Some(file);
+                self.torn = false;
+            }
+            Err(why) => {
+                let report = format!("the log {} did not open again: {why}\n", path.display());
+                self.write(report.as_bytes());
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{BufRead, BufReader};
+    use std::process::Command;
+
+    use super::*;
+
+    fn start_file(path: &Path, lines_max: usize) -> (LogPipe, LogThread) {
+        start(LogTarget::File(path.into()), lines_max).unwrap()
+    }
+
+    #[test]
+    fn lines_are_appended_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.log");
+        fs::write(&path, "before\n").unwrap();
+        let (mut pipe, thread) = start_file(&path, 1000);
+        let mut expected = String::from("before\n");
+        for number in 0..500 {
+            let line = format!("line {number}\n");
+            pipe.write_all(line.as_bytes()).unwrap();
+            expected.push_str(&line);
+        }
+        thread.finish();
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn reopening_parts_the_lines_exactly() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, rotated) = (folder.path().join("app.log"), folder.path().join("app.1"));
+        let (mut pipe, thread) = start_file(&path, 1000);
+        pipe.write_all(b"old 1\n").unwrap();
+        fs::rename(&path, &rotated).unwrap();
+        pipe.write_all(b"old 2\n").unwrap();
+        thread.reopen();
+        pipe.write_all(b"new\n").unwrap();
+        thread.finish();
+        assert_eq!(fs::read_to_string(&rotated).unwrap(), "old 1\nold 2\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
+    }
+
+    #[test]
+    fn a_path_that_does_not_open_again_leaves_the_old_file_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, rotated) = (folder.path().join("app.log"), folder.path().join("app.1"));
+        let (mut pipe, thread) = start_file(&path, 1000);
+        fs::rename(&path, &rotated).unwrap();
+        fs::create_dir(&path).unwrap();
+        thread.reopen();
+        pipe.write_all(b"still here\n").unwrap();
+        thread.finish();
+        let log = fs::read_to_string(&rotated).unwrap();
+        assert!(log.contains("did not open again"), "{log}");
+        assert!(log.ends_with("still here\n"), "{log}");
+    }
+
+    #[test]
+    fn a_blocked_target_costs_lines_and_says_how_many() {
+        const SENT: usize = 1000;
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = Command::new("mkfifo").arg(&fifo).status();
+        if !made.is_ok_and(|status| status.success()) {
+            println!("skipped: no mkfifo here");
+            return;
+        }
+        // For reading and writing, because a read end alone would wait for a writer.
+        let reader = File::options().read(true).write(true).open(&fifo).unwrap();
+        let (mut pipe, thread) = start_file(&fifo, 10);
+        // More than a pipe holds, so the thread is stuck or its queue is full long before the end.
+        let line = format!("{}\n", "x".repeat(1000));
+        for _ in 0..SENT {
+            pipe.write_all(line.as_bytes()).unwrap();
+        }
+        let (mut arrived, mut dropped) = (0, 0);
+        for line in BufReader::new(reader).lines() {
+            let line = line.unwrap();
+            match line.strip_suffix(" log lines dropped: the queue was full") {
+                Some(count) => dropped += count.parse::<usize>().unwrap(),
+                None => arrived += 1,
+            }
+            if arrived + dropped == SENT {
+                break;
+            }
+        }
+        assert!(dropped > 0);
+        thread.finish();
+    }
+
+    #[test]
+    fn a_full_disk_neither_ends_the_thread_nor_hides_the_loss() {
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            println!("skipped: no /dev/full here");
+            return;
+        }
+        let mut output = Output {
+            target: LogTarget::File(full.into()),
+            file: Some(open(full).unwrap()),
+            failed: None,
+            torn: false,
+        };
+        output.write(b"one\ntwo\n");
+        output.write(b"three\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.log");
+        output.file = Some(open(&path).unwrap());
+        output.write(b"four\n");
+        let log = fs::read_to_string(&path).unwrap();
+        assert!(log.starts_with("3 log lines dropped: "), "{log}");
+        assert!(log.ends_with("\nfour\n"), "{log}");
+
+        let (mut pipe, thread) = start_file(full, 10);
+        pipe.write_all(b"lost\n").unwrap();
+        thread.finish();
+    }
+}

@@ -1,0 +1,25 @@
+//! Everything that may block, kept off the event loop. Floor 1.
+//!
+//! | file | holds | thread |
+//! |---|---|---|
+//! | `pool` | a few threads behind one bounded queue | `loopgate-hash-0` … |
+//! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
+//! | `store` | users, sessions and events in one `SQLite` file, committed in groups | `loopgate-store` |
+//! | `log_writer` | log lines on their way to stderr or a file | `loopgate-log` |
+//!
+//! This is the only folder that spawns threads. What it gives to the loop has the same shape three
+//! times: a bounded queue whose `submit` never blocks and says [`Busy`] when it is full, and results
+//! that come back through a closure of the caller's. None of these threads sees a socket, a timer
+//! or the session table; how a result wakes the loop is the caller's business.
+//!
+//! Read next: `pool`, the smallest of the three, then `store`.
+
+pub mod log_writer;
+pub mod password;
+pub mod pool;
+pub mod store;
+
+pub use pool::{Busy, Job, Pool};
+pub use store::{
+    Change, Commit, SessionRow, Snapshot, Store, StoreError, Transaction, UserRow, Writer,
+};

@@ -1,0 +1,252 @@
+//! A few named threads behind one bounded queue.
+//!
+//! It deliberately knows no results: a job delivers its own, so one pool serves password hashing
+//! and whatever a handler wants to have done elsewhere.
+
+use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::{fmt, io};
+
+/// Something to do on a worker thread. It delivers its own result.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// A queue is full; what was submitted was dropped and will not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too much is waiting already")
+    }
+}
+
+impl std::error::Error for Busy {}
+
+/// Worker threads and the jobs that wait for them, first come, first served.
+///
+/// Dropping it drops the jobs that no thread has begun, unrun, and waits for those being run: a job
+/// that has begun always delivers.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    waiting_max: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Threads without a job. A thread that has not yet woken up for the job it was given still
+    /// counts, so the bound below does not depend on how fast threads wake.
+    idle: usize,
+    closed: bool,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue")
+            .field("jobs", &self.jobs.len())
+            .field("idle", &self.idle)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Starts `threads` threads, named `loopgate-hash-0` and on. Beyond the jobs that they run,
+    /// `waiting_max` may wait.
+    ///
+    /// # Errors
+    /// When the system refuses a thread; those already started are ended again.
+    pub fn start(threads: usize, waiting_max: usize) -> io::Result<Self> {
+        let mut pool = Self {
+            shared: Arc::new(Shared {
+                queue: Mutex::new(Queue {
+                    jobs: VecDeque::new(),
+                    idle: threads,
+                    closed: false,
+                }),
+                changed: Condvar::new(),
+            }),
+            threads: Vec::with_capacity(threads),
+            waiting_max,
+        };
+        for number in 0..threads {
+            let shared = Arc::clone(&pool.shared);
+            let thread = thread::Builder::new()
+                .name(format!("loopgate-hash-{number}"))
+                .spawn(move || shared.work())?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// Hands `job` to the next free thread. Never blocks.
+    ///
+    /// # Errors
+    /// [`Busy`] when every thread has a job and `waiting_max` more are waiting.
+    pub fn submit(&self, job: Job) -> Result<(), Busy> {
+        let mut queue = self.shared.lock();
+        if queue.jobs.len() >= self.waiting_max.saturating_add(queue.idle) {
+            return Err(Busy);
+        }
+        queue.jobs.push_back(job);
+        drop(queue);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Jobs for which no thread is free.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let queue = self.shared.lock();
+        queue.jobs.len().saturating_sub(queue.idle)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let unrun = {
+            let mut queue = self.shared.lock();
+            queue.closed = true;
+            std::mem::take(&mut queue.jobs)
+        };
+        self.shared.changed.notify_all();
+        // Outside the lock: what a job owns may take its time to drop.
+        drop(unrun);
+        for thread in self.threads.drain(..) {
+            // It cannot have panicked: jobs are caught, and nothing else runs there.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No foreign code runs under this lock, so a poisoned queue is still a whole one.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            if panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
+                log::error!("a job panicked on its worker thread; the thread goes on");
+            }
+            self.lock().idle += 1;
+        }
+    }
+
+    /// Sleeps until there is a job; `None` once the pool is being dropped.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(job) = queue.jobs.pop_front() {
+                queue.idle -= 1;
+                return Some(job);
+            }
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A job that says that it began and ends when told, and the two channels for it.
+    fn held() -> (Job, mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (began_send, began) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let job = Box::new(move || {
+            began_send.send(()).unwrap();
+            let _ = released.recv();
+        });
+        (job, began, release)
+    }
+
+    #[test]
+    fn jobs_run_on_named_threads() {
+        let pool = Pool::start(1, 1).unwrap();
+        let (send, name) = mpsc::channel();
+        let say = move || {
+            let thread = thread::current();
+            send.send(thread.name().map(String::from)).unwrap();
+        };
+        pool.submit(Box::new(say)).unwrap();
+        assert_eq!(name.recv().unwrap().as_deref(), Some("loopgate-hash-0"));
+    }
+
+    #[test]
+    fn only_jobs_without_a_thread_count_as_waiting() {
+        let pool = Pool::start(2, 3).unwrap();
+        let mut releases = Vec::new();
+        // Two for the threads and three to wait, without giving the threads time to wake up.
+        for _ in 0..5 {
+            let (job, began, release) = held();
+            pool.submit(job).unwrap();
+            releases.push((began, release));
+        }
+        assert_eq!(pool.waiting(), 3);
+        assert_eq!(pool.submit(Box::new(|| {})), Err(Busy));
+        for (began, release) in releases {
+            began.recv().unwrap();
+            drop(release);
+        }
+    }
+
+    #[test]
+    fn a_pool_that_lets_nobody_wait_still_works() {
+        let pool = Pool::start(1, 0).unwrap();
+        let (job, began, release) = held();
+        pool.submit(job).unwrap();
+        began.recv().unwrap();
+        assert_eq!(pool.submit(Box::new(|| {})), Err(Busy));
+        drop(release);
+    }
+
+    #[test]
+    fn a_thread_survives_a_job_that_panics() {
+        let pool = Pool::start(1, 8).unwrap();
+        pool.submit(Box::new(|| panic!("this panic belongs to the test")))
+            .unwrap();
+        let (send, done) = mpsc::channel();
+        pool.submit(Box::new(move || send.send(()).unwrap()))
+            .unwrap();
+        done.recv().unwrap();
+    }
+
+    #[test]
+    fn dropping_the_pool_ends_what_runs_and_drops_what_waits() {
+        let pool = Pool::start(1, 8).unwrap();
+        let (job, began, release) = held();
+        let (send, ended) = mpsc::channel();
+        let running = Box::new(move || {
+            job();
+            send.send(()).unwrap();
+        });
+        let (send, unrun) = mpsc::channel();
+        pool.submit(running).unwrap();
+        pool.submit(Box::new(move || send.send(()).unwrap()))
+            .unwrap();
+        began.recv().unwrap();
+        let dropping = thread::spawn(move || drop(pool));
+        assert_eq!(unrun.recv(), Err(mpsc::RecvError));
+        release.send(()).unwrap();
+        dropping.join().unwrap();
+        assert_eq!(ended.try_recv(), Ok(()));
+    }
+}

@@ -1,0 +1,312 @@
+//! Who may open which file. Everything that is refused is refused here, before a byte is written.
+//!
+//! The order is the point. A look at the header comes first, so that nothing appears beside a file
+//! that is not ours. Then the lock, which leaves one server. Then the whole file is read for damage,
+//! through a connection that cannot write to it. Only then is it opened in earnest.
+//!
+//! The file itself is never opened but through `SQLite`: closing a second descriptor of one's own
+//! would release the locks of the first (POSIX `fcntl`).
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write as _};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{StoreError, schema};
+
+/// For the owner alone: the file holds password hashes.
+const MODE: u32 = 0o600;
+
+/// One server per store, for as long as this lives.
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Opens the store at `path`, which it returns resolved, or creates one there.
+pub(super) fn open(path: &Path) -> Result<(Connection, PathBuf, Lock), StoreError> {
+    let path = resolve(path)?;
+    refuse_read_only(&path)?;
+    if has_bytes(&path)? {
+        identify_from_outside(&path)?;
+    }
+    let lock = Lock::take(&path)?;
+    // Asked again: until the lock was ours, another server may have created the store.
+    if has_bytes(&path)? {
+        inspect(&path)?;
+    } else {
+        create(&path)?;
+    }
+    let connection = open_in_earnest(&path)?;
+    Ok((connection, path, lock))
+}
+
+/// The path without symbolic links, so that two names of one store share one lock.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    let refuse = |why: String| {
+        Err(StoreError::Unwritable {
+            path: path.into(),
+            why,
+        })
+    };
+    match fs::canonicalize(path) {
+        Ok(found) if found.is_dir() => return refuse("it is a directory".into()),
+        Ok(found) if !found.is_file() => return refuse("it is not a file".into()),
+        Ok(found) => return Ok(found),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) => return Err(StoreError::from_io(path, &why)),
+    }
+    let Some(name) = path.file_name() else {
+        return refuse("it names no file".into());
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match fs::canonicalize(folder) {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            refuse(format!("the directory {} does not exist", folder.display()))
+        }
+        Err(why) => Err(StoreError::from_io(folder, &why)),
+    }
+}
+
+/// By the permission bits, because root could write all the same: whoever took them away meant it.
+fn refuse_read_only(path: &Path) -> Result<(), StoreError> {
+    for path in [Some(path), path.parent()].into_iter().flatten() {
+        if fs::metadata(path).is_ok_and(|found| found.permissions().readonly()) {
+            return Err(StoreError::ReadOnly { path: path.into() });
+        }
+    }
+    Ok(())
+}
+
+/// An empty file counts as none, as it does for `SQLite`.
+fn has_bytes(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.len() > 0),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(why) => Err(StoreError::from_io(path, &why)),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+impl Lock {
+    fn take(store: &Path) -> Result<Self, StoreError> {
+        let path = beside(store, ".lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(MODE)
+            .open(&path)
+            .map_err(|why| StoreError::from_io(&path, &why))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let pid = file
+                    .read_to_string(&mut pid)
+                    .map_or(None, |_| pid.trim().parse().ok());
+                return Err(StoreError::Locked {
+                    path: store.into(),
+                    pid,
+                });
+            }
+            Err(TryLockError::Error(why)) => return Err(StoreError::from_io(&path, &why)),
+        }
+        // Only an error message needs it; a full disk must not keep a server from starting.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+}
+
+/// Whether the file's header is ours, without a lock, a companion file or a log replayed.
+fn identify_from_outside(path: &Path) -> Result<(), StoreError> {
+    let fail = |why| StoreError::from_sqlite(path, &why);
+    let connection = open_immutable(path).map_err(fail)?;
+    // A checkpoint cut short leaves a header that is ahead of its file, which is not damage while
+    // the log is there. This setting has SQLite take the file's real length instead.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)
+        .map_err(fail)?;
+    identify(&connection, path)
+}
+
+fn identify(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let pragma = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(|why| StoreError::from_sqlite(path, &why))
+    };
+    if pragma("application_id")? != i64::from(schema::APPLICATION_ID) {
+        return Err(StoreError::Foreign {
+            path: path.into(),
+            why: "the database of another program".into(),
+        });
+    }
+    match pragma("user_version")? {
+        schema::VERSION => Ok(()),
+        found if found > schema::VERSION => Err(StoreError::Newer {
+            path: path.into(),
+            found,
+            known: schema::VERSION,
+        }),
+        found => Err(StoreError::Damaged {
+            path: path.into(),
+            why: format!("there never was a version {found} of the tables"),
+        }),
+    }
+}
+
+/// Reads every page: damage must be found now, not by the login that meets it.
+fn inspect(path: &Path) -> Result<(), StoreError> {
+    let fail = |why| StoreError::from_sqlite(path, &why);
+    let connection = if has_bytes(&beside(path, "-wal"))? {
+        open_with_log(path)
+    } else {
+        open_immutable(path)
+    }
+    .map_err(fail)?;
+    identify(&connection, path)?;
+    let damaged = |why| StoreError::Damaged {
+        path: path.into(),
+        why,
+    };
+    let finding: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(fail)?;
+    if finding != "ok" {
+        return Err(damaged(finding.replace('\n', " ")));
+    }
+    for query in [schema::USERS, schema::SESSIONS, schema::EVENTS_SINCE] {
+        connection
+            .prepare(query)
+            .map_err(|why| damaged(why.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Reads the file alone and creates nothing beside it.
+fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri, flags)
+}
+
+/// Reads the file together with the log that a killed server left, and changes neither.
+fn open_with_log(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open_to_write(path)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "query_only", true)?;
+    if !beside(path, "-shm").exists() {
+        // Nobody else reads along, so the log's index can be in memory instead of a new file.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    }
+    Ok(connection)
+}
+
+fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
+fn open_in_earnest(path: &Path) -> Result<Connection, StoreError> {
+    let open = || -> rusqlite::Result<(Connection, bool, String)> {
+        let connection = open_to_write(path)?;
+        // SQLite falls back to reading where it may not write.
+        let read_only = connection.is_readonly("main")?;
+        schema::configure(&connection)?;
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        if !read_only {
+            // Finds another program's lock now instead of at the first login.
+            connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+        }
+        Ok((connection, read_only, mode))
+    };
+    let (connection, read_only, mode) =
+        open().map_err(|why| StoreError::from_sqlite(path, &why))?;
+    if read_only {
+        return Err(StoreError::ReadOnly { path: path.into() });
+    }
+    if mode != "wal" {
+        return Err(StoreError::Unwritable {
+            path: path.into(),
+            why: "SQLite cannot keep a write-ahead log there, as on a network file system".into(),
+        });
+    }
+    Ok(connection)
+}
+
+/// Makes a whole store under another name first: at no moment is there half of one at `path`.
+fn create(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["-wal", "-journal"] {
+        let orphan = beside(path, suffix);
+        if has_bytes(&orphan)? {
+            // SQLite would mix its contents into the new file.
+            return Err(StoreError::Damaged {
+                path: path.into(),
+                why: format!(
+                    "{} is there, but the file it belongs to is not",
+                    orphan.display()
+                ),
+            });
+        }
+    }
+    let fresh = beside(path, ".new");
+    let made = make_private(&fresh).map_err(|why| StoreError::from_io(&fresh, &why));
+    made.and_then(|()| fill(&fresh).map_err(|why| StoreError::from_sqlite(&fresh, &why)))
+        .and_then(|()| put_in_place(&fresh, path).map_err(|why| StoreError::from_io(path, &why)))
+        .inspect_err(|_| {
+            let _ = fs::remove_file(&fresh);
+        })
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) => return Err(why),
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(MODE).open(path)?;
+    Ok(())
+}
+
+fn fill(path: &Path) -> rusqlite::Result<()> {
+    let connection = open_to_write(path)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    schema::create(&connection)?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.close().map_err(|(_, why)| why)
+}
+
+fn put_in_place(fresh: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(fresh, path)?;
+    // A rename is on disk when the directory is.
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}

@@ -1,0 +1,184 @@
+//! Many transactions, one commit.
+//!
+//! A commit costs a wait for the disk, however much is in it. So all transactions that wait become
+//! one of `SQLite`'s, each in a savepoint of its own: one that contradicts the tables is undone alone,
+//! and a disk that fails undoes them all. An event id counts as given only when the commit is on
+//! disk, which is why the ids have no gaps.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Params, TransactionBehavior};
+
+use super::{Change, Commit, SessionRow, Store, StoreError, Transaction};
+use crate::event::{Event, NewEvent};
+
+impl Store {
+    /// Applies all of `group` and waits until it is on disk; one outcome for each, in order.
+    ///
+    /// # Errors
+    /// When the disk or the file fails: nothing of the group was stored.
+    pub(super) fn commit_group(
+        &mut self,
+        group: Vec<Transaction>,
+    ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
+        let path = &self.path;
+        let fail = |why| StoreError::from_sqlite(path, &why);
+        // IMMEDIATE: a lock that is in the way is waited for here, not found halfway.
+        let sql = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fail)?;
+        let tables = Tables { sql: &sql, path };
+        let mut last_event_id = self.last_event_id;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for transaction in group {
+            tables.run("SAVEPOINT one", ())?;
+            let outcome = tables.apply(transaction, last_event_id);
+            match &outcome {
+                Ok(commit) => last_event_id += commit.events.len() as u64,
+                Err(why) if why.concerns_one_transaction() => {
+                    tables.run("ROLLBACK TO one", ())?;
+                }
+                Err(why) => return Err(why.clone()),
+            }
+            tables.run("RELEASE one", ())?;
+            outcomes.push(outcome);
+        }
+        if last_event_id > self.last_event_id {
+            let trimmed = last_event_id.saturating_sub(self.events_kept_max);
+            tables.run(
+                "DELETE FROM events WHERE id <= ?1",
+                (trimmed.cast_signed(),),
+            )?;
+        }
+        sql.commit().map_err(fail)?;
+        self.last_event_id = last_event_id;
+        Ok(outcomes)
+    }
+}
+
+/// The tables within a transaction of `SQLite`'s.
+struct Tables<'s> {
+    sql: &'s Connection,
+    path: &'s Path,
+}
+
+impl Tables<'_> {
+    /// Runs one statement, prepared at its first use; returns how many rows it changed.
+    fn run(&self, statement: &str, values: impl Params) -> Result<usize, StoreError> {
+        self.sql
+            .prepare_cached(statement)
+            .and_then(|mut statement| statement.execute(values))
+            .map_err(|why| StoreError::from_sqlite(self.path, &why))
+    }
+
+    fn apply(&self, transaction: Transaction, last_event_id: u64) -> Result<Commit, StoreError> {
+        let mut commit = Commit {
+            rows: 0,
+            added_user: None,
+            events: Vec::with_capacity(transaction.events.len()),
+        };
+        for change in transaction.changes {
+            let adds_user = matches!(change, Change::AddUser { .. });
+            commit.rows += self.change(change)?;
+            if adds_user {
+                commit.added_user = Some(self.sql.last_insert_rowid());
+            }
+        }
+        if transaction.events_only_if_changed && commit.rows == 0 {
+            return Ok(commit);
+        }
+        for (id, fact) in (last_event_id + 1..).zip(transaction.events) {
+            self.add_event(id, &fact)?;
+            commit.events.push(Event { id, fact });
+        }
+        Ok(commit)
+    }
+
+    /// Returns how many rows it changed.
+    fn change(&self, change: Change) -> Result<usize, StoreError> {
+        match change {
+            Change::AddUser {
+                name,
+                role,
+                password,
+                created_s,
+            } => self
+                .run(
+                    "INSERT INTO users (name, role, password, created_s) VALUES (?1, ?2, ?3, ?4)",
+                    (&name, role, password, created_s),
+                )
+                .map_err(|why| match why {
+                    StoreError::Conflict(_) => StoreError::UserExists(name),
+                    other => other,
+                }),
+            Change::SetPassword { user_id, password } => one_user(self.run(
+                "UPDATE users SET password = ?2 WHERE id = ?1",
+                (user_id, password),
+            )?),
+            Change::RemoveUser { user_id } => {
+                // Sessions have no index by user: it would cost every login a write, and users are
+                // removed seldom enough to read the table through.
+                let sessions = self.run("DELETE FROM sessions WHERE user_id = ?1", (user_id,))?;
+                let users = one_user(self.run("DELETE FROM users WHERE id = ?1", (user_id,))?)?;
+                Ok(sessions + users)
+            }
+            Change::AddSession(session) => self.add_session(&session),
+            Change::RemoveSessions(hashes) => each(&hashes, |hash| {
+                self.run("DELETE FROM sessions WHERE hash = ?1", (hash,))
+            }),
+            Change::TouchSessions(uses) => each(&uses, |(hash, used_s)| {
+                self.run(
+                    "UPDATE sessions SET last_used_s = ?2 WHERE hash = ?1",
+                    (hash, used_s),
+                )
+            }),
+        }
+    }
+
+    fn add_session(&self, session: &SessionRow) -> Result<usize, StoreError> {
+        self.run(
+            "INSERT INTO sessions (hash, sid, user_id, key_id, issued_s, last_used_s) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (
+                session.hash,
+                session.sid,
+                session.user_id,
+                session.key_id,
+                session.issued_s,
+                session.last_used_s,
+            ),
+        )
+    }
+
+    fn add_event(&self, id: u64, fact: &NewEvent) -> Result<usize, StoreError> {
+        self.run(
+            "INSERT INTO events (id, unix_ms, name, sender, user_id, data) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (
+                id.cast_signed(),
+                // A clock that is out of a signed range is wrong anyway, but must not stop events.
+                i64::try_from(fact.unix_ms).unwrap_or(i64::MAX),
+                &fact.name,
+                &fact.sender,
+                fact.user_id,
+                fact.data.to_string(),
+            ),
+        )
+    }
+}
+
+fn each<T>(
+    items: &[T],
+    run: impl Fn(&T) -> Result<usize, StoreError>,
+) -> Result<usize, StoreError> {
+    items.iter().map(run).sum()
+}
+
+fn one_user(rows: usize) -> Result<usize, StoreError> {
+    if rows == 0 {
+        Err(StoreError::NoSuchUser)
+    } else {
+        Ok(rows)
+    }
+}

@@ -1,0 +1,115 @@
+//! The tables, and the settings of a connection.
+
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row};
+
+use super::StoreError;
+use crate::event::{Event, NewEvent};
+
+/// Marks a file as ours, in its header: "loop". `file(1)` and `sqlite3` show it.
+pub(super) const APPLICATION_ID: i32 = 0x6c6f_6f70;
+/// Version of the tables below, in the file's header.
+pub(super) const VERSION: i64 = 1;
+
+/// How long a commit waits for another program's lock, such as a `sqlite3` that reads along.
+const LOCK_WAIT_MAX: Duration = if cfg!(test) {
+    Duration::from_millis(20)
+} else {
+    Duration::from_secs(5)
+};
+
+// AUTOINCREMENT costs a row in a table of SQLite's own and gives a memory that outlives the rows:
+// no id is ever given twice, whether the row was removed, trimmed, or the table emptied.
+const TABLES: &str = "
+    CREATE TABLE users (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL,
+        password TEXT NOT NULL,
+        created_s INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE sessions (
+        hash BLOB PRIMARY KEY NOT NULL,
+        sid BLOB NOT NULL,
+        user_id INTEGER NOT NULL REFERENCES users (id),
+        key_id INTEGER NOT NULL,
+        issued_s INTEGER NOT NULL,
+        last_used_s INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        unix_ms INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        user_id INTEGER,
+        data TEXT NOT NULL
+    ) STRICT;
+";
+
+pub(super) const USERS: &str = "SELECT id, name, role, password, created_s FROM users ORDER BY id";
+pub(super) const SESSIONS: &str =
+    "SELECT hash, sid, user_id, key_id, issued_s, last_used_s FROM sessions";
+pub(super) const EVENTS_SINCE: &str = "SELECT id, unix_ms, name, sender, user_id, data \
+     FROM events WHERE id > ?1 ORDER BY id LIMIT ?2";
+
+/// Writes the tables and the marks into an empty database.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; \
+         {TABLES} COMMIT;"
+    ))
+}
+
+/// A store that nothing outlives.
+pub(super) fn in_memory() -> Result<Connection, StoreError> {
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_in_memory()?;
+        create(&connection)?;
+        configure(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|why| StoreError::Sqlite(why.to_string()))
+}
+
+/// Settings that hold for one connection, not for the file. Writes nothing.
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(LOCK_WAIT_MAX)?;
+    // FULL also syncs the log at each commit: "confirmed" means that a power cut cannot undo it.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Triggers and views are not ours; a file that has some must not make us run them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// The newest event id ever given, also when the event is long gone.
+pub(super) fn last_event_id(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.query_row(
+        "SELECT max((SELECT coalesce(max(id), 0) FROM events), \
+                    (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'))",
+        [],
+        |row| row.get(0).map(i64::cast_unsigned),
+    )
+}
+
+/// One row of [`EVENTS_SINCE`].
+pub(super) fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let data: String = row.get(5)?;
+    let data = serde_json::from_str(&data)
+        .map_err(|why| rusqlite::Error::FromSqlConversionFailure(5, Type::Text, Box::new(why)))?;
+    Ok(Event {
+        id: row.get(0).map(i64::cast_unsigned)?,
+        fact: NewEvent {
+            unix_ms: row.get(1).map(i64::cast_unsigned)?,
+            name: row.get::<_, String>(2)?.into(),
+            sender: row.get::<_, String>(3)?.into(),
+            user_id: row.get(4)?,
+            data,
+        },
+    })
+}

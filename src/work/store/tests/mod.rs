@@ -1,0 +1,87 @@
+//! What the tests of the store share.
+
+mod door;
+mod group;
+mod writer;
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+
+fn open(path: &Path) -> Result<Store, StoreError> {
+    Store::open(&StorePath::File(path.into()), 1000)
+}
+
+fn in_memory() -> Store {
+    Store::open(&StorePath::Memory, 1000).unwrap()
+}
+
+fn add_user(name: &str) -> Change {
+    Change::AddUser {
+        name: name.into(),
+        role: "user".into(),
+        password: "$argon2id$…".into(),
+        created_s: 7,
+    }
+}
+
+fn session(number: u8, user_id: i64) -> SessionRow {
+    SessionRow {
+        hash: [number; 32],
+        sid: [number; 16],
+        user_id,
+        key_id: 4_000_000_000,
+        issued_s: 10,
+        last_used_s: 11,
+    }
+}
+
+fn event(name: &str) -> NewEvent {
+    NewEvent {
+        unix_ms: 1_795_326_480_123,
+        name: name.to_owned().into(),
+        sender: "test".into(),
+        user_id: Some(1),
+        data: json!({"a": [1, "b"]}),
+    }
+}
+
+fn changes(changes: impl Into<Vec<Change>>) -> Transaction {
+    Transaction {
+        changes: changes.into(),
+        ..Transaction::default()
+    }
+}
+
+fn events(names: &[&str]) -> Transaction {
+    Transaction {
+        events: names.iter().map(|name| event(name)).collect(),
+        ..Transaction::default()
+    }
+}
+
+fn ids(events: &[Event]) -> Vec<u64> {
+    events.iter().map(|event| event.id).collect()
+}
+
+/// Leaves the store room for `pages` more pages, as a disk does that is almost full.
+fn leave_room(store: &Store, pages: i64) {
+    let used: i64 = store
+        .connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .unwrap();
+    store
+        .connection
+        .pragma_update_and_check(None, "max_page_count", used + pages, |_| Ok(()))
+        .unwrap();
+}
+
+/// An event that needs some 250 pages.
+fn large_event() -> NewEvent {
+    NewEvent {
+        data: json!("x".repeat(1_000_000)),
+        ..event("large")
+    }
+}

@@ -1,0 +1,169 @@
+//! The thread `loopgate-store`, and the loop's handle to it.
+//!
+//! The thread takes everything that waits as one group. While that group is on its way to the disk
+//! the next one gathers, so the slower the disk, the larger the groups: no timer, no tuning.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::{io, mem};
+
+use super::{Commit, Store, StoreError, Transaction};
+use crate::work::Busy;
+
+/// Transactions that may wait for the storage thread, and so the most that one commit holds.
+pub const TRANSACTIONS_WAITING_MAX: usize = 4096;
+
+impl Store {
+    /// Gives the store to a thread of its own, `loopgate-store`.
+    ///
+    /// On that thread, `deliver` is called once for every transaction submitted, in the order of
+    /// submission, with its tag: after the commit is on disk, or with the reason why it is not. It
+    /// should do no more than hand the outcome over. If it panics, the thread ends, and everything
+    /// submitted from then on is refused.
+    ///
+    /// # Errors
+    /// When the system refuses a thread; the store is closed.
+    pub fn into_writer<T>(
+        self,
+        deliver: impl Fn(T, Result<Commit, StoreError>) + Send + 'static,
+    ) -> io::Result<Writer<T>>
+    where
+        T: Send + 'static,
+    {
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue {
+                waiting: Vec::new(),
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            commits: AtomicU64::new(0),
+        });
+        let thread = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("loopgate-store".into())
+            .spawn(move || thread.write_all_that_comes(self, deliver))?;
+        Ok(Writer {
+            shared,
+            thread: Some(thread),
+        })
+    }
+}
+
+/// The loop's handle to the storage thread; `T` is the caller's tag for a transaction.
+///
+/// Dropping it waits until everything submitted is on disk and delivered and the file is closed.
+pub struct Writer<T> {
+    shared: Arc<Shared<T>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T> fmt::Debug for Writer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("commits", &self.commits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Writer<T> {
+    /// Has `transaction` committed with the next group. Never blocks.
+    ///
+    /// # Errors
+    /// [`Busy`] when [`TRANSACTIONS_WAITING_MAX`] are waiting; this one will not be delivered.
+    pub fn submit(&self, tag: T, transaction: Transaction) -> Result<(), Busy> {
+        let mut queue = self.shared.lock();
+        if queue.closed || queue.waiting.len() >= TRANSACTIONS_WAITING_MAX {
+            return Err(Busy);
+        }
+        queue.waiting.push((tag, transaction));
+        drop(queue);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Groups written so far: how often the disk was waited for.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed; it must not become a second one here.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Shared<T> {
+    queue: Mutex<Queue<T>>,
+    changed: Condvar,
+    commits: AtomicU64,
+}
+
+struct Queue<T> {
+    waiting: Vec<(T, Transaction)>,
+    closed: bool,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
+        // No foreign code runs under this lock, so a poisoned queue is still a whole one.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn write_all_that_comes(
+        &self,
+        mut store: Store,
+        deliver: impl Fn(T, Result<Commit, StoreError>),
+    ) {
+        // Also when `deliver` panics: who submits to a thread that is gone must learn of it.
+        let _close = CloseOnDrop(self);
+        while let Some(group) = self.next_group() {
+            let (tags, transactions): (Vec<T>, Vec<Transaction>) = group.into_iter().unzip();
+            match store.commit_group(transactions) {
+                Ok(outcomes) => {
+                    self.commits.fetch_add(1, Ordering::Relaxed);
+                    for (tag, outcome) in tags.into_iter().zip(outcomes) {
+                        deliver(tag, outcome);
+                    }
+                }
+                Err(why) => {
+                    for tag in tags {
+                        deliver(tag, Err(why.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something waits and takes all of it; `None` when there will be no more.
+    fn next_group(&self) -> Option<Vec<(T, Transaction)>> {
+        let mut queue = self
+            .changed
+            .wait_while(self.lock(), |queue| {
+                queue.waiting.is_empty() && !queue.closed
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        let group = mem::take(&mut queue.waiting);
+        (!group.is_empty()).then_some(group)
+    }
+}
+
+struct CloseOnDrop<'s, T>(&'s Shared<T>);
+
+impl<T> Drop for CloseOnDrop<'_, T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,89 @@
+//! Who is asking. The one place where a signature is looked up.
+
+use super::sessions::Session;
+use super::users::User;
+use super::{Context, Reply, Request, cookie};
+use crate::http::{Response, Status};
+use crate::token;
+
+/// A request's session, checked.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// The session's key in the table and in the store.
+    pub(super) hash: [u8; 32],
+    pub(super) session: Session,
+    /// The browser sent the signature by itself, so a stranger's page may be behind the request.
+    by_cookie: bool,
+}
+
+/// The session that the request presents: `Authorization: Bearer`, or else the cookie.
+///
+/// # Errors
+/// The 401 to answer with. Anything unclear (two signatures, a broken header) is no session.
+pub(super) fn caller(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Caller, Reply> {
+    let (sign, by_cookie) = match cookie::bearer(request.headers("authorization")) {
+        cookie::Presented::Token(sign) => (sign, false),
+        cookie::Presented::Unclear => return Err(no_session()),
+        cookie::Presented::Nothing => match cookie::session_cookie(request.headers("cookie")) {
+            cookie::Presented::Token(sign) => (sign, true),
+            _ => return Err(no_session()),
+        },
+    };
+    let (hash, now_s) = (token::fingerprint(sign), cx.unix_s());
+    match cx.app.sessions.check(&hash, now_s) {
+        Some(session) if cx.app.keys.valid(session.key_id, now_s) => Ok(Caller {
+            hash,
+            session: *session,
+            by_cookie,
+        }),
+        _ => Err(no_session()),
+    }
+}
+
+/// The same for a request that changes something: one that comes with the cookie must come from
+/// this site, since browsers send cookies along with requests that other sites' pages make.
+///
+/// # Errors
+/// The 401 or 403 to answer with.
+pub(super) fn caller_who_changes(
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Caller, Reply> {
+    let caller = caller(request, cx)?;
+    if caller.by_cookie && !request.same_origin() {
+        return Err(cross_site());
+    }
+    Ok(caller)
+}
+
+/// The user whose session it is.
+///
+/// # Errors
+/// 401 if the user is gone: their sessions go with them, but never trust in that alone.
+pub(super) fn user_of<'c>(caller: &Caller, cx: &'c Context<'_>) -> Result<&'c User, Reply> {
+    cx.app
+        .users
+        .get(caller.session.user_id)
+        .ok_or_else(no_session)
+}
+
+/// 401 with the challenge that RFC 9110, section 11.6.1, asks for.
+pub(super) fn unauthorized(code: &str, detail: &str) -> Response {
+    Response::problem(Status::UNAUTHORIZED, code, detail)
+        .with_header("WWW-Authenticate", r#"Bearer realm="loopgate""#)
+}
+
+pub(super) fn no_session() -> Reply {
+    Reply::Now(unauthorized(
+        "no_session",
+        "this needs a session: log in, then send the signature as Authorization: Bearer or as the cookie",
+    ))
+}
+
+pub(super) fn cross_site() -> Reply {
+    Reply::problem(
+        Status::FORBIDDEN,
+        "cross_site",
+        "a request that changes something with the cookie must come from a page of this site",
+    )
+}

@@ -1,0 +1,268 @@
+//! `POST /login`: a name and a password become a session.
+//!
+//! In order: read the form, ask the throttle, hash on a worker thread, commit the session together
+//! with its event, answer. Every way in which the name and the password can be wrong costs the
+//! same and is answered alike.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::caller::{cross_site, unauthorized};
+use super::sessions::Session;
+use super::{Context, JobError, Reply, Request, cookie, users};
+use crate::event::rfc3339;
+use crate::http::{Response, Status};
+use crate::token::{self, Claims};
+use crate::work::password::{self, Verdict};
+use crate::work::{Change, Transaction};
+
+/// What a client posts, as a form or as JSON.
+#[derive(Deserialize)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+/// An attempt that was admitted, and who made it.
+struct Attempt {
+    username: String,
+    address: IpAddr,
+    user_id: Option<i64>,
+}
+
+/// What the worker found out.
+struct Checked {
+    verdict: Verdict,
+    /// The same password, hashed anew, where the stored hash is weaker than it should be.
+    rehashed: Option<String>,
+}
+
+pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
+    // A stranger's page could log its visitor in as somebody else.
+    if request.from_a_page() && !request.same_origin() {
+        return cross_site();
+    }
+    let Credentials { username, password } = match credentials(request) {
+        Ok(credentials) => credentials,
+        Err(reply) => return reply,
+    };
+    // Behind a unix socket there is no address; all who come that way count as one.
+    let address = request.client(&cx.app.config.trust_proxy);
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    if let Err(refused) = cx.app.throttle.admit(&username, address, cx.now.as_secs()) {
+        return too_many(refused.retry_after_s);
+    }
+    let user = cx.app.users.named(&username);
+    let stored = user.map_or(&cx.app.decoy, |user| &user.password).clone();
+    let attempt = Attempt {
+        user_id: user.map(|user| user.id),
+        username,
+        address,
+    };
+    let (cost, salt) = (cx.app.config.hash_cost, cx.random());
+    let job = move || {
+        let password = password.as_bytes();
+        let verdict = password::verify(password, &stored, cost);
+        let weak = matches!(verdict, Verdict::RightButWeak);
+        Checked {
+            verdict,
+            rehashed: weak.then(|| password::hash(password, salt, cost)),
+        }
+    };
+    Reply::later(job, move |checked, cx| match checked {
+        Err(error) => not_checked(error, &attempt, cx),
+        Ok(Checked {
+            verdict: Verdict::Wrong,
+            ..
+        }) => refuse(attempt, cx),
+        Ok(Checked { rehashed, .. }) => match attempt.user_id {
+            Some(user_id) => confirm(user_id, rehashed, attempt, cx),
+            // No password fits the decoy; if one did, there is still nobody to log in.
+            None => refuse(attempt, cx),
+        },
+    })
+}
+
+/// The hash never ran, so the attempt is taken back.
+fn not_checked(error: JobError, attempt: &Attempt, cx: &mut Context<'_>) -> Reply {
+    cx.app
+        .throttle
+        .withdrawn(&attempt.username, attempt.address);
+    error.into()
+}
+
+fn refuse(attempt: Attempt, cx: &mut Context<'_>) -> Reply {
+    let data = json!({"username": attempt.username, "address": attempt.address.to_string()});
+    let event = cx.event("user.login_failed", "login", attempt.user_id, data);
+    let transaction = Transaction {
+        events: vec![event],
+        ..Transaction::default()
+    };
+    // The answer is the same whether or not the failure could be written down.
+    Reply::commit(transaction, |_, _| {
+        Reply::Now(unauthorized(
+            "invalid_credentials",
+            "the user name or the password is wrong",
+        ))
+    })
+}
+
+fn confirm(
+    user_id: i64,
+    rehashed: Option<String>,
+    attempt: Attempt,
+    cx: &mut Context<'_>,
+) -> Reply {
+    let (now_s, sid) = (cx.unix_s(), cx.random::<16>());
+    let sid_text = token::base64url(&sid);
+    let key = cx.app.keys.current();
+    let claims = Claims {
+        iss: cx.app.config.issuer.clone(),
+        sub: user_id.to_string(),
+        sid: sid_text.clone(),
+        iat: now_s,
+        exp: now_s + cx.app.config.sessions.absolute.as_secs().cast_signed(),
+    };
+    let sign = token::sign(&claims, key);
+    let hash = token::fingerprint(sign.as_bytes());
+    let session = Session {
+        user_id,
+        sid,
+        key_id: key.id(),
+        issued_s: now_s,
+        last_used_s: now_s,
+    };
+    let mut changes = vec![Change::AddSession(session.row(hash))];
+    changes.extend(
+        rehashed
+            .clone()
+            .map(|password| Change::SetPassword { user_id, password }),
+    );
+    let data = json!({
+        "user_id": user_id.to_string(),
+        "username": attempt.username,
+        "session_id": sid_text,
+        "address": attempt.address.to_string(),
+    });
+    let event = cx.event("user.logged_in", "login", Some(user_id), data);
+    let transaction = Transaction {
+        changes,
+        events: vec![event],
+        ..Transaction::default()
+    };
+    Reply::commit(transaction, move |committed, cx| {
+        if let Err(error) = committed {
+            cx.app
+                .throttle
+                .withdrawn(&attempt.username, attempt.address);
+            return error.into();
+        }
+        cx.app
+            .throttle
+            .succeeded(&attempt.username, attempt.address);
+        if let Some(password) = rehashed {
+            cx.app.users.set_password(user_id, password);
+        }
+        cx.app.sessions.insert(hash, session);
+        confirmation(&sign, &session, cx)
+    })
+}
+
+/// The confirmation, and the cookie for browsers.
+fn confirmation(sign: &str, session: &Session, cx: &Context<'_>) -> Reply {
+    #[derive(Serialize)]
+    struct Confirmation<'s> {
+        message: &'static str,
+        user_id: String,
+        user_sign: &'s str,
+        expires_at: String,
+    }
+    let expires_s = cx.app.sessions.expires_s(session);
+    let body = Confirmation {
+        message: "login confirmed",
+        user_id: session.user_id.to_string(),
+        user_sign: sign,
+        expires_at: rfc3339_s(expires_s),
+    };
+    let age_s = cx.app.config.sessions.absolute.as_secs().cast_signed();
+    let cookie = cookie::set_cookie(sign, age_s, false);
+    Reply::Now(
+        Response::json(Status::OK, &body)
+            .with_header("Set-Cookie", cookie)
+            .with_header("Cache-Control", "no-store"),
+    )
+}
+
+/// Whole seconds since 1970 as RFC 3339.
+pub(super) fn rfc3339_s(unix_s: i64) -> String {
+    rfc3339(unix_s.max(0).cast_unsigned() * 1000)
+}
+
+fn too_many(retry_after_s: u64) -> Reply {
+    Reply::Now(
+        Response::problem(
+            Status::TOO_MANY_REQUESTS,
+            "too_many_attempts",
+            "too many failed logins; wait as long as Retry-After says, in seconds",
+        )
+        .with_header("Retry-After", retry_after_s.to_string()),
+    )
+}
+
+/// Reads what was posted.
+///
+/// # Errors
+/// 415 for a type that is neither form nor JSON; 400 for a body that is not what its type says,
+/// or names and passwords that nobody can have.
+fn credentials(request: &Request<'_>) -> Result<Credentials, Reply> {
+    let malformed = |code, detail: &str| Reply::problem(Status::BAD_REQUEST, code, detail);
+    let credentials = match request.content_type().as_deref() {
+        Some("application/json") => serde_json::from_slice(request.body()).map_err(|error| {
+            let detail = format!("expected JSON with the strings username and password: {error}");
+            malformed("malformed_json", &detail)
+        })?,
+        Some("application/x-www-form-urlencoded") => {
+            from_form(request.body()).map_err(|detail| malformed("malformed_form", detail))?
+        }
+        _ => {
+            return Err(Reply::Now(
+                Response::problem(
+                    Status::UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_media_type",
+                    "post application/x-www-form-urlencoded or application/json",
+                )
+                .with_header(
+                    "Accept",
+                    "application/x-www-form-urlencoded, application/json",
+                ),
+            ));
+        }
+    };
+    users::check_name(&credentials.username).map_err(|why| malformed("invalid_username", why))?;
+    users::check_password(credentials.password.as_bytes())
+        .map_err(|why| malformed("invalid_password", why))?;
+    Ok(credentials)
+}
+
+fn from_form(body: &[u8]) -> Result<Credentials, &'static str> {
+    let (mut username, mut password) = (None, None);
+    for (name, value) in form_urlencoded::parse(body) {
+        let field = match &*name {
+            "username" => &mut username,
+            "password" => &mut password,
+            _ => continue,
+        };
+        if value.contains('\u{fffd}') {
+            return Err("the form is not UTF-8");
+        }
+        if field.replace(value.into_owned()).is_some() {
+            return Err("username and password must each be there once");
+        }
+    }
+    match (username, password) {
+        (Some(username), Some(password)) => Ok(Credentials { username, password }),
+        _ => Err("expected the fields username and password"),
+    }
+}

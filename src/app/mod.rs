@@ -1,0 +1,236 @@
+//! Decisions, without I/O: who may do what, and what is answered.
+//!
+//! A handler is a function from a [`Request`] and a [`Context`] to a [`Reply`]. It sees the state of
+//! the application and never a socket, a thread or a file: what blocks is returned as work, and
+//! done elsewhere. `routes` is the table that finds the handler; `login` and `logout` are the two
+//! that the rest is built around; `caller` decides who is asking, for all of them.
+
+mod caller;
+mod chores;
+mod cookie;
+mod home;
+mod hub;
+mod login;
+mod logout;
+mod origin;
+mod reply;
+mod request;
+mod routes;
+mod session;
+pub mod sessions;
+mod status;
+pub mod throttle;
+pub mod users;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::{Value, json};
+
+pub use hub::{Hub, Pattern, Subscriber};
+pub use reply::{Continuation, JobError, Later, Output, Reply, Stream, Then, Work, internal_error};
+pub use request::{Parameters, Request};
+pub use routes::{Found, Handler, Routes};
+
+use crate::config::Config;
+use crate::event::NewEvent;
+use crate::http::Method;
+use crate::reactor::{Entropy, Moment};
+use crate::token::Keys;
+use crate::work::password;
+use sessions::Sessions;
+use throttle::Throttle;
+use users::Users;
+
+/// The application's state. The loop's thread owns it; nobody else sees it.
+pub struct App {
+    /// What was asked for at start.
+    pub config: Config,
+    /// Who can log in.
+    pub users: Users,
+    /// Who is logged in.
+    pub sessions: Sessions,
+    /// What signatures are made with.
+    pub keys: Keys,
+    /// Who has failed to log in too often.
+    pub throttle: Throttle,
+    /// Who receives events.
+    pub hub: Hub,
+    /// The server is shutting down.
+    pub draining: bool,
+    /// Hashed for users that do not exist, so that they cost what others cost.
+    decoy: String,
+    /// When the sessions' times of last use were written, in seconds since 1970.
+    touches_written_s: i64,
+    /// Emitted outside of any request's transaction; committed at the end of the turn.
+    outgoing: Vec<NewEvent>,
+    error_handlers: Vec<ErrorHandler>,
+}
+
+/// Something that went wrong inside the server. The loop turns on.
+#[derive(Clone, Debug)]
+pub struct Incident {
+    /// Which kind: `handler_panicked`, `subscriber_panicked`, `job_panicked`, `store_failed`.
+    pub code: &'static str,
+    /// What exactly, for the log.
+    pub detail: String,
+}
+
+type ErrorHandler = Box<dyn FnMut(&Incident)>;
+
+/// What a handler may use.
+pub struct Context<'c> {
+    /// The application's state.
+    pub app: &'c mut App,
+    /// Monotonic time.
+    pub now: Moment,
+    /// Wall-clock time in milliseconds since 1970 (UTC).
+    pub unix_ms: u64,
+    /// Randomness fit for secrets.
+    pub entropy: &'c mut dyn Entropy,
+}
+
+/// A handler that every server has.
+pub type BuiltIn = fn(&Request<'_>, &mut Context<'_>) -> Reply;
+
+/// The handlers that every server has.
+pub const HANDLERS: [(Method, &str, BuiltIn); 9] = [
+    (Method::Get, "/", home::home),
+    (Method::Post, "/login", login::login),
+    (Method::Post, "/logout", logout::logout),
+    (Method::Get, "/session", session::show),
+    (Method::Get, "/sessions", session::list),
+    (Method::Delete, "/sessions/{id}", logout::revoke),
+    (Method::Get, "/verify", session::verify),
+    (Method::Get, "/healthz", status::healthz),
+    (Method::Get, "/readyz", status::readyz),
+];
+
+impl App {
+    /// The state of a server that starts with these users, sessions and keys.
+    #[must_use]
+    pub fn new(config: Config, users: Users, sessions: Sessions, keys: Keys) -> Self {
+        Self {
+            decoy: password::decoy(config.hash_cost),
+            config,
+            users,
+            sessions,
+            keys,
+            throttle: Throttle::default(),
+            hub: Hub::default(),
+            draining: false,
+            touches_written_s: 0,
+            outgoing: Vec::new(),
+            error_handlers: Vec::new(),
+        }
+    }
+
+    /// Calls `handler` for every incident.
+    pub fn on_error(&mut self, handler: impl FnMut(&Incident) + 'static) {
+        self.error_handlers.push(Box::new(handler));
+    }
+
+    /// Puts an event on its way: it is committed with the others of this turn, and delivered when
+    /// it has an id.
+    pub fn emit(&mut self, event: NewEvent) {
+        self.outgoing.push(event);
+    }
+
+    /// What was emitted outside of a request's transaction since this was asked last.
+    pub fn take_outgoing(&mut self) -> Vec<NewEvent> {
+        std::mem::take(&mut self.outgoing)
+    }
+
+    /// Logs an incident, tells the error handlers, and emits `error`. Without a handler and
+    /// without a subscriber nothing else happens: an error that nobody listens to ends nothing.
+    pub fn report(&mut self, incident: &Incident, unix_ms: u64) {
+        log::error!("{}: {}", incident.code, incident.detail.escape_debug());
+        for handler in &mut self.error_handlers {
+            // An error handler that fails must not fail the loop, nor call itself.
+            if catch_unwind(AssertUnwindSafe(|| handler(incident))).is_err() {
+                log::error!("an error handler panicked");
+            }
+        }
+        // A store that fails would fail to store this, and so report again, for ever.
+        if incident.code != "store_failed" {
+            self.emit(NewEvent {
+                unix_ms,
+                name: "error".into(),
+                sender: "loopgate".into(),
+                user_id: None,
+                data: json!({"code": incident.code, "detail": incident.detail}),
+            });
+        }
+    }
+
+    /// Delivers the events that were confirmed in this turn; how many those were.
+    pub fn deliver_events(&mut self, unix_ms: u64) -> usize {
+        let (count, missed) = self.hub.deliver();
+        for id in missed {
+            let detail = format!("a subscriber panicked over event {id} and missed it");
+            self.report(
+                &Incident {
+                    code: "subscriber_panicked",
+                    detail,
+                },
+                unix_ms,
+            );
+        }
+        count
+    }
+}
+
+impl Context<'_> {
+    /// Wall-clock time in whole seconds since 1970 (UTC), as signatures have it.
+    #[must_use]
+    pub fn unix_s(&self) -> i64 {
+        (self.unix_ms / 1000).cast_signed()
+    }
+
+    /// So many random bytes.
+    pub fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// Puts an event on its way to all who subscribed to its name.
+    pub fn emit(&mut self, name: impl Into<Cow<'static, str>>, data: Value) {
+        let event = self.event(name, "handler", None, data);
+        self.app.emit(event);
+    }
+
+    /// An event of this moment.
+    fn event(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        sender: &'static str,
+        user_id: Option<i64>,
+        data: Value,
+    ) -> NewEvent {
+        NewEvent {
+            unix_ms: self.unix_ms,
+            name: name.into(),
+            sender: sender.into(),
+            user_id,
+            data,
+        }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("users", &self.users.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("unix_ms", &self.unix_ms)
+            .finish_non_exhaustive()
+    }
+}

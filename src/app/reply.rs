@@ -1,0 +1,207 @@
+//! What a handler answers: now, later, or as a stream.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Context;
+use crate::http::{Response, Status};
+use crate::work::{Commit, StoreError, Transaction};
+
+/// A handler's answer.
+#[derive(Debug)]
+#[must_use]
+pub enum Reply {
+    /// Here it is.
+    Now(Response),
+    /// Something that blocks has to happen first, on a worker thread.
+    Later(Later),
+    /// The head now, the body piece by piece.
+    Stream(Stream),
+}
+
+/// Blocking work, and what to do with its result back on the loop.
+pub struct Later {
+    /// The work.
+    pub work: Work,
+    /// Called on the loop when the work is done, even if the client has gone meanwhile: what was
+    /// committed has to be taken note of.
+    pub then: Then,
+}
+
+/// Blocking work, by where it is done.
+pub enum Work {
+    /// On one of the hash threads.
+    Job(Box<dyn FnOnce() -> Output + Send>),
+    /// On the storage thread, in one transaction.
+    Commit(Transaction),
+}
+
+/// What a job returned, its type known to its continuation alone.
+pub type Output = Box<dyn Any + Send>;
+
+/// A function that is called once, on the loop, with what a worker made of its work.
+pub type Continuation<T> = Box<dyn FnOnce(T, &mut Context<'_>) -> Reply>;
+
+/// What is done on the loop with a worker's result.
+pub enum Then {
+    /// After a job.
+    Job(Continuation<Result<Output, JobError>>),
+    /// After a commit.
+    Commit(Continuation<Result<Commit, StoreError>>),
+}
+
+/// Why a job has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobError {
+    /// As many jobs as allowed were waiting; this one never began.
+    Busy,
+    /// It panicked.
+    Panicked,
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "too many jobs are waiting",
+            Self::Panicked => "the job panicked",
+        })
+    }
+}
+
+impl std::error::Error for JobError {}
+
+/// A body that is made piece by piece, each when the one before has been taken.
+pub struct Stream {
+    /// Status and header fields; its body is ignored.
+    pub head: Response,
+    /// The pieces. `next` is called on the loop and must not block.
+    pub pieces: Box<dyn Iterator<Item = Vec<u8>>>,
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Later").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reply {
+    /// `value` as JSON.
+    pub fn json(status: impl Into<Status>, value: &impl Serialize) -> Self {
+        Self::Now(Response::json(status.into(), value))
+    }
+
+    /// Plain text.
+    pub fn text(status: impl Into<Status>, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Now(Response::text(status.into(), text))
+    }
+
+    /// No body.
+    pub fn empty(status: impl Into<Status>) -> Self {
+        Self::Now(Response::new(status.into()))
+    }
+
+    /// An error as `application/problem+json` (RFC 9457); `code` is stable, for programs, and
+    /// `detail` says to people what is wrong and what to do.
+    pub fn problem(status: impl Into<Status>, code: &str, detail: &str) -> Self {
+        Self::Now(Response::problem(status.into(), code, detail))
+    }
+
+    /// Runs `job` on a worker thread, and `then` on the loop with what it returned.
+    ///
+    /// # Panics
+    /// Never: the output is always of the type that the continuation was made for.
+    pub fn later<T: Send + 'static>(
+        job: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(Result<T, JobError>, &mut Context<'_>) -> Reply + 'static,
+    ) -> Self {
+        let work = Work::Job(Box::new(move || Box::new(job())));
+        let then = Then::Job(Box::new(move |output, cx| {
+            let typed = output.map(|any| {
+                *any.downcast()
+                    .expect("a job's output has the type its continuation was made for")
+            });
+            then(typed, cx)
+        }));
+        Self::Later(Later { work, then })
+    }
+
+    /// Commits `transaction`, then answers with what `then` says. The transaction's events are
+    /// delivered in the same turn.
+    pub fn commit(
+        transaction: Transaction,
+        then: impl FnOnce(Result<Commit, StoreError>, &mut Context<'_>) -> Reply + 'static,
+    ) -> Self {
+        let work = Work::Commit(transaction);
+        Self::Later(Later {
+            work,
+            then: Then::Commit(Box::new(then)),
+        })
+    }
+
+    /// A body of unknown length, made piece by piece as the client takes it.
+    pub fn stream(
+        head: Response,
+        pieces: impl IntoIterator<Item = Vec<u8>, IntoIter: 'static>,
+    ) -> Self {
+        Self::Stream(Stream {
+            head,
+            pieces: Box::new(pieces.into_iter()),
+        })
+    }
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self::Now(response)
+    }
+}
+
+impl From<JobError> for Reply {
+    fn from(error: JobError) -> Self {
+        Self::Now(match error {
+            JobError::Busy => busy("the server has as many jobs waiting as it takes; try again"),
+            JobError::Panicked => internal_error(),
+        })
+    }
+}
+
+impl From<StoreError> for Reply {
+    /// Nothing was confirmed, so the client may try again. What exactly is wrong with the disk is
+    /// for the log.
+    fn from(_: StoreError) -> Self {
+        Self::Now(
+            Response::problem(
+                Status::SERVICE_UNAVAILABLE,
+                "store_unavailable",
+                "the store cannot be written at the moment; nothing was changed, try again later",
+            )
+            .with_header("Retry-After", "5"),
+        )
+    }
+}
+
+/// 503: too much is waiting.
+pub(super) fn busy(detail: &str) -> Response {
+    Response::problem(Status::SERVICE_UNAVAILABLE, "busy", detail).with_header("Retry-After", "1")
+}
+
+/// 500, with nothing about the inside.
+#[must_use]
+pub fn internal_error() -> Response {
+    Response::problem(
+        Status::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "the server failed to handle this request; its log says why",
+    )
+}

@@ -1,0 +1,112 @@
+//! A request as a handler sees it: borrowed from the buffer that it was read into.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::origin;
+use crate::http::{Head, Method};
+use crate::reactor::Peer;
+
+/// One request. It lives as long as the handler's call; what outlasts that is copied out.
+#[derive(Debug)]
+pub struct Request<'r> {
+    head: &'r Head<'r>,
+    body: &'r [u8],
+    peer: Peer,
+    parameters: Parameters<'r>,
+}
+
+/// What a path's `{name}` parts stood for, decoded, in the pattern's order.
+pub type Parameters<'r> = Vec<(&'r str, Cow<'r, str>)>;
+
+impl<'r> Request<'r> {
+    /// Puts a request together from what was parsed and what was matched.
+    #[must_use]
+    pub fn new(head: &'r Head<'r>, body: &'r [u8], peer: Peer, parameters: Parameters<'r>) -> Self {
+        Self {
+            head,
+            body,
+            peer,
+            parameters,
+        }
+    }
+
+    /// Its method. A HEAD request is handled by the GET handler, which sees `Head` here.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.head.method
+    }
+
+    /// Its path as it was sent, without the query, still percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.target.path
+    }
+
+    /// The decoded value of `name` in the query string; the first, if there are several.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.head.target.query_value(name)
+    }
+
+    /// What the path's `{name}` stood for.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| &**value)
+    }
+
+    /// The first header field of that name, whatever its case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.head.header(name)
+    }
+
+    /// All header fields of that name.
+    pub fn headers<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
+        self.head.headers(name)
+    }
+
+    /// The body, whole; empty if there was none.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.body
+    }
+
+    /// The media type of the body, in lower case and without parameters.
+    #[must_use]
+    pub fn content_type(&self) -> Option<String> {
+        let value = std::str::from_utf8(self.header("content-type")?).ok()?;
+        Some(value.split(';').next()?.trim().to_ascii_lowercase())
+    }
+
+    /// Who is at the other end of the connection, which may be a proxy.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Who sent the request: the peer, or whom a trusted proxy names in `X-Forwarded-For`.
+    #[must_use]
+    pub fn client(&self, trusted: &[IpAddr]) -> Option<IpAddr> {
+        origin::client_address(self.peer.ip(), self.headers("x-forwarded-for"), trusted)
+    }
+
+    /// Whether a page of this very site sent it: the rule for what a cookie may change.
+    #[must_use]
+    pub fn same_origin(&self) -> bool {
+        origin::same_origin(
+            self.head.host().map(str::as_bytes),
+            self.header("origin"),
+            self.header("sec-fetch-site"),
+        )
+    }
+
+    /// Whether a browser says that some page sent it.
+    #[must_use]
+    pub fn from_a_page(&self) -> bool {
+        self.header("origin").is_some() || self.header("sec-fetch-site").is_some()
+    }
+}

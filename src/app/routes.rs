@@ -1,0 +1,239 @@
+//! The handler table: which function answers which method on which path.
+//!
+//! HEAD, OPTIONS and 405 come from the table itself. Paths are compared segment by segment, and
+//! decoded only after they were split, so `%2F` is never taken for a slash.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::request::Parameters;
+use super::{Context, Reply, Request};
+use crate::http::{Method, percent_decode};
+use crate::ledger::Label;
+
+/// A function that answers requests. It must not block; what blocks goes into [`Reply::later`].
+pub type Handler = Box<dyn Fn(&Request<'_>, &mut Context<'_>) -> Reply>;
+
+/// The table.
+#[derive(Default)]
+pub struct Routes {
+    rows: Vec<Row>,
+    /// Rows without parameters, by their path.
+    fixed: HashMap<String, usize>,
+}
+
+struct Row {
+    path: String,
+    handlers: [Option<(Handler, Label)>; Method::COUNT],
+}
+
+/// What the table says about a request.
+pub enum Found<'r> {
+    /// This function answers it.
+    Handler {
+        /// The function.
+        handler: &'r Handler,
+        /// Its row's name in the ledger.
+        label: Label,
+        /// What the path's parameters stand for.
+        parameters: Parameters<'r>,
+    },
+    /// An OPTIONS request without a handler of its own; these methods are allowed.
+    Options(String),
+    /// The path is known, but not with this method; these are allowed.
+    NotAllowed(String),
+    /// No row has this path.
+    Nothing,
+}
+
+impl Routes {
+    /// Adds a row. `path` may have `{name}` as a whole segment. A row for the same method and path
+    /// is replaced, so that an embedder can answer `GET /` in its own way.
+    ///
+    /// # Panics
+    /// If `path` does not begin with a slash: that is a mistake in the program.
+    pub fn on(&mut self, method: Method, path: &str, label: Label, handler: Handler) {
+        assert!(
+            path.starts_with('/'),
+            "a path begins with a slash: {path:?}"
+        );
+        let row = self
+            .rows
+            .iter()
+            .position(|row| row.path == path)
+            .unwrap_or_else(|| {
+                self.rows.push(Row {
+                    path: path.to_owned(),
+                    handlers: Default::default(),
+                });
+                self.rows.len() - 1
+            });
+        self.rows[row].handlers[method.index()] = Some((handler, label));
+        if !path.contains('{') {
+            self.fixed.insert(path.to_owned(), row);
+        }
+    }
+
+    /// What the table says about `method` on `path`, which is still percent-encoded.
+    #[must_use]
+    pub fn find<'r>(&'r self, method: Method, path: &'r str) -> Found<'r> {
+        if path == "*" {
+            return Found::Options(allow(self.rows.iter()));
+        }
+        let (row, parameters) = match self.fixed.get(path) {
+            Some(row) => (&self.rows[*row], Parameters::new()),
+            None => match self
+                .rows
+                .iter()
+                .find_map(|row| Some((row, matches(&row.path, path)?)))
+            {
+                Some(found) => found,
+                None => return Found::Nothing,
+            },
+        };
+        let handler = |method: Method| row.handlers[method.index()].as_ref();
+        let found = match method {
+            Method::Head => handler(Method::Head).or_else(|| handler(Method::Get)),
+            other => handler(other),
+        };
+        match found {
+            Some((handler, label)) => Found::Handler {
+                handler,
+                label: *label,
+                parameters,
+            },
+            None if method == Method::Options => Found::Options(allow(std::iter::once(row))),
+            None => Found::NotAllowed(allow(std::iter::once(row))),
+        }
+    }
+}
+
+/// Compares segment by segment; what the parameters stand for if all of them fit.
+fn matches<'r>(pattern: &'r str, path: &'r str) -> Option<Parameters<'r>> {
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    let mut parameters = Parameters::new();
+    loop {
+        let (wanted, given) = match (wanted.next(), given.next()) {
+            (None, None) => return Some(parameters),
+            (Some(wanted), Some(given)) => (wanted, percent_decode(given).ok()?),
+            _ => return None,
+        };
+        match wanted
+            .strip_prefix('{')
+            .and_then(|name| name.strip_suffix('}'))
+        {
+            Some(_) if given.is_empty() => return None,
+            Some(name) => parameters.push((name, given)),
+            None if wanted == given => {}
+            None => return None,
+        }
+    }
+}
+
+/// The methods that some row answers, as the value of `Allow`.
+fn allow<'r>(rows: impl Iterator<Item = &'r Row> + Clone) -> String {
+    let answered = |method: Method| {
+        rows.clone()
+            .any(|row| row.handlers[method.index()].is_some())
+    };
+    let allowed = Method::ALL.into_iter().filter(|method| match method {
+        Method::Options => true,
+        Method::Head => answered(Method::Head) || answered(Method::Get),
+        other => answered(*other),
+    });
+    allowed.map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.rows.iter().map(|row| &row.path))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler { parameters, .. } => write!(f, "Handler({parameters:?})"),
+            Self::Options(allow) => write!(f, "Options({allow})"),
+            Self::NotAllowed(allow) => write!(f, "NotAllowed({allow})"),
+            Self::Nothing => f.write_str("Nothing"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Routes {
+        let mut routes = Routes::default();
+        for (method, path) in [
+            (Method::Get, "/"),
+            (Method::Get, "/sessions"),
+            (Method::Delete, "/sessions/{id}"),
+            (Method::Get, "/users/{user}/notes/{note}"),
+            (Method::Post, "/login"),
+        ] {
+            routes.on(
+                method,
+                path,
+                Label::NONE,
+                Box::new(|_, _| Reply::empty(204)),
+            );
+        }
+        routes
+    }
+
+    #[test]
+    fn the_table_answers_what_it_can_and_says_what_it_cannot() {
+        for (method, path, answer) in [
+            (Method::Get, "/", "Handler([])"),
+            (Method::Head, "/sessions", "Handler([])"),
+            (Method::Delete, "/sessions/7", r#"Handler([("id", "7")])"#),
+            (
+                Method::Delete,
+                "/sessions/a%2Fb",
+                r#"Handler([("id", "a/b")])"#,
+            ),
+            (
+                Method::Get,
+                "/users/a%20b/notes/2",
+                r#"Handler([("user", "a b"), ("note", "2")])"#,
+            ),
+            (Method::Post, "/%6Cogin", "Handler([])"),
+            (Method::Get, "/login", "NotAllowed(POST, OPTIONS)"),
+            (Method::Post, "/sessions", "NotAllowed(GET, HEAD, OPTIONS)"),
+            (Method::Options, "/login", "Options(POST, OPTIONS)"),
+            (
+                Method::Options,
+                "*",
+                "Options(GET, HEAD, POST, DELETE, OPTIONS)",
+            ),
+            (Method::Delete, "/sessions/", "Nothing"),
+            (Method::Delete, "/sessions/7/8", "Nothing"),
+            (Method::Get, "/sessions%2F7", "Nothing"),
+            (Method::Get, "/nothing", "Nothing"),
+            (Method::Get, "/login/", "Nothing"),
+        ] {
+            assert_eq!(
+                format!("{:?}", table().find(method, path)),
+                answer,
+                "{method:?} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_later_row_replaces_an_earlier_one() {
+        let mut routes = table();
+        let mut ledger = crate::ledger::Ledger::default();
+        let mine = ledger.label("mine");
+        routes.on(Method::Get, "/", mine, Box::new(|_, _| Reply::empty(204)));
+        let Found::Handler { label, .. } = routes.find(Method::Get, "/") else {
+            panic!()
+        };
+        assert_eq!(label, mine);
+    }
+}

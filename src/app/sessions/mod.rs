@@ -1,0 +1,384 @@
+//! The session table: in memory, keyed by the fingerprint of the signature.
+//!
+//! It is the one authority on who is logged in. It keeps no signature and touches no disk; a use
+//! costs one look-up and one store. At a million sessions each takes less than 200 bytes:
+//!
+//! * `entries` holds the sessions, in slots that are reused;
+//! * two `Index`es lead to a slot, from a fingerprint and from a user (to the newest session;
+//!   the others hang on it as a linked list);
+//! * `Due` knows which session may be the next to expire. Its times are lazy: a use does not
+//!   move them, and an entry that comes up early is armed again;
+//! * `touched` lists the sessions whose last use the store does not know yet.
+//!
+//! Times are seconds since 1970, and `now_s` is what the caller says it is. If it goes back, the
+//! last use stays where it was.
+
+mod due;
+mod index;
+
+use crate::config::SessionTimes;
+use crate::token::Fingerprint;
+use crate::work::SessionRow;
+use due::Due;
+use index::{Index, NIL};
+
+/// One login that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Whose it is.
+    pub user_id: i64,
+    /// What the user knows it by, in lists and events; unlike the signature it is no secret.
+    pub sid: [u8; 16],
+    /// The key that signed its signature; when that has retired, the caller ends the session.
+    pub key_id: u32,
+    /// The time of the login.
+    pub issued_s: i64,
+    /// The time of the last use.
+    pub last_used_s: i64,
+}
+
+impl From<SessionRow> for Session {
+    fn from(row: SessionRow) -> Self {
+        let SessionRow {
+            user_id,
+            sid,
+            key_id,
+            issued_s,
+            last_used_s,
+            ..
+        } = row;
+        Self {
+            user_id,
+            sid,
+            key_id,
+            issued_s,
+            last_used_s,
+        }
+    }
+}
+
+impl Session {
+    /// The session as the store keeps it.
+    #[must_use]
+    pub fn row(&self, hash: Fingerprint) -> SessionRow {
+        let Self {
+            user_id,
+            sid,
+            key_id,
+            issued_s,
+            last_used_s,
+        } = *self;
+        SessionRow {
+            hash,
+            sid,
+            user_id,
+            key_id,
+            issued_s,
+            last_used_s,
+        }
+    }
+}
+
+struct Entry {
+    hash: Fingerprint,
+    session: Session,
+    /// The user's next newer session.
+    newer: u32,
+    /// The user's next older session; in a free slot, the next free one.
+    older: u32,
+    /// Where this slot stands in `touched`.
+    touched_at: u32,
+}
+
+/// All sessions.
+pub struct Sessions {
+    idle_s: i64,
+    absolute_s: i64,
+    /// A free slot keeps the bytes of its last session, but nothing leads to it.
+    entries: Vec<Entry>,
+    free: u32,
+    len: usize,
+    by_hash: Index,
+    by_user: Index,
+    due: Due,
+    /// Never allocates in `check`: it has room for every slot.
+    touched: Vec<u32>,
+}
+
+impl Sessions {
+    /// An empty table. Fractions of a second in `times` count as a whole one.
+    #[must_use]
+    pub fn new(times: SessionTimes) -> Self {
+        let whole_s = |time: std::time::Duration| {
+            let fraction = u64::from(time.subsec_nanos() > 0);
+            let s = time.as_secs().saturating_add(fraction);
+            i64::try_from(s).unwrap_or(i64::MAX)
+        };
+        Self {
+            idle_s: whole_s(times.idle),
+            absolute_s: whole_s(times.absolute),
+            entries: Vec::new(),
+            free: NIL,
+            len: 0,
+            by_hash: Index::new(),
+            by_user: Index::new(),
+            due: Due::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Makes room for `more` sessions at once, as before loading them from the store.
+    pub fn reserve(&mut self, more: usize) {
+        self.entries.reserve_exact(more);
+        self.reserve_touched();
+        self.due.reserve(more);
+        self.by_hash.reserve(more);
+        self.by_user.reserve(more);
+    }
+
+    /// Adds a session; returns the one that was under the same fingerprint, if there was one.
+    pub fn insert(&mut self, hash: Fingerprint, session: Session) -> Option<Session> {
+        let former = self.remove(&hash);
+        let slot = self.occupy(Entry {
+            hash,
+            session,
+            newer: NIL,
+            older: NIL,
+            touched_at: NIL,
+        });
+        self.by_hash.insert(hash_tag(&hash), slot);
+        self.link(slot, session.user_id);
+        self.due.insert(slot, self.expires_s(&session));
+        self.len += 1;
+        former
+    }
+
+    /// The session of a signature, if it has not expired at `now_s`, whether or not
+    /// [`expire`](Self::expire) has come by.
+    #[must_use]
+    pub fn get(&self, hash: &Fingerprint, now_s: i64) -> Option<&Session> {
+        let slot = self.find(hash)?;
+        let session = &self.entries[slot as usize].session;
+        (now_s < self.expires_s(session)).then_some(session)
+    }
+
+    /// As [`get`](Self::get), and the session has been used at `now_s`. Allocates nothing.
+    pub fn check(&mut self, hash: &Fingerprint, now_s: i64) -> Option<&Session> {
+        let slot = self.find(hash)?;
+        let expires_s = self.expires_s(&self.entries[slot as usize].session);
+        if now_s >= expires_s {
+            return None;
+        }
+        let entry = &mut self.entries[slot as usize];
+        if entry.session.last_used_s < now_s {
+            entry.session.last_used_s = now_s;
+            if entry.touched_at == NIL {
+                entry.touched_at = self.touched.len() as u32;
+                self.touched.push(slot);
+            }
+        }
+        Some(&entry.session)
+    }
+
+    /// When this session expires, unless it is used before: in this second it is no longer valid.
+    #[must_use]
+    pub fn expires_s(&self, session: &Session) -> i64 {
+        let idle_s = session.last_used_s.saturating_add(self.idle_s);
+        let absolute_s = session.issued_s.saturating_add(self.absolute_s);
+        idle_s.min(absolute_s)
+    }
+
+    /// Ends a session, expired or not.
+    pub fn remove(&mut self, hash: &Fingerprint) -> Option<Session> {
+        let slot = self.find(hash)?;
+        Some(self.take(slot).1)
+    }
+
+    /// Ends all sessions of a user, expired or not, the newest first.
+    pub fn remove_user(&mut self, user_id: i64) -> Vec<(Fingerprint, Session)> {
+        std::iter::from_fn(|| {
+            let newest = self.newest_of(user_id)?;
+            Some(self.take(newest))
+        })
+        .collect()
+    }
+
+    /// The sessions of a user, the newest first; expired ones too until they are taken out.
+    pub fn of_user(&self, user_id: i64) -> impl Iterator<Item = (&Fingerprint, &Session)> {
+        let entry = |slot: u32| self.entries.get(slot as usize); // none at NIL
+        let newest = self.newest_of(user_id).and_then(entry);
+        std::iter::successors(newest, move |newer| entry(newer.older))
+            .map(|entry| (&entry.hash, &entry.session))
+    }
+
+    /// The session of this user that has this id; nobody finds a stranger's.
+    #[must_use]
+    pub fn find_of_user(&self, user_id: i64, sid: &[u8; 16]) -> Option<(&Fingerprint, &Session)> {
+        self.of_user(user_id)
+            .find(|(_, session)| session.sid == *sid)
+    }
+
+    /// When [`expire`](Self::expire) may have something to do: never too late, perhaps too early.
+    #[must_use]
+    pub fn next_expiry_s(&self) -> Option<i64> {
+        self.due.first().map(|(due_s, _)| due_s)
+    }
+
+    /// Takes out sessions that have expired at `now_s`.
+    ///
+    /// It looks at `budget` sessions at most, and some of them may have been used since they were
+    /// armed: more are due as long as [`next_expiry_s`](Self::next_expiry_s) is not after `now_s`.
+    pub fn expire(&mut self, now_s: i64, budget: usize) -> Vec<(Fingerprint, Session)> {
+        let mut expired = Vec::new();
+        for _ in 0..budget {
+            let Some((_, slot)) = self.due.first().filter(|(due_s, _)| *due_s <= now_s) else {
+                break;
+            };
+            let expires_s = self.expires_s(&self.entries[slot as usize].session);
+            if expires_s <= now_s {
+                expired.push(self.take(slot));
+            } else {
+                self.due.set(slot, expires_s);
+            }
+        }
+        expired
+    }
+
+    /// At most `budget` sessions whose last use the store does not know yet, each with that time,
+    /// in no order. They count as known from now on.
+    pub fn take_touched(&mut self, budget: usize) -> Vec<(Fingerprint, i64)> {
+        let rest = self.touched.len().saturating_sub(budget);
+        let entries = &mut self.entries;
+        self.touched
+            .drain(rest..)
+            .map(|slot| {
+                let entry = &mut entries[slot as usize];
+                entry.touched_at = NIL;
+                (entry.hash, entry.session.last_used_s)
+            })
+            .collect()
+    }
+
+    /// Whether [`take_touched`](Self::take_touched) has something to give.
+    #[must_use]
+    pub fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Sessions in the table, with those that have expired and are still to be taken out.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no session.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn find(&self, hash: &Fingerprint) -> Option<u32> {
+        self.by_hash.find(hash_tag(hash), |slot| {
+            self.entries[slot as usize].hash == *hash
+        })
+    }
+
+    fn newest_of(&self, user_id: i64) -> Option<u32> {
+        self.by_user.find(user_tag(user_id), |slot| {
+            self.entries[slot as usize].session.user_id == user_id
+        })
+    }
+
+    fn occupy(&mut self, entry: Entry) -> u32 {
+        let slot = self.free;
+        if let Some(free) = self.entries.get_mut(slot as usize) {
+            self.free = free.older;
+            *free = entry;
+            return slot;
+        }
+        let slot = self.entries.len() as u32;
+        assert!(slot < NIL, "more sessions than slots can be numbered");
+        push_tight(&mut self.entries, entry);
+        self.reserve_touched();
+        slot
+    }
+
+    fn reserve_touched(&mut self) {
+        let more = self.entries.capacity() - self.touched.len();
+        self.touched.reserve_exact(more); // does nothing if there is room already
+    }
+
+    /// Takes a session out of everything that leads to it and frees its slot.
+    fn take(&mut self, slot: u32) -> (Fingerprint, Session) {
+        let Entry { hash, session, .. } = self.entries[slot as usize];
+        self.by_hash.remove(hash_tag(&hash), slot);
+        self.unlink(slot, session.user_id);
+        self.due.remove(slot);
+        self.forget_touch(slot);
+        self.entries[slot as usize].older = self.free;
+        self.free = slot;
+        self.len -= 1;
+        (hash, session)
+    }
+
+    /// Makes a slot the newest of its user.
+    fn link(&mut self, slot: u32, user_id: i64) {
+        let newest = self.by_user.find(user_tag(user_id), |other| {
+            self.entries[other as usize].session.user_id == user_id
+        });
+        match newest {
+            Some(former) => {
+                self.entries[former as usize].newer = slot;
+                self.entries[slot as usize].older = former;
+                self.by_user.replace(user_tag(user_id), former, slot);
+            }
+            None => self.by_user.insert(user_tag(user_id), slot),
+        }
+    }
+
+    fn unlink(&mut self, slot: u32, user_id: i64) {
+        let Entry { newer, older, .. } = self.entries[slot as usize];
+        if older != NIL {
+            self.entries[older as usize].newer = newer;
+        }
+        match (newer, older) {
+            (NIL, NIL) => self.by_user.remove(user_tag(user_id), slot),
+            (NIL, older) => self.by_user.replace(user_tag(user_id), slot, older),
+            (newer, older) => self.entries[newer as usize].older = older,
+        }
+    }
+
+    fn forget_touch(&mut self, slot: u32) {
+        let at = self.entries[slot as usize].touched_at;
+        if at != NIL {
+            self.touched.swap_remove(at as usize);
+            if let Some(moved) = self.touched.get(at as usize) {
+                self.entries[*moved as usize].touched_at = at;
+            }
+        }
+    }
+}
+
+/// Fingerprints are SHA-256 of tokens that this server made, so any four bytes of one are spread
+/// evenly without another hash. Nobody can choose them: a token contains a MAC, and each try at one
+/// that crowds its neighbours costs a login. Asking for made-up ones only reads.
+fn hash_tag(hash: &Fingerprint) -> u32 {
+    u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
+}
+
+/// User ids count from one; Fibonacci hashing spreads neighbours as far apart as can be.
+fn user_tag(user_id: i64) -> u32 {
+    (user_id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
+}
+
+/// Grows by an eighth where `Vec` would double, since the largest vector decides what a session
+/// costs.
+fn push_tight<T>(vec: &mut Vec<T>, value: T) {
+    if vec.len() == vec.capacity() {
+        vec.reserve_exact((vec.len() / 8).max(8));
+    }
+    vec.push(value);
+}
+
+#[cfg(test)]
+mod tests;

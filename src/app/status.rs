@@ -1,0 +1,28 @@
+//! `GET /healthz` and `GET /readyz`: for supervisors, balancers and benchmarks.
+
+use super::{Context, Reply, Request};
+use crate::http::{Response, Status};
+
+const JSON: &str = "application/json";
+
+/// The loop turns, or this would not be answered.
+pub(super) fn healthz(_request: &Request<'_>, _cx: &mut Context<'_>) -> Reply {
+    Reply::Now(Response::static_body(
+        Status::OK,
+        JSON,
+        b"{\"status\":\"ok\"}\n",
+    ))
+}
+
+/// Whether to send more requests here.
+pub(super) fn readyz(_request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
+    if cx.app.draining {
+        let detail = "the server is shutting down; send requests elsewhere";
+        return Reply::problem(Status::SERVICE_UNAVAILABLE, "draining", detail);
+    }
+    Reply::Now(Response::static_body(
+        Status::OK,
+        JSON,
+        b"{\"status\":\"ready\"}\n",
+    ))
+}

@@ -1,0 +1,207 @@
+//! The login throttle: how many attempts a user name and an address have, and what follows.
+//!
+//! * An attempt counts as a failure when it is admitted, and is taken back when it succeeds or
+//!   never ran. Attempts in parallel therefore cannot slip through before the first hash ends.
+//! * No more than [`NAME_ATTEMPTS_MAX`] and [`ADDRESS_ATTEMPTS_MAX`] count in any [`WINDOW_S`]. The
+//!   attempt that reaches the limit is still admitted; from then on the name or the address is
+//!   refused, for [`REFUSAL_S_MIN`].
+//! * Refused attempts count for nothing and prolong nothing: who waits as long as told is heard.
+//! * After a refusal one attempt is admitted. If that fails too, the next refusal lasts twice as
+//!   long, up to [`REFUSAL_S_MAX`].
+//! * [`QUIET_S`] after the end of the last refusal all is forgotten. A success forgets everything
+//!   about the name at once; of the address it only takes back its own attempt, or one good
+//!   account would be a licence to try all others.
+//!
+//! The tables are bounded. When one is full, who has not been seen for the longest time is
+//! forgotten, so that a flood can make the throttle forget but never locks out others.
+//!
+//! Nobody can be kept from locking out a known name for up to a quarter of an hour at a time:
+//! that is the price of limiting names at all.
+
+mod lru;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use crate::token::fingerprint;
+use lru::Lru;
+
+/// Failures that one user name may have in [`WINDOW_S`].
+pub const NAME_ATTEMPTS_MAX: usize = 5;
+/// Failures that one address may have in [`WINDOW_S`]; many people may share an address.
+pub const ADDRESS_ATTEMPTS_MAX: usize = 50;
+/// How long a failure counts, in seconds.
+pub const WINDOW_S: u64 = 120;
+/// How long the first refusal lasts, in seconds.
+pub const REFUSAL_S_MIN: u64 = 30;
+/// How long a refusal lasts at most, in seconds.
+pub const REFUSAL_S_MAX: u64 = 15 * 60;
+/// How long after a refusal the next one is still longer, in seconds.
+pub const QUIET_S: u64 = 15 * 60;
+/// Names, and as many addresses, that are remembered unless the caller says otherwise. Under a
+/// flood of both the tables grow to some 40 MB, and no further.
+pub const CAPACITY: usize = 100_000;
+
+const _: () = assert!(
+    WINDOW_S <= QUIET_S,
+    "what is forgotten after a quiet time must not count any more"
+);
+
+/// A login that must not be tried now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// For how long, in seconds; at least one. The value of `Retry-After`.
+    pub retry_after_s: u64,
+}
+
+/// Who has failed to log in lately.
+pub struct Throttle {
+    names: Lru<Record>,
+    addresses: Lru<Record>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self::new(CAPACITY)
+    }
+}
+
+impl Throttle {
+    /// A throttle that remembers at most `capacity` names and as many addresses (at least one).
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            names: Lru::new(capacity),
+            addresses: Lru::new(capacity),
+        }
+    }
+
+    /// Asks whether a login may be tried at `now_s`, seconds of a clock that never goes back. If
+    /// so, it has been counted: say what became of it unless it failed.
+    ///
+    /// Names are told apart byte by byte; the caller bounds their length.
+    ///
+    /// # Errors
+    /// [`Refused`] if the name or the address had too many. Nothing was counted.
+    pub fn admit(&mut self, name: &str, address: IpAddr, now_s: u64) -> Result<(), Refused> {
+        let (name, address) = (name_key(name), address_key(address));
+        let refusals = [
+            refusal_left_s(&mut self.names, name, now_s),
+            refusal_left_s(&mut self.addresses, address, now_s),
+        ];
+        // Both are asked before either counts: a refused address must not use up names.
+        if let Some(retry_after_s) = refusals.into_iter().flatten().max() {
+            return Err(Refused { retry_after_s });
+        }
+        let name = self.names.get_or_default(name);
+        name.count(now_s, NAME_ATTEMPTS_MAX);
+        let address = self.addresses.get_or_default(address);
+        address.count(now_s, ADDRESS_ATTEMPTS_MAX);
+        Ok(())
+    }
+
+    /// An admitted attempt succeeded: it is taken back, and the name starts afresh.
+    pub fn succeeded(&mut self, name: &str, address: IpAddr) {
+        self.names.remove(name_key(name));
+        take_back(&mut self.addresses, address_key(address));
+    }
+
+    /// An admitted attempt was never tried, as when too many passwords wait to be hashed.
+    pub fn withdrawn(&mut self, name: &str, address: IpAddr) {
+        take_back(&mut self.names, name_key(name));
+        take_back(&mut self.addresses, address_key(address));
+    }
+
+    /// Names and addresses that are remembered, for the monitor.
+    #[must_use]
+    pub fn len(&self) -> (usize, usize) {
+        (self.names.len(), self.addresses.len())
+    }
+
+    /// Whether nobody is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == (0, 0)
+    }
+}
+
+/// Half of the name's SHA-256: every name takes the same room, what people type into the wrong
+/// field (their password) is not kept, and nobody finds a second name with the same 128 bits.
+fn name_key(name: &str) -> u128 {
+    u128::from_be_bytes(fingerprint(name.as_bytes()).as_chunks().0[0])
+}
+
+/// One for each IPv4 address, and one for each /64 of IPv6, of which a single customer has all.
+fn address_key(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64, // never an IPv4 key: those have a low half
+    }
+}
+
+fn refusal_left_s(table: &mut Lru<Record>, key: u128, now_s: u64) -> Option<u64> {
+    let record = table.get_mut(key)?;
+    let left_s = record.refused_until_s.saturating_sub(now_s);
+    (left_s > 0).then_some(left_s)
+}
+
+fn take_back(table: &mut Lru<Record>, key: u128) {
+    if let Some(record) = table.get_mut(key)
+        && record.take_back()
+    {
+        table.remove(key);
+    }
+}
+
+/// What is known of one name or address.
+#[derive(Default)]
+struct Record {
+    /// When those failures were that may still count, oldest first: as many as the limit at most.
+    failures_s: VecDeque<u32>,
+    /// How often it has been refused; the next refusal doubles with each.
+    refusals: u32,
+    /// Until when it is refused; in the past, when the last refusal ended.
+    refused_until_s: u64,
+    /// When the refusal before that ended.
+    former_until_s: u64,
+}
+
+impl Record {
+    /// Counts an attempt that nothing forbids, and refuses the next ones if it was one too many.
+    fn count(&mut self, now_s: u64, attempts_max: usize) {
+        if self.refusals > 0 && now_s >= self.refused_until_s.saturating_add(QUIET_S) {
+            *self = Self::default();
+        }
+        // 136 years of a clock that counts from the start of the process.
+        let now32_s = u32::try_from(now_s).unwrap_or(u32::MAX);
+        while let Some(oldest_s) = self.failures_s.front()
+            && (self.failures_s.len() >= attempts_max || u64::from(*oldest_s) + WINDOW_S <= now_s)
+        {
+            self.failures_s.pop_front();
+        }
+        self.failures_s.push_back(now32_s);
+        if self.refusals > 0 || self.failures_s.len() >= attempts_max {
+            let doublings = self.refusals.min(REFUSAL_S_MAX.ilog2()); // the shift stays in range
+            let refusal_s = (REFUSAL_S_MIN << doublings).min(REFUSAL_S_MAX);
+            self.former_until_s = self.refused_until_s;
+            self.refused_until_s = now_s.saturating_add(refusal_s);
+            self.refusals += 1;
+        }
+    }
+
+    /// Takes back one counted attempt; returns whether nothing is left to remember.
+    ///
+    /// A refusal that is still on, or was the last, rests on the attempt that came last: none was
+    /// admitted since. With one attempt less it should not have begun.
+    fn take_back(&mut self) -> bool {
+        self.failures_s.pop_back();
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            self.refused_until_s = self.former_until_s;
+        }
+        self.failures_s.is_empty() && self.refusals == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,7 @@ impl fmt::Display for ListenAddr {
 pub enum StorePath {
     /// Nothing outlives the process.
     Memory,
-    /// An SQLite file; its key file stands beside it.
+    /// An `SQLite` file; its key file stands beside it.
     File(PathBuf),
 }
 

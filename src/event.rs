@@ -35,6 +35,9 @@ pub struct Event {
 
 impl Event {
     /// The event as JSON, `{"id","time","name","sender","data"}`, without a line end.
+    ///
+    /// # Panics
+    /// Never: strings, numbers and JSON values are what JSON can say.
     #[must_use]
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]

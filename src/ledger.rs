@@ -194,16 +194,19 @@ impl Ledger {
     }
 
     /// The newest turns that ended, oldest first.
+    #[must_use]
     pub fn turns(&self) -> impl DoubleEndedIterator<Item = &TurnRecord> {
         self.turns.iter()
     }
 
     /// The newest dispatches, oldest first.
+    #[must_use]
     pub fn dispatches(&self) -> impl DoubleEndedIterator<Item = &DispatchRecord> {
         self.dispatches.iter()
     }
 
     /// What held the loop for more than [`SLOW_NS`], oldest first.
+    #[must_use]
     pub fn slow(&self) -> impl DoubleEndedIterator<Item = &DispatchRecord> {
         self.slow.iter()
     }

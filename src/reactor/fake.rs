@@ -209,6 +209,8 @@ impl FakePeer {
     /// Shuts the writing side: what was sent is read first, then the end.
     pub fn end(&self) {
         self.arrives(Incoming::End);
+        let mut wire = self.0.borrow_mut();
+        wire.edge = wire.edge.and(Readiness::ENDED);
     }
 
     /// The connection fails: the next read says `kind`.

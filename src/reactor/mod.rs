@@ -106,25 +106,25 @@ impl<P: Program<Seams = Os>> Reactor<P> {
     /// When the OS gives no descriptor for the selector.
     pub fn new(program: P) -> io::Result<Self> {
         let selector = OsSelector::new()?;
-        Ok(Self::with_seams(
-            program,
-            OsClock::default(),
-            OsEntropy,
-            selector,
-        ))
+        Self::with_seams(OsClock::default(), OsEntropy, selector, |_| Ok(program))
     }
 }
 
 impl<P: Program> Reactor<P> {
-    /// A loop in any world.
-    pub fn with_seams(
-        program: P,
+    /// A loop in any world. The program is made last, since its workers need to know how to hand
+    /// their completions back.
+    ///
+    /// # Errors
+    /// Those of `program`.
+    pub fn with_seams<E>(
         clock: <P::Seams as Seams>::Clock,
         entropy: EntropyOf<P>,
         selector: SelectorOf<P>,
-    ) -> Self {
+        program: impl FnOnce(CompleterOf<P>) -> Result<P, E>,
+    ) -> Result<Self, E> {
         let (completer, completions) = completions::channel(selector.waker());
         let now = clock.now();
+        let program = program(completer.clone())?;
         let core = Core {
             wall: Wall {
                 read_at: now,
@@ -147,23 +147,25 @@ impl<P: Program> Reactor<P> {
             ledger: Ledger::default(),
             stopped: false,
         };
-        let (ready, completed, due) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
+        Ok(Self {
             program,
             sources: Slots::default(),
             core,
-            ready,
-            completed,
-            due,
-        }
+            ready: Vec::new(),
+            completed: Vec::new(),
+            due: Vec::new(),
+        })
     }
 
     /// Puts a source on the loop and names it.
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
-    pub fn add(&mut self, source: Box<dyn Source<P>>) -> io::Result<Token> {
-        let deadline = source.first_deadline(self.core.now);
+    ///
+    /// # Panics
+    /// With 2³² − 1 sources.
+    pub fn add(&mut self, mut source: Box<dyn Source<P>>) -> io::Result<Token> {
+        let deadline = source.first_deadline(&self.program, self.core.now);
         let arming = Arming::until(deadline);
         let token = self.sources.insert(Entry {
             source,
@@ -177,7 +179,11 @@ impl<P: Program> Reactor<P> {
             .get_mut(token)
             .expect("it was inserted just now");
         if let Err(error) = entry.source.register(&mut self.core.selector, token) {
-            self.sources.remove(token);
+            if let Some(mut entry) = self.sources.remove(token) {
+                entry
+                    .source
+                    .ended(Reason("the system has no room for it"), &mut self.program);
+            }
             return Err(error);
         }
         self.core.timers.arm(token, &mut entry.arming);

@@ -57,6 +57,9 @@ impl Readiness {
     /// The descriptor failed or both directions are closed: nothing sent will arrive.
     pub const FAILED: Self = Self(4);
 
+    /// The peer will send nothing more. Reported once, possibly along with its last bytes.
+    pub const ENDED: Self = Self(8);
+
     /// Whether all of `other` is true.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
@@ -67,6 +70,12 @@ impl Readiness {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The one without the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 }
 

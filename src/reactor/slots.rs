@@ -56,7 +56,7 @@ enum Slot<T> {
 /// A table whose rows are named by tokens; freed rows are used again, freed names are not.
 #[derive(Debug)]
 pub struct Slots<T> {
-    slots: Vec<Slot<T>>,
+    rows: Vec<Slot<T>>,
     vacant: Option<u32>,
     occupied: usize,
 }
@@ -64,7 +64,7 @@ pub struct Slots<T> {
 impl<T> Default for Slots<T> {
     fn default() -> Self {
         Self {
-            slots: Vec::new(),
+            rows: Vec::new(),
             vacant: None,
             occupied: 0,
         }
@@ -91,9 +91,9 @@ impl<T> Slots<T> {
     pub fn insert(&mut self, value: T) -> Token {
         self.occupied += 1;
         let Some(index) = self.vacant else {
-            let index = u32::try_from(self.slots.len()).expect("fewer than 2^32 slots");
+            let index = u32::try_from(self.rows.len()).expect("fewer than 2^32 slots");
             assert!(index != u32::MAX, "the last index names the program itself");
-            self.slots.push(Slot::Occupied {
+            self.rows.push(Slot::Occupied {
                 generation: 1,
                 value,
             });
@@ -102,7 +102,7 @@ impl<T> Slots<T> {
                 generation: 1,
             };
         };
-        let slot = &mut self.slots[index as usize];
+        let slot = &mut self.rows[index as usize];
         let Slot::Vacant { generation, next } = *slot else {
             unreachable!("the list of vacant slots led to an occupied one")
         };
@@ -114,7 +114,7 @@ impl<T> Slots<T> {
     /// What `token` names, if it is still there.
     #[must_use]
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        match self.slots.get_mut(token.index as usize) {
+        match self.rows.get_mut(token.index as usize) {
             Some(Slot::Occupied { generation, value }) if *generation == token.generation => {
                 Some(value)
             }
@@ -125,7 +125,7 @@ impl<T> Slots<T> {
     /// What `token` names, if it is still there.
     #[must_use]
     pub fn get(&self, token: Token) -> Option<&T> {
-        match self.slots.get(token.index as usize) {
+        match self.rows.get(token.index as usize) {
             Some(Slot::Occupied { generation, value }) if *generation == token.generation => {
                 Some(value)
             }
@@ -143,7 +143,7 @@ impl<T> Slots<T> {
             next: self.vacant,
         };
         let Slot::Occupied { value, .. } =
-            std::mem::replace(&mut self.slots[token.index as usize], next)
+            std::mem::replace(&mut self.rows[token.index as usize], next)
         else {
             unreachable!("get_mut found it occupied")
         };
@@ -154,7 +154,7 @@ impl<T> Slots<T> {
 
     /// The names of all occupied slots.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
-        self.slots
+        self.rows
             .iter()
             .enumerate()
             .filter_map(|(index, slot)| match slot {

@@ -49,7 +49,7 @@ pub trait Source<P: Program> {
 
     /// When it wants to be woken first, whatever its descriptor does. Asked once, when it is put
     /// on the loop.
-    fn first_deadline(&self, _now: Moment) -> Moment {
+    fn first_deadline(&mut self, _program: &P, _now: Moment) -> Moment {
         Moment::NEVER
     }
 
@@ -125,6 +125,12 @@ impl<P: Program> Turn<'_, P> {
     /// The moment at which this dispatch began; no clock is read.
     #[must_use]
     pub fn now(&self) -> Moment {
+        self.core.now
+    }
+
+    /// Reads the clock, for what has to be timed on its own, and moves [`Turn::now`] to it.
+    pub fn measure(&mut self) -> Moment {
+        self.core.now = self.core.clock.now();
         self.core.now
     }
 

@@ -10,6 +10,7 @@ use super::fake::{
     connection,
 };
 use super::*;
+use crate::ledger::Outcome::{Again, Wait};
 
 /// What happened, in order.
 type Story = Rc<RefCell<Vec<String>>>;
@@ -70,7 +71,7 @@ impl Source<Told> for Teller {
         self.stream.deregister(selector);
     }
 
-    fn first_deadline(&self, _now: Moment) -> Moment {
+    fn first_deadline(&mut self, _: &Told, _now: Moment) -> Moment {
         self.deadline
     }
 
@@ -136,7 +137,10 @@ fn world() -> World {
     let idle_waits = selector.idle_waits();
     let told = Told::default();
     let story = Rc::clone(&told.story);
-    let reactor = Reactor::with_seams(told, clock.clone(), FakeEntropy::new(1), selector);
+    let reactor = Reactor::with_seams(clock.clone(), FakeEntropy::new(1), selector, |_| {
+        Ok::<_, ()>(told)
+    })
+    .unwrap();
     World {
         reactor,
         clock,
@@ -275,7 +279,7 @@ impl Source<Told> for Impatient {
         "impatient"
     }
 
-    fn first_deadline(&self, now: Moment) -> Moment {
+    fn first_deadline(&mut self, _: &Told, now: Moment) -> Moment {
         now
     }
 
@@ -335,7 +339,6 @@ fn the_ledger_has_every_turn_and_dispatch() {
         .filter(|record| record.token == token.as_u64())
         .map(|record| record.outcome)
         .collect();
-    use crate::ledger::Outcome::{Again, Wait};
     assert_eq!(outcomes, [Wait, Again, Again, Wait]);
     assert_eq!(
         ledger

@@ -1,0 +1,86 @@
+//! What has to be done although nobody asked: a source without a descriptor.
+//!
+//! It sleeps until something is due, so a server with nothing to do does nothing.
+
+use std::time::Duration;
+
+use super::service::{Message, Service};
+use crate::reactor::{Moment, Next, Program, Readiness, Seams, Source, Turn};
+
+/// Removes expired sessions, writes times of last use, and ends a drain that takes too long.
+#[derive(Debug)]
+pub struct Chores {
+    /// When the server stops, whether drained or not.
+    stop_at: Moment,
+}
+
+impl Default for Chores {
+    /// Nothing is due until the service says so.
+    fn default() -> Self {
+        Self {
+            stop_at: Moment::NEVER,
+        }
+    }
+}
+
+impl Chores {
+    /// Sleeps until the next chore.
+    fn rest<S: Seams>(&self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+        let due_s = service.app.next_chore_s();
+        service.chores = Some((turn.token(), due_s));
+        let due = if due_s == i64::MAX {
+            Moment::NEVER
+        } else {
+            let at_ms = due_s.max(0).cast_unsigned().saturating_mul(1000);
+            turn.now() + Duration::from_millis(at_ms.saturating_sub(turn.unix_ms()))
+        };
+        turn.set_deadline(due.min(self.stop_at));
+        Next::Wait
+    }
+}
+
+impl<S: Seams> Source<Service<S>> for Chores {
+    fn kind(&self) -> &'static str {
+        "chores"
+    }
+
+    fn first_deadline(&mut self, _service: &Service<S>, now: Moment) -> Moment {
+        now
+    }
+
+    fn ready(
+        &mut self,
+        _readiness: Readiness,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        self.rest(service, turn)
+    }
+
+    fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+        if turn.now() >= self.stop_at {
+            log::warn!(
+                "stopping with {} connections open: draining took too long",
+                service.connections
+            );
+            turn.stop();
+        }
+        let mut cx = Service::context(&mut service.app, turn);
+        for reply in cx.chores() {
+            service.do_unasked(reply, turn);
+        }
+        self.rest(service, turn)
+    }
+
+    fn message(
+        &mut self,
+        message: <Service<S> as Program>::Message,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        if matches!(message, Message::Drain) {
+            self.stop_at = turn.now() + service.app.config.limits.drain_timeout;
+        }
+        self.rest(service, turn)
+    }
+}

@@ -1,0 +1,274 @@
+//! The way out: requests go to handlers, and what those reply becomes bytes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Connection, State, Streaming};
+use crate::app::{Found, Incident, Reply, Request, Stream as Pieces, internal_error};
+use crate::http::{
+    Fault, Head, Response, Status, encode, encode_chunk, encode_last_chunk, encode_stream_head,
+};
+use crate::net::exchange::Exchange;
+use crate::net::service::Service;
+use crate::reactor::{Next, Reason, Seams, Turn};
+
+/// Bytes of a stream that are made ready at a time.
+const STREAM_BYTES: usize = 64 * 1024;
+/// Pieces of a stream that are made ready at a time.
+const STREAM_PIECES: usize = 256;
+
+impl<S: Seams> Connection<S> {
+    /// A whole request: finds its handler, calls it, and answers or remembers to.
+    pub(super) fn handle(
+        &mut self,
+        head: &Head<'_>,
+        body: &[u8],
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let exchange = Exchange::new(head, turn.now());
+        let Service { routes, app, .. } = service;
+        let reply = match routes.find(head.method, head.target.path) {
+            Found::Handler {
+                handler,
+                label,
+                parameters,
+            } => {
+                turn.label(label);
+                let request = Request::new(head, body, self.peer, parameters);
+                let mut cx = Service::context(app, turn);
+                catch_unwind(AssertUnwindSafe(|| handler(&request, &mut cx))).map_err(|_| label)
+            }
+            found => Ok(Reply::Now(from_table(found))),
+        };
+        let reply = reply.unwrap_or_else(|label| {
+            let detail = format!("the handler of {} panicked", turn.ledger().name(label));
+            service.app.report(
+                &Incident {
+                    code: "handler_panicked",
+                    detail,
+                },
+                turn.unix_ms(),
+            );
+            // It may have left half of something behind; its connection at least is not kept.
+            self.state = State::Closing {
+                reason: Reason("its handler panicked"),
+                linger: true,
+            };
+            Reply::Now(internal_error())
+        });
+        self.reply(reply, exchange, service, turn);
+    }
+
+    /// Does what a reply says.
+    pub(super) fn reply(
+        &mut self,
+        mut reply: Reply,
+        exchange: Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        loop {
+            match reply {
+                Reply::Now(response) => return self.answer(&response, &exchange, service, turn),
+                Reply::Stream(pieces) => return self.stream(pieces, exchange, service, turn),
+                Reply::Later(later) => match service.submit(later, Some(turn.token()), turn) {
+                    Ok(_job) => {
+                        self.state = State::Waiting {
+                            exchange: Box::new(exchange),
+                        };
+                        return;
+                    }
+                    Err(instead) => reply = instead,
+                },
+            }
+        }
+    }
+
+    /// Whether the connection ends after this answer.
+    fn closes_after(&self, exchange: &Exchange, service: &Service<S>) -> bool {
+        !exchange.keep_alive || service.is_draining() || matches!(self.state, State::Closing { .. })
+    }
+
+    /// Puts a whole answer into the outbox.
+    fn answer(
+        &mut self,
+        response: &Response,
+        exchange: &Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let close = self.closes_after(exchange, service);
+        service.date.refresh(turn.unix_ms() / 1000);
+        let waiting = self.outbox.len();
+        let out = self.outbox.buffer(&mut service.buffers);
+        encode(response, exchange.wire(close), &service.date, out);
+        if exchange.is_logged() {
+            let bytes = self.outbox.len() - waiting;
+            exchange.log(
+                self.peer,
+                response.status,
+                bytes,
+                turn.measure() - exchange.began,
+            );
+        }
+        self.after_answer(close, turn);
+    }
+
+    fn after_answer(&mut self, close: bool, turn: &mut Turn<'_, Service<S>>) {
+        if !close {
+            self.become_idle(turn);
+        } else if !matches!(self.state, State::Closing { .. }) {
+            self.state = State::Closing {
+                reason: Reason("as agreed"),
+                linger: false,
+            };
+        }
+    }
+
+    pub(super) fn answer_from_table(
+        &mut self,
+        head: &Head<'_>,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let exchange = Exchange::new(head, turn.now());
+        let response = from_table(service.routes.find(head.method, head.target.path));
+        self.answer(&response, &exchange, service, turn);
+    }
+
+    /// Answers what was no request, or not in time, and ends the connection.
+    pub(super) fn answer_fault(
+        &mut self,
+        fault: Fault,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        log::debug!("{} sent no request: {fault}", self.peer);
+        self.state = State::Closing {
+            reason: Reason(fault.code),
+            linger: true,
+        };
+        let exchange = Exchange::unknown(turn.now());
+        self.answer(&fault.into(), &exchange, service, turn);
+    }
+
+    /// Begins an answer whose body is made as it is taken.
+    fn stream(
+        &mut self,
+        pieces: Pieces,
+        exchange: Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let chunked = exchange.can_be_chunked();
+        // Without chunks only the end of the connection can end the body.
+        let close = self.closes_after(&exchange, service) || !chunked;
+        service.date.refresh(turn.unix_ms() / 1000);
+        let (wire, date) = (exchange.wire(close), &service.date);
+        let out = self.outbox.buffer(&mut service.buffers);
+        let chunked = encode_stream_head(&pieces.head, wire, date, chunked, out);
+        if exchange.head_only() || !pieces.head.status.allows_content() {
+            return self.after_answer(close, turn);
+        }
+        self.state = State::Streaming(Box::new(Streaming {
+            exchange,
+            pieces,
+            chunked,
+            bytes: 0,
+        }));
+        self.fill(service, turn);
+    }
+
+    /// Makes more of a stream's body, until enough is ready or it is whole.
+    fn fill(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+        let State::Streaming(streaming) = &mut self.state else {
+            return;
+        };
+        let Streaming {
+            exchange,
+            pieces,
+            chunked,
+            bytes,
+        } = &mut **streaming;
+        let out = self.outbox.buffer(&mut service.buffers);
+        let chunked = *chunked;
+        let before = out.len();
+        let whole = catch_unwind(AssertUnwindSafe(|| {
+            // Counted as well as measured: pieces may be empty, and there may be no end of them.
+            for _ in 0..STREAM_PIECES {
+                if out.len() >= STREAM_BYTES {
+                    break;
+                }
+                match pieces.pieces.next() {
+                    Some(piece) if chunked => encode_chunk(&piece, out),
+                    Some(piece) => out.extend_from_slice(&piece),
+                    None => return true,
+                }
+            }
+            false
+        }));
+        *bytes += out.len() - before;
+        match whole {
+            Ok(false) => {}
+            Ok(true) => {
+                if chunked {
+                    encode_last_chunk(out);
+                }
+                if exchange.is_logged() {
+                    let took = turn.measure() - exchange.began;
+                    exchange.log(self.peer, pieces.head.status, *bytes, took);
+                }
+                let close = !exchange.keep_alive || !chunked || service.is_draining();
+                self.after_answer(close, turn);
+            }
+            Err(_) => {
+                // Without its last chunk the peer sees that the body is not whole.
+                let detail = "a stream panicked".into();
+                service.app.report(
+                    &Incident {
+                        code: "handler_panicked",
+                        detail,
+                    },
+                    turn.unix_ms(),
+                );
+                self.state = State::Closing {
+                    reason: Reason("its stream panicked"),
+                    linger: true,
+                };
+            }
+        }
+    }
+
+    /// The outbox is empty: what comes next?
+    pub(super) fn flushed(
+        &mut self,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        match self.state {
+            State::Streaming(_) => {
+                self.fill(service, turn);
+                turn.flush();
+                Next::Wait
+            }
+            State::Closing { reason, linger } => self.part(reason, linger, turn),
+            _ => self.settle(service, turn),
+        }
+    }
+}
+
+/// What the table answers by itself.
+fn from_table(found: Found<'_>) -> Response {
+    match found {
+        Found::Options(allow) => Response::new(Status::NO_CONTENT).with_header("Allow", allow),
+        Found::NotAllowed(allow) => Response::problem(
+            Status::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            &format!("this path allows {allow}"),
+        )
+        .with_header("Allow", allow),
+        Found::Nothing | Found::Handler { .. } => {
+            Response::problem(Status::NOT_FOUND, "not_found", "nothing is at this path")
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! One client's connection: bytes in, requests to handlers, answers out.
+//!
+//! The states and what moves a connection from one to the next:
+//!
+//! ```text
+//!            first byte              head, body to come
+//!     Idle ─────────────▶ Head ────────────────────────▶ Body
+//!      ▲                   │  whole request               │ whole
+//!      │                   ▼                              ▼
+//!      │◀──── answered ── handler ◀───────────────────────┘
+//!      │                   │ later          │ stream
+//!      │◀──── answered ── Waiting           ▼
+//!      │◀──── last piece ───────────── Streaming
+//!      │
+//!      └─ any state ── fault, `Connection: close`, end ──▶ Closing ──▶ Lingering ──▶ freed
+//! ```
+//!
+//! A connection reads only in `Idle`, `Head` and `Body`, and only while its outbox is empty: a peer
+//! that does not take its answers, or whose request a worker has, cannot queue work without limit.
+//! Nothing is written but in the flush phase, so that pipelined answers leave in one write.
+
+mod answering;
+mod reading;
+
+use std::io::{self, Read as _};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use super::body::Body;
+use super::exchange::Exchange;
+use super::outbox::{Flushed, Outbox};
+use super::service::{Message, Service};
+use crate::app::Stream as Pieces;
+use crate::http::Fault;
+use crate::reactor::{
+    Moment, Next, Peer, Readiness, Reason, Seams, SelectorOf, Source, Stream as _, Token, Turn,
+};
+
+/// How long the rest of what a peer sends is read and thrown away, so that the reset which answers
+/// unread bytes does not destroy the last answer on its way (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A client's connection.
+pub(super) struct Connection<S: Seams> {
+    stream: S::Stream,
+    peer: Peer,
+    state: State,
+    /// Bytes that were read and belong to no request yet. Empty, and without memory, in between.
+    inbox: Vec<u8>,
+    outbox: Outbox,
+    /// Since when the peer has taken nothing of what waits for it.
+    blocked_since: Option<Moment>,
+    /// What can still be read, as far as is known: an edge is reported once.
+    can: Readiness,
+}
+
+enum State {
+    /// Between two requests.
+    Idle { since: Moment },
+    /// Part of a head has arrived.
+    Head { since: Moment },
+    /// A head and part of its body have arrived.
+    Body { since: Moment, body: Box<Body> },
+    /// A worker has it. Reading pauses.
+    Waiting { exchange: Box<Exchange> },
+    /// The body of an answer is being made piece by piece.
+    Streaming(Box<Streaming>),
+    /// Once the outbox is empty, the connection ends.
+    Closing { reason: Reason, linger: bool },
+    /// Our side is shut; what still comes is thrown away.
+    Lingering { since: Moment, reason: Reason },
+}
+
+/// An answer whose body is made as it is taken.
+struct Streaming {
+    exchange: Exchange,
+    pieces: Pieces,
+    /// The pieces are chunks; else the end of the connection ends the body.
+    chunked: bool,
+    /// Bytes of body made so far, as they are on the wire.
+    bytes: usize,
+}
+
+impl<S: Seams> Connection<S> {
+    pub(super) fn new(stream: S::Stream, peer: Peer) -> Self {
+        Self {
+            stream,
+            peer,
+            state: State::Idle {
+                since: Moment::default(),
+            },
+            inbox: Vec::new(),
+            outbox: Outbox::default(),
+            blocked_since: None,
+            can: Readiness::NONE,
+        }
+    }
+
+    /// Whether the next bytes may be looked at.
+    fn takes_requests(&self) -> bool {
+        self.blocked_since.is_none()
+            && matches!(
+                self.state,
+                State::Idle { .. } | State::Head { .. } | State::Body { .. }
+            )
+    }
+
+    fn become_idle(&mut self, turn: &Turn<'_, Service<S>>) -> State {
+        std::mem::replace(&mut self.state, State::Idle { since: turn.now() })
+    }
+
+    /// When the patience with this peer ends. Computed from when things began, so that a drip of
+    /// bytes extends nothing.
+    fn deadline(&self, service: &Service<S>) -> Moment {
+        let limits = &service.app.config.limits;
+        if let Some(since) = self.blocked_since {
+            return since + limits.write_timeout;
+        }
+        match &self.state {
+            State::Idle { since } => (*since + limits.idle_timeout).min(service.idle_until()),
+            State::Head { since } => *since + limits.head_timeout,
+            State::Body { since, .. } => *since + limits.body_timeout,
+            State::Lingering { since, .. } => *since + LINGER,
+            State::Waiting { .. } | State::Streaming(_) | State::Closing { .. } => Moment::NEVER,
+        }
+    }
+
+    /// After whatever was done: what to ask of the loop.
+    fn settle(&mut self, service: &Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+        if let State::Closing {
+            reason,
+            linger: false,
+        } = self.state
+            && self.outbox.is_empty()
+        {
+            return Next::Close(reason);
+        }
+        let something_to_do =
+            !self.outbox.is_empty() || matches!(self.state, State::Closing { .. });
+        if something_to_do && self.blocked_since.is_none() {
+            turn.flush();
+        }
+        turn.set_deadline(self.deadline(service));
+        if self.takes_requests() && self.has_more() {
+            Next::Again
+        } else {
+            Next::Wait
+        }
+    }
+
+    /// Whether there is something to look at without a new edge: unread bytes, or whole requests
+    /// that were read with an earlier one. Of a head in part, the rest comes with an edge.
+    fn has_more(&self) -> bool {
+        self.can.contains(Readiness::READABLE)
+            || (!self.inbox.is_empty() && matches!(self.state, State::Idle { .. }))
+    }
+
+    /// Ends the connection; if the peer may still be sending, not before it has seen our end.
+    fn part(&mut self, reason: Reason, linger: bool, turn: &mut Turn<'_, Service<S>>) -> Next {
+        if !linger && !self.can.contains(Readiness::READABLE) {
+            return Next::Close(reason);
+        }
+        self.stream.shutdown(Shutdown::Write);
+        self.state = State::Lingering {
+            since: turn.now(),
+            reason,
+        };
+        turn.set_deadline(turn.now() + LINGER);
+        Next::Again
+    }
+
+    /// Throws away what still comes, until the end.
+    fn linger(&mut self, service: &mut Service<S>, reason: Reason) -> Next {
+        let mut buffer = service.buffers.take_read();
+        let read = self.stream.read(&mut buffer);
+        service.buffers.give_read_back(buffer);
+        match read {
+            Ok(1..) => Next::Again,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Wait,
+            _ => Next::Close(reason),
+        }
+    }
+}
+
+impl<S: Seams> Source<Service<S>> for Connection<S> {
+    fn kind(&self) -> &'static str {
+        "connection"
+    }
+
+    fn register(&mut self, selector: &mut SelectorOf<Service<S>>, token: Token) -> io::Result<()> {
+        self.stream.register(selector, token)
+    }
+
+    fn deregister(&mut self, selector: &mut SelectorOf<Service<S>>) {
+        self.stream.deregister(selector);
+    }
+
+    fn first_deadline(&mut self, service: &Service<S>, now: Moment) -> Moment {
+        self.state = State::Idle { since: now };
+        self.deadline(service)
+    }
+
+    fn ready(
+        &mut self,
+        readiness: Readiness,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        self.can = self.can.and(readiness);
+        if let State::Lingering { reason, .. } = self.state {
+            return self.linger(service, reason);
+        }
+        if readiness.contains(Readiness::WRITABLE) && self.blocked_since.is_some() {
+            turn.flush();
+        }
+        self.advance(service, turn)
+    }
+
+    fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+        if self.blocked_since.is_some() {
+            return Next::Close(Reason("took none of its answers for too long"));
+        }
+        match self.state {
+            State::Idle { .. } => Next::Close(Reason("idle for too long")),
+            State::Lingering { reason, .. } => Next::Close(reason),
+            State::Head { .. } => {
+                self.answer_fault(Fault::HEAD_TIMEOUT, service, turn);
+                self.settle(service, turn)
+            }
+            State::Body { .. } => {
+                self.answer_fault(Fault::BODY_TIMEOUT, service, turn);
+                self.settle(service, turn)
+            }
+            _ => self.settle(service, turn),
+        }
+    }
+
+    fn message(
+        &mut self,
+        message: Message,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        if let Message::Answer(reply) = message
+            && let State::Waiting { .. } = self.state
+            && let State::Waiting { exchange } = self.become_idle(turn)
+        {
+            self.reply(reply, *exchange, service, turn);
+        }
+        self.settle(service, turn)
+    }
+
+    fn flush(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+        match self.outbox.flush(&mut self.stream, &mut service.buffers) {
+            Ok(Flushed::All) => {
+                self.blocked_since = None;
+                self.flushed(service, turn)
+            }
+            Ok(Flushed::Blocked(count)) => {
+                // Every byte that is taken begins the patience anew: this is about a peer that
+                // takes none.
+                if count > 0 || self.blocked_since.is_none() {
+                    self.blocked_since = Some(turn.now());
+                }
+                turn.set_deadline(self.deadline(service));
+                Next::Wait
+            }
+            Err(_) => Next::Close(Reason("reset by the peer")),
+        }
+    }
+
+    fn ended(&mut self, _reason: Reason, service: &mut Service<S>) {
+        service.connections -= 1;
+        self.outbox.discard(&mut service.buffers);
+        service.buffers.give_back(std::mem::take(&mut self.inbox));
+    }
+}
+
+impl<S: Seams> std::fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,227 @@
+//! The way in: bytes become requests.
+
+use std::io::{self, Read as _};
+
+use super::{Connection, State};
+use crate::app::Found;
+use crate::config::REQUESTS_PER_TURN;
+use crate::http::{CONTINUE, Fault, Framing, HeaderSlots, parse_head};
+use crate::net::body::Body;
+use crate::net::service::Service;
+use crate::reactor::{Next, Readiness, Reason, SHORT_MEANS_DRAINED, Seams, Turn};
+
+/// What came of the bytes at hand.
+enum Step {
+    /// So many bytes were taken from the front.
+    Took(usize),
+    /// They are not a whole head yet.
+    Incomplete,
+}
+
+impl<S: Seams> Connection<S> {
+    /// Reads and handles as far as the descriptor, the outbox or the budget allows.
+    pub(super) fn advance(
+        &mut self,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        let mut budget = REQUESTS_PER_TURN;
+        if !self.inbox.is_empty() && self.takes_requests() {
+            let inbox = std::mem::take(&mut self.inbox);
+            let used = self.consume(&inbox, &mut budget, service, turn);
+            self.keep(inbox, used, service);
+        }
+        if budget > 0 && self.takes_requests() && self.can.contains(Readiness::READABLE) {
+            let mut buffer = service.buffers.take_read();
+            let read = self.stream.read(&mut buffer);
+            let next = self.take_in(read, &buffer, &mut budget, service, turn);
+            service.buffers.give_read_back(buffer);
+            if let Some(reason) = next {
+                return Next::Close(reason);
+            }
+        }
+        self.settle(service, turn)
+    }
+
+    /// Does with the result of a read what has to be done; the reason, if that is to end.
+    fn take_in(
+        &mut self,
+        read: io::Result<usize>,
+        buffer: &[u8],
+        budget: &mut usize,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Option<Reason> {
+        match read {
+            Ok(0) => return self.peer_ended(),
+            Ok(count) => {
+                // Not if the peer's end was reported along with these bytes: no edge will report it
+                // again, so it has to be read.
+                let ended = self.can.contains(Readiness::ENDED);
+                if SHORT_MEANS_DRAINED && count < buffer.len() && !ended {
+                    self.can = self.can.without(Readiness::READABLE);
+                }
+                let bytes = &buffer[..count];
+                if self.inbox.is_empty() {
+                    // The common case: parsed where it was read, without copying.
+                    let used = self.consume(bytes, budget, service, turn);
+                    if used < bytes.len() && self.wants_more() {
+                        self.inbox = service.buffers.take();
+                        self.inbox.extend_from_slice(&bytes[used..]);
+                    }
+                } else {
+                    let mut inbox = std::mem::take(&mut self.inbox);
+                    inbox.extend_from_slice(bytes);
+                    let used = self.consume(&inbox, budget, service, turn);
+                    self.keep(inbox, used, service);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.can = self.can.without(Readiness::READABLE);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Some(Reason("reset by the peer")),
+        }
+        None
+    }
+
+    /// The peer will send nothing more. It may still be reading: what it asked is answered.
+    fn peer_ended(&mut self) -> Option<Reason> {
+        self.can = self.can.without(Readiness::READABLE);
+        let reason = match self.state {
+            State::Idle { .. } => Reason("closed by the peer"),
+            _ => Reason("closed by the peer within a request"),
+        };
+        if self.outbox.is_empty() {
+            return Some(reason);
+        }
+        self.state = State::Closing {
+            reason,
+            linger: false,
+        };
+        None
+    }
+
+    /// Whether bytes that were read and not used are of any use.
+    fn wants_more(&self) -> bool {
+        !matches!(self.state, State::Closing { .. } | State::Lingering { .. })
+    }
+
+    /// Keeps what was not used of the inbox.
+    fn keep(&mut self, mut inbox: Vec<u8>, used: usize, service: &mut Service<S>) {
+        if used < inbox.len() && self.wants_more() {
+            inbox.drain(..used);
+            self.inbox = inbox;
+        } else {
+            service.buffers.give_back(inbox);
+        }
+    }
+
+    /// Handles as many requests from `input` as there are, or the budget allows; how many bytes
+    /// those were.
+    fn consume(
+        &mut self,
+        input: &[u8],
+        budget: &mut usize,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> usize {
+        let mut used = 0;
+        while *budget > 0 && used < input.len() && self.takes_requests() {
+            let step = if let State::Body { .. } = self.state {
+                self.feed_body(&input[used..], service, turn)
+            } else {
+                self.take_request(&input[used..], service, turn)
+            };
+            match step {
+                Ok(Step::Took(count)) => {
+                    used += count;
+                    *budget -= 1;
+                }
+                Ok(Step::Incomplete) => {
+                    if let State::Idle { .. } = self.state {
+                        self.state = State::Head { since: turn.now() };
+                    }
+                    break;
+                }
+                Err(fault) => {
+                    self.answer_fault(fault, service, turn);
+                    return input.len();
+                }
+            }
+        }
+        used
+    }
+
+    /// Takes one request from the front of `input`, or as much of it as has arrived.
+    fn take_request(
+        &mut self,
+        input: &[u8],
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Result<Step, Fault> {
+        let mut slots = HeaderSlots::new();
+        let limits = &service.app.config.limits;
+        let Some(head) = parse_head(input, &mut slots, limits)? else {
+            return Ok(Step::Incomplete);
+        };
+        let rest = &input[head.length..];
+        if let Framing::Length(length) = head.framing
+            && let Some(body) = rest.get(..length as usize)
+        {
+            self.handle(&head, body, service, turn);
+            return Ok(Step::Took(head.length + body.len()));
+        }
+        // Asked before the body is sent: told to go on only if the body will be of use.
+        if head.expect_continue && rest.is_empty() {
+            let known = service.routes.find(head.method, head.target.path);
+            if !matches!(known, Found::Handler { .. }) {
+                self.state = State::Closing {
+                    reason: Reason("body not wanted"),
+                    linger: true,
+                };
+                self.answer_from_table(&head, service, turn);
+                return Ok(Step::Took(input.len()));
+            }
+            self.outbox
+                .buffer(&mut service.buffers)
+                .extend_from_slice(CONTINUE);
+        }
+        let body = Box::new(Body::new(&input[..head.length], head.framing));
+        self.state = State::Body {
+            since: turn.now(),
+            body,
+        };
+        if rest.is_empty() {
+            return Ok(Step::Took(head.length));
+        }
+        let head_length = head.length;
+        let Step::Took(count) = self.feed_body(&input[head_length..], service, turn)? else {
+            return Ok(Step::Took(input.len()));
+        };
+        Ok(Step::Took(head_length + count))
+    }
+
+    /// Takes what belongs to the body; handles the request when that is all of it.
+    fn feed_body(
+        &mut self,
+        input: &[u8],
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Result<Step, Fault> {
+        let State::Body { body, .. } = &mut self.state else {
+            unreachable!("only a connection that reads a body is fed one")
+        };
+        let (count, whole) = body.feed(input, &service.app.config.limits)?;
+        if whole {
+            let State::Body { body, .. } = self.become_idle(turn) else {
+                unreachable!("as above")
+            };
+            let mut slots = HeaderSlots::new();
+            let head = parse_head(&body.head, &mut slots, &service.app.config.limits)?
+                .expect("these bytes were a whole head before");
+            self.handle(&head, &body.bytes, service, turn);
+        }
+        Ok(Step::Took(count))
+    }
+}

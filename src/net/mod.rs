@@ -1,0 +1,21 @@
+//! Where sockets meet protocols: the sources of a server, and the program that they share.
+//!
+//! `service` is what all sources share: the application, the handler table, the workers. `connection`
+//! is the state machine of one client; `body` and `outbox` are its two halves that hold bytes;
+//! `buffers` lends them memory, so that a connection that says nothing holds none. `chores` is the
+//! source without a descriptor: it has deadlines only.
+
+mod body;
+mod buffers;
+mod chores;
+mod connection;
+mod door;
+mod exchange;
+mod outbox;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use chores::Chores;
+pub use door::Door;
+pub use service::{Completion, Message, Service, Workers};

@@ -1,0 +1,352 @@
+//! What a server's sources share: the application, the handler table, the workers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::buffers::Buffers;
+use crate::app::{
+    App, Context, Incident, JobError, Later, Output, Reply, Routes, Then, Work, internal_error,
+};
+use crate::event::NewEvent;
+use crate::http::{Date, Response};
+use crate::reactor::{CompleterOf, Moment, Program, Seams, Slots, Token, Turn};
+use crate::work::{Commit, Pool, StoreError, Transaction, Writer};
+
+/// How long an idle connection may still send a request after draining began: closing at once
+/// would race with a request that is on its way.
+const DRAIN_GRACE: Duration = Duration::from_millis(250);
+
+/// A job's name: which continuation its result is for.
+pub(super) type JobId = Token;
+
+/// What one source tells another.
+#[derive(Debug)]
+pub enum Message {
+    /// To a connection: the answer to the request that waits.
+    Answer(Reply),
+    /// To the chores: something is due earlier than you think.
+    Rearm,
+    /// To all: the server is shutting down.
+    Drain,
+}
+
+/// What comes back from other threads.
+pub enum Completion {
+    /// A job ended.
+    Job(Token, Result<Output, JobError>),
+    /// A transaction was committed, or was not.
+    Committed(Token, Result<Commit, StoreError>),
+    /// Somebody wants the server to shut down.
+    Drain,
+}
+
+impl std::fmt::Debug for Completion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Job(..) => "Job",
+            Self::Committed(..) => "Committed",
+            Self::Drain => "Drain",
+        })
+    }
+}
+
+/// The threads that do what blocks.
+#[derive(Debug)]
+pub struct Workers {
+    /// Hashes passwords, runs handlers' jobs.
+    pub pool: Pool,
+    /// Writes the store.
+    pub writer: Writer<Token>,
+}
+
+/// A job that a worker has, and what to do with its result.
+struct Pending {
+    /// Who waits for the answer; nobody, for the server's own work.
+    connection: Option<Token>,
+    then: Then,
+}
+
+/// Whether the server is shutting down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Serving,
+    Draining { since: Moment },
+}
+
+/// What a server's sources share.
+pub struct Service<S: Seams> {
+    /// The application.
+    pub app: App,
+    /// The handler table.
+    pub routes: Routes,
+    pub(super) buffers: Buffers,
+    pub(super) date: Date,
+    /// Connections that are open.
+    pub(super) connections: usize,
+    /// How many may be.
+    pub(super) connections_max: usize,
+    /// The chores' token, and when they are due as far as they know.
+    pub(super) chores: Option<(Token, i64)>,
+    workers: Workers,
+    completer: CompleterOf<Self>,
+    pending: Slots<Pending>,
+    life: Life,
+}
+
+impl<S: Seams> Service<S> {
+    /// A service that has no connections yet.
+    #[must_use]
+    pub fn new(
+        app: App,
+        workers: Workers,
+        completer: CompleterOf<Self>,
+        connections_max: usize,
+    ) -> Self {
+        Self {
+            app,
+            routes: Routes::default(),
+            buffers: Buffers::default(),
+            date: Date::new(0),
+            connections: 0,
+            connections_max,
+            chores: None,
+            workers,
+            completer,
+            pending: Slots::default(),
+            life: Life::Serving,
+        }
+    }
+
+    /// What a handler or a continuation may use.
+    pub(super) fn context<'c>(app: &'c mut App, turn: &'c mut Turn<'_, Self>) -> Context<'c> {
+        let (now, unix_ms) = (turn.now(), turn.unix_ms());
+        Context {
+            app,
+            now,
+            unix_ms,
+            entropy: turn.entropy(),
+        }
+    }
+
+    /// Hands blocking work to a worker. Where no worker takes it, its continuation is called at
+    /// once, and says what to answer instead.
+    pub(super) fn submit(
+        &mut self,
+        later: Later,
+        connection: Option<Token>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<JobId, Reply> {
+        let Later { work, then } = later;
+        let id = self.pending.insert(Pending { connection, then });
+        let refused = match work {
+            Work::Job(job) => self.submit_job(id, job).map_err(|()| Refused::Job),
+            Work::Commit(transaction) => self
+                .workers
+                .writer
+                .submit(id, transaction)
+                .map_err(|_| Refused::Commit),
+        };
+        match refused {
+            Ok(()) => Ok(id),
+            Err(refused) => {
+                let Pending { then, .. } = self.pending.remove(id).expect("inserted just now");
+                Err(self.continue_with(turn, |cx| match (refused, then) {
+                    (Refused::Job, Then::Job(then)) => then(Err(JobError::Busy), cx),
+                    (Refused::Commit, Then::Commit(then)) => then(Err(StoreError::Busy), cx),
+                    _ => unreachable!("work and its continuation are made together"),
+                }))
+            }
+        }
+    }
+
+    fn submit_job(&mut self, id: JobId, job: Box<dyn FnOnce() -> Output + Send>) -> Result<(), ()> {
+        let completer = self.completer.clone();
+        let job = Box::new(move || {
+            let output = catch_unwind(AssertUnwindSafe(job)).map_err(|_| JobError::Panicked);
+            completer.complete(Completion::Job(id, output));
+        });
+        self.workers.pool.submit(job).map_err(|_| ())
+    }
+
+    /// Runs a continuation; a panic in it is answered with 500.
+    fn continue_with(
+        &mut self,
+        turn: &mut Turn<'_, Self>,
+        then: impl FnOnce(&mut Context<'_>) -> Reply,
+    ) -> Reply {
+        let mut cx = Self::context(&mut self.app, turn);
+        catch_unwind(AssertUnwindSafe(|| then(&mut cx))).unwrap_or_else(|_| {
+            let detail = "a continuation panicked".into();
+            self.app.report(
+                &Incident {
+                    code: "handler_panicked",
+                    detail,
+                },
+                turn.unix_ms(),
+            );
+            Reply::Now(internal_error())
+        })
+    }
+
+    /// A job's result is back: its continuation says what to answer, or what to do next.
+    fn resume(
+        &mut self,
+        id: JobId,
+        turn: &mut Turn<'_, Self>,
+        result: impl FnOnce(Then, &mut Context<'_>) -> Reply,
+    ) {
+        let Some(Pending { connection, then }) = self.pending.remove(id) else {
+            return;
+        };
+        let mut reply = self.continue_with(turn, |cx| result(then, cx));
+        while let Reply::Later(later) = reply {
+            match self.submit(later, connection, turn) {
+                Ok(_) => return,
+                Err(instead) => reply = instead,
+            }
+        }
+        if let Some(connection) = connection {
+            turn.tell(connection, Message::Answer(reply));
+        }
+    }
+
+    /// Hands work to a worker that no client waits for.
+    pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Self>) {
+        let mut reply = reply;
+        while let Reply::Later(later) = reply {
+            match self.submit(later, None, turn) {
+                Ok(_) => return,
+                Err(instead) => reply = instead,
+            }
+        }
+    }
+
+    /// Commits what was emitted outside of any request's transaction.
+    fn commit_outgoing(&mut self, turn: &mut Turn<'_, Self>) {
+        let events = self.app.take_outgoing();
+        if !events.is_empty() {
+            let transaction = Transaction {
+                events,
+                ..Transaction::default()
+            };
+            let reply = Reply::commit(transaction, |_, _| Reply::Now(Response::new(204.into())));
+            self.do_unasked(reply, turn);
+        }
+    }
+
+    /// Begins to shut down: nobody new comes in, what is under way is finished.
+    pub fn drain(&mut self, turn: &mut Turn<'_, Self>) {
+        if self.life == Life::Serving {
+            log::info!("draining: {} connections are open", self.connections);
+            self.life = Life::Draining { since: turn.now() };
+            self.app.draining = true;
+            self.app.emit(NewEvent {
+                unix_ms: turn.unix_ms(),
+                name: "server.draining".into(),
+                sender: "loopgate".into(),
+                user_id: None,
+                data: serde_json::Value::Null,
+            });
+            turn.tell_all(|| Message::Drain);
+        }
+    }
+
+    /// Whether the server is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.life != Life::Serving
+    }
+
+    /// Whether shutting down is complete: no connection is open and no job under way.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.is_draining() && self.connections == 0 && self.pending.is_empty()
+    }
+
+    /// When idle connections are closed because the server is shutting down.
+    pub(super) fn idle_until(&self) -> Moment {
+        match self.life {
+            Life::Serving => Moment::NEVER,
+            Life::Draining { since } => since + DRAIN_GRACE,
+        }
+    }
+
+    /// Tells the chores if something is due before they would look.
+    fn rearm_chores(&mut self, turn: &mut Turn<'_, Self>) {
+        let due = self.app.next_chore_s();
+        if let Some((token, known_s)) = &mut self.chores
+            && due < *known_s
+        {
+            *known_s = due;
+            turn.tell(*token, Message::Rearm);
+        }
+    }
+}
+
+/// Which worker refused.
+enum Refused {
+    Job,
+    Commit,
+}
+
+impl<S: Seams> Program for Service<S> {
+    type Seams = S;
+    type Message = Message;
+    type Completion = Completion;
+
+    fn complete(&mut self, completion: Completion, turn: &mut Turn<'_, Self>) {
+        match completion {
+            Completion::Job(id, output) => {
+                if output.is_err() {
+                    let detail = "a job panicked on its worker thread".into();
+                    self.app.report(
+                        &Incident {
+                            code: "job_panicked",
+                            detail,
+                        },
+                        turn.unix_ms(),
+                    );
+                }
+                self.resume(id, turn, |then, cx| match then {
+                    Then::Job(then) => then(output, cx),
+                    Then::Commit(_) => unreachable!("a job's continuation takes a job's output"),
+                });
+            }
+            Completion::Committed(id, mut committed) => {
+                match &mut committed {
+                    Ok(commit) => self.app.hub.confirmed(std::mem::take(&mut commit.events)),
+                    Err(error) => {
+                        let detail = error.to_string();
+                        self.app.report(
+                            &Incident {
+                                code: "store_failed",
+                                detail,
+                            },
+                            turn.unix_ms(),
+                        );
+                    }
+                }
+                self.resume(id, turn, |then, cx| match then {
+                    Then::Commit(then) => then(committed, cx),
+                    Then::Job(_) => unreachable!("a commit's continuation takes a commit"),
+                });
+            }
+            Completion::Drain => self.drain(turn),
+        }
+    }
+
+    fn deliver_events(&mut self, turn: &mut Turn<'_, Self>) -> usize {
+        let count = self.app.deliver_events(turn.unix_ms());
+        self.commit_outgoing(turn);
+        self.rearm_chores(turn);
+        count
+    }
+}
+
+impl<S: Seams> std::fmt::Debug for Service<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}

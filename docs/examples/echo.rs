@@ -31,8 +31,7 @@ fn main() -> io::Result<()> {
         .nth(1)
         .unwrap_or_else(|| "127.0.0.1:7007".into());
     let acceptor = OsAcceptor::tcp(address.parse().expect("ADDRESS:PORT"))?;
-    println!("listening on {}", acceptor.local_addr()?);
-
+    println!("listening on {address}");
     let mut reactor = Reactor::new(())?;
     reactor.add(Box::new(Listener::new(acceptor, |stream, _peer| {
         Echo(stream)

@@ -1,0 +1,52 @@
+//! Options and subcommands.
+//!
+//! `options` says what can be asked for, `serve` and `users` and `keys` do it, `logging` sets up the
+//! log. Everything here may block: the loop has not begun to turn, or has ended.
+
+mod keys;
+mod logging;
+mod options;
+mod serve;
+mod users;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use options::{Cli, Command};
+
+/// What went wrong, in one line for the person at the terminal: what, why, what to do.
+type Failure = Box<dyn std::error::Error>;
+
+/// How a run of the program ends; each has its exit code.
+enum Outcome {
+    /// All done; a server was drained.
+    Done,
+    /// The server cut connections: it was told twice, or draining took too long.
+    Cut,
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse_from(options::with_command(std::env::args_os()));
+    let outcome = match cli.command {
+        Command::Serve(options) => serve::serve(&cli.store, cli.log, *options),
+        Command::User(command) => users::user(&cli.store, command),
+        Command::Key(command) => keys::key(&cli.store, &command),
+    };
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Cut) => ExitCode::from(3),
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "loopgate: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line for the person at the terminal. Nobody there to read it is no failure.
+fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}

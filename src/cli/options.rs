@@ -1,0 +1,407 @@
+//! What can be asked for on the command line and in the environment.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use loopgate::config::{
+    Config, HashCost, Limits, ListenAddr, SessionTimes, StorePath, default_workers,
+};
+
+/// A login/logout server and event hub on one hand-rolled event loop.
+///
+/// Without a command, loopgate serves: `loopgate --demo` is `loopgate serve --demo`.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Try `loopgate serve --help` for the server's options."
+)]
+pub(super) struct Cli {
+    /// Where users, sessions and events are kept; `:memory:` keeps nothing
+    #[arg(
+        long,
+        global = true,
+        env = "LOOPGATE_STORE",
+        default_value = "loopgate.db",
+        value_name = "FILE"
+    )]
+    pub(super) store: StorePath,
+    /// Write the log to this file instead of stderr; SIGUSR1 reopens it
+    #[arg(long, global = true, env = "LOOPGATE_LOG", value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve until told to stop (the default)
+    Serve(Box<ServeOptions>),
+    /// Add, change, remove, list and import users, while no server has the store
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Change the key that signatures are made with
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; the password is asked for
+    Add {
+        /// 1 to 128 characters
+        name: String,
+        /// What the user may do
+        #[arg(long, value_enum, default_value_t = Role::User)]
+        role: Role,
+        /// Read the password from the first line of stdin
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Give a user a new password, and end their sessions
+    Passwd {
+        /// Whose
+        name: String,
+        /// Read the password from the first line of stdin
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove a user and their sessions
+    Remove {
+        /// Whom
+        name: String,
+    },
+    /// List the users
+    List,
+    /// Add the users of a CSV file with the columns username, password and, optionally, role.
+    /// A password may be a PHC string (`$argon2id$…`). All are added, or none
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make a new key. Signatures of the old one stay valid until their sessions end; a server
+    /// that runs uses the new key after SIGHUP
+    Rotate,
+}
+
+/// What a user may do.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Role {
+    /// Log in, and see their own events
+    User,
+    /// Also publish events
+    Producer,
+    /// Also see everybody's events
+    Admin,
+}
+
+impl Role {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Producer => "producer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ServeOptions {
+    /// Where to listen: `ADDRESS:PORT` or `unix:/path`; may be repeated
+    #[arg(
+        long,
+        env = "LOOPGATE_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(super) listen: Vec<ListenAddr>,
+    /// For curl, wrk and classrooms: store in memory, user admin with password `password`, hashes
+    /// that cost nothing, loopback only
+    #[arg(long, env = "LOOPGATE_DEMO")]
+    pub(super) demo: bool,
+    /// Threads that hash passwords [default: cores but one]
+    #[arg(long, env = "LOOPGATE_WORKERS", value_name = "N")]
+    workers: Option<usize>,
+    /// Believe X-Forwarded-For from this address; may be repeated
+    #[arg(
+        long,
+        env = "LOOPGATE_TRUST_PROXY",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    trust_proxy: Vec<IpAddr>,
+    /// A session ends when it was not used for so long
+    #[arg(long, env = "LOOPGATE_SESSION_IDLE", value_name = "TIME", default_value = "30m", value_parser = time)]
+    session_idle: Duration,
+    /// A session ends so long after its login
+    #[arg(long, env = "LOOPGATE_SESSION_ABSOLUTE", value_name = "TIME", default_value = "24h", value_parser = time)]
+    session_absolute: Duration,
+    /// How many of the newest events are kept
+    #[arg(
+        long,
+        env = "LOOPGATE_EVENTS_KEPT_MAX",
+        value_name = "N",
+        default_value_t = 100_000
+    )]
+    events_kept_max: u64,
+    /// The issuer that signatures name
+    #[arg(
+        long,
+        env = "LOOPGATE_ISSUER",
+        value_name = "NAME",
+        default_value = "loopgate"
+    )]
+    issuer: String,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: LimitOptions,
+}
+
+/// One option for each limit.
+#[derive(Args, Debug)]
+struct LimitOptions {
+    /// Longest request target in bytes; 414 above it
+    #[arg(
+        long,
+        env = "LOOPGATE_TARGET_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 8192
+    )]
+    target_bytes_max: usize,
+    /// Longest request head in bytes, at most 32768; 431 above it
+    #[arg(
+        long,
+        env = "LOOPGATE_HEAD_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 16384
+    )]
+    head_bytes_max: usize,
+    /// Most header fields, at most 100; 431 above it
+    #[arg(
+        long,
+        env = "LOOPGATE_HEADERS_MAX",
+        value_name = "N",
+        default_value_t = 100
+    )]
+    headers_max: usize,
+    /// Longest body in bytes; 413 above it
+    #[arg(
+        long,
+        env = "LOOPGATE_BODY_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 65536
+    )]
+    body_bytes_max: usize,
+    /// From the first byte of a head to its last; 408 after it
+    #[arg(long, env = "LOOPGATE_HEAD_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
+    head_timeout: Duration,
+    /// For a body to arrive; 408 after it
+    #[arg(long, env = "LOOPGATE_BODY_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = time)]
+    body_timeout: Duration,
+    /// A connection may be silent between requests
+    #[arg(long, env = "LOOPGATE_IDLE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = time)]
+    idle_timeout: Duration,
+    /// A client may take none of its answer
+    #[arg(long, env = "LOOPGATE_WRITE_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = time)]
+    write_timeout: Duration,
+    /// Connections at the same time; fewer where the descriptor limit leaves fewer
+    #[arg(
+        long,
+        env = "LOOPGATE_CONNECTIONS_MAX",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    connections_max: usize,
+    /// Passwords waiting to be hashed; 503 above it
+    #[arg(
+        long,
+        env = "LOOPGATE_HASH_JOBS_MAX",
+        value_name = "N",
+        default_value_t = 64
+    )]
+    hash_jobs_max: usize,
+    /// Shutting down may take
+    #[arg(long, env = "LOOPGATE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
+    drain_timeout: Duration,
+}
+
+impl ServeOptions {
+    /// The configuration that these options ask for.
+    pub(super) fn config(self, store: &StorePath) -> Config {
+        let LimitOptions {
+            target_bytes_max,
+            head_bytes_max,
+            headers_max,
+            body_bytes_max,
+            head_timeout,
+            body_timeout,
+            idle_timeout,
+            write_timeout,
+            connections_max,
+            hash_jobs_max,
+            drain_timeout,
+        } = self.limits;
+        Config {
+            listen: self.listen,
+            store: if self.demo {
+                StorePath::Memory
+            } else {
+                store.clone()
+            },
+            workers: self.workers.unwrap_or_else(default_workers),
+            trust_proxy: self.trust_proxy,
+            limits: Limits {
+                target_bytes_max,
+                head_bytes_max,
+                headers_max,
+                body_bytes_max,
+                head_timeout,
+                body_timeout,
+                idle_timeout,
+                write_timeout,
+                connections_max,
+                hash_jobs_max,
+                drain_timeout,
+            },
+            sessions: SessionTimes {
+                idle: self.session_idle,
+                absolute: self.session_absolute,
+            },
+            hash_cost: if self.demo {
+                HashCost::TOKEN
+            } else {
+                HashCost::DEFAULT
+            },
+            events_kept_max: self.events_kept_max,
+            issuer: self.issuer,
+        }
+    }
+}
+
+/// A time as people write it: `250ms`, `10s`, `30m`, `24h`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits_end);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a time, as in 250ms, 10s, 30m, 24h")?;
+    let seconds = match unit {
+        "ms" => return Ok(Duration::from_millis(number)),
+        "" | "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => return Err(format!("unknown unit {unit:?}: use ms, s, m or h")),
+    };
+    // Deadlines are added to the present; a thousand years are as good as for ever.
+    let most = 1000 * 365 * 24 * 3600;
+    seconds
+        .filter(|s| *s <= most)
+        .map(Duration::from_secs)
+        .ok_or("that is too long".into())
+}
+
+/// The arguments with the command that is meant: `serve`, where none is named.
+pub(super) fn with_command(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.collect();
+    let mut rest = args.iter().skip(1);
+    let named = loop {
+        match rest.next().and_then(|arg| arg.to_str()) {
+            // The two that may stand before a command have a value of their own.
+            Some("--store" | "--log") => drop(rest.next()),
+            Some(arg) if arg.starts_with("--store=") || arg.starts_with("--log=") => {}
+            Some("-h" | "--help" | "-V" | "--version") => break true,
+            Some(arg) => break !arg.starts_with('-'),
+            None => break false,
+        }
+    };
+    if !named && !args.is_empty() {
+        args.insert(1, "serve".into());
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_options_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_the_librarys() {
+        let Cli {
+            command: Command::Serve(options),
+            store,
+            ..
+        } = Cli::parse_from(with_command(["loopgate".into()].into_iter()))
+        else {
+            panic!("serving is the default")
+        };
+        let config = Config {
+            store,
+            ..Config::default()
+        };
+        assert_eq!(
+            format!("{:?}", options.config(&config.store)),
+            format!("{config:?}")
+        );
+    }
+
+    #[test]
+    fn serve_is_meant_where_no_command_is_named() {
+        for (line, command) in [
+            ("", "serve"),
+            ("--demo", "serve"),
+            ("--store x --demo", "serve"),
+            ("--store=x", "serve"),
+            ("--log x", "serve"),
+            ("serve --demo", ""),
+            ("--store user user list", ""),
+            ("user list --store x", ""),
+            ("--help", ""),
+        ] {
+            let args = |line: &str| -> Vec<OsString> {
+                line.split_whitespace().map(OsString::from).collect()
+            };
+            let given = [args("loopgate"), args(line)].concat();
+            let meant = [args("loopgate"), args(command), args(line)].concat();
+            assert_eq!(with_command(given.into_iter()), meant, "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, ms) in [
+            ("250ms", 250),
+            ("10s", 10_000),
+            ("10", 10_000),
+            ("30m", 1_800_000),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(time(text), Ok(Duration::from_millis(ms)));
+        }
+        for wrong in [
+            "",
+            "s",
+            "-1",
+            "1.5s",
+            "1d",
+            "99999999999999999999",
+            "9999999999999h",
+        ] {
+            assert!(time(wrong).is_err(), "{wrong:?} was accepted");
+        }
+    }
+}

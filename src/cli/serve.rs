@@ -1,0 +1,131 @@
+//! `loopgate serve`.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use loopgate::config::{Config, ListenAddr, StorePath};
+use loopgate::reactor::{Entropy, OsEntropy, Signal};
+use loopgate::server::{Server, Stopped};
+use loopgate::token::base64url;
+use loopgate::work::Store;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::options::ServeOptions;
+use super::users::add_user;
+use super::{Failure, Outcome, logging, say};
+
+const DEMO_BANNER: &str = "\
+DEMO: nothing is kept, and everybody knows the password. Loopback only.
+      user admin, password `password`; try:
+      curl -d 'username=admin&password=password' ";
+
+/// Serves until told to stop.
+pub(super) fn serve(
+    store: &StorePath,
+    log: Option<PathBuf>,
+    options: ServeOptions,
+) -> Result<Outcome, Failure> {
+    let demo = options.demo;
+    let config = options.config(store);
+    config.check()?;
+    if demo {
+        check_loopback(&config.listen)?;
+    }
+    let log_thread = logging::start(log.clone()).map_err(|error| match log {
+        Some(path) => format!(
+            "cannot write the log {}: {error}; choose another file with --log",
+            path.display()
+        ),
+        None => format!("cannot start the log's thread: {error}"),
+    })?;
+    raise_descriptor_limit();
+    let mut store = Store::open(&config.store, config.events_kept_max)?;
+    if store.load()?.users.is_empty() {
+        add_first_user(&mut store, &config, demo)?;
+    }
+    let mut server = Server::with_store(config, store)?;
+    server.handle_signals()?;
+    let log_thread = std::rc::Rc::new(log_thread);
+    let reopened = std::rc::Rc::clone(&log_thread);
+    server.on_signal(Signal::User1, move || reopened.reopen())?;
+    if demo && let Some(address) = server.addresses().first() {
+        say(format_args!("{DEMO_BANNER}{address}/login"));
+    }
+    for address in server.addresses() {
+        say(format_args!("listening on {address}"));
+    }
+    let _ = io::stdout().flush();
+    let stopped = server.run()?;
+    // What was confirmed is on disk before the last line is logged.
+    drop(server);
+    match stopped {
+        Stopped::Drained => log::info!("drained"),
+        Stopped::AtOnce => log::warn!("stopped before all was finished"),
+    }
+    if let Some(log_thread) = std::rc::Rc::into_inner(log_thread) {
+        log_thread.finish();
+    }
+    Ok(if stopped == Stopped::Drained {
+        Outcome::Done
+    } else {
+        Outcome::Cut
+    })
+}
+
+/// Everybody knows the demo's password, so nobody else's machine may reach it.
+fn check_loopback(addresses: &[ListenAddr]) -> Result<(), Failure> {
+    for address in addresses {
+        if let ListenAddr::Tcp(tcp) = address
+            && !tcp.ip().is_loopback()
+        {
+            return Err(format!("--demo listens on loopback only, and {tcp} is not; leave out --demo, or listen on 127.0.0.1").into());
+        }
+    }
+    Ok(())
+}
+
+/// Makes `admin`, and tells its password to whoever sits at the terminal. Nowhere else: what is not
+/// a terminal may be a log.
+fn add_first_user(store: &mut Store, config: &Config, demo: bool) -> Result<(), Failure> {
+    if demo {
+        return add_user(store, "admin", "admin", b"password", config.hash_cost);
+    }
+    let password = base64url(&OsEntropy.bytes::<15>());
+    let line = format!("first start: created the user admin with the password {password}");
+    if io::stdout().is_terminal() {
+        add_user(
+            store,
+            "admin",
+            "admin",
+            password.as_bytes(),
+            config.hash_cost,
+        )?;
+        say(line);
+    } else if io::stderr().is_terminal() {
+        add_user(
+            store,
+            "admin",
+            "admin",
+            password.as_bytes(),
+            config.hash_cost,
+        )?;
+        let _ = writeln!(io::stderr(), "{line}");
+    } else {
+        log::warn!(
+            "there are no users, and no terminal to tell a first password to; stop the server and run: loopgate user add admin --role admin"
+        );
+    }
+    Ok(())
+}
+
+/// As many descriptors as this process may ask for; where that fails, it has what it has.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
+}

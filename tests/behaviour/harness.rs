@@ -1,0 +1,482 @@
+//! Servers to talk to, in a thread of the test or as the real program, and a client that sees bytes.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use loopgate::config::{Config, HashCost, ListenAddr, StorePath};
+use loopgate::ledger::TurnRecord;
+use loopgate::server::{Handle, Server, Stopped};
+use loopgate::work::{Change, Store, Transaction, password};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long anything may take before the test says that it never happened.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A configuration for tests: loopback, port 0, hashes that cost nothing.
+pub(crate) fn config() -> Config {
+    Config {
+        listen: vec![ListenAddr::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        hash_cost: HashCost::TOKEN,
+        workers: 1,
+        ..Config::default()
+    }
+}
+
+/// A store with the users `admin` (role admin) and `alice`, both with the password `password`.
+pub(crate) fn store(config: &Config) -> Store {
+    let mut store = Store::open(&config.store, config.events_kept_max).expect("the store opens");
+    if store.load().expect("the store loads").users.is_empty() {
+        let changes = [("admin", "admin"), ("alice", "user")].map(|(name, role)| Change::AddUser {
+            name: name.into(),
+            role: role.into(),
+            password: password::hash(b"password", [7; 16], config.hash_cost),
+            created_s: 0,
+        });
+        let transaction = Transaction {
+            changes: changes.into(),
+            ..Transaction::default()
+        };
+        store.apply(transaction).expect("users are added");
+    }
+    store
+}
+
+/// A server in a thread of its own.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    handle: Handle,
+    thread: Option<JoinHandle<(Stopped, Vec<TurnRecord>)>>,
+}
+
+impl TestServer {
+    /// A server with the users of [`store`] and nothing else.
+    pub(crate) fn start() -> Self {
+        Self::with(config(), |_| {})
+    }
+
+    /// The same, after `prepare` has added handlers and subscribers to it.
+    pub(crate) fn with(config: Config, prepare: impl FnOnce(&mut Server) + Send + 'static) -> Self {
+        let (started, start) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let store = store(&config);
+            let mut server = Server::with_store(config, store).expect("the server starts");
+            prepare(&mut server);
+            let ListenAddr::Tcp(address) = server.addresses()[0] else {
+                panic!("not TCP")
+            };
+            started
+                .send((address, server.handle()))
+                .expect("the test waits");
+            let stopped = server.run().expect("the loop turns");
+            (stopped, server.ledger().turns().copied().collect())
+        });
+        let (address, handle) = start.recv_timeout(PATIENCE).expect("the server starts");
+        Self {
+            address,
+            handle,
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Begins to drain, and does not wait for the end.
+    pub(crate) fn drain(&self) {
+        self.handle.drain();
+    }
+
+    /// Drains; how the server ended, and the turns that its ledger remembers.
+    pub(crate) fn stop(mut self) -> (Stopped, Vec<TurnRecord>) {
+        self.handle.drain();
+        self.thread
+            .take()
+            .expect("it was not stopped before")
+            .join()
+            .expect("no panic")
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.handle.drain();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The real program, in a directory of its own.
+pub(crate) struct Program {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    directory: Directory,
+}
+
+/// Where a program's files are: the store `store.db`, its key, the log `log`.
+#[derive(Clone)]
+pub(crate) struct Directory(std::rc::Rc<TempDir>);
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        Self(std::rc::Rc::new(tempfile::tempdir().expect("a directory")))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path().join("store.db")
+    }
+
+    /// `loopgate` with these arguments, on this directory's store, not yet started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loopgate"));
+        command
+            .arg("--store")
+            .arg(self.store())
+            .args(arguments)
+            .current_dir(self.path());
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LOOPGATE_")) {
+            command.env_remove(name);
+        }
+        command.env_remove("RUST_LOG");
+        command
+    }
+
+    /// Adds `admin` and `alice`, as [`store`] does, with hashes that cost nothing.
+    pub(crate) fn add_users(&self) {
+        let store_path = StorePath::File(self.store());
+        store(&Config {
+            store: store_path,
+            ..config()
+        });
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Program {
+    /// Starts it on a new store with the users of [`store`].
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let directory = Directory::new();
+        directory.add_users();
+        Self::start_in(&directory, arguments)
+    }
+
+    /// Starts it on whatever store the directory has.
+    pub(crate) fn start_in(directory: &Directory, arguments: &[&str]) -> Self {
+        let mut command = directory.command(&["serve", "--listen", "127.0.0.1:0", "--log", "log"]);
+        command.args(arguments);
+        Self::spawn(directory, command)
+    }
+
+    /// Starts a command that ends in this program serving.
+    pub(crate) fn spawn(directory: &Directory, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let address = loop {
+            let Some(Ok(line)) = lines.next() else {
+                let status = child.wait().expect("it ended");
+                panic!(
+                    "the program ended before it listened: {status}\n{}",
+                    directory.log()
+                );
+            };
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                break address.parse().expect("an address");
+            }
+        };
+        Self {
+            address,
+            child,
+            directory: directory.clone(),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is running");
+    }
+
+    /// Kills it with SIGKILL and waits for its end.
+    pub(crate) fn kill(mut self) -> Directory {
+        self.child.kill().expect("it is running");
+        self.child.wait().expect("it ends");
+        self.directory.clone()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait_until("the program ends", || {
+            self.child.try_wait().expect("it is our child")
+        })
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks until there is an answer: for what cannot be waited for in any other way.
+pub(crate) fn wait_until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// One connection that sends and sees bytes.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// An answer, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The stable code of a problem.
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server accepts");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a socket option");
+        stream.set_nodelay(true).expect("a socket option");
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(bytes.as_ref())
+            .expect("the server takes what is sent");
+    }
+
+    /// Sends a request and reads its answer.
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+        self.send(request);
+        self.answer()
+    }
+
+    /// The end of what this side sends; it still reads.
+    pub(crate) fn half_close(&mut self) {
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("the connection is open");
+    }
+
+    /// The next answer. Panics if the connection ends before it is whole.
+    pub(crate) fn answer(&mut self) -> Answer {
+        self.try_answer()
+            .expect("an answer before the connection ends")
+    }
+
+    /// The next answer, or `None` if the connection ends before its first byte.
+    pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let head_end = loop {
+            if let Some(at) = find(&self.unread, b"\r\n\r\n") {
+                break at + 4;
+            }
+            if !self.read_more() {
+                assert!(self.unread.is_empty(), "cut short: {:?}", self.text());
+                return None;
+            }
+        };
+        let head = String::from_utf8(self.unread.drain(..head_end).collect()).expect("ASCII");
+        let mut lines = head.lines();
+        let status_line = lines.next().expect("a status line");
+        let status = status_line[9..12].parse().expect("a status code");
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let mut answer = Answer {
+            status,
+            headers,
+            body: String::new(),
+        };
+        if status >= 200 && status != 204 && status != 304 {
+            answer.body = self.body(&answer);
+        }
+        Some(answer)
+    }
+
+    fn body(&mut self, answer: &Answer) -> String {
+        let length = answer
+            .header("content-length")
+            .map(|text| text.parse().expect("digits"));
+        let bytes = match length {
+            Some(length) => self.exactly(length),
+            None if answer.header("transfer-encoding") == Some("chunked") => self.chunks(),
+            None => {
+                while self.read_more() {}
+                std::mem::take(&mut self.unread)
+            }
+        };
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let line_end = loop {
+                if let Some(at) = find(&self.unread, b"\r\n") {
+                    break at;
+                }
+                assert!(self.read_more(), "cut short within chunks");
+            };
+            let line: Vec<u8> = self.unread.drain(..line_end + 2).collect();
+            let size = std::str::from_utf8(&line[..line_end]).expect("hex digits");
+            let size = usize::from_str_radix(size, 16).expect("hex digits");
+            let chunk = self.exactly(size + 2);
+            body.extend_from_slice(&chunk[..size]);
+            if size == 0 {
+                return body;
+            }
+        }
+    }
+
+    fn exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count {
+            assert!(self.read_more(), "cut short: {:?}", self.text());
+        }
+        self.unread.drain(..count).collect()
+    }
+
+    /// Whether the server ends the connection without another byte.
+    pub(crate) fn ends(&mut self) -> bool {
+        !self.read_more() && self.unread.is_empty()
+    }
+
+    /// Everything up to the end of the connection.
+    pub(crate) fn rest(&mut self) -> String {
+        while self.read_more() {}
+        self.text()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.unread).into_owned()
+    }
+
+    fn read_more(&mut self) -> bool {
+        let mut bytes = [0; 16 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.unread.extend_from_slice(&bytes[..count]);
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!(
+                "nothing came from the server: {error}; so far {:?}",
+                self.text()
+            ),
+        }
+    }
+
+    /// Logs in; the signature.
+    pub(crate) fn log_in(&mut self, name: &str) -> String {
+        let answer = self.ask(login(name, "password"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["user_sign"]
+            .as_str()
+            .expect("a signature")
+            .to_owned()
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// A request without a body.
+pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> String {
+    let fields: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
+}
+
+pub(crate) fn get(target: &str) -> String {
+    request("GET", target, &[])
+}
+
+/// The same with a signature.
+pub(crate) fn signed(method: &str, target: &str, sign: &str) -> String {
+    request(
+        method,
+        target,
+        &[("Authorization", &format!("Bearer {sign}"))],
+    )
+}
+
+pub(crate) fn post(target: &str, content_type: &str, body: &str) -> String {
+    let length = body.len().to_string();
+    let head = request(
+        "POST",
+        target,
+        &[("Content-Type", content_type), ("Content-Length", &length)],
+    );
+    head + body
+}
+
+pub(crate) fn login(name: &str, password: &str) -> String {
+    let body = serde_json::json!({"username": name, "password": password}).to_string();
+    post("/login", "application/json", &body)
+}

@@ -153,7 +153,7 @@ fn sizes_are_refused_at_the_digit_that_is_too_much() {
         ("", "6", 5),
         ("1", "0", 15),
         ("186a", "1", 100_000),
-        ("fff", "f0000000000000000", 0xffe),
+        ("fff", "f0000000000000000", 0xfff),
         ("fffffffffffffff", "f", most),
     ] {
         let (mut decoder, mut body) = (Chunked::new(), Vec::new());
@@ -226,4 +226,19 @@ fn a_decoder_stays_done_and_stays_refused() {
     let mut decoder = Chunked::new();
     assert!(decoder.decode(b"z", &mut body, 9).is_err());
     assert!(decoder.decode(b"\r\n", &mut body, 9).is_err());
+}
+
+#[test]
+fn a_damaged_body_means_the_same_however_it_is_cut() {
+    let body = b"5;a=b\r\nhello\r\n1\r\nx\r\n0\r\nA: b\r\n\r\n";
+    for at in 0..body.len() {
+        for byte in *b"\r\n\0 :;50fg+" {
+            let mut replaced = body.to_vec();
+            replaced[at] = byte;
+            outcome(&replaced);
+            let mut inserted = body.to_vec();
+            inserted.insert(at, byte);
+            outcome(&inserted);
+        }
+    }
 }

@@ -94,9 +94,9 @@ fn a_head_request_is_answered_with_the_length_and_without_the_content() {
     let get = encoded(&response, MODERN);
     assert_eq!(
         encoded(&response, head_only),
-        get.trim_end_matches("[1,2,3]")
+        get.trim_end_matches("[1,2,3]\n")
     );
-    assert!(get.contains("Content-Length: 7\r\n"));
+    assert!(get.contains("Content-Length: 8\r\n"));
 }
 
 #[test]

@@ -48,6 +48,12 @@ impl Buffers {
             .unwrap_or_else(|| Vec::with_capacity(NEW_BYTES))
     }
 
+    /// Buffers that wait for a borrower.
+    #[cfg(test)]
+    pub(super) fn spares(&self) -> usize {
+        self.spare.len()
+    }
+
     /// Gives a buffer back, whatever is in it.
     pub(super) fn give_back(&mut self, mut buffer: Vec<u8>) {
         let worth_keeping = (NEW_BYTES..=SPARE_BYTES_MAX).contains(&buffer.capacity());

@@ -94,27 +94,50 @@ pub struct FakeSelector {
     clock: FakeClock,
     waker: FakeWaker,
     registered: Vec<Registered>,
-    /// Waits that found nobody ready and had no deadline.
-    idle_waits: Rc<Cell<u64>>,
+    waits: FakeWaits,
+}
+
+/// What a test knows about a fake selector's waits, and decides about them.
+#[derive(Clone, Debug, Default)]
+pub struct FakeWaits(Rc<Waits>);
+
+#[derive(Debug, Default)]
+struct Waits {
+    idle: Cell<u64>,
+    clock_held: Cell<bool>,
+}
+
+impl FakeWaits {
+    /// How many waits found nobody ready and would have slept: for ever, or while the clock is held
+    /// until a deadline.
+    #[must_use]
+    pub fn idle(&self) -> u64 {
+        self.0.idle.get()
+    }
+
+    /// While held, the clock stands still, and no deadline comes.
+    pub fn hold_clock(&self, held: bool) {
+        self.0.clock_held.set(held);
+    }
 }
 
 impl FakeSelector {
     /// A selector whose waits move `clock`.
     #[must_use]
     pub fn new(clock: FakeClock) -> Self {
-        let (waker, idle_waits) = (FakeWaker::default(), Rc::default());
+        let (waker, waits) = (FakeWaker::default(), FakeWaits::default());
         Self {
             clock,
             waker,
             registered: Vec::new(),
-            idle_waits,
+            waits,
         }
     }
 
-    /// How many waits would have slept for ever, counted as they happen.
+    /// The test's handle on its waits.
     #[must_use]
-    pub fn idle_waits(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.idle_waits)
+    pub fn waits(&self) -> FakeWaits {
+        self.waits.clone()
     }
 
     fn register(&mut self, wire: &Rc<RefCell<Wire>>, token: Token) {
@@ -144,8 +167,10 @@ impl Selector for FakeSelector {
         let woken = self.waker.0.swap(false, Ordering::SeqCst);
         if ready.is_empty() && !woken {
             match timeout {
-                Some(timeout) => self.clock.advance(timeout),
-                None => self.idle_waits.set(self.idle_waits.get() + 1),
+                Some(timeout) if !self.waits.0.clock_held.get() => self.clock.advance(timeout),
+                // Work is waiting: this is a look, and no sleep.
+                Some(Duration::ZERO) => {}
+                _ => self.waits.0.idle.set(self.waits.idle() + 1),
             }
         }
         Ok(())
@@ -201,7 +226,7 @@ impl FakePeer {
         wire.edge = wire.edge.and(Readiness::READABLE);
     }
 
-    /// Sends bytes, which arrive as one piece.
+    /// Sends bytes.
     pub fn send(&self, bytes: &[u8]) {
         self.arrives(Incoming::Bytes(bytes.to_vec()));
     }
@@ -224,11 +249,16 @@ impl FakePeer {
         self.0.borrow_mut().window = Some(bytes);
     }
 
+    /// The selector reports that this peer takes bytes.
+    pub fn becomes_writable(&self) {
+        let mut wire = self.0.borrow_mut();
+        wire.edge = wire.edge.and(Readiness::WRITABLE);
+    }
+
     /// Takes everything again.
     pub fn take_all(&self) {
-        let mut wire = self.0.borrow_mut();
-        wire.window = None;
-        wire.edge = wire.edge.and(Readiness::WRITABLE);
+        self.0.borrow_mut().window = None;
+        self.becomes_writable();
     }
 
     /// What the server wrote since this was asked last.
@@ -270,29 +300,29 @@ impl Drop for FakeStream {
 }
 
 impl Read for FakeStream {
+    /// Like a socket's: everything that has arrived, as far as there is room for it. So a short read
+    /// means that nothing is left.
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
         wire.reads += 1;
-        match wire.incoming.pop_front() {
-            None => Err(io::ErrorKind::WouldBlock.into()),
-            Some(Incoming::Bytes(mut sent)) => {
-                let count = sent.len().min(bytes.len());
-                bytes[..count].copy_from_slice(&sent[..count]);
-                if count < sent.len() {
-                    wire.incoming
-                        .push_front(Incoming::Bytes(sent.split_off(count)));
-                }
-                Ok(count)
+        let mut count = 0;
+        while count < bytes.len()
+            && let Some(Incoming::Bytes(sent)) = wire.incoming.front_mut()
+        {
+            let part = sent.len().min(bytes.len() - count);
+            bytes[count..count + part].copy_from_slice(&sent[..part]);
+            count += part;
+            sent.drain(..part);
+            if sent.is_empty() {
+                wire.incoming.pop_front();
             }
+        }
+        match wire.incoming.front() {
+            _ if count > 0 => Ok(count),
+            None | Some(Incoming::Bytes(_)) => Err(io::ErrorKind::WouldBlock.into()),
             // The end and an error stay what they are, however often they are read.
-            Some(Incoming::End) => {
-                wire.incoming.push_front(Incoming::End);
-                Ok(0)
-            }
-            Some(Incoming::Fails(kind)) => {
-                wire.incoming.push_front(Incoming::Fails(kind));
-                Err(kind.into())
-            }
+            Some(Incoming::End) => Ok(0),
+            Some(Incoming::Fails(kind)) => Err((*kind).into()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fake::{
     Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeStream,
-    connection,
+    FakeWaits, connection,
 };
 use super::*;
 use crate::ledger::Outcome::{Again, Wait};
@@ -127,14 +127,14 @@ impl Source<Told> for Teller {
 struct World {
     reactor: Reactor<Told>,
     clock: FakeClock,
-    idle_waits: Rc<std::cell::Cell<u64>>,
+    waits: FakeWaits,
     story: Story,
 }
 
 fn world() -> World {
     let clock = FakeClock::default();
     let selector = FakeSelector::new(clock.clone());
-    let idle_waits = selector.idle_waits();
+    let waits = selector.waits();
     let told = Told::default();
     let story = Rc::clone(&told.story);
     let reactor = Reactor::with_seams(clock.clone(), FakeEntropy::new(1), selector, |_| {
@@ -144,7 +144,7 @@ fn world() -> World {
     World {
         reactor,
         clock,
-        idle_waits,
+        waits,
         story,
     }
 }
@@ -174,11 +174,11 @@ impl World {
 
     /// Turns until the loop would sleep for ever.
     fn settle(&mut self) -> Vec<String> {
-        let before = self.idle_waits.get();
+        let before = self.waits.idle();
         let mut story = Vec::new();
         for _ in 0..1000 {
             story.extend(self.turn());
-            if self.idle_waits.get() > before {
+            if self.waits.idle() > before {
                 return story;
             }
         }

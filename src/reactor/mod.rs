@@ -19,6 +19,8 @@
 
 mod clock;
 mod completions;
+mod core;
+mod dispatch;
 pub mod fake;
 mod listener;
 mod mailbox;
@@ -46,12 +48,8 @@ pub use source::{
 };
 pub use timers::{Arming, Due, Timers};
 
-use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase};
-use completions::Completions;
-use mailbox::{Mail, Mailbox};
-
-/// How long a reading of the wall clock is believed before it is read again.
-const WALL_CLOCK_KEPT: Duration = Duration::from_secs(1);
+use self::core::Core;
+use crate::ledger::{Ledger, Phase};
 
 /// The loop, its sources, and the program that they share.
 pub struct Reactor<P: Program> {
@@ -59,8 +57,9 @@ pub struct Reactor<P: Program> {
     pub program: P,
     sources: Slots<Entry<P>>,
     core: Core<P>,
-    /// Filled by the selector, emptied by the readiness phase; kept for its memory.
+    // Each of these is filled and emptied within a turn, and kept for its memory.
     ready: Vec<Ready>,
+    asked: Vec<Token>,
     completed: Vec<P::Completion>,
     due: Vec<(Moment, Token)>,
 }
@@ -75,28 +74,6 @@ struct Entry<P: Program> {
     flush: bool,
     /// It has ended and waits for `reap`; nothing more is dispatched to it.
     ended: bool,
-}
-
-/// The parts of the loop that a source may reach, through [`Turn`], while it is dispatched.
-struct Core<P: Program> {
-    clock: <P::Seams as Seams>::Clock,
-    entropy: EntropyOf<P>,
-    selector: SelectorOf<P>,
-    /// The last reading of the clock.
-    now: Moment,
-    wall: Wall,
-    timers: Timers<Token>,
-    completer: CompleterOf<P>,
-    completions: Completions<P::Completion>,
-    mailbox: Mailbox<P::Message>,
-    newcomers: Vec<Box<dyn Source<P>>>,
-    again: Vec<Token>,
-    flush: Vec<Token>,
-    ended: Vec<(Token, Reason)>,
-    short_of_descriptors: Vec<Token>,
-    sources: usize,
-    ledger: Ledger,
-    stopped: bool,
 }
 
 impl<P: Program<Seams = Os>> Reactor<P> {
@@ -123,35 +100,14 @@ impl<P: Program> Reactor<P> {
         program: impl FnOnce(CompleterOf<P>) -> Result<P, E>,
     ) -> Result<Self, E> {
         let (completer, completions) = completions::channel(selector.waker());
-        let now = clock.now();
         let program = program(completer.clone())?;
-        let core = Core {
-            wall: Wall {
-                read_at: now,
-                unix_ms: clock.unix_ms(),
-            },
-            clock,
-            entropy,
-            selector,
-            now,
-            timers: Timers::default(),
-            completer,
-            completions,
-            mailbox: Mailbox::default(),
-            newcomers: Vec::new(),
-            again: Vec::new(),
-            flush: Vec::new(),
-            ended: Vec::new(),
-            short_of_descriptors: Vec::new(),
-            sources: 0,
-            ledger: Ledger::default(),
-            stopped: false,
-        };
+        let core = Core::new(clock, entropy, selector, completer, completions);
         Ok(Self {
             program,
             sources: Slots::default(),
             core,
             ready: Vec::new(),
+            asked: Vec::new(),
             completed: Vec::new(),
             due: Vec::new(),
         })
@@ -243,7 +199,7 @@ impl<P: Program> Reactor<P> {
     fn dispatch_readiness(&mut self) {
         let began = self.core.now;
         // Only those that asked before this turn: who asks now is asked in the next one.
-        let again = std::mem::take(&mut self.core.again);
+        let mut again = std::mem::replace(&mut self.core.again, std::mem::take(&mut self.asked));
         let mut ready = std::mem::take(&mut self.ready);
         let count = again.len() + ready.len();
         for token in &again {
@@ -256,12 +212,13 @@ impl<P: Program> Reactor<P> {
                 source.ready(readiness, program, turn)
             });
         }
-        for token in again {
+        for token in again.drain(..) {
             self.dispatch(token, Phase::Readiness, |source, program, turn| {
                 source.ready(Readiness::NONE, program, turn)
             });
         }
         self.ready = ready;
+        self.asked = again;
         self.end_phase(Phase::Readiness, began, count);
     }
 
@@ -366,126 +323,6 @@ impl<P: Program> Reactor<P> {
         self.core.ledger.end_turn();
     }
 
-    /// Calls a source, records it, and sees to what it wants next.
-    fn dispatch(
-        &mut self,
-        token: Token,
-        phase: Phase,
-        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
-    ) {
-        let Some((recorder, next)) = self.call(token, phase, call) else {
-            return;
-        };
-        self.core.now = self.core.clock.now();
-        recorder.finish(next, self.core.now, &mut self.core.ledger);
-        self.insert_newcomers();
-    }
-
-    /// The same without a record of its own: for flushes, whose phase is timed as a whole.
-    fn dispatch_untimed(
-        &mut self,
-        token: Token,
-        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
-    ) {
-        self.call(token, Phase::Flush, call);
-    }
-
-    /// Calls a source unless it has ended; `None` then. Its wishes are queued.
-    fn call(
-        &mut self,
-        token: Token,
-        phase: Phase,
-        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
-    ) -> Option<(Recorder, Next)> {
-        // A stale token is no fault: readiness for it was under way when its source ended.
-        let entry = self.sources.get_mut(token).filter(|entry| !entry.ended)?;
-        let mut turn = Turn::new(&mut self.core, token, phase, entry.source.kind());
-        turn.arming = entry.arming;
-        let next = call(&mut *entry.source, &mut self.program, &mut turn);
-        let Turn {
-            arming,
-            flush,
-            recorder,
-            ..
-        } = turn;
-        entry.arming = arming;
-        self.core.timers.arm(token, &mut entry.arming);
-        if flush && !std::mem::replace(&mut entry.flush, true) {
-            self.core.flush.push(token);
-        }
-        match next {
-            Next::Wait => {}
-            Next::Again if std::mem::replace(&mut entry.again, true) => {}
-            Next::Again => self.core.again.push(token),
-            Next::Close(reason) => {
-                entry.ended = true;
-                self.core.ended.push((token, reason));
-            }
-        }
-        Some((recorder, next))
-    }
-
-    /// Calls the program itself and records it.
-    fn dispatch_program(&mut self, phase: Phase, call: impl FnOnce(&mut P, &mut Turn<'_, P>)) {
-        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, "program");
-        call(&mut self.program, &mut turn);
-        let recorder = turn.recorder;
-        self.core.now = self.core.clock.now();
-        recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
-        self.insert_newcomers();
-    }
-
-    fn deliver_mail(&mut self, phase: Phase) -> usize {
-        if self.core.mailbox.is_empty() {
-            return 0;
-        }
-        let (mut mail, mut count) = (self.core.mailbox.take(), 0);
-        for mail in mail.drain(..) {
-            match mail {
-                Mail::To(token, message) => {
-                    count += 1;
-                    self.dispatch(token, phase, |source, program, turn| {
-                        source.message(message, program, turn)
-                    });
-                }
-                Mail::All(message) => {
-                    let everyone: Vec<Token> = self.sources.tokens().collect();
-                    count += everyone.len();
-                    for token in everyone {
-                        self.dispatch(token, phase, |source, program, turn| {
-                            source.message(message(), program, turn)
-                        });
-                    }
-                }
-            }
-        }
-        self.core.mailbox.give_back(mail);
-        count
-    }
-
-    fn insert_newcomers(&mut self) {
-        while let Some(newcomer) = self.core.newcomers.pop() {
-            if let Err(error) = self.add(newcomer) {
-                log::warn!("a new source was dropped, the system has no room for it: {error}");
-            }
-        }
-    }
-
-    fn queue_again(&mut self, token: Token) {
-        if let Some(entry) = self.sources.get_mut(token)
-            && !std::mem::replace(&mut entry.again, true)
-        {
-            self.core.again.push(token);
-        }
-    }
-
-    fn end_phase(&mut self, phase: Phase, began: Moment, count: usize) {
-        let duration = self.core.now - began;
-        self.core
-            .ledger
-            .end_phase(phase, duration.as_nanos() as u64, count);
-    }
-
     /// What a worker needs to hand a completion back.
     #[must_use]
     pub fn completer(&self) -> CompleterOf<P> {
@@ -512,95 +349,6 @@ impl<P: Program> Reactor<P> {
     #[must_use]
     pub fn stopped(&self) -> bool {
         self.core.stopped
-    }
-}
-
-impl<P: Program> Core<P> {
-    /// Whether the loop must not sleep: somebody is still to be asked, told or flushed.
-    fn has_work(&self) -> bool {
-        !self.again.is_empty()
-            || !self.flush.is_empty()
-            || !self.mailbox.is_empty()
-            || self.completions.waiting()
-    }
-}
-
-impl<'t, P: Program> Turn<'t, P> {
-    fn new(core: &'t mut Core<P>, token: Token, phase: Phase, kind: &'static str) -> Self {
-        let recorder = Recorder {
-            token,
-            phase,
-            kind,
-            label: Label::NONE,
-            began: core.now,
-        };
-        Turn {
-            core,
-            token,
-            arming: Arming::default(),
-            flush: false,
-            recorder,
-        }
-    }
-}
-
-/// The wall clock, read once a second and carried forward by the monotonic one.
-struct Wall {
-    read_at: Moment,
-    unix_ms: u64,
-}
-
-impl Wall {
-    fn refresh(&mut self, now: Moment, clock: &impl Clock) {
-        if now - self.read_at >= WALL_CLOCK_KEPT {
-            *self = Self {
-                read_at: now,
-                unix_ms: clock.unix_ms(),
-            };
-        }
-    }
-
-    fn unix_ms(&self, now: Moment) -> u64 {
-        self.unix_ms + (now - self.read_at).as_millis() as u64
-    }
-}
-
-/// A dispatch that is not over yet.
-struct Recorder {
-    token: Token,
-    phase: Phase,
-    kind: &'static str,
-    label: Label,
-    began: Moment,
-}
-
-impl Recorder {
-    /// Records what was done under one label, and goes on.
-    fn split(&mut self, now: Moment, ledger: &mut Ledger) {
-        self.record(Outcome::Continued, now, ledger);
-        self.began = now;
-    }
-
-    fn finish(self, next: Next, now: Moment, ledger: &mut Ledger) {
-        let outcome = match next {
-            Next::Wait => Outcome::Wait,
-            Next::Again => Outcome::Again,
-            Next::Close(_) => Outcome::Close,
-        };
-        self.record(outcome, now, ledger);
-    }
-
-    fn record(&self, outcome: Outcome, now: Moment, ledger: &mut Ledger) {
-        ledger.dispatched(DispatchRecord {
-            turn: ledger.turn_number(),
-            phase: self.phase,
-            token: self.token.as_u64(),
-            kind: self.kind,
-            label: self.label,
-            began_ns: self.began.as_ns(),
-            duration_ns: (now - self.began).as_nanos() as u64,
-            outcome,
-        });
     }
 }
 

@@ -8,11 +8,12 @@ use std::io;
 
 use super::clock::{Clock as _, Moment};
 use super::completions::Completer;
+use super::core::Core;
+use super::dispatch::Recorder;
 use super::mailbox::Mail;
 use super::seams::{Readiness, Seams, Selector};
 use super::slots::Token;
 use super::timers::Arming;
-use super::{Core, Recorder};
 use crate::ledger::{Label, Ledger};
 
 /// What a source wants next.

@@ -1,13 +1,14 @@
 //! The reactor in a written world: the order of a turn, budgets, deadlines, freeing.
 
+mod listener;
+
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::fake::{
-    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeStream,
-    FakeWaits, connection,
+    Fake, FakeClock, FakeEntropy, FakePeer, FakeSelector, FakeStream, FakeWaits, connection,
 };
 use super::*;
 use crate::ledger::Outcome::{Again, Wait};
@@ -357,114 +358,4 @@ fn the_wall_clock_follows_within_a_second() {
     world.settle();
     let core = &world.reactor.core;
     assert_eq!(core.wall.unix_ms(core.now) - began, 90_500);
-}
-
-struct Doorkeeper;
-
-impl Accept<Told> for Doorkeeper {
-    fn has_room(&self, program: &Told) -> bool {
-        program.emitted < 100
-    }
-
-    fn accepted(
-        &mut self,
-        stream: FakeStream,
-        _peer: Peer,
-        program: &mut Told,
-    ) -> Box<dyn Source<Told>> {
-        program.tell("accepted");
-        Box::new(Teller {
-            name: "guest",
-            stream,
-            deadline: Moment::NEVER,
-        })
-    }
-}
-
-fn world_with_door() -> (World, FakeDoor) {
-    let mut world = world();
-    let acceptor = FakeAcceptor::default();
-    let door = acceptor.door();
-    world
-        .reactor
-        .add(Box::new(Listener::new(acceptor, Doorkeeper)))
-        .unwrap();
-    (world, door)
-}
-
-#[test]
-fn one_edge_accepts_all_who_wait() {
-    let (mut world, door) = world_with_door();
-    let peers: Vec<FakePeer> = (0..200).map(|_| door.connect()).collect();
-    let accepted = world
-        .settle()
-        .iter()
-        .filter(|line| *line == "accepted")
-        .count();
-    assert_eq!(accepted, peers.len());
-}
-
-#[test]
-fn without_descriptors_the_listener_pauses_and_comes_back() {
-    let (mut world, door) = world_with_door();
-    let first = door.connect();
-    world.settle();
-    door.fail(Some(io::ErrorKind::Other)); // EMFILE has no kind of its own
-    let _second = door.connect();
-    for _ in 0..3 {
-        assert_eq!(world.turn(), Vec::<String>::new());
-    }
-    assert!(
-        world.clock.now() >= Moment::from_ns(500_000_000),
-        "it tried again without a pause"
-    );
-    let pauses = world.reactor.ledger().accept_pauses();
-    assert!((2..=3).contains(&pauses), "{pauses} pauses");
-
-    // A source that is freed brings it back at once, without the timer.
-    door.fail(None);
-    let before = world.clock.now();
-    first.send(b"x");
-    let story = [world.turn(), world.turn()].concat();
-    assert!(story.contains(&"accepted".to_owned()), "{story:?}");
-    assert_eq!(world.clock.now(), before);
-}
-
-#[test]
-fn a_peer_that_gave_up_does_not_stop_the_next() {
-    let (mut world, door) = world_with_door();
-    door.fail(Some(io::ErrorKind::ConnectionAborted));
-    let _peer = door.connect();
-    world.turn();
-    door.fail(None);
-    assert_eq!(world.settle(), ["accepted"]);
-    assert_eq!(world.reactor.ledger().accept_pauses(), 0);
-}
-
-#[test]
-fn a_signal_is_a_byte() {
-    let mut world = world();
-    let (stream, peer) = connection();
-    let act = |program: &mut Told, turn: &mut Turn<'_, Told>| {
-        program.tell("signalled");
-        turn.stop();
-    };
-    world
-        .reactor
-        .add(Box::new(SignalSource::new(stream, act)))
-        .unwrap();
-    world.settle();
-    assert!(!world.reactor.stopped());
-    peer.send(b"!!");
-    assert_eq!(world.turn(), ["signalled", "signalled"]);
-    assert!(world.reactor.stopped());
-}
-
-#[test]
-fn entropy_from_a_seed_repeats() {
-    let bytes = |seed| FakeEntropy::new(seed).bytes::<32>();
-    assert_eq!(bytes(7), bytes(7));
-    assert_ne!(bytes(7), bytes(8));
-    let (first, second) = (OsEntropy.bytes::<32>(), OsEntropy.bytes::<32>());
-    assert_ne!(first, second);
 }

@@ -1,0 +1,100 @@
+//! The parts of the loop that a source may reach, through [`Turn`](super::Turn), while it is dispatched.
+
+use std::time::Duration;
+
+use super::clock::{Clock, Moment};
+use super::completions::Completions;
+use super::mailbox::Mailbox;
+use super::seams::Seams;
+use super::slots::Token;
+use super::source::{CompleterOf, EntropyOf, Program, Reason, SelectorOf, Source};
+use super::timers::Timers;
+use crate::ledger::Ledger;
+
+/// How long a reading of the wall clock is believed before it is read again.
+const WALL_CLOCK_KEPT: Duration = Duration::from_secs(1);
+
+/// The parts of the loop that a source may reach, through [`Turn`], while it is dispatched.
+pub(super) struct Core<P: Program> {
+    pub(super) clock: <P::Seams as Seams>::Clock,
+    pub(super) entropy: EntropyOf<P>,
+    pub(super) selector: SelectorOf<P>,
+    /// The last reading of the clock.
+    pub(super) now: Moment,
+    pub(super) wall: Wall,
+    pub(super) timers: Timers<Token>,
+    pub(super) completer: CompleterOf<P>,
+    pub(super) completions: Completions<P::Completion>,
+    pub(super) mailbox: Mailbox<P::Message>,
+    pub(super) newcomers: Vec<Box<dyn Source<P>>>,
+    pub(super) again: Vec<Token>,
+    pub(super) flush: Vec<Token>,
+    pub(super) ended: Vec<(Token, Reason)>,
+    pub(super) short_of_descriptors: Vec<Token>,
+    pub(super) sources: usize,
+    pub(super) ledger: Ledger,
+    pub(super) stopped: bool,
+}
+
+impl<P: Program> Core<P> {
+    pub(super) fn new(
+        clock: <P::Seams as Seams>::Clock,
+        entropy: EntropyOf<P>,
+        selector: SelectorOf<P>,
+        completer: CompleterOf<P>,
+        completions: Completions<P::Completion>,
+    ) -> Self {
+        let now = clock.now();
+        Self {
+            wall: Wall {
+                read_at: now,
+                unix_ms: clock.unix_ms(),
+            },
+            clock,
+            entropy,
+            selector,
+            now,
+            timers: Timers::default(),
+            completer,
+            completions,
+            mailbox: Mailbox::default(),
+            newcomers: Vec::new(),
+            again: Vec::new(),
+            flush: Vec::new(),
+            ended: Vec::new(),
+            short_of_descriptors: Vec::new(),
+            sources: 0,
+            ledger: Ledger::default(),
+            stopped: false,
+        }
+    }
+
+    /// Whether the loop must not sleep: somebody is still to be asked, told or flushed.
+    pub(super) fn has_work(&self) -> bool {
+        !self.again.is_empty()
+            || !self.flush.is_empty()
+            || !self.mailbox.is_empty()
+            || self.completions.waiting()
+    }
+}
+
+/// The wall clock, read once a second and carried forward by the monotonic one.
+pub(super) struct Wall {
+    pub(super) read_at: Moment,
+    pub(super) unix_ms: u64,
+}
+
+impl Wall {
+    pub(super) fn refresh(&mut self, now: Moment, clock: &impl Clock) {
+        if now - self.read_at >= WALL_CLOCK_KEPT {
+            *self = Self {
+                read_at: now,
+                unix_ms: clock.unix_ms(),
+            };
+        }
+    }
+
+    pub(super) fn unix_ms(&self, now: Moment) -> u64 {
+        self.unix_ms + (now - self.read_at).as_millis() as u64
+    }
+}

@@ -1,0 +1,199 @@
+//! Calling sources: what happens around each call, whatever the phase.
+
+use super::Reactor;
+use super::clock::{Clock, Moment};
+use super::core::Core;
+use super::mailbox::Mail;
+use super::slots::Token;
+use super::source::{Next, Program, Source, Turn};
+use super::timers::Arming;
+use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase};
+
+impl<P: Program> Reactor<P> {
+    /// Calls a source, records it, and sees to what it wants next.
+    pub(super) fn dispatch(
+        &mut self,
+        token: Token,
+        phase: Phase,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+    ) {
+        let Some((recorder, next)) = self.call(token, phase, call) else {
+            return;
+        };
+        self.core.now = self.core.clock.now();
+        recorder.finish(next, self.core.now, &mut self.core.ledger);
+        self.insert_newcomers();
+    }
+
+    /// The same without a record of its own: for flushes, whose phase is timed as a whole.
+    pub(super) fn dispatch_untimed(
+        &mut self,
+        token: Token,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+    ) {
+        self.call(token, Phase::Flush, call);
+    }
+
+    /// Calls a source unless it has ended; `None` then. Its wishes are queued.
+    fn call(
+        &mut self,
+        token: Token,
+        phase: Phase,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+    ) -> Option<(Recorder, Next)> {
+        // A stale token is no fault: readiness for it was under way when its source ended.
+        let entry = self.sources.get_mut(token).filter(|entry| !entry.ended)?;
+        let mut turn = Turn::new(&mut self.core, token, phase, entry.source.kind());
+        turn.arming = entry.arming;
+        let next = call(&mut *entry.source, &mut self.program, &mut turn);
+        let Turn {
+            arming,
+            flush,
+            recorder,
+            ..
+        } = turn;
+        entry.arming = arming;
+        self.core.timers.arm(token, &mut entry.arming);
+        if flush && !std::mem::replace(&mut entry.flush, true) {
+            self.core.flush.push(token);
+        }
+        match next {
+            Next::Wait => {}
+            Next::Again if std::mem::replace(&mut entry.again, true) => {}
+            Next::Again => self.core.again.push(token),
+            Next::Close(reason) => {
+                entry.ended = true;
+                self.core.ended.push((token, reason));
+            }
+        }
+        Some((recorder, next))
+    }
+
+    /// Calls the program itself and records it.
+    pub(super) fn dispatch_program(
+        &mut self,
+        phase: Phase,
+        call: impl FnOnce(&mut P, &mut Turn<'_, P>),
+    ) {
+        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, "program");
+        call(&mut self.program, &mut turn);
+        let recorder = turn.recorder;
+        self.core.now = self.core.clock.now();
+        recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
+        self.insert_newcomers();
+    }
+
+    pub(super) fn deliver_mail(&mut self, phase: Phase) -> usize {
+        if self.core.mailbox.is_empty() {
+            return 0;
+        }
+        let (mut mail, mut count) = (self.core.mailbox.take(), 0);
+        for mail in mail.drain(..) {
+            match mail {
+                Mail::To(token, message) => {
+                    count += 1;
+                    self.dispatch(token, phase, |source, program, turn| {
+                        source.message(message, program, turn)
+                    });
+                }
+                Mail::All(message) => {
+                    let everyone: Vec<Token> = self.sources.tokens().collect();
+                    count += everyone.len();
+                    for token in everyone {
+                        self.dispatch(token, phase, |source, program, turn| {
+                            source.message(message(), program, turn)
+                        });
+                    }
+                }
+            }
+        }
+        self.core.mailbox.give_back(mail);
+        count
+    }
+
+    pub(super) fn insert_newcomers(&mut self) {
+        while let Some(newcomer) = self.core.newcomers.pop() {
+            if let Err(error) = self.add(newcomer) {
+                log::warn!("a new source was dropped, the system has no room for it: {error}");
+            }
+        }
+    }
+
+    pub(super) fn queue_again(&mut self, token: Token) {
+        if let Some(entry) = self.sources.get_mut(token)
+            && !std::mem::replace(&mut entry.again, true)
+        {
+            self.core.again.push(token);
+        }
+    }
+
+    pub(super) fn end_phase(&mut self, phase: Phase, began: Moment, count: usize) {
+        let duration = self.core.now - began;
+        self.core
+            .ledger
+            .end_phase(phase, duration.as_nanos() as u64, count);
+    }
+}
+
+impl<'t, P: Program> Turn<'t, P> {
+    pub(super) fn new(
+        core: &'t mut Core<P>,
+        token: Token,
+        phase: Phase,
+        kind: &'static str,
+    ) -> Self {
+        let recorder = Recorder {
+            token,
+            phase,
+            kind,
+            label: Label::NONE,
+            began: core.now,
+        };
+        Turn {
+            core,
+            token,
+            arming: Arming::default(),
+            flush: false,
+            recorder,
+        }
+    }
+}
+
+/// A dispatch that is not over yet.
+pub(super) struct Recorder {
+    token: Token,
+    phase: Phase,
+    kind: &'static str,
+    pub(super) label: Label,
+    began: Moment,
+}
+
+impl Recorder {
+    /// Records what was done under one label, and goes on.
+    pub(super) fn split(&mut self, now: Moment, ledger: &mut Ledger) {
+        self.record(Outcome::Continued, now, ledger);
+        self.began = now;
+    }
+
+    fn finish(self, next: Next, now: Moment, ledger: &mut Ledger) {
+        let outcome = match next {
+            Next::Wait => Outcome::Wait,
+            Next::Again => Outcome::Again,
+            Next::Close(_) => Outcome::Close,
+        };
+        self.record(outcome, now, ledger);
+    }
+
+    fn record(&self, outcome: Outcome, now: Moment, ledger: &mut Ledger) {
+        ledger.dispatched(DispatchRecord {
+            turn: ledger.turn_number(),
+            phase: self.phase,
+            token: self.token.as_u64(),
+            kind: self.kind,
+            label: self.label,
+            began_ns: self.began.as_ns(),
+            duration_ns: (now - self.began).as_nanos() as u64,
+            outcome,
+        });
+    }
+}

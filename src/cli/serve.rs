@@ -56,11 +56,16 @@ pub(super) fn serve(
     }
     let _ = io::stdout().flush();
     let stopped = server.run()?;
-    // What was confirmed is on disk before the last line is logged.
-    drop(server);
     match stopped {
-        Stopped::Drained => log::info!("drained"),
-        Stopped::AtOnce => log::warn!("stopped before all was finished"),
+        Stopped::Drained => {
+            drop(server);
+            log::info!("drained");
+        }
+        Stopped::AtOnce => {
+            // Nobody waits for the workers any more. What was confirmed is on disk already.
+            std::mem::forget(server);
+            log::warn!("stopped before all was finished");
+        }
     }
     if let Some(log_thread) = std::rc::Rc::into_inner(log_thread) {
         log_thread.finish();

@@ -122,12 +122,14 @@ impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
         self.ready(Readiness::NONE, program, turn)
     }
 
-    fn message(&mut self, message: P::Message, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
-        if self.accept.closes(&message) {
-            Next::Close(Reason("draining"))
-        } else {
-            Next::Wait
+    fn message(&mut self, message: P::Message, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+        if !self.accept.closes(&message) {
+            return Next::Wait;
         }
+        // Who connected before the end has been let in by the system already; closing the listener
+        // would reset them.
+        while self.ready(Readiness::NONE, program, turn) == Next::Again {}
+        Next::Close(Reason("draining"))
     }
 }
 

@@ -132,12 +132,8 @@ impl Selector for OsSelector {
                     if event.is_writable() {
                         readiness = readiness.and(Readiness::WRITABLE);
                     }
-                    if event.is_read_closed() {
+                    if event.is_read_closed() || event.is_error() {
                         readiness = readiness.and(Readiness::ENDED);
-                    }
-                    // A half-closed peer still reads, so only both directions together are a failure.
-                    if event.is_error() || (event.is_write_closed() && event.is_read_closed()) {
-                        readiness = readiness.and(Readiness::FAILED);
                     }
                     Ready {
                         token: Token::from_u64(event.token().0 as u64),

@@ -54,11 +54,9 @@ impl Readiness {
     pub const READABLE: Self = Self(1);
     /// Bytes can be written.
     pub const WRITABLE: Self = Self(2);
-    /// The descriptor failed or both directions are closed: nothing sent will arrive.
-    pub const FAILED: Self = Self(4);
 
     /// The peer will send nothing more. Reported once, possibly along with its last bytes.
-    pub const ENDED: Self = Self(8);
+    pub const ENDED: Self = Self(4);
 
     /// Whether all of `other` is true.
     #[must_use]
@@ -84,7 +82,7 @@ impl fmt::Debug for Readiness {
         let names = [
             (Self::READABLE, 'r'),
             (Self::WRITABLE, 'w'),
-            (Self::FAILED, '!'),
+            (Self::ENDED, 'e'),
         ];
         names
             .iter()

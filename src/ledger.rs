@@ -15,6 +15,8 @@ pub const DISPATCHES_KEPT: usize = 8192;
 pub const SLOW_KEPT: usize = 256;
 /// What holds the loop for longer than this, in nanoseconds, is kept apart.
 pub const SLOW_NS: u64 = 5_000_000;
+/// The log says it at most so often, in nanoseconds.
+const SLOW_SAID_EVERY_NS: u64 = 1_000_000_000;
 
 /// A named step of a turn, in the order in which a turn takes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +167,9 @@ pub struct Ledger {
     slow: Ring<DispatchRecord>,
     turn: TurnRecord,
     accept_pauses: u64,
+    /// Slow dispatches that the log has not said yet, and when it said some last.
+    slow_unsaid: u64,
+    slow_said_ns: u64,
 }
 
 impl Default for Ledger {
@@ -176,6 +181,8 @@ impl Default for Ledger {
             slow: Ring::new(SLOW_KEPT),
             turn: TurnRecord::default(),
             accept_pauses: 0,
+            slow_unsaid: 0,
+            slow_said_ns: 0,
         }
     }
 }
@@ -276,14 +283,24 @@ impl Ledger {
     #[cold]
     fn dispatched_slowly(&mut self, record: DispatchRecord) {
         self.slow.push(record);
+        self.slow_unsaid += 1;
+        // A machine that is too busy makes everything slow; saying so each time would make it slower.
+        if record.began_ns < self.slow_said_ns.saturating_add(SLOW_SAID_EVERY_NS) {
+            return;
+        }
+        let label = match self.name(record.label) {
+            "" => record.kind,
+            name => name,
+        };
         log::warn!(
-            "the loop was held for {} ms by {} {} in turn {} ({})",
+            "the loop was held for {} ms by {label} in turn {} ({}); {} such times since this was said last",
             record.duration_ns / 1_000_000,
-            record.kind,
-            self.name(record.label),
             record.turn,
             record.phase.name(),
+            self.slow_unsaid,
         );
+        self.slow_said_ns = record.began_ns;
+        self.slow_unsaid = 0;
     }
 }
 

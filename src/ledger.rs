@@ -169,7 +169,7 @@ pub struct Ledger {
     accept_pauses: u64,
     /// Slow dispatches that the log has not said yet, and when it said some last.
     slow_unsaid: u64,
-    slow_said_ns: u64,
+    slow_said_ns: Option<u64>,
 }
 
 impl Default for Ledger {
@@ -182,7 +182,7 @@ impl Default for Ledger {
             turn: TurnRecord::default(),
             accept_pauses: 0,
             slow_unsaid: 0,
-            slow_said_ns: 0,
+            slow_said_ns: None,
         }
     }
 }
@@ -285,7 +285,8 @@ impl Ledger {
         self.slow.push(record);
         self.slow_unsaid += 1;
         // A machine that is too busy makes everything slow; saying so each time would make it slower.
-        if record.began_ns < self.slow_said_ns.saturating_add(SLOW_SAID_EVERY_NS) {
+        let said_just_now = |said_ns| record.began_ns < said_ns + SLOW_SAID_EVERY_NS;
+        if self.slow_said_ns.is_some_and(said_just_now) {
             return;
         }
         let label = match self.name(record.label) {
@@ -299,7 +300,7 @@ impl Ledger {
             record.phase.name(),
             self.slow_unsaid,
         );
-        self.slow_said_ns = record.began_ns;
+        self.slow_said_ns = Some(record.began_ns);
         self.slow_unsaid = 0;
     }
 }

@@ -59,6 +59,8 @@ impl fmt::Display for StartError {
             Self::Store(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Listen(address, error) => {
+                let address = address.to_string();
+                let address = address.trim_start_matches("http://");
                 write!(f, "cannot listen on {address}: ")?;
                 match error.kind() {
                     io::ErrorKind::AddrInUse => f.write_str(

@@ -86,9 +86,17 @@ pub(super) enum UserCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
-    /// Make a new key. Signatures of the old one stay valid until their sessions end; a server
-    /// that runs uses the new key after SIGHUP
-    Rotate,
+    /// Make a new key; a server that runs uses it after SIGHUP
+    Rotate {
+        /// Signatures of the old key stay valid for so long: at least as long as sessions last
+        #[arg(
+            long,
+            value_name = "TIME",
+            default_value = "24h",
+            value_parser = time
+        )]
+        retire_after: Duration,
+    },
 }
 
 /// What a user may do.

@@ -1,7 +1,7 @@
 //! `POST /login`: a name and a password become a session.
 //!
-//! In order: read the form, ask the throttle, hash on a worker thread, commit the session together
-//! with its event, answer. Every way in which the name and the password can be wrong costs the
+//! In order: read the form, ask the throttle, hash on a worker thread, ask the throttle again, commit
+//! the session together with its event, answer. Every way in which the name and the password can be wrong costs the
 //! same and is answered alike.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::caller::{cross_site, unauthorized};
 use super::sessions::Session;
-use super::{Context, JobError, Reply, Request, cookie, users};
+use super::{Context, Reply, Request, cookie, users};
 use crate::event::rfc3339;
 use crate::http::{Response, Status};
 use crate::token::{self, Claims};
@@ -72,25 +72,32 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
         }
     };
     Reply::later(job, move |checked, cx| match checked {
-        Err(error) => not_checked(error, &attempt, cx),
-        Ok(Checked {
-            verdict: Verdict::Wrong,
-            ..
-        }) => refuse(attempt, cx),
-        Ok(Checked { rehashed, .. }) => match attempt.user_id {
-            Some(user_id) => confirm(user_id, rehashed, attempt, cx),
-            // No password fits the decoy; if one did, there is still nobody to log in.
-            None => refuse(attempt, cx),
-        },
+        Err(error) => error.into(),
+        Ok(checked) => judge(checked, attempt, cx),
     })
 }
 
-/// The hash never ran, so the attempt is taken back.
-fn not_checked(error: JobError, attempt: &Attempt, cx: &mut Context<'_>) -> Reply {
-    cx.app
-        .throttle
-        .withdrawn(&attempt.username, attempt.address);
-    error.into()
+/// The hash is there. Attempts in parallel were all admitted before the first had failed; those that
+/// come after the last that may fail are refused whatever was found out about them.
+fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Reply {
+    let Attempt {
+        username, address, ..
+    } = &attempt;
+    let now_s = cx.now.as_secs();
+    if let Err(refused) = cx.app.throttle.admit(username, *address, now_s) {
+        return too_many(refused.retry_after_s);
+    }
+    match (checked.verdict, attempt.user_id) {
+        (Verdict::Right | Verdict::RightButWeak, Some(user_id)) => {
+            cx.app.throttle.succeeded(username);
+            confirm(user_id, checked.rehashed, attempt, cx)
+        }
+        // No password fits the decoy; if one did, there is still nobody to log in.
+        (Verdict::Wrong, _) | (_, None) => {
+            cx.app.throttle.failed(username, *address, now_s);
+            refuse(attempt, cx)
+        }
+    }
 }
 
 fn refuse(attempt: Attempt, cx: &mut Context<'_>) -> Reply {
@@ -154,14 +161,8 @@ fn confirm(
     };
     Reply::commit(transaction, move |committed, cx| {
         if let Err(error) = committed {
-            cx.app
-                .throttle
-                .withdrawn(&attempt.username, attempt.address);
             return error.into();
         }
-        cx.app
-            .throttle
-            .succeeded(&attempt.username, attempt.address);
         if let Some(password) = rehashed {
             cx.app.users.set_password(user_id, password);
         }

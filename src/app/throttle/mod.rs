@@ -1,16 +1,17 @@
 //! The login throttle: how many attempts a user name and an address have, and what follows.
 //!
-//! * An attempt counts as a failure when it is admitted, and is taken back when it succeeds or
-//!   never ran. Attempts in parallel therefore cannot slip through before the first hash ends.
-//! * No more than [`NAME_ATTEMPTS_MAX`] and [`ADDRESS_ATTEMPTS_MAX`] count in any [`WINDOW_S`]. The
-//!   attempt that reaches the limit is still admitted; from then on the name or the address is
-//!   refused, for [`REFUSAL_S_MIN`].
+//! * An attempt is asked about twice: before its password is hashed, and again when the hash is
+//!   there, before anybody learns whether it was right. Of attempts in parallel, those that end after
+//!   the limit was reached are refused unseen; and good logins in parallel are never refused, since
+//!   nothing counts before it has failed.
+//! * No more than [`NAME_ATTEMPTS_MAX`] and [`ADDRESS_ATTEMPTS_MAX`] failures are told in any
+//!   [`WINDOW_S`]. From the one that reaches the limit, the name or the address is refused, for
+//!   [`REFUSAL_S_MIN`].
 //! * Refused attempts count for nothing and prolong nothing: who waits as long as told is heard.
-//! * After a refusal one attempt is admitted. If that fails too, the next refusal lasts twice as
-//!   long, up to [`REFUSAL_S_MAX`].
+//! * After a refusal the first failure refuses again, for twice as long, up to [`REFUSAL_S_MAX`].
 //! * [`QUIET_S`] after the end of the last refusal all is forgotten. A success forgets everything
-//!   about the name at once; of the address it only takes back its own attempt, or one good
-//!   account would be a licence to try all others.
+//!   about the name at once, and nothing about the address, or one good account would be a licence
+//!   to try all others.
 //!
 //! The tables are bounded. When one is full, who has not been seen for the longest time is
 //! forgotten, so that a flood can make the throttle forget but never locks out others.
@@ -76,40 +77,35 @@ impl Throttle {
         }
     }
 
-    /// Asks whether a login may be tried at `now_s`, seconds of a clock that never goes back. If
-    /// so, it has been counted: say what became of it unless it failed.
+    /// Asks whether a login may be tried, or its outcome told, at `now_s`, seconds of a clock that
+    /// never goes back. Counts nothing.
     ///
     /// Names are told apart byte by byte; the caller bounds their length.
     ///
     /// # Errors
-    /// [`Refused`] if the name or the address had too many. Nothing was counted.
+    /// [`Refused`] if the name or the address failed too often.
     pub fn admit(&mut self, name: &str, address: IpAddr, now_s: u64) -> Result<(), Refused> {
-        let (name, address) = (name_key(name), address_key(address));
         let refusals = [
-            refusal_left_s(&mut self.names, name, now_s),
-            refusal_left_s(&mut self.addresses, address, now_s),
+            refusal_left_s(&mut self.names, name_key(name), now_s),
+            refusal_left_s(&mut self.addresses, address_key(address), now_s),
         ];
-        // Both are asked before either counts: a refused address must not use up names.
-        if let Some(retry_after_s) = refusals.into_iter().flatten().max() {
-            return Err(Refused { retry_after_s });
+        match refusals.into_iter().flatten().max() {
+            Some(retry_after_s) => Err(Refused { retry_after_s }),
+            None => Ok(()),
         }
-        let name = self.names.get_or_default(name);
+    }
+
+    /// An attempt that was admitted just now has failed.
+    pub fn failed(&mut self, name: &str, address: IpAddr, now_s: u64) {
+        let name = self.names.get_or_default(name_key(name));
         name.count(now_s, NAME_ATTEMPTS_MAX);
-        let address = self.addresses.get_or_default(address);
+        let address = self.addresses.get_or_default(address_key(address));
         address.count(now_s, ADDRESS_ATTEMPTS_MAX);
-        Ok(())
     }
 
-    /// An admitted attempt succeeded: it is taken back, and the name starts afresh.
-    pub fn succeeded(&mut self, name: &str, address: IpAddr) {
+    /// An attempt that was admitted just now has succeeded: the name starts afresh.
+    pub fn succeeded(&mut self, name: &str) {
         self.names.remove(name_key(name));
-        take_back(&mut self.addresses, address_key(address));
-    }
-
-    /// An admitted attempt was never tried, as when too many passwords wait to be hashed.
-    pub fn withdrawn(&mut self, name: &str, address: IpAddr) {
-        take_back(&mut self.names, name_key(name));
-        take_back(&mut self.addresses, address_key(address));
     }
 
     /// Names and addresses that are remembered, for the monitor.
@@ -145,14 +141,6 @@ fn refusal_left_s(table: &mut Lru<Record>, key: u128, now_s: u64) -> Option<u64>
     (left_s > 0).then_some(left_s)
 }
 
-fn take_back(table: &mut Lru<Record>, key: u128) {
-    if let Some(record) = table.get_mut(key)
-        && record.take_back()
-    {
-        table.remove(key);
-    }
-}
-
 /// What is known of one name or address.
 #[derive(Default)]
 struct Record {
@@ -162,12 +150,10 @@ struct Record {
     refusals: u32,
     /// Until when it is refused; in the past, when the last refusal ended.
     refused_until_s: u64,
-    /// When the refusal before that ended.
-    former_until_s: u64,
 }
 
 impl Record {
-    /// Counts an attempt that nothing forbids, and refuses the next ones if it was one too many.
+    /// Counts a failure that nothing forbade, and refuses the next ones if it was one too many.
     fn count(&mut self, now_s: u64, attempts_max: usize) {
         if self.refusals > 0 && now_s >= self.refused_until_s.saturating_add(QUIET_S) {
             *self = Self::default();
@@ -183,23 +169,9 @@ impl Record {
         if self.refusals > 0 || self.failures_s.len() >= attempts_max {
             let doublings = self.refusals.min(REFUSAL_S_MAX.ilog2()); // the shift stays in range
             let refusal_s = (REFUSAL_S_MIN << doublings).min(REFUSAL_S_MAX);
-            self.former_until_s = self.refused_until_s;
             self.refused_until_s = now_s.saturating_add(refusal_s);
             self.refusals += 1;
         }
-    }
-
-    /// Takes back one counted attempt; returns whether nothing is left to remember.
-    ///
-    /// A refusal that is still on, or was the last, rests on the attempt that came last: none was
-    /// admitted since. With one attempt less it should not have begun.
-    fn take_back(&mut self) -> bool {
-        self.failures_s.pop_back();
-        if self.refusals > 0 {
-            self.refusals -= 1;
-            self.refused_until_s = self.former_until_s;
-        }
-        self.failures_s.is_empty() && self.refusals == 0
     }
 }
 

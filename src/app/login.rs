@@ -30,6 +30,7 @@ struct Attempt {
     username: String,
     address: IpAddr,
     user_id: Option<i64>,
+    over_tls: bool,
 }
 
 /// What the worker found out.
@@ -58,6 +59,7 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
     let stored = user.map_or(&cx.app.decoy, |user| &user.password).clone();
     let attempt = Attempt {
         user_id: user.map(|user| user.id),
+        over_tls: request.came_over_tls(&cx.app.config.trust_proxy),
         username,
         address,
     };
@@ -167,12 +169,12 @@ fn confirm(
             cx.app.users.set_password(user_id, password);
         }
         cx.app.sessions.insert(hash, session);
-        confirmation(&sign, &session, cx)
+        confirmation(&sign, &session, attempt.over_tls, cx)
     })
 }
 
 /// The confirmation, and the cookie for browsers.
-fn confirmation(sign: &str, session: &Session, cx: &Context<'_>) -> Reply {
+fn confirmation(sign: &str, session: &Session, over_tls: bool, cx: &Context<'_>) -> Reply {
     #[derive(Serialize)]
     struct Confirmation<'s> {
         message: &'static str,
@@ -188,7 +190,7 @@ fn confirmation(sign: &str, session: &Session, cx: &Context<'_>) -> Reply {
         expires_at: rfc3339_s(expires_s),
     };
     let age_s = cx.app.config.sessions.absolute.as_secs().cast_signed();
-    let cookie = cookie::set_cookie(sign, age_s, false);
+    let cookie = cookie::set_cookie(sign, age_s, over_tls);
     Reply::Now(
         Response::json(Status::OK, &body)
             .with_header("Set-Cookie", cookie)

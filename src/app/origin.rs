@@ -105,10 +105,10 @@ pub(super) fn client_address<'h>(
     trusted: &[IpAddr],
 ) -> Option<IpAddr> {
     let peer = peer.map(|peer| peer.to_canonical());
-    let is_trusted = |address: IpAddr| trusted.iter().any(|t| t.to_canonical() == address);
-    if trusted.is_empty() || !peer.is_none_or(is_trusted) {
+    if !is_proxy(peer, trusted) {
         return peer;
     }
+    let is_trusted = |address: IpAddr| is_proxy(Some(address), trusted);
     // From left to right, so that nothing need be collected: each entry decides what a search that
     // starts right of it would find, if all entries in between turn out to be trusted.
     let mut found = None;
@@ -120,6 +120,15 @@ pub(super) fn client_address<'h>(
         };
     }
     found.or(peer)
+}
+
+/// Whether what `peer` says about its own clients is believed.
+pub(super) fn is_proxy(peer: Option<IpAddr>, trusted: &[IpAddr]) -> bool {
+    let is_trusted = |peer: IpAddr| {
+        let peer = peer.to_canonical();
+        trusted.iter().any(|proxy| proxy.to_canonical() == peer)
+    };
+    !trusted.is_empty() && peer.is_none_or(is_trusted)
 }
 
 /// An address, alone or with a port as some proxies write it; IPv6 may stand in brackets.

@@ -94,6 +94,14 @@ impl<'r> Request<'r> {
         origin::client_address(self.peer.ip(), self.headers("x-forwarded-for"), trusted)
     }
 
+    /// Whether a trusted proxy says that it came over TLS (`X-Forwarded-Proto: https`).
+    #[must_use]
+    pub fn came_over_tls(&self, trusted: &[IpAddr]) -> bool {
+        let said = self.header("x-forwarded-proto");
+        origin::is_proxy(self.peer.ip(), trusted)
+            && said.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+    }
+
     /// Whether a page of this very site sent it: the rule for what a cookie may change.
     #[must_use]
     pub fn same_origin(&self) -> bool {

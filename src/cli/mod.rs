@@ -26,6 +26,8 @@ enum Outcome {
     Done,
     /// The server cut connections: it was told twice, or draining took too long.
     Cut,
+    /// Nothing was done: the options contradict each other, or are out of range.
+    Usage(String),
 }
 
 /// Runs the program.
@@ -39,6 +41,10 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Cut) => ExitCode::from(3),
+        Ok(Outcome::Usage(why)) => {
+            let _ = writeln!(io::stderr(), "loopgate: {why}; see loopgate serve --help");
+            ExitCode::from(2)
+        }
         Err(failure) => {
             let _ = writeln!(io::stderr(), "loopgate: {failure}");
             ExitCode::FAILURE

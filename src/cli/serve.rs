@@ -1,6 +1,7 @@
 //! `loopgate serve`.
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use loopgate::config::{Config, ListenAddr, StorePath};
@@ -27,9 +28,13 @@ pub(super) fn serve(
 ) -> Result<Outcome, Failure> {
     let demo = options.demo;
     let config = options.config(store);
-    config.check()?;
-    if demo {
-        check_loopback(&config.listen)?;
+    if let Err(why) = config.check() {
+        return Ok(Outcome::Usage(format!("--{why}")));
+    }
+    if demo && let Some(reachable) = beyond_loopback(&config.listen) {
+        return Ok(Outcome::Usage(format!(
+            "--demo listens on loopback only, and {reachable} is not; leave out --demo, or listen on 127.0.0.1"
+        )));
     }
     let log_thread = logging::start(log.clone()).map_err(|error| match log {
         Some(path) => format!(
@@ -77,16 +82,12 @@ pub(super) fn serve(
     })
 }
 
-/// Everybody knows the demo's password, so nobody else's machine may reach it.
-fn check_loopback(addresses: &[ListenAddr]) -> Result<(), Failure> {
-    for address in addresses {
-        if let ListenAddr::Tcp(tcp) = address
-            && !tcp.ip().is_loopback()
-        {
-            return Err(format!("--demo listens on loopback only, and {tcp} is not; leave out --demo, or listen on 127.0.0.1").into());
-        }
-    }
-    Ok(())
+/// An address that other machines can reach: everybody knows the demo's password.
+fn beyond_loopback(addresses: &[ListenAddr]) -> Option<SocketAddr> {
+    addresses.iter().find_map(|address| match address {
+        ListenAddr::Tcp(tcp) if !tcp.ip().is_loopback() => Some(*tcp),
+        _ => None,
+    })
 }
 
 /// Makes `admin`, and tells its password to whoever sits at the terminal. Nowhere else: what is not

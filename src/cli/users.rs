@@ -28,11 +28,9 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
             password_stdin,
         } => {
             check_name(&name)?;
-            let mut store = open(store)?;
-            if find(&store, &name).is_ok() {
-                return Err(StoreError::UserExists(name).into());
-            }
+            // Asked first: a command that fails should not have made a store.
             let password = read_password(&name, password_stdin)?;
+            let mut store = open(store)?;
             add_user(
                 &mut store,
                 &name,

@@ -8,9 +8,9 @@ use crate::reactor::{Moment, Peer};
 /// A request that a handler has seen and that is not answered yet.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    pub(super) method: Method,
-    /// For the access log only, and so not known where that is off.
-    path: Option<Box<str>>,
+    head_only: bool,
+    /// Method and path as the access log has them; not known where that is off.
+    logged_as: Option<Box<str>>,
     pub(super) version: Version,
     /// The client wants the connection to go on.
     pub(super) keep_alive: bool,
@@ -24,8 +24,10 @@ impl Exchange {
     pub(super) fn new(head: &Head<'_>, began: Moment) -> Self {
         let logged = log::log_enabled!(target: ACCESS, log::Level::Info);
         Self {
-            method: head.method,
-            path: logged.then(|| head.target.path.into()),
+            head_only: head.method == Method::Head,
+            // Query strings are left out: people put secrets there.
+            logged_as: logged
+                .then(|| format!("{} {}", head.method, head.target.path.escape_debug()).into()),
             version: head.version,
             keep_alive: head.keep_alive,
             began,
@@ -36,8 +38,8 @@ impl Exchange {
     pub(super) fn unknown(began: Moment) -> Self {
         let logged = log::log_enabled!(target: ACCESS, log::Level::Info);
         Self {
-            method: Method::Get,
-            path: logged.then(|| "(not a request)".into()),
+            head_only: false,
+            logged_as: logged.then(|| "(no request)".into()),
             version: Version::Http11,
             keep_alive: false,
             began,
@@ -45,7 +47,7 @@ impl Exchange {
     }
 
     pub(super) fn head_only(&self) -> bool {
-        self.method == Method::Head
+        self.head_only
     }
 
     /// Whether the client understands a body in chunks (RFC 9112, section 6.1).
@@ -57,27 +59,21 @@ impl Exchange {
     pub(super) fn wire(&self, close: bool) -> Wire {
         Wire {
             version: self.version,
-            head_only: self.head_only(),
+            head_only: self.head_only,
             close,
         }
     }
 
     /// Whether this request's answer is worth a clock reading and a line in the access log.
     pub(super) fn is_logged(&self) -> bool {
-        self.path.is_some()
+        self.logged_as.is_some()
     }
 
-    /// Writes the access line. Query strings are left out: people put secrets there.
+    /// Writes the access line.
     #[cold]
     pub(super) fn log(&self, peer: Peer, status: Status, bytes: usize, took: Duration) {
-        let path = self.path.as_deref().unwrap_or_default();
-        log::info!(
-            target: ACCESS,
-            "{peer} {} {} {} {bytes}B {}us",
-            self.method.as_str(),
-            path.escape_debug(),
-            status.code(),
-            took.as_micros(),
-        );
+        let logged_as = self.logged_as.as_deref().unwrap_or_default();
+        let took_us = took.as_micros();
+        log::info!(target: ACCESS, "{peer} {logged_as} {status} {bytes}B {took_us}us");
     }
 }

@@ -1,4 +1,82 @@
 //! loopgate: a login/logout server and event hub on one hand-rolled, single-threaded event loop.
+//!
+//! This page is the map. The program and its endpoints are in `README.md`, the reasons in
+//! `docs/architecture.md`.
+//!
+//! # Reading order
+//!
+//! 1. [`reactor`]: the loop. One turn is seven phases, `wait → readiness → completions → timers →
+//!    events → flush → reap`. It knows nothing of HTTP; `docs/examples/echo.rs` runs on it alone.
+//! 2. [`http`]: bytes in, requests out; answers in, bytes out. It knows nothing of sockets.
+//! 3. [`app`]: what is decided. The handler table, login, logout, sessions, events. No I/O.
+//! 4. [`work`]: what may block, on threads of its own: password hashes, the store, the log.
+//! 5. [`net`]: where they meet. A client's connection as a state machine on the loop.
+//! 6. [`server`]: wires it all together.
+//!
+//! # Floors
+//!
+//! Imports go to a lower floor only, and the folders of floor 1 do not import each other.
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 4 | [`server`]; the program in `src/cli/mod.rs` is around it |
+//! | 3 | [`net`] |
+//! | 2 | [`app`] |
+//! | 1 | [`reactor`], [`http`], [`work`] |
+//! | 0 | [`ledger`], [`config`], [`event`], [`token`] |
+//!
+//! # Vocabulary
+//!
+//! | word | means |
+//! |---|---|
+//! | turn, phase | one pass of the loop, and a named step of it |
+//! | readiness | the system says that a descriptor can be read or written |
+//! | source | one thing worth waiting for: a descriptor or a deadline, and the state that goes with it |
+//! | token | a source's name: slot and generation, so that a stale one is recognised |
+//! | event | a fact of the application, as `user.logged_in`; never readiness |
+//! | handler, subscriber | the function registered for a request; whoever receives events |
+//! | job, completion | blocking work given to a worker thread; its result, back on the loop |
+//! | deadline | a point in time after which something is closed, cancelled or retried |
+//! | outbox | bytes waiting to be written |
+//! | ledger | the record of what each turn did, and how long it took |
+//!
+//! # Embedding
+//!
+//! A handler gets a [`Request`](app::Request) and a [`Context`](app::Context) and returns a
+//! [`Reply`](app::Reply): an answer now, work for another thread and what to do with its result, or a
+//! stream. It runs on the loop and must not block.
+//!
+//! ```no_run
+//! use loopgate::{app::Reply, config::Config, event::Event, http::Method, server::Server};
+//! use serde_json::json;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut server = Server::bind(Config {
+//!     listen: vec!["127.0.0.1:8081".parse()?],
+//!     store: "embedded.db".parse()?, // the default keeps everything in memory
+//!     ..Config::default()
+//! })?;
+//!
+//! server.on(Method::Get, "/hello/{name}", |request, _cx| {
+//!     Reply::json(200, &json!({ "hello": request.parameter("name") }))
+//! });
+//! server.on(Method::Get, "/sum", |_request, _cx| {
+//!     let job = || (1..=100_000_000_u64).sum::<u64>(); // it blocks, so a worker does it
+//!     Reply::later(job, |sum, _cx| match sum {
+//!         Ok(sum) => Reply::json(200, &json!({ "sum": sum })),
+//!         Err(error) => error.into(),
+//!     })
+//! });
+//! server.subscribe("user.*", |event: &Event| println!("{event}"));
+//!
+//! server.handle_signals()?; // SIGTERM drains; leave it out where signals are yours
+//! server.run()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The feature `program`, on by default, is what only the program needs: without it the crate has no
+//! options, prompts or log format.
 
 pub mod app;
 pub mod config;

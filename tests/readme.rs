@@ -89,7 +89,11 @@ fn placeholders_match_what_they_name_and_nothing_else() {
         ("id=<id>;", "id=;", false),
         ("id=<id>;", "id=a b;", false),
         ("<id>,<id>", "a,b", true),
-        ("session=<sign>; Path=/", "session=e30.e30.x-_; Path=/", true),
+        (
+            "session=<sign>; Path=/",
+            "session=e30.e30.x-_; Path=/",
+            true,
+        ),
         ("session=<sign>; Path=/", "session=e30.e30; Path=/", false),
         ("session=<sign>; Path=/", "session=; Path=/", false),
         ("\"<time>\"", "\"2026-11-22T05:48:00.123Z\"", true),
@@ -269,7 +273,9 @@ const PLACEHOLDERS: [(&str, Taken); 4] = [
         (end > 0).then_some(end)
     }),
     ("<time>", |text| shaped(text, "0000-00-00T00:00:00.000Z")),
-    ("<date>", |text| shaped(text, "Aaa, 00 Aaa 0000 00:00:00 GMT")),
+    ("<date>", |text| {
+        shaped(text, "Aaa, 00 Aaa 0000 00:00:00 GMT")
+    }),
 ];
 
 fn is_base64url(byte: u8) -> bool {
@@ -283,12 +289,15 @@ fn run_of(text: &str, is_part: impl Fn(u8) -> bool) -> usize {
 /// Whether `text` begins like `shape`: digits for `0`, letters for `A` and `a`, the rest as it is.
 fn shaped(text: &str, shape: &str) -> Option<usize> {
     let front = text.as_bytes().get(..shape.len())?;
-    let fits = front.iter().zip(shape.bytes()).all(|(byte, kind)| match kind {
-        b'0' => byte.is_ascii_digit(),
-        b'A' => byte.is_ascii_uppercase(),
-        b'a' => byte.is_ascii_lowercase(),
-        _ => *byte == kind,
-    });
+    let fits = front
+        .iter()
+        .zip(shape.bytes())
+        .all(|(byte, kind)| match kind {
+            b'0' => byte.is_ascii_digit(),
+            b'A' => byte.is_ascii_uppercase(),
+            b'a' => byte.is_ascii_lowercase(),
+            _ => *byte == kind,
+        });
     fits.then_some(shape.len())
 }
 

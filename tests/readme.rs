@@ -19,7 +19,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -52,7 +52,12 @@ fn the_readmes_console_blocks_print_what_they_show() {
     if !missing.is_empty() {
         let required = std::env::var_os("LOOPGATE_TEST_REQUIRE_TOOLS").is_some_and(|v| v == "1");
         assert!(!required, "not installed: {}", missing.join(", "));
-        println!("SKIPPED: the README was not run, for want of {missing:?}");
+        // Not `println!`, which is shown only where a test fails.
+        let missing = missing.join(", ");
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: the README was not run; not installed: {missing}"
+        );
         return;
     }
     let steps = steps(&read("README.md"));
@@ -362,10 +367,10 @@ fn pages() -> Vec<String> {
         "src/lib.rs".to_owned(),
     ];
     for entry in fs::read_dir(root().join("docs")).expect("docs is a folder") {
-        let name = entry.expect("it is readable").file_name();
-        let name = name.to_str().expect("names are UTF-8");
-        if name.ends_with(".md") {
-            pages.push(format!("docs/{name}"));
+        let path = entry.expect("it is readable").path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().expect("it is in a folder");
+            pages.push(format!("docs/{}", name.display()));
         }
     }
     pages

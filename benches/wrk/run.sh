@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What does one request cost the server? Starts the demo server on core 0, wrk on core 1, and prints
+# What does one request cost the server? Starts the demo server and wrk on a core each, and prints
 # CPU time per request and requests per second: median and range over interleaved rounds.
 #
-# ROUNDS (5), SECONDS_EACH (3) and CONNECTIONS (64) may be set. SERVER names another binary.
+# ROUNDS (5), SECONDS_EACH (3), CONNECTIONS (64), SERVER_CORE (0) and CLIENT_CORE (1) may be set. SERVER
+# names another binary.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -10,6 +11,8 @@ root=$(cd "$here/../.." && pwd)
 rounds=${ROUNDS:-5}
 seconds=${SECONDS_EACH:-3}
 connections=${CONNECTIONS:-64}
+server_core=${SERVER_CORE:-0}
+client_core=${CLIENT_CORE:-1}
 threads=4 # of login-logout, with one connection each
 export LOOPGATE_WRK=$here
 
@@ -37,7 +40,7 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-RUST_LOG=warn taskset -c 0 "$SERVER" --demo --listen 127.0.0.1:0 >"$work/out" 2>"$work/err" &
+RUST_LOG=warn taskset -c "$server_core" "$SERVER" --demo --listen 127.0.0.1:0 >"$work/out" 2>"$work/err" &
 server=$!
 url=
 for _ in $(seq 100); do
@@ -65,7 +68,7 @@ measure() { # script, seconds: appends "script all_ns_per_request loop_ns_per_re
   [ "$script" != login-logout ] || size="-t$threads -c$threads"
   before=$(cpu_ns)
   # shellcheck disable=SC2086
-  output=$(timeout $((duration + 10)) taskset -c 1 wrk $size -d "${duration}s" -s "$here/$script.lua" "$url") || {
+  output=$(timeout $((duration + 10)) taskset -c "$client_core" wrk $size -d "${duration}s" -s "$here/$script.lua" "$url") || {
     printf '%s\n' "$output" >&2
     echo "run.sh: $script failed" >&2
     exit 1
@@ -77,7 +80,7 @@ measure() { # script, seconds: appends "script all_ns_per_request loop_ns_per_re
 }
 
 scripts="healthz session login-logout pipeline16"
-echo "server on core 0, wrk on core 1, $rounds rounds of ${seconds}s, $connections connections ($threads for login-logout)"
+echo "server on core $server_core, wrk on core $client_core, $rounds rounds of ${seconds}s, $connections connections ($threads for login-logout)"
 for script in $scripts; do measure "$script" 1 >/dev/null; done # warms up
 for round in $(seq "$rounds"); do
   for script in $scripts; do measure "$script" "$seconds" >>"$work/results"; done

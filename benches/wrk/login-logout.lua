@@ -3,8 +3,7 @@
 -- wrk runs one script per thread, not per connection, and does not tell response() which connection
 -- an answer is from. With two connections in a thread, a logout could be sent with a signature that
 -- is not there yet. So: one connection per thread, `-t N -c N`. A second one shows as a request before
--- the answer to the last, and is counted as failed. N is 4 at most: the server counts a login as a
--- failure until it has succeeded, and refuses a name that has five of those at once.
+-- the answer to the last, and is counted as failed.
 --
 -- A "request" in the result is a login or a logout, one of each per conversation.
 

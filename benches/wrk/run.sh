@@ -13,7 +13,7 @@ seconds=${SECONDS_EACH:-3}
 connections=${CONNECTIONS:-64}
 server_core=${SERVER_CORE:-0}
 client_core=${CLIENT_CORE:-1}
-threads=4 # of login-logout, with one connection each
+threads=16 # of login-logout, with one connection each
 export LOOPGATE_WRK=$here
 
 for tool in wrk taskset curl awk timeout; do

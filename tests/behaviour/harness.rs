@@ -4,11 +4,13 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use loopgate::app::Reply;
 use loopgate::config::{Config, HashCost, ListenAddr, StorePath};
+use loopgate::http::Method;
 use loopgate::ledger::TurnRecord;
 use loopgate::server::{Handle, Server, Stopped};
 use loopgate::work::{Change, Store, Transaction, password};
@@ -51,7 +53,32 @@ pub(crate) fn store(config: &Config) -> Store {
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     handle: Handle,
-    thread: Option<JoinHandle<(Stopped, Vec<TurnRecord>)>>,
+    thread: Option<JoinHandle<Ended>>,
+}
+
+/// What a server leaves behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) stopped: Stopped,
+    /// The turns that its ledger remembers, oldest first.
+    pub(crate) turns: Vec<TurnRecord>,
+    /// What held the loop for long: the name of the route, and how long it took.
+    pub(crate) slow: Vec<(String, Duration)>,
+}
+
+impl Ended {
+    fn of(stopped: Stopped, server: &mut Server) -> Self {
+        let ledger = server.ledger();
+        let slow = ledger.slow().map(|record| {
+            let took = Duration::from_nanos(record.duration_ns);
+            (ledger.name(record.label).to_owned(), took)
+        });
+        Self {
+            stopped,
+            turns: ledger.turns().copied().collect(),
+            slow: slow.collect(),
+        }
+    }
 }
 
 impl TestServer {
@@ -74,7 +101,7 @@ impl TestServer {
                 .send((address, server.handle()))
                 .expect("the test waits");
             let stopped = server.run().expect("the loop turns");
-            (stopped, server.ledger().turns().copied().collect())
+            Ended::of(stopped, &mut server)
         });
         let (address, handle) = start.recv_timeout(PATIENCE).expect("the server starts");
         Self {
@@ -88,13 +115,18 @@ impl TestServer {
         Client::connect(self.address)
     }
 
+    /// Returns when the loop has read everything that was sent before.
+    pub(crate) fn catch_up(&self) {
+        catch_up(self.address);
+    }
+
     /// Begins to drain, and does not wait for the end.
     pub(crate) fn drain(&self) {
         self.handle.drain();
     }
 
-    /// Drains; how the server ended, and the turns that its ledger remembers.
-    pub(crate) fn stop(mut self) -> (Stopped, Vec<TurnRecord>) {
+    /// Drains, and waits for the end.
+    pub(crate) fn stop(mut self) -> Ended {
         self.handle.drain();
         self.thread
             .take()
@@ -110,6 +142,49 @@ impl Drop for TestServer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// A stranger is accepted behind all who came before, and answered at the end of a turn in which
+/// all were read that had sent something: so the answer tells that the loop has seen them.
+fn catch_up(address: SocketAddr) {
+    assert_eq!(Client::connect(address).ask(get("/healthz")).status, 200);
+}
+
+/// `GET /hold`, a handler whose job keeps a worker busy until it is let go.
+pub(crate) struct Hold {
+    begun: mpsc::Receiver<()>,
+    let_go: mpsc::Sender<()>,
+}
+
+impl Hold {
+    /// The hold, and what [`TestServer::with`] needs to know of it.
+    pub(crate) fn new() -> (Self, impl FnOnce(&mut Server) + Send + 'static) {
+        let (begin, begun) = mpsc::channel();
+        let (let_go, gone) = mpsc::channel();
+        let gone = std::sync::Arc::new(Mutex::new(gone));
+        let prepare = move |server: &mut Server| {
+            server.on(Method::Get, "/hold", move |_, _| {
+                let (begin, gone) = (begin.clone(), gone.clone());
+                let job = move || {
+                    let _ = begin.send(());
+                    // With an end, so that a test that fails does not hang.
+                    let _ = gone.lock().unwrap().recv_timeout(PATIENCE);
+                };
+                Reply::later(job, |_, _| Reply::text(200, "let go"))
+            });
+        };
+        (Self { begun, let_go }, prepare)
+    }
+
+    /// Returns when a worker is held.
+    pub(crate) fn wait(&self) {
+        self.begun.recv_timeout(PATIENCE).expect("a worker is held");
+    }
+
+    /// Lets one worker go.
+    pub(crate) fn let_go(&self) {
+        self.let_go.send(()).expect("the server is there");
     }
 }
 
@@ -211,6 +286,11 @@ impl Program {
 
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
+    }
+
+    /// Returns when the loop has read everything that was sent before.
+    pub(crate) fn catch_up(&self) {
+        catch_up(self.address);
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -320,6 +400,13 @@ impl Client {
             .expect("the connection is open");
     }
 
+    /// Ends the connection with a reset, as a peer does that has crashed.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket option");
+    }
+
     /// The next answer. Panics if the connection ends before it is whole.
     pub(crate) fn answer(&mut self) -> Answer {
         self.try_answer()
@@ -328,6 +415,14 @@ impl Client {
 
     /// The next answer, or `None` if the connection ends before its first byte.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.head()?;
+        if answer.status >= 200 && answer.status != 204 && answer.status != 304 {
+            answer.body = self.body(&answer);
+        }
+        Some(answer)
+    }
+
+    fn head(&mut self) -> Option<Answer> {
         let head_end = loop {
             if let Some(at) = find(&self.unread, b"\r\n\r\n") {
                 break at + 4;
@@ -345,15 +440,11 @@ impl Client {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let mut answer = Answer {
+        Some(Answer {
             status,
             headers,
             body: String::new(),
-        };
-        if status >= 200 && status != 204 && status != 304 {
-            answer.body = self.body(&answer);
-        }
-        Some(answer)
+        })
     }
 
     fn body(&mut self, answer: &Answer) -> String {
@@ -401,6 +492,11 @@ impl Client {
     /// Whether the server ends the connection without another byte.
     pub(crate) fn ends(&mut self) -> bool {
         !self.read_more() && self.unread.is_empty()
+    }
+
+    /// The next answer, of which only the head is sent.
+    pub(crate) fn answer_to_head(&mut self) -> Answer {
+        self.head().expect("an answer before the connection ends")
     }
 
     /// Everything up to the end of the connection.
@@ -474,6 +570,28 @@ pub(crate) fn post(target: &str, content_type: &str, body: &str) -> String {
         &[("Content-Type", content_type), ("Content-Length", &length)],
     );
     head + body
+}
+
+/// The same with a body in chunks, of at most `chunk_bytes` each.
+pub(crate) fn post_chunked(
+    target: &str,
+    content_type: &str,
+    body: &str,
+    chunk_bytes: usize,
+) -> String {
+    let mut request = request(
+        "POST",
+        target,
+        &[
+            ("Content-Type", content_type),
+            ("Transfer-Encoding", "chunked"),
+        ],
+    );
+    for chunk in body.as_bytes().chunks(chunk_bytes) {
+        let chunk_text = std::str::from_utf8(chunk).expect("bodies of tests are ASCII");
+        request += &format!("{:x}\r\n{chunk_text}\r\n", chunk.len());
+    }
+    request + "0\r\n\r\n"
 }
 
 pub(crate) fn login(name: &str, password: &str) -> String {

@@ -3,5 +3,9 @@
 //! Every server listens on port 0, nobody sleeps for what can be waited for, and every child is
 //! ended by the test that started it.
 
+mod framing;
 mod harness;
+mod manners;
+mod refusals;
 mod scenario;
+mod workers;

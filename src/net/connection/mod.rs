@@ -15,8 +15,8 @@
 //!      └─ any state ── fault, `Connection: close`, end ──▶ Closing ──▶ Lingering ──▶ freed
 //! ```
 //!
-//! A connection reads only in `Idle`, `Head` and `Body`, and only while its outbox is empty: a peer
-//! that does not take its answers, or whose request a worker has, cannot queue work without limit.
+//! A connection reads only in `Idle`, `Head` and `Body`, and only while little waits in its outbox: a
+//! peer that does not take its answers, or whose request a worker has, cannot queue work without limit.
 //! Nothing is written but in the flush phase, so that pipelined answers leave in one write.
 
 mod answering;
@@ -39,6 +39,10 @@ use crate::reactor::{
 /// How long the rest of what a peer sends is read and thrown away, so that the reset which answers
 /// unread bytes does not destroy the last answer on its way (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of answers that may wait before the next pipelined request is looked at. Answers are as long
+/// as handlers make them: a count of requests alone would not bound the outbox.
+const OUTBOX_BYTES_ENOUGH: usize = 64 * 1024;
 
 /// A client's connection.
 pub(super) struct Connection<S: Seams> {
@@ -99,6 +103,7 @@ impl<S: Seams> Connection<S> {
     /// Whether the next bytes may be looked at.
     fn takes_requests(&self) -> bool {
         self.blocked_since.is_none()
+            && self.outbox.len() < OUTBOX_BYTES_ENOUGH
             && matches!(
                 self.state,
                 State::Idle { .. } | State::Head { .. } | State::Body { .. }

@@ -111,16 +111,17 @@ impl<S: Seams> Connection<S> {
                 turn.measure() - exchange.began,
             );
         }
-        self.after_answer(close, turn);
+        self.after_answer(close, exchange.keep_alive, turn);
     }
 
-    fn after_answer(&mut self, close: bool, turn: &mut Turn<'_, Service<S>>) {
+    fn after_answer(&mut self, close: bool, keep_alive: bool, turn: &mut Turn<'_, Service<S>>) {
         if !close {
             self.become_idle(turn);
         } else if !matches!(self.state, State::Closing { .. }) {
             self.state = State::Closing {
                 reason: Reason("as agreed"),
-                linger: false,
+                // Who meant to go on may have sent its next request already.
+                linger: keep_alive,
             };
         }
     }
@@ -168,7 +169,7 @@ impl<S: Seams> Connection<S> {
         let out = self.outbox.buffer(&mut service.buffers);
         let chunked = encode_stream_head(&pieces.head, wire, date, chunked, out);
         if exchange.head_only() || !pieces.head.status.allows_content() {
-            return self.after_answer(close, turn);
+            return self.after_answer(close, exchange.keep_alive, turn);
         }
         self.state = State::Streaming(Box::new(Streaming {
             exchange,
@@ -218,8 +219,9 @@ impl<S: Seams> Connection<S> {
                     let took = turn.measure() - exchange.began;
                     exchange.log(self.peer, pieces.head.status, *bytes, took);
                 }
-                let close = !exchange.keep_alive || !chunked || service.is_draining();
-                self.after_answer(close, turn);
+                let keep_alive = exchange.keep_alive;
+                let close = !keep_alive || !chunked || service.is_draining();
+                self.after_answer(close, keep_alive, turn);
             }
             Err(_) => {
                 // Without its last chunk the peer sees that the body is not whole.

@@ -499,6 +499,14 @@ impl Client {
         self.head().expect("an answer before the connection ends")
     }
 
+    /// Reads once, at most `count` bytes; how many there were.
+    pub(crate) fn take(&mut self, count: usize) -> usize {
+        let mut bytes = vec![0; count];
+        let taken = self.stream.read(&mut bytes).expect("the server sends");
+        self.unread.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+
     /// Everything up to the end of the connection.
     pub(crate) fn rest(&mut self) -> String {
         while self.read_more() {}

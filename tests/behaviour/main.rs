@@ -3,8 +3,14 @@
 //! Every server listens on port 0, nobody sleeps for what can be waited for, and every child is
 //! ended by the test that started it.
 
+mod deadlines;
+#[cfg(target_os = "linux")]
+mod descriptors;
+mod draining;
 mod framing;
+mod handlers;
 mod harness;
+mod idle;
 mod manners;
 mod refusals;
 mod scenario;

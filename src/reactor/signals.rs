@@ -78,7 +78,12 @@ impl<P: Program, F: FnMut(&mut P, &mut Turn<'_, P>)> Source<P> for SignalSource<
         self.stream.deregister(selector);
     }
 
-    fn ready(&mut self, _readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+    fn ready(&mut self, readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+        // On mio's poll(2) backend a read that would block brings the report "writable" again, which
+        // a socket pair always is: reading upon that would spin.
+        if !readiness.contains(Readiness::READABLE) {
+            return Next::Wait;
+        }
         let mut bytes = [0; 16];
         // Rare enough to be read to the end: no budget, and no trust in a short read.
         while let Ok(count @ 1..) = self.stream.read(&mut bytes) {

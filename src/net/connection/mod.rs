@@ -176,12 +176,19 @@ impl<S: Seams> Connection<S> {
 
     /// Throws away what still comes, until the end.
     fn linger(&mut self, service: &mut Service<S>, reason: Reason) -> Next {
+        // Not upon "writable", which a stream whose writing side is shut always is.
+        if !self.can.contains(Readiness::READABLE) {
+            return Next::Wait;
+        }
         let mut buffer = service.buffers.take_read();
         let read = self.stream.read(&mut buffer);
         service.buffers.give_read_back(buffer);
         match read {
             Ok(1..) => Next::Again,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Next::Wait,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.can = self.can.without(Readiness::READABLE);
+                Next::Wait
+            }
             _ => Next::Close(reason),
         }
     }

@@ -34,18 +34,6 @@ fn with_few_descriptors() -> Program {
     Program::spawn(&directory, limited)
 }
 
-/// Time on a core that all threads of a process have had.
-fn cpu_time(process: u32) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it is running");
-    let nanoseconds = tasks.map(|task| {
-        let path = task.expect("a thread").path().join("schedstat");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let first = text.split(' ').next().unwrap_or_default();
-        first.parse::<u64>().unwrap_or_default()
-    });
-    Duration::from_nanos(nanoseconds.sum())
-}
-
 #[test]
 fn who_finds_no_descriptor_waits_and_is_served_in_the_end() {
     let program = with_few_descriptors();
@@ -61,10 +49,9 @@ fn who_finds_no_descriptor_waits_and_is_served_in_the_end() {
         program.directory().log().contains(says).then_some(())
     });
 
-    let before = cpu_time(program.id());
-    assert!(before > Duration::ZERO, "the system does not tell");
+    let before = program.cpu_time();
     thread::sleep(WATCHED); // this time is what is measured
-    let used = (cpu_time(program.id()) - before).as_secs_f64() / WATCHED.as_secs_f64();
+    let used = (program.cpu_time() - before).as_secs_f64() / WATCHED.as_secs_f64();
     assert!(
         used < CPU_SHARE_MAX,
         "{used:.2} of a core, to let clients wait"

@@ -293,8 +293,19 @@ impl Program {
         catch_up(self.address);
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    /// Time on a core that all its threads have had.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let nanoseconds = tasks.expect("it is running").map(|task| {
+            let path = task.expect("a thread").path().join("schedstat");
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let first = text.split(' ').next().unwrap_or_default();
+            first.parse::<u64>().unwrap_or_default()
+        });
+        let time = Duration::from_nanos(nanoseconds.sum());
+        assert!(!time.is_zero(), "the system does not tell");
+        time
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

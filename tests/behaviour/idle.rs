@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use crate::harness::Program;
 use crate::harness::{Client, TestServer, get};
 
 const SLEEP: Duration = Duration::from_secs(5);
@@ -29,4 +31,30 @@ fn an_idle_server_makes_no_turn() {
         "{:#?}",
         &ended.turns[ended.turns.len().saturating_sub(8)..]
     );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_program_uses_no_time() {
+    let watched = Duration::from_secs(1);
+    let program = Program::start(&[]);
+    let mut client = program.connect();
+    assert_eq!(client.ask(get("/healthz")).status, 200);
+    let before = program.cpu_time();
+    thread::sleep(watched); // this silence is what is measured
+    let used = program.cpu_time() - before;
+    // Of a loop that spins it would be all of it, or what other processes leave.
+    assert!(used < watched / 20, "{used:?} to do nothing");
+}
+
+#[test]
+fn who_stays_after_a_fault_causes_no_turns() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.send("no request\r\n\r\n");
+    assert!(client.rest().contains("400 Bad Request"));
+    // It keeps its side open, and the server waits for a while before it ends the connection.
+    let ended = server.stop();
+    let most = 50;
+    assert!(ended.turns.len() < most, "{} turns", ended.turns.len());
 }

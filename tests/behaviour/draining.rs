@@ -15,15 +15,29 @@ use crate::harness::{
 /// What ends by then did not wait for the drain limit, which is 10 seconds.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// Asks on `client` until the server says that it is draining, and so closes it.
-fn wait_until_draining(client: &mut Client) {
-    let answer = wait_until("the server drains", || {
-        let answer = client.ask(get("/readyz"));
-        (answer.status == 503).then_some(answer)
-    });
-    assert_eq!(answer.code(), "draining");
-    assert_eq!(answer.header("connection"), Some("close"));
-    assert!(client.ends());
+/// A client that asks whether the server drains. It has always begun its next request already, so
+/// the grace for idle connections never ends it.
+struct Asking(Client);
+
+impl Asking {
+    const BEGINNING: &str = "GET /readyz ";
+
+    fn begin(mut client: Client) -> Self {
+        client.send(Self::BEGINNING);
+        Self(client)
+    }
+
+    /// Asks until the server says that it is draining, and so ends the connection.
+    fn wait_until_draining(mut self) {
+        let rest = get("/readyz").replace(Self::BEGINNING, "") + Self::BEGINNING;
+        let answer = wait_until("the server drains", || {
+            let answer = self.0.ask(&rest);
+            (answer.status == 503).then_some(answer)
+        });
+        assert_eq!(answer.code(), "draining");
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(self.0.ends());
+    }
 }
 
 /// Whether nobody listens any longer.
@@ -44,7 +58,8 @@ fn almost_logged_in(mut client: Client) -> Client {
 fn what_is_under_way_is_finished() {
     let (hold, prepare) = Hold::new();
     let server = TestServer::with(config(), prepare);
-    let (mut slow, mut idle, mut asked) = (server.connect(), server.connect(), server.connect());
+    let (mut slow, mut idle) = (server.connect(), server.connect());
+    let asking = Asking::begin(server.connect());
     assert_eq!(idle.ask(get("/healthz")).status, 200);
     slow.send(get("/hold") + &get("/healthz"));
     hold.wait();
@@ -53,7 +68,7 @@ fn what_is_under_way_is_finished() {
 
     let began = Instant::now();
     server.drain();
-    wait_until_draining(&mut asked);
+    asking.wait_until_draining();
     wait_until_refused(server.address);
     // Nobody asked anything of it, so it ends while the others are still at it.
     assert!(idle.ends());
@@ -100,12 +115,12 @@ fn a_server_without_clients_drains_at_once() {
 fn who_did_not_know_of_the_drain_is_not_met_with_a_reset() {
     let (hold, prepare) = Hold::new();
     let server = TestServer::with(config(), prepare);
-    let (mut client, mut asked) = (server.connect(), server.connect());
-    assert_eq!(asked.ask(get("/healthz")).status, 200);
+    let mut client = server.connect();
+    let asking = Asking::begin(server.connect());
     client.send(get("/hold"));
     hold.wait();
     server.drain();
-    wait_until_draining(&mut asked);
+    asking.wait_until_draining();
     hold.let_go();
     assert_eq!(client.answer().body, "let go");
     // The next request was on its way when the answer said that there would be none.
@@ -128,7 +143,8 @@ fn sigterm_lets_logins_finish() {
     };
     drop(store(&full_cost));
     let mut program = Program::start_in(&directory, &["--workers", "1"]);
-    let (mut idle, mut asked) = (program.connect(), program.connect());
+    let mut idle = program.connect();
+    let asking = Asking::begin(program.connect());
     assert_eq!(idle.ask(get("/healthz")).status, 200);
     // As many as the throttle lets one user try at the same time.
     let mut logins: Vec<Client> = (0..8).map(|_| program.connect()).collect();
@@ -141,7 +157,7 @@ fn sigterm_lets_logins_finish() {
     program.signal(Signal::TERM);
     // Sent without knowing of the signal, and answered before or after it.
     assert_eq!(idle.ask(get("/healthz")).status, 200);
-    wait_until_draining(&mut asked);
+    asking.wait_until_draining();
     wait_until_refused(program.address);
     unfinished.send("}");
     for client in logins.iter_mut().chain([&mut unfinished]) {
@@ -164,12 +180,12 @@ fn sigterm_lets_logins_finish() {
 fn a_second_signal_stops_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM)] {
         let mut program = Program::start(&[]);
-        let mut asked = program.connect();
+        let asking = Asking::begin(program.connect());
         let mut stuck = almost_logged_in(program.connect());
         program.catch_up();
         let began = Instant::now();
         program.signal(first);
-        wait_until_draining(&mut asked);
+        asking.wait_until_draining();
         program.signal(second);
         assert_eq!(program.wait().code(), Some(3));
         assert!(began.elapsed() < PROMPT);

@@ -160,14 +160,14 @@ pub(crate) struct Hold {
 impl Hold {
     /// The hold, and what [`TestServer::with`] needs to know of it.
     pub(crate) fn new() -> (Self, impl FnOnce(&mut Server) + Send + 'static) {
-        let (begin, begun) = mpsc::channel();
+        let (tell, begun) = mpsc::channel();
         let (let_go, gone) = mpsc::channel();
         let gone = std::sync::Arc::new(Mutex::new(gone));
         let prepare = move |server: &mut Server| {
             server.on(Method::Get, "/hold", move |_, _| {
-                let (begin, gone) = (begin.clone(), gone.clone());
+                let (tell, gone) = (tell.clone(), gone.clone());
                 let job = move || {
-                    let _ = begin.send(());
+                    let _ = tell.send(());
                     // With an end, so that a test that fails does not hang.
                     let _ = gone.lock().unwrap().recv_timeout(PATIENCE);
                 };
@@ -561,10 +561,11 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// A request without a body.
 pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> String {
-    let fields: String = headers
+    let fields: Vec<String> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
+    let fields = fields.concat();
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n")
 }
 
@@ -598,7 +599,7 @@ pub(crate) fn post_chunked(
     body: &str,
     chunk_bytes: usize,
 ) -> String {
-    let mut request = request(
+    let head = request(
         "POST",
         target,
         &[
@@ -606,11 +607,11 @@ pub(crate) fn post_chunked(
             ("Transfer-Encoding", "chunked"),
         ],
     );
-    for chunk in body.as_bytes().chunks(chunk_bytes) {
-        let chunk_text = std::str::from_utf8(chunk).expect("bodies of tests are ASCII");
-        request += &format!("{:x}\r\n{chunk_text}\r\n", chunk.len());
-    }
-    request + "0\r\n\r\n"
+    let chunks = body.as_bytes().chunks(chunk_bytes).map(|chunk| {
+        let text = std::str::from_utf8(chunk).expect("bodies of tests are ASCII");
+        format!("{:x}\r\n{text}\r\n", chunk.len())
+    });
+    head + &chunks.collect::<Vec<_>>().concat() + "0\r\n\r\n"
 }
 
 pub(crate) fn login(name: &str, password: &str) -> String {

@@ -534,6 +534,7 @@ impl Client {
             Ok(0) => false,
             Ok(count) => {
                 self.unread.extend_from_slice(&bytes[..count]);
+                assert!(self.unread.len() < 64 << 20, "there is no end of it");
                 true
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,

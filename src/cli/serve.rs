@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use loopgate::config::{Config, ListenAddr, StorePath};
 use loopgate::reactor::{Entropy, OsEntropy, Signal};
@@ -50,9 +51,13 @@ pub(super) fn serve(
     }
     let mut server = Server::with_store(config, store)?;
     server.handle_signals()?;
-    let log_thread = std::rc::Rc::new(log_thread);
-    let reopened = std::rc::Rc::clone(&log_thread);
-    server.on_signal(Signal::User1, move || reopened.reopen())?;
+    let log_thread = Rc::new(log_thread);
+    let reopened = Rc::downgrade(&log_thread);
+    server.on_signal(Signal::User1, move || {
+        if let Some(log_thread) = reopened.upgrade() {
+            log_thread.reopen();
+        }
+    })?;
     if demo && let Some(address) = server.addresses().first() {
         say(format_args!("{DEMO_BANNER}{address}/login"));
     }
@@ -72,7 +77,7 @@ pub(super) fn serve(
             log::warn!("stopped before all was finished");
         }
     }
-    if let Some(log_thread) = std::rc::Rc::into_inner(log_thread) {
+    if let Some(log_thread) = Rc::into_inner(log_thread) {
         log_thread.finish();
     }
     Ok(if stopped == Stopped::Drained {

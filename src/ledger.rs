@@ -108,7 +108,7 @@ pub struct DispatchRecord {
     pub turn: u64,
     /// The phase in which it was.
     pub phase: Phase,
-    /// The source's token, as a number; 0 for the program's own work.
+    /// The source's token, as a number; `u32::MAX` for the program's own work.
     pub token: u64,
     /// The source's kind: `connection`, `listener`.
     pub kind: &'static str,

@@ -1,13 +1,15 @@
 //! Calling sources: what happens around each call, whatever the phase.
 
-use super::Reactor;
+use std::time::Duration;
+
 use super::clock::{Clock, Moment};
 use super::core::Core;
 use super::mailbox::Mail;
 use super::slots::Token;
 use super::source::{Next, Program, Source, Turn};
 use super::timers::Arming;
-use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase};
+use super::{Again, Reactor};
+use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase, SLOW_NS};
 
 impl<P: Program> Reactor<P> {
     /// Calls a source, records it, and sees to what it wants next.
@@ -25,17 +27,8 @@ impl<P: Program> Reactor<P> {
         self.insert_newcomers();
     }
 
-    /// The same without a record of its own: for flushes, whose phase is timed as a whole.
-    pub(super) fn dispatch_untimed(
-        &mut self,
-        token: Token,
-        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
-    ) {
-        self.call(token, Phase::Flush, call);
-    }
-
     /// Calls a source unless it has ended; `None` then. Its wishes are queued.
-    fn call(
+    pub(super) fn call(
         &mut self,
         token: Token,
         phase: Phase,
@@ -59,8 +52,7 @@ impl<P: Program> Reactor<P> {
         }
         match next {
             Next::Wait => {}
-            Next::Again if std::mem::replace(&mut entry.again, true) => {}
-            Next::Again => self.core.again.push(token),
+            Next::Again => self.queue_again(token),
             Next::Close(reason) => {
                 entry.ended = true;
                 self.core.ended.push((token, reason));
@@ -81,6 +73,22 @@ impl<P: Program> Reactor<P> {
         self.core.now = self.core.clock.now();
         recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
         self.insert_newcomers();
+    }
+
+    /// Reads the clock once for all flushes of a turn; one by one they are too short to be timed. If
+    /// together they held the loop, that is recorded.
+    pub(super) fn record_flushes(&mut self, began: Moment) {
+        self.core.now = self.core.clock.now();
+        if self.core.now - began > Duration::from_nanos(SLOW_NS) {
+            let recorder = Recorder {
+                token: Token::PROGRAM,
+                phase: Phase::Flush,
+                kind: "flush",
+                label: Label::NONE,
+                began,
+            };
+            recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
+        }
     }
 
     pub(super) fn deliver_mail(&mut self, phase: Phase) -> usize {
@@ -121,7 +129,7 @@ impl<P: Program> Reactor<P> {
 
     pub(super) fn queue_again(&mut self, token: Token) {
         if let Some(entry) = self.sources.get_mut(token)
-            && !std::mem::replace(&mut entry.again, true)
+            && std::mem::replace(&mut entry.again, Again::NextTurn) != Again::NextTurn
         {
             self.core.again.push(token);
         }
@@ -175,7 +183,7 @@ impl Recorder {
         self.began = now;
     }
 
-    fn finish(self, next: Next, now: Moment, ledger: &mut Ledger) {
+    pub(super) fn finish(self, next: Next, now: Moment, ledger: &mut Ledger) {
         let outcome = match next {
             Next::Wait => Outcome::Wait,
             Next::Again => Outcome::Again,

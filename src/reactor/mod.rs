@@ -68,12 +68,22 @@ pub struct Reactor<P: Program> {
 struct Entry<P: Program> {
     source: Box<dyn Source<P>>,
     arming: Arming,
-    /// It is on the `again` queue already.
-    again: bool,
+    again: Again,
     /// It is on the flush queue already.
     flush: bool,
     /// It has ended and waits for `reap`; nothing more is dispatched to it.
     ended: bool,
+}
+
+/// When a source that had more to do is asked again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// It is not.
+    No,
+    /// In the next turn: it is on the queue.
+    NextTurn,
+    /// In this turn, unless readiness brought it here before.
+    ThisTurn,
 }
 
 impl<P: Program<Seams = Os>> Reactor<P> {
@@ -126,7 +136,7 @@ impl<P: Program> Reactor<P> {
         let token = self.sources.insert(Entry {
             source,
             arming,
-            again: false,
+            again: Again::No,
             flush: false,
             ended: false,
         });
@@ -204,15 +214,22 @@ impl<P: Program> Reactor<P> {
         let count = again.len() + ready.len();
         for token in &again {
             if let Some(entry) = self.sources.get_mut(*token) {
-                entry.again = false;
+                entry.again = Again::ThisTurn;
             }
         }
         for Ready { token, readiness } in ready.drain(..) {
+            if let Some(entry) = self.sources.get_mut(token) {
+                entry.again = Again::No; // it has its budget once, whatever brought it here
+            }
             self.dispatch(token, Phase::Readiness, |source, program, turn| {
                 source.ready(readiness, program, turn)
             });
         }
         for token in again.drain(..) {
+            match self.sources.get_mut(token) {
+                Some(entry) if entry.again == Again::ThisTurn => entry.again = Again::No,
+                _ => continue,
+            }
             self.dispatch(token, Phase::Readiness, |source, program, turn| {
                 source.ready(Readiness::NONE, program, turn)
             });
@@ -266,11 +283,12 @@ impl<P: Program> Reactor<P> {
     /// What was emitted in this turn goes to its subscribers.
     fn deliver_events(&mut self) {
         let began = self.core.now;
-        let mut delivered = 0;
-        let turn = &mut Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, "events");
-        delivered += self.program.deliver_events(turn);
+        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, "events");
+        let mut delivered = self.program.deliver_events(&mut turn);
+        let recorder = turn.recorder;
         if delivered > 0 {
             self.core.now = self.core.clock.now();
+            recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
         }
         self.insert_newcomers();
         delivered += self.deliver_mail(Phase::Events);
@@ -287,14 +305,17 @@ impl<P: Program> Reactor<P> {
                 continue;
             };
             entry.flush = false;
-            self.dispatch_untimed(token, |source, program, turn| source.flush(program, turn));
+            self.call(token, Phase::Flush, |source, program, turn| {
+                source.flush(program, turn)
+            });
         }
         // A flush in this phase asked for the next turn's; the emptied list is kept for its memory.
         if self.core.flush.is_empty() {
             self.core.flush = flush;
         }
         if count > 0 {
-            self.core.now = self.core.clock.now();
+            self.record_flushes(began);
+            self.insert_newcomers();
         }
         self.end_phase(Phase::Flush, began, count);
     }
@@ -319,6 +340,12 @@ impl<P: Program> Reactor<P> {
             }
         }
         self.core.sources = self.sources.len();
+        if self.core.timers.is_littered(self.sources.len()) {
+            let sources = &self.sources;
+            self.core
+                .timers
+                .sweep(|token| sources.get(*token).map(|entry| entry.arming));
+        }
         self.end_phase(Phase::Reap, began, count);
         self.core.ledger.end_turn();
     }

@@ -40,6 +40,8 @@ const READY_MAX: usize = 1024;
 const BACKLOG: i32 = 4096;
 /// The waker's name; no slot has it.
 const WAKER: mio::Token = mio::Token(usize::MAX);
+// mio's token is a `usize`, and ours are two numbers of 32 bits each.
+const _: () = assert!(usize::BITS >= 64, "tokens need 64 bits");
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// The real world.
@@ -250,12 +252,12 @@ impl OsAcceptor {
     /// # Errors
     /// `AddrInUse` when somebody listens there or it is not a socket; what the OS says otherwise.
     pub fn unix(path: &Path) -> io::Result<Self> {
-        let in_use = || Err(io::ErrorKind::AddrInUse.into());
         if let Ok(found) = path.symlink_metadata() {
-            let stale = found.file_type().is_socket()
-                && std::os::unix::net::UnixStream::connect(path).is_err();
-            if !stale {
-                return in_use();
+            // Only a refusal says that nobody listens; that we may not ask says nothing.
+            let asked = std::os::unix::net::UnixStream::connect(path);
+            let refused = asked.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+            if !(found.file_type().is_socket() && refused) {
+                return Err(io::ErrorKind::AddrInUse.into());
             }
             std::fs::remove_file(path)?;
         }

@@ -182,7 +182,9 @@ impl<P: Program> Turn<'_, P> {
     /// Asks the source being dispatched again as soon as some other source was freed: for a
     /// listener that waits for descriptors.
     pub fn ask_again_after_reap(&mut self) {
-        self.core.short_of_descriptors.push(self.token);
+        if !self.core.short_of_descriptors.contains(&self.token) {
+            self.core.short_of_descriptors.push(self.token);
+        }
     }
 
     /// Randomness.
@@ -211,6 +213,12 @@ impl<P: Program> Turn<'_, P> {
             }
             self.recorder.label = label;
         }
+    }
+
+    /// What this dispatch was named last.
+    #[must_use]
+    pub fn current_label(&self) -> Label {
+        self.recorder.label
     }
 
     /// Sources on the loop, those that ended in this turn among them.

@@ -10,6 +10,9 @@ use std::collections::BinaryHeap;
 
 use super::clock::Moment;
 
+/// Entries that may stand for nothing before it is worth a sweep.
+const LITTER_ALLOWED: usize = 1024;
+
 /// Entries by the moment at which they come up. `K` names what is to be woken.
 #[derive(Debug)]
 pub struct Timers<K> {
@@ -102,6 +105,19 @@ impl<K: Ord> Timers<K> {
         Due::NotYet
     }
 
+    /// Whether there are many more entries than `live` keys could need: what has ended leaves its
+    /// entry behind.
+    #[must_use]
+    pub fn is_littered(&self, live: usize) -> bool {
+        self.heap.len() > 2 * live + LITTER_ALLOWED
+    }
+
+    /// Throws away entries that stand for nothing. `arming` finds what a key's entry should be.
+    pub fn sweep(&mut self, mut arming: impl FnMut(&K) -> Option<Arming>) {
+        self.heap
+            .retain(|Reverse((at, key))| arming(key).is_some_and(|arming| arming.armed == *at));
+    }
+
     /// Entries in the heap, stale ones among them.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -171,6 +187,21 @@ mod tests {
         timers.arm(1, &mut arming);
         assert!(!fires(&mut timers, &mut arming, at(1_000_000)));
         assert!(timers.is_empty(), "an idle loop would wake for it");
+    }
+
+    #[test]
+    fn a_sweep_takes_what_stands_for_nothing_and_nothing_else() {
+        let mut timers = Timers::default();
+        let mut armings = vec![Arming::until(at(50)); 2000];
+        for (key, arming) in armings.iter_mut().enumerate() {
+            timers.arm(key, arming);
+        }
+        armings[7].deadline = at(20);
+        timers.arm(7, &mut armings[7]);
+        assert!(timers.is_littered(10) && !timers.is_littered(2000));
+        timers.sweep(|key| (*key < 10).then(|| armings[*key]));
+        assert_eq!(timers.len(), 10);
+        assert_eq!(timers.next(), Some(at(20)));
     }
 
     #[test]

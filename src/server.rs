@@ -107,10 +107,11 @@ pub fn key_path(store: &StorePath) -> Option<PathBuf> {
 }
 
 impl Server<Os> {
-    /// Opens the store, reads it, and listens. Requests are answered as soon as the server runs.
+    /// Opens the store, which makes it if there is none, reads it, and listens. Requests are answered
+    /// as soon as the server runs.
     ///
     /// # Errors
-    /// Whatever keeps it from starting; nothing was changed then.
+    /// Whatever keeps it from starting.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let store = Store::open(&config.store, config.events_kept_max)?;
@@ -123,7 +124,7 @@ impl Server<Os> {
     /// Whatever keeps it from starting.
     pub fn with_store(config: Config, store: Store) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        // First of all: what cannot be listened on is the most common mistake, and costs nothing.
+        // First: what cannot be listened on is the most common mistake, and costs nothing.
         let mut acceptors = Vec::new();
         for address in &config.listen {
             acceptors.push(listen(address).map_err(|e| StartError::Listen(address.clone(), e))?);
@@ -311,11 +312,9 @@ fn service<S: Seams>(
     let snapshot = store.load()?;
     let users: Users = snapshot.users.into_iter().collect();
     let mut sessions = Sessions::new(config.sessions);
+    sessions.reserve(snapshot.sessions.len());
     for row in snapshot.sessions {
-        // Whoever took a key away wanted its signatures to end.
-        if keys.valid(row.key_id, now_s) {
-            sessions.insert(row.hash, Session::from(row));
-        }
+        sessions.insert(row.hash, Session::from(row));
     }
     log::info!(
         "{} users, {} sessions, last event {}",

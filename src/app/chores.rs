@@ -5,26 +5,48 @@ use serde_json::json;
 
 use super::sessions::Session;
 use super::{App, Context, Reply};
-use crate::http::Response;
 use crate::token;
 use crate::work::{Change, Transaction};
 
 /// Seconds between two writings of the times of last use.
 const TOUCHES_EVERY_S: i64 = 60;
-/// Sessions that expire, or are written, in one turn at most; the rest follows in the next.
-const SESSIONS_PER_TURN: usize = 256;
+/// Seconds until chores are tried again after the store refused them.
+const RETRY_AFTER_S: i64 = 60;
+/// Sessions that expire, or are written, at a time. The next are taken when the store has these, so
+/// that a night's worth of them does not stand between a login and the disk.
+const SESSIONS_AT_A_TIME: usize = 256;
+
+/// How far the chores are.
+#[derive(Debug, Default)]
+pub(super) struct Chores {
+    /// Transactions that the store has not answered yet.
+    under_way: usize,
+    /// When the times of last use were written, in seconds since 1970.
+    touches_written_s: i64,
+    /// Nothing is done before, in seconds since 1970.
+    not_before_s: i64,
+}
 
 impl App {
     /// When [`Context::chores`] has something to do, in seconds since 1970; `i64::MAX` for never.
     #[must_use]
     pub fn next_chore_s(&self) -> i64 {
+        if self.chores.under_way > 0 {
+            return i64::MAX;
+        }
         let expiry_s = self.sessions.next_expiry_s().unwrap_or(i64::MAX);
-        let touches_s = self.touches_written_s.saturating_add(TOUCHES_EVERY_S);
-        if self.sessions.has_touched() {
+        let touches_s = self.chores.touches_written_s + TOUCHES_EVERY_S;
+        let due_s = if self.sessions.has_touched() {
             expiry_s.min(touches_s)
         } else {
             expiry_s
-        }
+        };
+        due_s.max(self.chores.not_before_s)
+    }
+
+    /// The server is about to end: times of last use are written now.
+    pub fn hurry_chores(&mut self) {
+        self.chores.touches_written_s = 0;
     }
 }
 
@@ -32,42 +54,62 @@ impl Context<'_> {
     /// Does what is due in memory; what has to be done on disk is returned.
     pub fn chores(&mut self) -> Vec<Reply> {
         let now_s = self.unix_s();
-        let expired = self.app.sessions.expire(now_s, SESSIONS_PER_TURN);
-        let mut work: Vec<Reply> = expired
-            .iter()
-            .map(|expired| self.expired(expired))
-            .collect();
-        if self.app.sessions.has_touched()
-            && now_s >= self.app.touches_written_s.saturating_add(TOUCHES_EVERY_S)
-        {
-            let touched = self.app.sessions.take_touched(SESSIONS_PER_TURN);
+        if self.app.next_chore_s() > now_s {
+            return Vec::new();
+        }
+        let expired = self.app.sessions.expire(now_s, SESSIONS_AT_A_TIME);
+        let mut work: Vec<Reply> = Vec::with_capacity(expired.len() + 1);
+        for (hash, session) in expired {
+            work.push(self.expired(hash, session));
+        }
+        if now_s >= self.app.chores.touches_written_s + TOUCHES_EVERY_S {
+            let touched = self.app.sessions.take_touched(SESSIONS_AT_A_TIME);
             if !self.app.sessions.has_touched() {
-                self.app.touches_written_s = now_s;
+                self.app.chores.touches_written_s = now_s;
             }
-            let changes = vec![Change::TouchSessions(touched)];
-            work.push(unasked(Transaction {
-                changes,
-                ..Transaction::default()
-            }));
+            if !touched.is_empty() {
+                let changes = vec![Change::TouchSessions(touched)];
+                let transaction = Transaction {
+                    changes,
+                    ..Transaction::default()
+                };
+                work.push(self.unasked(transaction, |_| {}));
+            }
         }
         work
     }
 
-    fn expired(&self, (hash, session): &([u8; 32], Session)) -> Reply {
+    fn expired(&mut self, hash: [u8; 32], session: Session) -> Reply {
         let data = json!({
             "user_id": session.user_id.to_string(),
             "session_id": token::base64url(&session.sid),
         });
-        unasked(Transaction {
-            changes: vec![Change::RemoveSessions(vec![*hash])],
-            events: vec![self.event("session.expired", "sessions", Some(session.user_id), data)],
+        let event = self.event("session.expired", "sessions", Some(session.user_id), data);
+        let transaction = Transaction {
+            changes: vec![Change::RemoveSessions(vec![hash])],
+            events: vec![event],
             events_only_if_changed: true,
+        };
+        // Expired it stays, whatever the store says; put back, it is found again by a later sweep.
+        self.unasked(transaction, move |cx| {
+            cx.app.sessions.insert(hash, session);
         })
     }
-}
 
-/// A transaction that no client waits for. If it fails, the session is found expired again at the
-/// next start; the failure itself is reported where all are.
-fn unasked(transaction: Transaction) -> Reply {
-    Reply::commit(transaction, |_, _| Reply::Now(Response::new(204.into())))
+    /// A transaction that no client waits for; `undo` is called if the store refuses it.
+    fn unasked(
+        &mut self,
+        transaction: Transaction,
+        undo: impl FnOnce(&mut Context<'_>) + 'static,
+    ) -> Reply {
+        self.app.chores.under_way += 1;
+        Reply::commit(transaction, move |committed, cx| {
+            cx.app.chores.under_way -= 1;
+            if committed.is_err() {
+                cx.app.chores.not_before_s = cx.unix_s() + RETRY_AFTER_S;
+                undo(cx);
+            }
+            Reply::empty(204)
+        })
+    }
 }

@@ -55,6 +55,15 @@ impl Pattern {
     }
 }
 
+/// An event that a subscriber did not get, because it panicked over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The event's id.
+    pub id: u64,
+    /// The event was an `error` itself: to emit another one about it might never end.
+    pub was_error: bool,
+}
+
 /// The subscribers, and what was confirmed in this turn.
 #[derive(Default)]
 pub struct Hub {
@@ -78,9 +87,9 @@ impl Hub {
         self.confirmed.extend(events);
     }
 
-    /// Delivers what was confirmed. How many events that were, and for each panic of a subscriber
-    /// the id of the event that it missed.
-    pub fn deliver(&mut self) -> (usize, Vec<u64>) {
+    /// Delivers what was confirmed. How many events that were, and what subscribers missed by
+    /// panicking.
+    pub fn deliver(&mut self) -> (usize, Vec<Missed>) {
         let (count, mut missed) = (self.confirmed.len(), Vec::new());
         for event in self.confirmed.drain(..) {
             for (_, subscriber) in self
@@ -89,7 +98,10 @@ impl Hub {
                 .filter(|(pattern, _)| pattern.matches(&event.fact.name))
             {
                 if catch_unwind(AssertUnwindSafe(|| subscriber.receive(&event))).is_err() {
-                    missed.push(event.id);
+                    missed.push(Missed {
+                        id: event.id,
+                        was_error: event.fact.name == "error",
+                    });
                 }
             }
         }
@@ -156,7 +168,11 @@ mod tests {
             }
         }
         hub.confirmed(vec![event(1, "user.logged_in"), event(2, "button_clicked")]);
-        assert_eq!(hub.deliver(), (2, vec![1]));
+        let missed = Missed {
+            id: 1,
+            was_error: false,
+        };
+        assert_eq!(hub.deliver(), (2, vec![missed]));
         assert_eq!(
             *heard.borrow(),
             [("first", 1), ("second", 1), ("first", 2), ("second", 2)]

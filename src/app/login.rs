@@ -103,7 +103,9 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Reply {
 }
 
 fn refuse(attempt: Attempt, cx: &mut Context<'_>) -> Reply {
-    let data = json!({"username": attempt.username, "address": attempt.address.to_string()});
+    // What nobody is called is not kept: people type passwords into the wrong field.
+    let username = attempt.user_id.map(|_| &attempt.username);
+    let data = json!({"username": username, "address": attempt.address.to_string()});
     let event = cx.event("user.login_failed", "login", attempt.user_id, data);
     let transaction = Transaction {
         events: vec![event],

@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-pub use hub::{Hub, Pattern, Subscriber};
+pub use hub::{Hub, Missed, Pattern, Subscriber};
 pub use reply::{Continuation, JobError, Later, Output, Reply, Stream, Then, Work, internal_error};
 pub use request::{Parameters, Request};
 pub use routes::{Found, Handler, Routes};
@@ -61,8 +61,7 @@ pub struct App {
     pub draining: bool,
     /// Hashed for users that do not exist, so that they cost what others cost.
     decoy: String,
-    /// When the sessions' times of last use were written, in seconds since 1970.
-    touches_written_s: i64,
+    chores: chores::Chores,
     /// Emitted outside of any request's transaction; committed at the end of the turn.
     outgoing: Vec<NewEvent>,
     error_handlers: Vec<ErrorHandler>,
@@ -71,13 +70,17 @@ pub struct App {
 /// Something that went wrong inside the server. The loop turns on.
 #[derive(Clone, Debug)]
 pub struct Incident {
-    /// Which kind: `handler_panicked`, `subscriber_panicked`, `job_panicked`, `store_failed`.
+    /// Which kind: `handler_panicked`, `subscriber_panicked`, `error_lost` (a subscriber panicked
+    /// over an `error`), `job_panicked`, `store_failed`.
     pub code: &'static str,
     /// What exactly, for the log.
     pub detail: String,
 }
 
 type ErrorHandler = Box<dyn FnMut(&Incident)>;
+
+/// Events that may wait for the store, which took them before.
+const OUTGOING_MAX: usize = 4096;
 
 /// What a handler may use.
 pub struct Context<'c> {
@@ -120,7 +123,7 @@ impl App {
             throttle: Throttle::default(),
             hub: Hub::default(),
             draining: false,
-            touches_written_s: 0,
+            chores: chores::Chores::default(),
             outgoing: Vec::new(),
             error_handlers: Vec::new(),
         }
@@ -135,6 +138,19 @@ impl App {
     /// it has an id.
     pub fn emit(&mut self, event: NewEvent) {
         self.outgoing.push(event);
+    }
+
+    /// Takes back events that the store refused, to try again with the next that are emitted. More than
+    /// [`OUTGOING_MAX`] are not kept: a store that fails for long must not fill the memory.
+    pub fn emit_again(&mut self, mut events: Vec<NewEvent>) {
+        let lost = (events.len() + self.outgoing.len()).saturating_sub(OUTGOING_MAX);
+        if lost > 0 {
+            log::error!("the store took no events for too long: {lost} are lost");
+            events.truncate(events.len().saturating_sub(lost));
+        }
+        // They were emitted first.
+        events.append(&mut self.outgoing);
+        self.outgoing = events;
     }
 
     /// What was emitted outside of a request's transaction since this was asked last.
@@ -152,8 +168,9 @@ impl App {
                 log::error!("an error handler panicked");
             }
         }
-        // A store that fails would fail to store this, and so report again, for ever.
-        if incident.code != "store_failed" {
+        // A store that fails would fail to store this, a subscriber that panics over errors would
+        // panic over this, and so report again, for ever.
+        if !matches!(incident.code, "store_failed" | "error_lost") {
             self.emit(NewEvent {
                 unix_ms,
                 name: "error".into(),
@@ -167,15 +184,14 @@ impl App {
     /// Delivers the events that were confirmed in this turn; how many those were.
     pub fn deliver_events(&mut self, unix_ms: u64) -> usize {
         let (count, missed) = self.hub.deliver();
-        for id in missed {
+        for Missed { id, was_error } in missed {
+            let code = if was_error {
+                "error_lost"
+            } else {
+                "subscriber_panicked"
+            };
             let detail = format!("a subscriber panicked over event {id} and missed it");
-            self.report(
-                &Incident {
-                    code: "subscriber_panicked",
-                    detail,
-                },
-                unix_ms,
-            );
+            self.report(&Incident { code, detail }, unix_ms);
         }
         count
     }

@@ -8,7 +8,6 @@ use crate::http::{Head, Method};
 use crate::reactor::Peer;
 
 /// One request. It lives as long as the handler's call; what outlasts that is copied out.
-#[derive(Debug)]
 pub struct Request<'r> {
     head: &'r Head<'r>,
     body: &'r [u8],
@@ -116,5 +115,12 @@ impl<'r> Request<'r> {
     #[must_use]
     pub fn from_a_page(&self) -> bool {
         self.header("origin").is_some() || self.header("sec-fetch-site").is_some()
+    }
+}
+
+impl std::fmt::Debug for Request<'_> {
+    /// Without fields and body, which hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Request({} {})", self.method(), self.path())
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn show(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
     })
 }
 
+/// Sessions that one answer lists: an account that has very many must not hold the loop.
+const LISTED_MAX: usize = 100;
+
 #[derive(Serialize)]
 struct Listed {
     id: String,
@@ -49,7 +52,10 @@ struct Listed {
 
 #[derive(Serialize)]
 struct List {
+    /// The newest [`LISTED_MAX`].
     sessions: Vec<Listed>,
+    /// How many there are.
+    total: usize,
 }
 
 pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
@@ -60,19 +66,27 @@ pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
         Err(reply) => return reply,
     };
     let (sessions, now_s) = (&cx.app.sessions, cx.unix_s());
-    let listed = sessions
-        .of_user(session.user_id)
-        .filter(|(_, session)| sessions.expires_s(session) > now_s)
-        .map(|(hash, session)| Listed {
-            id: token::base64url(&session.sid),
-            issued_at: rfc3339_s(session.issued_s),
-            last_used_at: rfc3339_s(session.last_used_s),
-            expires_at: rfc3339_s(sessions.expires_s(session)),
-            current: *hash == own,
-        });
-    private(&List {
-        sessions: listed.collect(),
-    })
+    let keys = &cx.app.keys;
+    let live = sessions.of_user(session.user_id).filter(|(_, session)| {
+        sessions.expires_s(session) > now_s && keys.valid(session.key_id, now_s)
+    });
+    let mut list = List {
+        sessions: Vec::new(),
+        total: 0,
+    };
+    for (hash, session) in live {
+        list.total += 1;
+        if list.total <= LISTED_MAX {
+            list.sessions.push(Listed {
+                id: token::base64url(&session.sid),
+                issued_at: rfc3339_s(session.issued_s),
+                last_used_at: rfc3339_s(session.last_used_s),
+                expires_at: rfc3339_s(sessions.expires_s(session)),
+                current: *hash == own,
+            });
+        }
+    }
+    private(&list)
 }
 
 /// For reverse proxies: may the request that you hold go through, and whose is it?

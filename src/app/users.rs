@@ -1,12 +1,13 @@
 //! The users, in memory: read from the store at start, found by name or id.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use crate::config::{PASSWORD_BYTES_MAX, USERNAME_CHARS_MAX};
 use crate::work::UserRow;
 
 /// Someone who can log in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct User {
     /// Given by the store, never given again.
     pub id: i64,
@@ -16,6 +17,13 @@ pub struct User {
     pub role: String,
     /// The password's hash, a PHC string.
     pub password: String,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, role, .. } = self;
+        write!(f, "User({id}, {name:?}, {role})")
+    }
 }
 
 /// All users.
@@ -84,7 +92,8 @@ impl Users {
     }
 }
 
-/// Whether `name` can be a user's: 1 to [`USERNAME_CHARS_MAX`] characters, no control characters.
+/// Whether `name` can be a user's: 1 to [`USERNAME_CHARS_MAX`] characters, no control
+/// characters, no white space around it.
 ///
 /// # Errors
 /// What is wrong with it, for the user.
@@ -96,6 +105,9 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
         Err("the user name is longer than 128 characters")
     } else if name.chars().any(char::is_control) {
         Err("the user name contains a control character")
+    } else if name.trim() != name {
+        // Header fields lose it on the way: " alice" would arrive behind /verify as "alice".
+        Err("the user name begins or ends with white space")
     } else {
         Ok(())
     }
@@ -126,6 +138,8 @@ mod tests {
             ("a b", true),
             (&"é".repeat(128), true),
             ("", false),
+            (" a", false),
+            ("a\u{a0}", false),
             (&"a".repeat(129), false),
             ("a\nb", false),
             ("a\u{85}b", false),

@@ -17,7 +17,7 @@ use super::users::add_user;
 use super::{Failure, Outcome, logging, say};
 
 const DEMO_BANNER: &str = "\
-DEMO: nothing is kept, and everybody knows the password. Loopback only.
+DEMO: no store is used and nothing is kept; everybody knows the password. Loopback only.
       user admin, password `password`; try:
       curl -d 'username=admin&password=password' ";
 

@@ -4,7 +4,6 @@ use crate::config::Limits;
 use crate::http::{Chunked, Fault, Framing};
 
 /// A request that waits for the rest of its body.
-#[derive(Debug)]
 pub(super) struct Body {
     /// The head's bytes: parsed again when the body is whole, which is rarer than it is cheap.
     pub(super) head: Vec<u8>,
@@ -12,7 +11,6 @@ pub(super) struct Body {
     rest: Rest,
 }
 
-#[derive(Debug)]
 enum Rest {
     Bytes(usize),
     Chunks(Chunked),

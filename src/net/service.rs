@@ -8,7 +8,8 @@ use crate::app::{
     App, Context, Incident, JobError, Later, Output, Reply, Routes, Then, Work, internal_error,
 };
 use crate::event::NewEvent;
-use crate::http::{Date, Response};
+use crate::http::Date;
+use crate::ledger::Label;
 use crate::reactor::{CompleterOf, Moment, Program, Seams, Slots, Token, Turn};
 use crate::work::{Commit, Pool, StoreError, Transaction, Writer};
 
@@ -24,6 +25,8 @@ pub(super) type JobId = Token;
 pub enum Message {
     /// To a connection: the answer to the request that waits.
     Answer(Reply),
+    /// To a connection: what should have answered the request that waits has panicked.
+    Panicked,
     /// To the chores: something is due earlier than you think.
     Rearm,
     /// To all: the server is shutting down.
@@ -64,6 +67,8 @@ struct Pending {
     /// Who waits for the answer; nobody, for the server's own work.
     connection: Option<Token>,
     then: Then,
+    /// What the dispatch was named that handed it out: the ledger knows the rest by the same name.
+    label: Label,
 }
 
 /// Whether the server is shutting down.
@@ -130,14 +135,19 @@ impl<S: Seams> Service<S> {
 
     /// Hands blocking work to a worker. Where no worker takes it, its continuation is called at
     /// once, and says what to answer instead.
-    pub(super) fn submit(
+    fn submit(
         &mut self,
         later: Later,
         connection: Option<Token>,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<JobId, Reply> {
+    ) -> Result<(), Reply> {
         let Later { work, then } = later;
-        let id = self.pending.insert(Pending { connection, then });
+        let label = turn.current_label();
+        let id = self.pending.insert(Pending {
+            connection,
+            then,
+            label,
+        });
         let refused = match work {
             Work::Job(job) => self.submit_job(id, job).map_err(|()| Refused::Job),
             Work::Commit(transaction) => self
@@ -147,14 +157,15 @@ impl<S: Seams> Service<S> {
                 .map_err(|_| Refused::Commit),
         };
         match refused {
-            Ok(()) => Ok(id),
+            Ok(()) => Ok(()),
             Err(refused) => {
                 let Pending { then, .. } = self.pending.remove(id).expect("inserted just now");
-                Err(self.continue_with(turn, |cx| match (refused, then) {
+                let instead = self.continue_with(turn, |cx| match (refused, then) {
                     (Refused::Job, Then::Job(then)) => then(Err(JobError::Busy), cx),
                     (Refused::Commit, Then::Commit(then)) => then(Err(StoreError::Busy), cx),
                     _ => unreachable!("work and its continuation are made together"),
-                }))
+                });
+                Err(instead.unwrap_or_else(|| Reply::Now(internal_error())))
             }
         }
     }
@@ -168,24 +179,25 @@ impl<S: Seams> Service<S> {
         self.workers.pool.submit(job).map_err(|_| ())
     }
 
-    /// Runs a continuation; a panic in it is answered with 500.
+    /// Runs a continuation; `None` if it panicked.
     fn continue_with(
         &mut self,
         turn: &mut Turn<'_, Self>,
         then: impl FnOnce(&mut Context<'_>) -> Reply,
-    ) -> Reply {
+    ) -> Option<Reply> {
         let mut cx = Self::context(&mut self.app, turn);
-        catch_unwind(AssertUnwindSafe(|| then(&mut cx))).unwrap_or_else(|_| {
-            let detail = "a continuation panicked".into();
-            self.app.report(
-                &Incident {
-                    code: "handler_panicked",
-                    detail,
-                },
-                turn.unix_ms(),
-            );
-            Reply::Now(internal_error())
-        })
+        let reply = catch_unwind(AssertUnwindSafe(|| then(&mut cx)));
+        if reply.is_err() {
+            let label = turn.current_label();
+            let name = turn.ledger().name(label);
+            let detail = format!("what follows a job of {name} panicked");
+            let incident = Incident {
+                code: "handler_panicked",
+                detail,
+            };
+            self.app.report(&incident, turn.unix_ms());
+        }
+        reply.ok()
     }
 
     /// A job's result is back: its continuation says what to answer, or what to do next.
@@ -195,43 +207,67 @@ impl<S: Seams> Service<S> {
         turn: &mut Turn<'_, Self>,
         result: impl FnOnce(Then, &mut Context<'_>) -> Reply,
     ) {
-        let Some(Pending { connection, then }) = self.pending.remove(id) else {
+        let Some(Pending {
+            connection,
+            then,
+            label,
+        }) = self.pending.remove(id)
+        else {
             return;
         };
-        let mut reply = self.continue_with(turn, |cx| result(then, cx));
+        turn.label(label);
+        let message = match self.continue_with(turn, |cx| result(then, cx)) {
+            None => Message::Panicked,
+            Some(reply) => match self.submit_all(reply, connection, turn) {
+                None => return,
+                Some(reply) => Message::Answer(reply),
+            },
+        };
+        if let Some(connection) = connection {
+            turn.tell(connection, message);
+        }
+    }
+
+    /// Hands work to a worker, for as long as it is work that is replied; `None` if one took it, else
+    /// the answer.
+    pub(super) fn submit_all(
+        &mut self,
+        mut reply: Reply,
+        connection: Option<Token>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Option<Reply> {
         while let Reply::Later(later) = reply {
             match self.submit(later, connection, turn) {
-                Ok(_) => return,
+                Ok(()) => return None,
                 Err(instead) => reply = instead,
             }
         }
-        if let Some(connection) = connection {
-            turn.tell(connection, Message::Answer(reply));
-        }
+        Some(reply)
     }
 
     /// Hands work to a worker that no client waits for.
     pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Self>) {
-        let mut reply = reply;
-        while let Reply::Later(later) = reply {
-            match self.submit(later, None, turn) {
-                Ok(_) => return,
-                Err(instead) => reply = instead,
-            }
-        }
+        let _nobody_waits_for_it = self.submit_all(reply, None, turn);
     }
 
     /// Commits what was emitted outside of any request's transaction.
     fn commit_outgoing(&mut self, turn: &mut Turn<'_, Self>) {
         let events = self.app.take_outgoing();
-        if !events.is_empty() {
-            let transaction = Transaction {
-                events,
-                ..Transaction::default()
-            };
-            let reply = Reply::commit(transaction, |_, _| Reply::Now(Response::new(204.into())));
-            self.do_unasked(reply, turn);
+        if events.is_empty() {
+            return;
         }
+        let kept = events.clone();
+        let transaction = Transaction {
+            events,
+            ..Transaction::default()
+        };
+        let reply = Reply::commit(transaction, move |committed, cx| {
+            if committed.is_err() {
+                cx.app.emit_again(kept);
+            }
+            Reply::empty(204)
+        });
+        self.do_unasked(reply, turn);
     }
 
     /// Begins to shut down: nobody new comes in, what is under way is finished.

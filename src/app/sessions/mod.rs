@@ -29,7 +29,8 @@ pub struct Session {
     pub user_id: i64,
     /// What the user knows it by, in lists and events; unlike the signature it is no secret.
     pub sid: [u8; 16],
-    /// The key that signed its signature; when that has retired, the caller ends the session.
+    /// The key that signed its signature. When that has retired, the session opens nothing any more, and
+    /// goes when it expires.
     pub key_id: u32,
     /// The time of the login.
     pub issued_s: i64,

@@ -9,7 +9,7 @@ use crate::http::{
 };
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
-use crate::reactor::{Next, Reason, Seams, Turn};
+use crate::reactor::{Next, Peer, Reason, Seams, Turn};
 
 /// Bytes of a stream that are made ready at a time.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -40,46 +40,49 @@ impl<S: Seams> Connection<S> {
             }
             found => Ok(Reply::Now(from_table(found))),
         };
-        let reply = reply.unwrap_or_else(|label| {
-            let detail = format!("the handler of {} panicked", turn.ledger().name(label));
-            service.app.report(
-                &Incident {
+        match reply {
+            Ok(reply) => self.reply(reply, exchange, service, turn),
+            Err(label) => {
+                let detail = format!("the handler of {} panicked", turn.ledger().name(label));
+                let incident = Incident {
                     code: "handler_panicked",
                     detail,
-                },
-                turn.unix_ms(),
-            );
-            // It may have left half of something behind; its connection at least is not kept.
-            self.state = State::Closing {
-                reason: Reason("its handler panicked"),
-                linger: true,
-            };
-            Reply::Now(internal_error())
-        });
-        self.reply(reply, exchange, service, turn);
+                };
+                service.app.report(&incident, turn.unix_ms());
+                self.answer_panic("its handler panicked", &exchange, service, turn);
+            }
+        }
+    }
+
+    /// Answers 500 and ends the connection: what panicked may have left half of something behind.
+    pub(super) fn answer_panic(
+        &mut self,
+        why: &'static str,
+        exchange: &Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        self.state = State::Closing {
+            reason: Reason(why),
+            linger: true,
+        };
+        self.answer(&internal_error(), exchange, service, turn);
     }
 
     /// Does what a reply says.
     pub(super) fn reply(
         &mut self,
-        mut reply: Reply,
+        reply: Reply,
         exchange: Exchange,
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) {
-        loop {
-            match reply {
-                Reply::Now(response) => return self.answer(&response, &exchange, service, turn),
-                Reply::Stream(pieces) => return self.stream(pieces, exchange, service, turn),
-                Reply::Later(later) => match service.submit(later, Some(turn.token()), turn) {
-                    Ok(_job) => {
-                        self.state = State::Waiting {
-                            exchange: Box::new(exchange),
-                        };
-                        return;
-                    }
-                    Err(instead) => reply = instead,
-                },
+        match service.submit_all(reply, Some(turn.token()), turn) {
+            Some(Reply::Now(response)) => self.answer(&response, &exchange, service, turn),
+            Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
+            Some(Reply::Later(_)) | None => {
+                let exchange = Box::new(exchange);
+                self.state = State::Waiting { exchange };
             }
         }
     }
@@ -102,15 +105,8 @@ impl<S: Seams> Connection<S> {
         let waiting = self.outbox.len();
         let out = self.outbox.buffer(&mut service.buffers);
         encode(response, exchange.wire(close), &service.date, out);
-        if exchange.is_logged() {
-            let bytes = self.outbox.len() - waiting;
-            exchange.log(
-                self.peer,
-                response.status,
-                bytes,
-                turn.measure() - exchange.began,
-            );
-        }
+        let bytes = self.outbox.len() - waiting;
+        log(self.peer, exchange, response.status, bytes, turn);
         self.after_answer(close, exchange.keep_alive, turn);
     }
 
@@ -169,6 +165,7 @@ impl<S: Seams> Connection<S> {
         let out = self.outbox.buffer(&mut service.buffers);
         let chunked = encode_stream_head(&pieces.head, wire, date, chunked, out);
         if exchange.head_only() || !pieces.head.status.allows_content() {
+            log(self.peer, &exchange, pieces.head.status, 0, turn);
             return self.after_answer(close, exchange.keep_alive, turn);
         }
         self.state = State::Streaming(Box::new(Streaming {
@@ -215,10 +212,7 @@ impl<S: Seams> Connection<S> {
                 if chunked {
                     encode_last_chunk(out);
                 }
-                if exchange.is_logged() {
-                    let took = turn.measure() - exchange.began;
-                    exchange.log(self.peer, pieces.head.status, *bytes, took);
-                }
+                log(self.peer, exchange, pieces.head.status, *bytes, turn);
                 let keep_alive = exchange.keep_alive;
                 let close = !keep_alive || !chunked || service.is_draining();
                 self.after_answer(close, keep_alive, turn);
@@ -250,12 +244,26 @@ impl<S: Seams> Connection<S> {
         match self.state {
             State::Streaming(_) => {
                 self.fill(service, turn);
+                turn.set_deadline(self.deadline(service));
                 turn.flush();
                 Next::Wait
             }
             State::Closing { reason, linger } => self.part(reason, linger, turn),
             _ => self.settle(service, turn),
         }
+    }
+}
+
+/// Writes the access line, if there is one to write: only then is the clock read for it.
+fn log<S: Seams>(
+    peer: Peer,
+    exchange: &Exchange,
+    status: Status,
+    bytes: usize,
+    turn: &mut Turn<'_, Service<S>>,
+) {
+    if exchange.is_logged() {
+        exchange.log(peer, status, bytes, turn.measure() - exchange.began);
     }
 }
 

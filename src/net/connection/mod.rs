@@ -54,7 +54,7 @@ pub(super) struct Connection<S: Seams> {
     outbox: Outbox,
     /// Since when the peer has taken nothing of what waits for it.
     blocked_since: Option<Moment>,
-    /// What can still be read, as far as is known: an edge is reported once.
+    /// What can still be done, as far as is known: an edge is reported once.
     can: Readiness,
 }
 
@@ -229,6 +229,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     }
 
     fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+        if self.deadline(service) > turn.now() {
+            return self.settle(service, turn); // it was moved in a flush, after the timers
+        }
         if self.blocked_since.is_some() {
             return Next::Close(Reason("took none of its answers for too long"));
         }
@@ -253,11 +256,14 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
-        if let Message::Answer(reply) = message
-            && let State::Waiting { .. } = self.state
+        if let State::Waiting { .. } = self.state
+            && let Message::Answer(_) | Message::Panicked = message
             && let State::Waiting { exchange } = self.become_idle(turn)
         {
-            self.reply(reply, *exchange, service, turn);
+            match message {
+                Message::Answer(reply) => self.reply(reply, *exchange, service, turn),
+                _ => self.answer_panic("what followed its job panicked", &exchange, service, turn),
+            }
         }
         self.settle(service, turn)
     }

@@ -3,15 +3,19 @@
 //! Every server listens on port 0, nobody sleeps for what can be waited for, and every child is
 //! ended by the test that started it.
 
-mod deadlines;
 #[cfg(target_os = "linux")]
+
+mod deadlines;
 mod descriptors;
 mod draining;
 mod framing;
 mod handlers;
 mod harness;
 mod idle;
+mod login;
 mod manners;
 mod refusals;
 mod scenario;
+mod stored;
+mod throttle;
 mod workers;

@@ -1,0 +1,70 @@
+//! A store in a file: what it holds before a server has it, and after.
+
+use loopgate::config::{Config, HashCost, StorePath};
+use loopgate::event::Event;
+use loopgate::work::{Change, Snapshot, Store, Transaction, password};
+use tempfile::TempDir;
+
+use crate::harness::{config, store};
+
+/// A store with the users of [`store`], in a directory of its own.
+pub(crate) struct Stored {
+    directory: TempDir,
+}
+
+impl Stored {
+    pub(crate) fn new() -> Self {
+        let stored = Self {
+            directory: tempfile::tempdir().expect("a directory"),
+        };
+        drop(store(&stored.config()));
+        stored
+    }
+
+    /// A configuration for a server on this store.
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            store: StorePath::File(self.directory.path().join("store.db")),
+            ..config()
+        }
+    }
+
+    /// Adds a user with the password `password`.
+    pub(crate) fn add(&self, name: &str, role: &str) {
+        self.add_hashed(
+            name,
+            role,
+            password::hash(b"password", [7; 16], HashCost::TOKEN),
+        );
+    }
+
+    /// Adds a user with whatever stands for a hash.
+    pub(crate) fn add_hashed(&self, name: &str, role: &str, password: String) {
+        let changes = vec![Change::AddUser {
+            name: name.into(),
+            role: role.into(),
+            password,
+            created_s: 0,
+        }];
+        let transaction = Transaction {
+            changes,
+            ..Transaction::default()
+        };
+        self.open().apply(transaction).expect("a user is added");
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.open().load().expect("the store loads")
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let store = self.open();
+        store
+            .events_since(0, usize::MAX)
+            .expect("the events are read")
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&self.config().store, u64::MAX).expect("no server has the store")
+    }
+}

@@ -55,7 +55,7 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
         "everywhere": everywhere,
     });
     let event = cx.event("user.logged_out", "logout", Some(user_id), data);
-    end(hashes, event, move |revoked| {
+    end(hashes, event, no_session, move |revoked| {
         let message = "logout confirmed";
         let body = Confirmation {
             message,
@@ -77,15 +77,19 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
     let id = request.parameter("id").and_then(token::from_base64url);
     let found = id.and_then(|sid| cx.app.sessions.find_of_user(user_id, &sid));
     let Some(hash) = found.map(|(hash, _)| *hash) else {
-        let detail = "you have no session of this id; GET /sessions lists yours";
-        return Reply::problem(Status::NOT_FOUND, "no_such_session", detail);
+        return no_such_session();
+    };
+    let gone = if hash == caller.hash {
+        no_session
+    } else {
+        no_such_session
     };
     let data = json!({
         "user_id": user_id.to_string(),
         "session_id": request.parameter("id"),
     });
     let event = cx.event("session.revoked", "logout", Some(user_id), data);
-    end(vec![hash], event, move |revoked| {
+    end(vec![hash], event, gone, move |revoked| {
         let message = "session revoked";
         let body = Confirmation {
             message,
@@ -97,11 +101,17 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
     })
 }
 
+fn no_such_session() -> Reply {
+    let detail = "you have no session of this id; GET /sessions lists yours";
+    Reply::problem(Status::NOT_FOUND, "no_such_session", detail)
+}
+
 /// Ends these sessions, on disk first. Where none was left to end, somebody else was faster: there
-/// is no event, and the caller has no session any more.
+/// is no event, and the answer is `gone`.
 fn end(
     hashes: Vec<[u8; 32]>,
     event: crate::event::NewEvent,
+    gone: fn() -> Reply,
     confirmation: impl FnOnce(usize) -> Response + 'static,
 ) -> Reply {
     let transaction = Transaction {
@@ -116,7 +126,7 @@ fn end(
                 cx.app.sessions.remove(hash);
             }
             if commit.rows == 0 {
-                return no_session();
+                return gone();
             }
             Reply::Now(confirmation(commit.rows).with_header("Cache-Control", "no-store"))
         }

@@ -3,9 +3,8 @@
 //! Every server listens on port 0, nobody sleeps for what can be waited for, and every child is
 //! ended by the test that started it.
 
-#[cfg(target_os = "linux")]
-
 mod deadlines;
+#[cfg(target_os = "linux")]
 mod descriptors;
 mod draining;
 mod framing;

@@ -314,7 +314,12 @@ fn service<S: Seams>(
     let mut sessions = Sessions::new(config.sessions);
     sessions.reserve(snapshot.sessions.len());
     for row in snapshot.sessions {
-        sessions.insert(row.hash, Session::from(row));
+        let (hash, mut session) = (row.hash, Session::from(row));
+        // Whoever took a key away wanted its signatures to end: they have expired, all of them.
+        if !keys.valid(session.key_id, now_s) {
+            session.issued_s = i64::MIN;
+        }
+        sessions.insert(hash, session);
     }
     log::info!(
         "{} users, {} sessions, last event {}",

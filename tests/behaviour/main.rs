@@ -7,14 +7,18 @@ mod deadlines;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod draining;
+mod expiry;
 mod framing;
 mod handlers;
 mod harness;
 mod idle;
 mod login;
 mod manners;
+mod program;
 mod refusals;
 mod scenario;
+mod sessions;
+mod signature;
 mod stored;
 mod throttle;
 mod workers;

@@ -1,5 +1,7 @@
 //! A store in a file: what it holds before a server has it, and after.
 
+use std::path::Path;
+
 use loopgate::config::{Config, HashCost, StorePath};
 use loopgate::event::Event;
 use loopgate::work::{Change, Snapshot, Store, Transaction, password};
@@ -65,6 +67,11 @@ impl Stored {
     }
 
     fn open(&self) -> Store {
-        Store::open(&self.config().store, u64::MAX).expect("no server has the store")
+        open(&self.directory.path().join("store.db"))
     }
+}
+
+/// Opens a store that no server has.
+pub(crate) fn open(path: &Path) -> Store {
+    Store::open(&StorePath::File(path.into()), u64::MAX).expect("no server has the store")
 }

@@ -148,7 +148,7 @@ fn what_expired_while_no_server_ran_is_found_at_the_next_start() {
     let (heard, events) = mpsc::channel();
     let server = TestServer::with(config, |server| {
         server.subscribe("session.expired", move |event: &Event| {
-            drop(heard.send(event.id))
+            let _ = heard.send(event.id);
         });
     });
     events.recv_timeout(PATIENCE).expect("it has expired");
@@ -163,18 +163,19 @@ fn what_expired_while_no_server_ran_is_found_at_the_next_start() {
     assert_eq!(stored.snapshot().sessions, []);
 }
 
-fn claims(sign: &str, part: usize) -> serde_json::Value {
-    let part = sign.split('.').nth(part).expect("three parts");
+/// What the header (0) or the claims (1) of a signature say.
+pub(crate) fn part(sign: &str, number: usize) -> serde_json::Value {
+    let part = sign.split('.').nth(number).expect("three parts");
     let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
     serde_json::from_slice(&json).expect("JSON")
 }
 
 fn sid_of(sign: &str) -> [u8; 16] {
-    from_base64url(claims(sign, 1)["sid"].as_str().unwrap()).expect("16 bytes")
+    from_base64url(part(sign, 1)["sid"].as_str().unwrap()).expect("16 bytes")
 }
 
 fn kid_of(sign: &str) -> String {
-    claims(sign, 0)["kid"].as_str().unwrap().to_owned()
+    part(sign, 0)["kid"].as_str().unwrap().to_owned()
 }
 
 fn rotate(directory: &Directory) -> Output {

@@ -3,6 +3,7 @@
 //! Every server listens on port 0, nobody sleeps for what can be waited for, and every child is
 //! ended by the test that started it.
 
+mod crash;
 mod deadlines;
 #[cfg(target_os = "linux")]
 mod descriptors;

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use loopgate::config::{Config, HashCost, StorePath};
-use loopgate::event::Event;
 use loopgate::work::{Change, Snapshot, Store, Transaction, password};
 use tempfile::TempDir;
 
@@ -33,37 +32,16 @@ impl Stored {
 
     /// Adds a user with the password `password`.
     pub(crate) fn add(&self, name: &str, role: &str) {
-        self.add_hashed(
-            name,
-            role,
-            password::hash(b"password", [7; 16], HashCost::TOKEN),
-        );
+        add(&self.directory.path().join("store.db"), name, role);
     }
 
     /// Adds a user with whatever stands for a hash.
     pub(crate) fn add_hashed(&self, name: &str, role: &str, password: String) {
-        let changes = vec![Change::AddUser {
-            name: name.into(),
-            role: role.into(),
-            password,
-            created_s: 0,
-        }];
-        let transaction = Transaction {
-            changes,
-            ..Transaction::default()
-        };
-        self.open().apply(transaction).expect("a user is added");
+        add_hashed(&mut self.open(), name, role, password);
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.open().load().expect("the store loads")
-    }
-
-    pub(crate) fn events(&self) -> Vec<Event> {
-        let store = self.open();
-        store
-            .events_since(0, usize::MAX)
-            .expect("the events are read")
     }
 
     fn open(&self) -> Store {
@@ -74,4 +52,24 @@ impl Stored {
 /// Opens a store that no server has.
 pub(crate) fn open(path: &Path) -> Store {
     Store::open(&StorePath::File(path.into()), u64::MAX).expect("no server has the store")
+}
+
+/// Adds a user with the password `password` to a store that no server has.
+pub(crate) fn add(path: &Path, name: &str, role: &str) {
+    let password = password::hash(b"password", [7; 16], HashCost::TOKEN);
+    add_hashed(&mut open(path), name, role, password);
+}
+
+fn add_hashed(store: &mut Store, name: &str, role: &str, password: String) {
+    let changes = vec![Change::AddUser {
+        name: name.into(),
+        role: role.into(),
+        password,
+        created_s: 0,
+    }];
+    let transaction = Transaction {
+        changes,
+        ..Transaction::default()
+    };
+    store.apply(transaction).expect("a user is added");
 }

@@ -1,0 +1,292 @@
+//! The floors of the house: who may know whom, checked in the source itself.
+//!
+//! | floor | |
+//! |---|---|
+//! | 0 | `config`, `event`, `ledger`, `token` |
+//! | 1 | `reactor`, `http`, `work` |
+//! | 2 | `app` |
+//! | 3 | `net` |
+//! | 4 | `server` |
+//!
+//! Each may name what is on a lower floor, and nothing else. The program, `main` and `cli`, stands
+//! outside and uses the crate as strangers do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FLOORS: [&[&str]; 5] = [
+    &["config", "event", "ledger", "token"],
+    &["reactor", "http", "work"],
+    &["app"],
+    &["net"],
+    &["server"],
+];
+const LINES_MAX: usize = 450;
+const LINES_GOAL: usize = 400;
+/// Files that are to be split, and how long they may be until then.
+const STILL_TOO_LONG: [(&str, usize); 1] = [("reactor/mod.rs", 650)];
+
+/// A file of `src`, without what is not code of the crate: comments, strings, tests.
+struct Source {
+    /// Relative to `src`, with slashes.
+    name: String,
+    lines: usize,
+    code: String,
+}
+
+impl Source {
+    /// The module of the top floor that it belongs to: `http` for `http/head.rs`.
+    fn top(&self) -> &str {
+        let top = self.name.split('/').next().unwrap_or_default();
+        top.strip_suffix(".rs").unwrap_or(top)
+    }
+
+    fn is_program(&self) -> bool {
+        ["main", "cli"].contains(&self.top())
+    }
+
+    /// The modules of the crate that its paths begin with.
+    fn uses(&self) -> Vec<String> {
+        let mut used = Vec::new();
+        for (at, found) in self.code.match_indices("crate::") {
+            let rest = &self.code[at + found.len()..];
+            if rest.starts_with('{') {
+                // `use crate::{a::B, c}`: the first word of each item between the outer braces.
+                let mut depth = 0;
+                let mut item = String::new();
+                for c in rest.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' => depth -= 1,
+                        _ => {}
+                    }
+                    if depth == 0 || (depth == 1 && c == ',') {
+                        used.push(first_word(&item));
+                        item.clear();
+                    } else if !(c == '{' && item.is_empty()) {
+                        item.push(c);
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            } else {
+                used.push(first_word(rest));
+            }
+        }
+        // A file directly in `src` has its neighbours one step up; deeper ones may not climb so far.
+        let depth = self.name.matches('/').count();
+        let climbs = "super::".repeat(depth + usize::from(!self.name.ends_with("/mod.rs")));
+        for (at, found) in self.code.match_indices(&climbs) {
+            used.push(first_word(&self.code[at + found.len()..]));
+        }
+        used.retain(|word| FLOORS.iter().any(|floor| floor.contains(&&**word)));
+        used
+    }
+}
+
+fn first_word(text: &str) -> String {
+    let word = text
+        .trim_start()
+        .split(|c: char| !c.is_alphanumeric() && c != '_');
+    word.into_iter().next().unwrap_or_default().to_owned()
+}
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    let is_test = |name: &str| name.ends_with("tests.rs") || name.contains("/tests/");
+    let sources = paths.iter().filter_map(|path| {
+        let name = path
+            .strip_prefix(&root)
+            .expect("it is below")
+            .to_str()?
+            .to_owned();
+        let text = fs::read_to_string(path).expect("UTF-8");
+        let lines = text.lines().count();
+        (!is_test(&name)).then(|| Source {
+            code: code(&text),
+            lines,
+            name,
+        })
+    });
+    let mut sources: Vec<_> = sources.collect();
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(sources.len() > 30, "is this the crate's source?");
+    sources
+}
+
+/// The code before the unit tests, without comments and without what is in strings.
+fn code(text: &str) -> String {
+    let before_tests = text
+        .split("\n#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default();
+    let mut code = String::new();
+    for line in before_tests.lines() {
+        let mut in_string = false;
+        let mut chars = line.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '/' if !in_string && chars.peek() == Some(&'/') => break,
+                '\'' if !in_string && chars.peek() == Some(&'"') => drop(chars.next()),
+                '\\' if in_string => drop(chars.next()),
+                '"' => in_string = !in_string,
+                _ if in_string => {}
+                _ => code.push(c),
+            }
+        }
+        code.push('\n');
+    }
+    code
+}
+
+/// Which sources, but for those that may, contain one of the words.
+fn who_names(words: &[&str], may: impl Fn(&Source) -> bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| !may(source)) {
+        for (number, line) in (1..).zip(source.code.lines()) {
+            if words.iter().any(|word| names(line, word)) {
+                wrong.push(format!("src/{}:{number}: {}", source.name, line.trim()));
+            }
+        }
+    }
+    wrong
+}
+
+/// Whether `line` has `word` with nothing that goes on with it on either side.
+fn names(line: &str, word: &str) -> bool {
+    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + word.len()..]);
+        !part(before.chars().next_back()) && !part(after.chars().next())
+    })
+}
+
+#[test]
+fn each_floor_knows_only_those_below() {
+    let mut wrong = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| !source.is_program() && source.top() != "lib")
+    {
+        let own =
+            floor(source.top()).unwrap_or_else(|| panic!("src/{} is on no floor", source.name));
+        for used in source.uses().iter().filter(|used| *used != source.top()) {
+            if floor(used).is_none_or(|floor| floor >= own) {
+                wrong.push(format!("src/{} (floor {own}) uses {used}", source.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_floor_is_seen_by_this_test() {
+    let mut uses = BTreeMap::<String, Vec<String>>::new();
+    for source in sources() {
+        uses.entry(source.top().into())
+            .or_default()
+            .extend(source.uses());
+    }
+    for (who, whom) in [
+        ("server", "net"),
+        ("server", "app"),
+        ("net", "app"),
+        ("net", "reactor"),
+        ("app", "http"),
+        ("app", "work"),
+        ("work", "config"),
+        ("work", "event"),
+        ("reactor", "ledger"),
+    ] {
+        assert!(
+            uses[who].iter().any(|used| used == whom),
+            "{who} uses {whom}"
+        );
+    }
+}
+
+#[test]
+fn only_the_reactor_and_net_name_mio_and_only_http_names_httparse() {
+    for (word, tops) in [
+        ("mio", &["reactor", "net"][..]),
+        ("httparse", &["http"]),
+        ("rusqlite", &["work"]),
+        ("argon2", &["work"]),
+        ("hmac", &["token"]),
+        ("clap", &["cli"]),
+    ] {
+        let wrong = who_names(&[word], |source| tops.contains(&source.top()));
+        assert!(wrong.is_empty(), "{word}: {wrong:#?}");
+        assert!(
+            !who_names(&[word], |_| false).is_empty(),
+            "nobody names {word}"
+        );
+    }
+}
+
+#[test]
+fn only_work_spawns_threads() {
+    let words = ["thread::spawn", "thread::Builder", "thread::scope"];
+    let wrong = who_names(&words, |source| source.top() == "work");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(!who_names(&words, |_| false).is_empty());
+}
+
+#[test]
+fn only_the_reactors_clock_reads_the_clock() {
+    let words = ["Instant::now", "SystemTime::now", "UNIX_EPOCH.elapsed"];
+    let wrong = who_names(&words, |source| source.name == "reactor/clock.rs");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(!who_names(&words, |_| false).is_empty());
+}
+
+#[test]
+fn only_main_exits_and_nothing_is_unsafe() {
+    let wrong = who_names(&["process::exit", "process::abort"], |source| {
+        source.name == "main.rs"
+    });
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let wrong = who_names(&["unsafe", "allow(unsafe_code)"], |_| false);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_file_is_too_long_to_be_read() {
+    let (mut wrong, mut long) = (Vec::new(), Vec::new());
+    for Source { name, lines, .. } in sources() {
+        let known = STILL_TOO_LONG.iter().find(|(known, _)| *known == name);
+        let lines_max = known.map_or(LINES_MAX, |(_, lines_max)| *lines_max);
+        if known.is_some() && lines <= LINES_MAX {
+            wrong.push(format!(
+                "src/{name} is short enough, and needs no exception"
+            ));
+        } else if lines > lines_max {
+            wrong.push(format!("src/{name}: {lines} lines"));
+        } else if lines > LINES_GOAL {
+            long.push(format!("src/{name}: {lines} lines"));
+        }
+    }
+    println!("longer than {LINES_GOAL} lines: {long:#?}");
+    assert!(
+        wrong.is_empty(),
+        "longer than {LINES_MAX} lines: {wrong:#?}"
+    );
+}

@@ -24,8 +24,6 @@ const FLOORS: [&[&str]; 5] = [
 ];
 const LINES_MAX: usize = 450;
 const LINES_GOAL: usize = 400;
-/// Files that are to be split, and how long they may be until then.
-const STILL_TOO_LONG: [(&str, usize); 1] = [("reactor/mod.rs", 650)];
 
 /// A file of `src`, without what is not code of the crate: comments, strings, tests.
 struct Source {
@@ -272,13 +270,7 @@ fn only_main_exits_and_nothing_is_unsafe() {
 fn no_file_is_too_long_to_be_read() {
     let (mut wrong, mut long) = (Vec::new(), Vec::new());
     for Source { name, lines, .. } in sources() {
-        let known = STILL_TOO_LONG.iter().find(|(known, _)| *known == name);
-        let lines_max = known.map_or(LINES_MAX, |(_, lines_max)| *lines_max);
-        if known.is_some() && lines <= LINES_MAX {
-            wrong.push(format!(
-                "src/{name} is short enough, and needs no exception"
-            ));
-        } else if lines > lines_max {
+        if lines > LINES_MAX {
             wrong.push(format!("src/{name}: {lines} lines"));
         } else if lines > LINES_GOAL {
             long.push(format!("src/{name}: {lines} lines"));

@@ -9,6 +9,7 @@ mod deadlines;
 mod descriptors;
 mod draining;
 mod expiry;
+mod floods;
 mod framing;
 mod handlers;
 mod harness;

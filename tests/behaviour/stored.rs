@@ -44,7 +44,7 @@ impl Stored {
         self.open().load().expect("the store loads")
     }
 
-    fn open(&self) -> Store {
+    pub(crate) fn open(&self) -> Store {
         open(&self.directory.path().join("store.db"))
     }
 }

@@ -140,7 +140,7 @@ impl App {
         self.outgoing.push(event);
     }
 
-    /// Takes back events that the store refused, to try again with the next that are emitted. More than
+    /// Takes back events that the store had no room for, to try again with the next that are emitted. More than
     /// [`OUTGOING_MAX`] are not kept: a store that fails for long must not fill the memory.
     pub fn emit_again(&mut self, mut events: Vec<NewEvent>) {
         let lost = (events.len() + self.outgoing.len()).saturating_sub(OUTGOING_MAX);

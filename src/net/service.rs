@@ -17,6 +17,9 @@ use crate::work::{Commit, Pool, StoreError, Transaction, Writer};
 /// would race with a request that is on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
+/// How often a handler may ask for other work instead of what was refused.
+const SUBMISSIONS_MAX: usize = 4;
+
 /// A job's name: which continuation its result is for.
 pub(super) type JobId = Token;
 
@@ -228,21 +231,24 @@ impl<S: Seams> Service<S> {
         }
     }
 
-    /// Hands work to a worker, for as long as it is work that is replied; `None` if one took it, else
-    /// the answer.
+    /// Hands work to a worker, if it is work that is replied; `None` if one took it, else the answer.
+    /// What is refused may be followed by other work, but not for ever: nothing waits in between.
     pub(super) fn submit_all(
         &mut self,
         mut reply: Reply,
         connection: Option<Token>,
         turn: &mut Turn<'_, Self>,
     ) -> Option<Reply> {
-        while let Reply::Later(later) = reply {
+        for _ in 0..SUBMISSIONS_MAX {
+            let Reply::Later(later) = reply else {
+                return Some(reply);
+            };
             match self.submit(later, connection, turn) {
                 Ok(()) => return None,
                 Err(instead) => reply = instead,
             }
         }
-        Some(reply)
+        Some(JobError::Busy.into())
     }
 
     /// Hands work to a worker that no client waits for.
@@ -262,8 +268,12 @@ impl<S: Seams> Service<S> {
             ..Transaction::default()
         };
         let reply = Reply::commit(transaction, move |committed, cx| {
-            if committed.is_err() {
-                cx.app.emit_again(kept);
+            match committed {
+                Ok(_) => {}
+                // Others are on their way to the disk; when they are there, a turn comes by itself.
+                Err(StoreError::Busy) => cx.app.emit_again(kept),
+                // To try again at once would be to try without end.
+                Err(error) => log::error!("{} events are lost: {error}", kept.len()),
             }
             Reply::empty(204)
         });

@@ -191,6 +191,8 @@ impl Hold {
 /// The real program, in a directory of its own.
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
+    /// What it printed before it listened.
+    pub(crate) said: String,
     child: Child,
     directory: Directory,
 }
@@ -261,6 +263,7 @@ impl Program {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut said = String::new();
         let address = loop {
             let Some(Ok(line)) = lines.next() else {
                 let status = child.wait().expect("it ended");
@@ -272,9 +275,12 @@ impl Program {
             if let Some(address) = line.strip_prefix("listening on http://") {
                 break address.parse().expect("an address");
             }
+            said.push_str(&line);
+            said.push('\n');
         };
         Self {
             address,
+            said,
             child,
             directory: directory.clone(),
         }

@@ -1,8 +1,15 @@
 //! The program as people run it: what it says, and how it ends.
 
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::wait_until;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{Directory, PATIENCE, Program, get, login, signed, wait_until};
+use crate::stored;
 
 /// How a run of the program ended, and what it said.
 #[derive(Debug)]
@@ -19,7 +26,6 @@ pub(crate) fn run(command: Command) -> Finished {
 
 /// The same with something on its standard input.
 pub(crate) fn run_with(mut command: Command, input: &str) -> Finished {
-    use std::io::{Read, Write};
     struct Killed(Child);
     impl Drop for Killed {
         fn drop(&mut self) {
@@ -78,5 +84,286 @@ impl Finished {
     pub(crate) fn succeeded(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:?}");
         &self.stdout
+    }
+}
+
+fn bare(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loopgate"));
+    command.args(arguments);
+    command
+}
+
+fn has_logged(directory: &Directory, words: &str) {
+    wait_until("it is logged", || {
+        directory.log().contains(words).then_some(())
+    });
+}
+
+#[test]
+fn what_cannot_be_asked_for_ends_with_code_2() {
+    for arguments in [
+        &["--no-such-option"][..],
+        &["serve", "--no-such-option"],
+        &["no-such-command"],
+        &["user", "no-such-command"],
+        &["user"],
+        &["serve", "--listen", "nonsense"],
+        &["serve", "--listen", "unix:"],
+        &["serve", "--session-idle", "soon"],
+        &["user", "add", "x", "--role", "king"],
+    ] {
+        let refused = run(bare(arguments));
+        assert_eq!(refused.code, Some(2), "{arguments:?}: {refused:?}");
+        assert!(
+            refused.stderr.contains("help") && refused.stdout.is_empty(),
+            "{refused:?}"
+        );
+    }
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["user", "import", "--help"],
+    ] {
+        assert!(run(bare(arguments)).succeeded().contains("Usage: loopgate"));
+    }
+    let version = concat!("loopgate ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(bare(&["--version"])).succeeded(), version);
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    let directory = Directory::new();
+    for (arguments, words) in [
+        (&["--workers", "0"][..], "workers must be at least 1"),
+        (
+            &["--head-bytes-max", "100000"],
+            "head-bytes-max must be at most",
+        ),
+        (
+            &["--target-bytes-max", "20000"],
+            "target-bytes-max must be below",
+        ),
+        (&["--session-idle", "0"], "session-idle must be longer"),
+    ] {
+        run(directory.command(arguments)).failed_with(1, &[words]);
+    }
+    assert!(
+        !directory.store().exists(),
+        "nothing is made before all is checked"
+    );
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_named() {
+    let directory = Directory::new();
+    directory.add_users();
+    let running = Program::start(&[]);
+    let in_use = running.address.to_string();
+    for (address, words) in [
+        (&*in_use, "in use"),
+        ("192.0.2.1:8080", "does not have that address"),
+        (
+            "unix:/no/such/directory/socket",
+            "/no/such/directory/socket",
+        ),
+    ] {
+        let refused = run(directory.command(&["--listen", address]));
+        refused.failed_with(1, &["cannot listen on", words, "--listen"]);
+    }
+}
+
+#[test]
+fn the_demo_says_what_it_is_and_keeps_nothing() {
+    let directory = Directory::new();
+    let program = Program::start_in(&directory, &["--demo"]);
+    for words in ["DEMO", "admin", "`password`", "curl"] {
+        assert!(program.said.contains(words), "{}", program.said);
+    }
+    let mut client = program.connect();
+    let sign = client.log_in("admin");
+    let session = client.ask(signed("GET", "/session", &sign)).json();
+    assert_eq!(session["role"], "admin");
+    // The line that it shows is one that works.
+    let shown = program.said.split("curl ").nth(1).unwrap().trim();
+    assert!(
+        shown.ends_with(&format!("http://{}/login", program.address)),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("-d 'username=admin&password=password'"),
+        "{shown}"
+    );
+    drop(program);
+    assert!(!directory.store().exists());
+}
+
+#[test]
+fn the_demo_is_for_this_machine_only() {
+    let directory = Directory::new();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
+        let refused = run(directory.command(&["--demo", "--listen", address]));
+        refused.failed_with(1, &["--demo listens on loopback only"]);
+        let both = ["--demo", "--listen", "127.0.0.1:0", "--listen", address];
+        run(directory.command(&both)).failed_with(1, &["--demo listens on loopback only"]);
+    }
+}
+
+#[test]
+fn the_environment_says_what_options_say() {
+    let directory = Directory::new();
+    directory.add_users();
+    let (log, socket) = (
+        directory.path().join("log"),
+        directory.path().join("socket"),
+    );
+    let mut command = bare(&[]);
+    command
+        .env("LOOPGATE_STORE", directory.store())
+        .env("LOOPGATE_LOG", &log)
+        .env(
+            "LOOPGATE_LISTEN",
+            format!("unix:{},127.0.0.1:0", socket.display()),
+        )
+        .env("LOOPGATE_SESSION_ABSOLUTE", "1h")
+        .env("LOOPGATE_ISSUER", "environment");
+    let program = Program::spawn(&directory, command);
+    let answer = program.connect().ask(login("alice", "password"));
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.contains("Max-Age=3600"), "{cookie}");
+    let claims = crate::expiry::part(answer.json()["user_sign"].as_str().unwrap(), 1);
+    assert_eq!(claims["iss"], "environment");
+    assert!(fs::metadata(socket).unwrap().file_type().is_socket());
+    has_logged(&directory, "POST /login 200");
+    drop(program);
+    for yes in ["1", "true", "yes"] {
+        let mut command = bare(&["--listen", "127.0.0.1:0", "--log", "log"]);
+        command
+            .current_dir(directory.path())
+            .env("LOOPGATE_DEMO", yes);
+        Program::spawn(&directory, command)
+            .connect()
+            .log_in("admin");
+    }
+    let mut command = directory.command(&["--listen", "127.0.0.1:0", "--log", "log"]);
+    command.env("LOOPGATE_DEMO", "0");
+    let program = Program::spawn(&directory, command);
+    assert!(!program.said.contains("DEMO"), "{}", program.said);
+}
+
+#[test]
+fn the_store_is_named_before_or_after_the_command() {
+    let directory = Directory::new();
+    directory.add_users();
+    let path = directory.store();
+    let path = path.to_str().unwrap();
+    let named = format!("--store={path}");
+    for arguments in [
+        &["--store", path, "user", "list"][..],
+        &["user", "--store", path, "list"],
+        &["user", "list", "--store", path],
+        &[&*named, "user", "list"],
+    ] {
+        let listed = run(bare(arguments));
+        assert!(listed.succeeded().contains("alice"), "{arguments:?}");
+    }
+    let serving = [
+        "--store",
+        path,
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "/dev/null",
+    ];
+    Program::spawn(&directory, bare(&serving))
+        .connect()
+        .log_in("alice");
+}
+
+#[test]
+fn a_first_start_without_a_terminal_makes_no_user_and_says_what_to_do() {
+    let directory = Directory::new();
+    let program = Program::start_in(&directory, &[]);
+    has_logged(&directory, "loopgate user add admin --role admin");
+    assert_eq!(program.said, "");
+    assert_eq!(
+        program.connect().ask(login("admin", "password")).status,
+        401
+    );
+    drop(program);
+    assert_eq!(stored::open(&directory.store()).load().unwrap().users, []);
+}
+
+#[test]
+fn a_first_start_tells_the_terminal_a_password_once() {
+    if run(bare_script(&["--version"])).code != Some(0) {
+        println!("skipped: there is no script(1) of util-linux here");
+        return;
+    }
+    let directory = Directory::new();
+    let start = || {
+        let serve = format!(
+            "'{}' --store '{}' --listen 127.0.0.1:0 --log log",
+            env!("CARGO_BIN_EXE_loopgate"),
+            directory.store().display()
+        );
+        let mut command = bare_script(&["-qec", &serve, "/dev/null"]);
+        command.current_dir(directory.path());
+        Program::spawn(&directory, command)
+    };
+    // The terminal is the script's: what it runs is ended by the id in the lock file.
+    let end = |mut program: Program| {
+        let lock = directory.path().join("store.db.lock");
+        let id = fs::read_to_string(lock).unwrap().trim().parse().ok();
+        kill_process(id.and_then(Pid::from_raw).unwrap(), Signal::TERM).unwrap();
+        program.wait();
+    };
+    let program = start();
+    let line = program.said.trim().to_owned();
+    let (_, password) = line
+        .split_once("the user admin with the password ")
+        .expect(&line);
+    assert!(password.len() >= 16, "{line}");
+    let answer = program.connect().ask(login("admin", password));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(!directory.log().contains(password));
+    end(program);
+    assert!(!directory.log().contains(password));
+    let program = start();
+    assert_eq!(program.said, "", "the second start has nothing to tell");
+    end(program);
+}
+
+fn bare_script(arguments: &[&str]) -> Command {
+    let known = Command::new("script").arg("--version").output().is_ok();
+    let mut command = Command::new(if known { "script" } else { "false" });
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn several_addresses_are_served_at_once_a_unix_socket_among_them() {
+    let directory = Directory::new();
+    directory.add_users();
+    let socket = directory.path().join("socket");
+    let listen = format!("unix:{}", socket.display());
+    // The second time the socket of the first is still there: a killed server removes nothing.
+    for _ in 0..2 {
+        let program = Program::start_in(&directory, &["--listen", &listen, "--listen", "[::1]:0"]);
+        assert_eq!(program.connect().ask(get("/healthz")).status, 200);
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request =
+            login("alice", "password").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let other = Directory::new();
+        other.add_users();
+        let refused = run(other.command(&["--listen", &listen]));
+        refused.failed_with(1, &["cannot listen on unix:", "in use"]);
+        UnixStream::connect(&socket).expect("the first server still has it");
+        has_logged(&directory, "POST /login 200");
+        program.kill();
     }
 }

@@ -1,6 +1,7 @@
 //! `loopgate user`.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::{self, BufRead};
 use std::path::Path;
 use std::sync::mpsc;
@@ -191,10 +192,10 @@ fn import(store: &mut Store, file: &Path) -> Result<(), Failure> {
 
 fn read_lines(file: &Path, store: &Store) -> Result<Vec<Line>, Failure> {
     let shown = file.display();
+    let text = fs::read(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::Headers)
-        .from_path(file)
-        .map_err(|error| format!("cannot read {shown}: {error}"))?;
+        .from_reader(&*text);
     let headers = reader
         .headers()
         .map_err(|error| format!("{shown}, line 1: {error}"))?
@@ -212,7 +213,7 @@ fn read_lines(file: &Path, store: &Store) -> Result<Vec<Line>, Failure> {
         .collect();
     let (mut lines, mut record) = (Vec::new(), csv::StringRecord::new());
     loop {
-        let number = reader.position().line();
+        let number = next_line(&text, reader.position());
         let wrong = |why: String| {
             Failure::from(format!(
                 "{shown}, line {number}: {why}; nothing was imported"
@@ -235,6 +236,14 @@ fn read_lines(file: &Path, store: &Store) -> Result<Vec<Line>, Failure> {
         }
         lines.push(line);
     }
+}
+
+/// The number of the line on which the next record begins: the reader itself has not yet seen the
+/// empty lines before it.
+fn next_line(text: &[u8], read: &csv::Position) -> u64 {
+    let rest = &text[read.byte() as usize..];
+    let ends = rest.iter().take_while(|byte| b"\r\n".contains(byte));
+    read.line() + ends.filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// What is wrong with a record, without the position, which is said once.

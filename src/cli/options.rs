@@ -133,7 +133,7 @@ pub(super) struct ServeOptions {
     pub(super) listen: Vec<ListenAddr>,
     /// For curl, wrk and classrooms: store in memory, user admin with password `password`, hashes
     /// that cost nothing, loopback only
-    #[arg(long, env = "LOOPGATE_DEMO", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "LOOPGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) demo: bool,
     /// Threads that hash passwords [default: cores but one]
     #[arg(long, env = "LOOPGATE_WORKERS", value_name = "N")]

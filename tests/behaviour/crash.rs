@@ -164,10 +164,7 @@ fn log_in_and_out(
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("a socket option");
-    loop {
-        let Some((status, body)) = ask(&mut stream, &login(user, "password")) else {
-            break;
-        };
+    while let Some((status, body)) = ask(&mut stream, &login(user, "password")) {
         assert_eq!(status, 200, "{body}");
         let confirmed: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         let sign = confirmed["user_sign"]

@@ -28,7 +28,7 @@ fn a_session_that_nobody_uses_expires() {
     let (heard, events) = mpsc::channel();
     let server = TestServer::with(config, |server| {
         server.subscribe("session.*", move |event: &Event| {
-            drop(heard.send(event.clone()))
+            drop(heard.send(event.clone()));
         });
     });
     let mut client = server.connect();
@@ -40,10 +40,10 @@ fn a_session_that_nobody_uses_expires() {
     assert_eq!(event.fact.name, "session.expired");
     assert_eq!(event.fact.data["user_id"], confirmed["user_id"]);
     let expires_at = confirmed["expires_at"].as_str().unwrap();
-    let expired_at = rfc3339(event.fact.unix_ms);
+    let told_at = rfc3339(event.fact.unix_ms);
     assert!(
-        *expires_at <= *expired_at,
-        "{expires_at} is not before {expired_at}"
+        *expires_at <= *told_at,
+        "{expires_at} is not before {told_at}"
     );
     let sign = confirmed["user_sign"].as_str().unwrap();
     assert_eq!(

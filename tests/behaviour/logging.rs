@@ -71,7 +71,7 @@ fn each_request_is_one_line() {
             "GET /healthz 200",
             "GET /healthz 200",
             "GET /healthz 200",
-            "GET (not a request) 400",
+            "(no request) 400",
         ]
     );
 }

@@ -145,7 +145,7 @@ fn options_that_contradict_each_other_are_refused() {
         ),
         (&["--session-idle", "0"], "session-idle must be longer"),
     ] {
-        run(directory.command(arguments)).failed_with(1, &[words]);
+        run(directory.command(arguments)).failed_with(2, &[words]);
     }
     assert!(
         !directory.store().exists(),
@@ -202,9 +202,9 @@ fn the_demo_is_for_this_machine_only() {
     let directory = Directory::new();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
         let refused = run(directory.command(&["--demo", "--listen", address]));
-        refused.failed_with(1, &["--demo listens on loopback only"]);
+        refused.failed_with(2, &["--demo listens on loopback only"]);
         let both = ["--demo", "--listen", "127.0.0.1:0", "--listen", address];
-        run(directory.command(&both)).failed_with(1, &["--demo listens on loopback only"]);
+        run(directory.command(&both)).failed_with(2, &["--demo listens on loopback only"]);
     }
 }
 

@@ -283,9 +283,9 @@ fn logging_out_everywhere_ends_all_sessions_of_the_user() {
 
 #[test]
 fn logging_out_twice_at_once_is_one_logout() {
+    const ROUNDS: usize = 10;
     let (server, events) = heard();
     let (mut left, mut right) = (server.connect(), server.connect());
-    const ROUNDS: usize = 10;
     for round in 0..ROUNDS {
         let sign = left.log_in("alice");
         let logout = signed("POST", "/logout", &sign);

@@ -40,10 +40,10 @@ fn a_session_that_nobody_uses_expires() {
     assert_eq!(event.fact.name, "session.expired");
     assert_eq!(event.fact.data["user_id"], confirmed["user_id"]);
     let expires_at = confirmed["expires_at"].as_str().unwrap();
-    let told_at = rfc3339(event.fact.unix_ms);
+    let noticed_at = rfc3339(event.fact.unix_ms);
     assert!(
-        *expires_at <= *told_at,
-        "{expires_at} is not before {told_at}"
+        *expires_at <= *noticed_at,
+        "{expires_at} is not before {noticed_at}"
     );
     let sign = confirmed["user_sign"].as_str().unwrap();
     assert_eq!(
@@ -251,7 +251,7 @@ fn a_key_file_that_others_may_read_is_refused() {
     let before = std::fs::read(&key).unwrap();
     for mode in [0o640, 0o604, 0o660] {
         std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
-        let refused = crate::program::run(directory.command(&["--listen", "127.0.0.1:0"]));
+        let refused = crate::run::run(directory.command(&["--listen", "127.0.0.1:0"]));
         refused.failed_with(1, &["store.key", &format!("{mode:o}"), "chmod 600"]);
         assert_eq!(rotate(&directory).status.code(), Some(1));
     }

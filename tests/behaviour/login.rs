@@ -3,7 +3,8 @@
 use loopgate::config::HashCost;
 use loopgate::work::password::decoy;
 
-use crate::harness::{Answer, Client, TestServer, config, login, post, request};
+use crate::harness::{Answer, TestServer, config, login, post, request};
+use crate::holding;
 use crate::stored::Stored;
 
 const JSON: &str = "application/json";
@@ -235,115 +236,6 @@ fn a_login_sets_a_cookie_that_scripts_do_not_see_and_caches_do_not_keep() {
 }
 
 #[test]
-fn a_page_of_another_site_cannot_log_its_visitor_in() {
-    let server = TestServer::start();
-    let mut client = server.connect();
-    for (headers, status) in [
-        (&[("Origin", "https://evil.example")][..], 403),
-        (&[("Origin", "null")], 403),
-        (&[("Sec-Fetch-Site", "cross-site")], 403),
-        (&[("Sec-Fetch-Site", "same-site")], 403),
-        (
-            &[
-                ("Sec-Fetch-Site", "same-origin"),
-                ("Origin", "https://evil.example"),
-            ],
-            403,
-        ),
-        (
-            &[
-                ("Origin", "http://localhost"),
-                ("Sec-Fetch-Site", "cross-site"),
-            ],
-            403,
-        ),
-        (&[("Origin", "http://localhost")], 200),
-        (&[("Sec-Fetch-Site", "same-origin")], 200),
-        (&[], 200),
-    ] {
-        let answer = client.ask(login_with("alice", "password", headers));
-        assert_eq!(answer.status, status, "{headers:?}");
-        if status == 403 {
-            assert_eq!(answer.code(), "cross_site");
-            assert_eq!(answer.header("set-cookie"), None);
-        }
-    }
-}
-
-#[test]
-fn the_cookie_changes_things_for_pages_of_this_site_only() {
-    let server = TestServer::start();
-    let mut client = server.connect();
-    let refused: [&[(&str, &str)]; 5] = [
-        &[],
-        &[("Origin", "https://evil.example")],
-        &[("Origin", "null")],
-        &[("Sec-Fetch-Site", "cross-site")],
-        &[
-            ("Origin", "http://localhost"),
-            ("Sec-Fetch-Site", "same-site"),
-        ],
-    ];
-    let allowed: [&[(&str, &str)]; 3] = [
-        &[("Origin", "http://localhost")],
-        &[("Sec-Fetch-Site", "same-origin")],
-        &[
-            ("Origin", "http://localhost"),
-            ("Sec-Fetch-Site", "same-origin"),
-        ],
-    ];
-    for headers in allowed {
-        for revoke in [false, true] {
-            let cookie = format!("session={}", client.log_in("alice"));
-            let sid = current_id(&mut client, &cookie);
-            let target = format!("/sessions/{sid}");
-            let (method, target) = if revoke {
-                ("DELETE", &*target)
-            } else {
-                ("POST", "/logout")
-            };
-            let mut ask = |headers: &[(&str, &str)]| {
-                let fields = [&[("Cookie", &*cookie)], headers].concat();
-                client.ask(request(method, target, &fields))
-            };
-            for headers in refused {
-                let answer = ask(headers);
-                assert_eq!(
-                    (answer.status, &*answer.code()),
-                    (403, "cross_site"),
-                    "{headers:?}"
-                );
-            }
-            assert_eq!(
-                ask(headers).status,
-                200,
-                "{method} {target} with {headers:?}"
-            );
-            assert_eq!(ask(headers).status, 401, "it has ended");
-        }
-    }
-    // A signature that a program adds by itself is no browser's doing.
-    let sign = format!("Bearer {}", client.log_in("alice"));
-    let headers = [
-        ("Authorization", &*sign),
-        ("Origin", "https://evil.example"),
-    ];
-    assert_eq!(client.ask(request("POST", "/logout", &headers)).status, 200);
-}
-
-fn current_id(client: &mut Client, cookie: &str) -> String {
-    let list = client
-        .ask(request("GET", "/sessions", &[("Cookie", cookie)]))
-        .json();
-    let sessions = list["sessions"].as_array().expect("a list");
-    let current = sessions.iter().find(|session| session["current"] == true);
-    current.expect("the one that asks")["id"]
-        .as_str()
-        .unwrap()
-        .to_owned()
-}
-
-#[test]
 fn a_weak_hash_is_replaced_at_login() {
     let stored = Stored::new();
     let phc_of = |name: &str| {
@@ -381,50 +273,4 @@ fn a_weak_hash_is_replaced_at_login() {
         others,
         "who did not log in keeps what was stored"
     );
-}
-
-/// A server whose one worker is busy until it is told otherwise.
-pub(crate) mod holding {
-    use std::sync::mpsc::{self, Sender};
-    use std::sync::{Arc, Mutex};
-
-    use loopgate::app::Reply;
-    use loopgate::config::Config;
-    use loopgate::http::Method;
-
-    use crate::harness::{PATIENCE, TestServer, get};
-
-    /// The server, and what to drop for its worker to go on.
-    pub(crate) fn server(config: Config) -> (TestServer, Sender<()>) {
-        let (release, released) = mpsc::channel::<()>();
-        let (taken, begun) = mpsc::channel();
-        let released = Arc::new(Mutex::new(released));
-        let server = TestServer::with(config, move |server| {
-            server.on(Method::Post, "/hold", move |_, _| {
-                let (taken, released) = (taken.clone(), Arc::clone(&released));
-                let job = move || {
-                    let _ = taken.send(());
-                    let _ = released.lock().map(|released| released.recv());
-                };
-                Reply::later(job, |_, _| Reply::empty(204))
-            });
-        });
-        let mut holder = server.connect();
-        holder.send(crate::harness::request(
-            "POST",
-            "/hold",
-            &[("Content-Length", "0")],
-        ));
-        begun.recv_timeout(PATIENCE).expect("the worker takes it");
-        (server, release)
-    }
-
-    /// After this, everything that was sent before has been read: the first of the two answers may
-    /// be from the same turn, the second is not.
-    pub(crate) fn let_the_loop_turn(server: &TestServer) {
-        let mut client = server.connect();
-        for _ in 0..2 {
-            assert_eq!(client.ask(get("/healthz")).status, 200);
-        }
-    }
 }

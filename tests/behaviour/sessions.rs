@@ -232,7 +232,7 @@ fn users_list_and_revoke_their_own_sessions_only() {
 fn revoking_twice_at_once_does_not_deny_the_one_who_asks() {
     let (server, events) = heard();
     let (mut left, mut right) = (server.connect(), server.connect());
-    for _ in 0..10 {
+    for _ in 0..ROUNDS {
         let (own, other) = (left.log_in("alice"), left.log_in("alice"));
         let target = format!("/sessions/{}", id_of(&mut left, &other));
         left.send(signed("DELETE", &target, &own));
@@ -280,6 +280,9 @@ fn logging_out_everywhere_ends_all_sessions_of_the_user() {
     }
     assert_eq!(client.ask(signed("GET", "/session", &stranger)).status, 200);
 }
+
+/// How often two try at once.
+const ROUNDS: usize = 10;
 
 #[test]
 fn logging_out_twice_at_once_is_one_logout() {

@@ -10,7 +10,7 @@ use std::process::Command;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::harness::{Client, Directory, Program, login, signed};
-use crate::program::{Finished, run};
+use crate::run::{Finished, run};
 use crate::stored;
 
 fn serve(directory: &Directory) -> Finished {

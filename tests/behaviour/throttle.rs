@@ -3,7 +3,8 @@
 use loopgate::app::throttle::{ADDRESS_ATTEMPTS_MAX, NAME_ATTEMPTS_MAX, REFUSAL_S_MIN};
 
 use crate::harness::{Answer, Client, TestServer, config, login};
-use crate::login::{holding, login_with};
+use crate::holding;
+use crate::login::login_with;
 
 fn assert_refused(answer: &Answer) {
     assert_eq!(

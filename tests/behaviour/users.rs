@@ -6,7 +6,7 @@ use loopgate::config::HashCost;
 use loopgate::work::password;
 
 use crate::harness::{Directory, Program, login, signed};
-use crate::program::{Finished, run, run_with};
+use crate::run::{Finished, run, run_with};
 use crate::stored;
 
 fn user(directory: &Directory, arguments: &[&str], input: &str) -> Finished {

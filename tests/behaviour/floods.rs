@@ -6,7 +6,7 @@ use loopgate::event::Event;
 use loopgate::server::Stopped;
 use loopgate::work::{Change, SessionRow, Transaction};
 
-use crate::harness::{Hold, PATIENCE, TestServer, config, login, signed};
+use crate::harness::{PATIENCE, TestServer, config, login, signed};
 use crate::stored::Stored;
 
 /// Adds sessions of the user 1 that began at `issued_s`.
@@ -74,11 +74,7 @@ fn a_subscriber_that_panics_over_everything_is_not_told_about_that_for_ever() {
 
 #[test]
 fn good_logins_at_once_are_all_good() {
-    let (hold, add_hold) = Hold::new();
-    let server = TestServer::with(config(), add_hold);
-    let mut holding = server.connect();
-    holding.send(crate::harness::get("/hold"));
-    hold.wait();
+    let (server, hold) = TestServer::held(config());
     let mut clients: Vec<_> = (0..30).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(login("alice", "password"));
@@ -92,11 +88,7 @@ fn good_logins_at_once_are_all_good() {
 
 #[test]
 fn of_guesses_at_once_no_more_are_told_than_of_guesses_in_turn() {
-    let (hold, add_hold) = Hold::new();
-    let server = TestServer::with(config(), add_hold);
-    let mut holding = server.connect();
-    holding.send(crate::harness::get("/hold"));
-    hold.wait();
+    let (server, hold) = TestServer::held(config());
     let mut clients: Vec<_> = (0..30).map(|_| server.connect()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         // The right one comes too late to be told.

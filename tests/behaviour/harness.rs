@@ -111,6 +111,16 @@ impl TestServer {
         }
     }
 
+    /// A server whose one worker is held.
+    pub(crate) fn held(config: Config) -> (Self, Hold) {
+        let (hold, prepare) = Hold::new();
+        let server = Self::with(config, prepare);
+        // The client may go: its job goes on.
+        server.connect().send(get("/hold"));
+        hold.wait();
+        (server, hold)
+    }
+
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
     }

@@ -4,7 +4,6 @@ use loopgate::config::HashCost;
 use loopgate::work::password::decoy;
 
 use crate::harness::{Answer, TestServer, config, login, post, request};
-use crate::holding;
 use crate::stored::Stored;
 
 const JSON: &str = "application/json";
@@ -80,15 +79,15 @@ fn the_hash_of_nobody_costs_what_a_users_does() {
 fn an_unknown_user_waits_for_a_hash_like_a_known_one() {
     let mut config = config();
     config.limits.hash_jobs_max = 1;
-    let (server, worker) = holding::server(config);
+    let (server, hold) = TestServer::held(config);
     let (mut nobody, mut alice) = (server.connect(), server.connect());
     nobody.send(login("nobody", "password"));
-    holding::let_the_loop_turn(&server);
+    server.catch_up();
     // The one place in the queue is taken, so it is nobody's login that waits there.
     let refused = alice.ask(login("alice", "password"));
     assert_eq!((refused.status, refused.code().as_str()), (503, "busy"));
     assert!(refused.header("retry-after").is_some());
-    drop(worker);
+    hold.let_go();
     assert_eq!(nobody.answer().status, 401);
     assert_eq!(alice.ask(login("alice", "password")).status, 200);
 }

@@ -13,7 +13,6 @@ mod floods;
 mod framing;
 mod handlers;
 mod harness;
-mod holding;
 mod idle;
 mod layout;
 mod logging;

@@ -3,7 +3,6 @@
 use loopgate::app::throttle::{ADDRESS_ATTEMPTS_MAX, NAME_ATTEMPTS_MAX, REFUSAL_S_MIN};
 
 use crate::harness::{Answer, Client, TestServer, config, login};
-use crate::holding;
 use crate::login::login_with;
 
 fn assert_refused(answer: &Answer) {
@@ -62,15 +61,15 @@ fn malformed_logins_count_for_nothing() {
 
 #[test]
 fn attempts_in_parallel_do_not_slip_through() {
-    let (server, worker) = holding::server(config());
+    let (server, hold) = TestServer::held(config());
     let mut clients: Vec<_> = (0..NAME_ATTEMPTS_MAX + 3)
         .map(|_| server.connect())
         .collect();
     for client in &mut clients {
         client.send(login("alice", "wrong"));
     }
-    holding::let_the_loop_turn(&server);
-    drop(worker);
+    server.catch_up();
+    hold.let_go();
     let answers: Vec<_> = clients.iter_mut().map(Client::answer).collect();
     let tried = answers.iter().filter(|answer| answer.status == 401).count();
     assert_eq!(tried, NAME_ATTEMPTS_MAX);
@@ -84,14 +83,14 @@ fn attempts_in_parallel_do_not_slip_through() {
 fn a_login_that_was_never_tried_counts_for_nothing() {
     let mut config = config();
     config.limits.hash_jobs_max = 1;
-    let (server, worker) = holding::server(config);
+    let (server, hold) = TestServer::held(config);
     let (mut waiting, mut client) = (server.connect(), server.connect());
     waiting.send(login("admin", "password"));
-    holding::let_the_loop_turn(&server);
+    server.catch_up();
     for _ in 0..2 * NAME_ATTEMPTS_MAX {
         assert_eq!(client.ask(login("alice", "password")).status, 503);
     }
-    drop(worker);
+    hold.let_go();
     assert_eq!(waiting.answer().status, 200);
     client.log_in("alice");
 }

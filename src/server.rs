@@ -193,20 +193,22 @@ impl Server<Os> {
 impl<S: Seams> Server<S> {
     /// Adds a row to the handler table. `path` may have `{name}` as a whole segment; a row for the
     /// same method and path, one of the server's own too, is replaced.
-    pub fn on(
+    ///
+    /// The handler returns a [`Reply`], or a `Result` of two of them, so that it can use `?`.
+    pub fn on<R: Into<Reply>>(
         &mut self,
         method: Method,
         path: &str,
-        handler: impl Fn(&Request<'_>, &mut Context<'_>) -> Reply + 'static,
+        handler: impl Fn(&Request<'_>, &mut Context<'_>) -> R + 'static,
     ) {
         let label = self
             .reactor
             .ledger()
             .label(&format!("{} {path}", method.as_str()));
-        self.reactor
-            .program
-            .routes
-            .on(method, path, label, Box::new(handler));
+        let handler = Box::new(move |request: &Request<'_>, cx: &mut Context<'_>| {
+            handler(request, cx).into()
+        });
+        self.reactor.program.routes.on(method, path, label, handler);
     }
 
     /// Calls `subscriber` for every event whose name matches `pattern`: a name, `user.*`, or `*`.

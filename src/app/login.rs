@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::caller::{cross_site, unauthorized};
 use super::sessions::Session;
+use super::throttle::Refused;
 use super::{Context, Reply, Request, cookie, users};
 use crate::event::rfc3339;
 use crate::http::{Response, Status};
@@ -40,21 +41,20 @@ struct Checked {
     rehashed: Option<String>,
 }
 
-pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
+pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     // A stranger's page could log its visitor in as somebody else.
     if request.from_a_page() && !request.same_origin() {
-        return cross_site();
+        return Err(cross_site());
     }
-    let Credentials { username, password } = match credentials(request) {
-        Ok(credentials) => credentials,
-        Err(reply) => return reply,
-    };
+    let Credentials { username, password } = credentials(request)?;
     // Behind a unix socket there is no address; all who come that way count as one.
     let address = request.client(&cx.app.config.trust_proxy);
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    if let Err(refused) = cx.app.throttle.admit(&username, address, cx.now.as_secs()) {
-        return too_many(refused.retry_after_s);
-    }
+    let now_s = cx.now.as_secs();
+    cx.app
+        .throttle
+        .admit(&username, address, now_s)
+        .map_err(too_many)?;
     let user = cx.app.users.named(&username);
     let stored = user.map_or(&cx.app.decoy, |user| &user.password).clone();
     let attempt = Attempt {
@@ -73,31 +73,32 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
             rehashed: weak.then(|| password::hash(password, salt, cost)),
         }
     };
-    Reply::later(job, move |checked, cx| match checked {
+    Ok(Reply::later(job, move |checked, cx| match checked {
         Err(error) => error.into(),
-        Ok(checked) => judge(checked, attempt, cx),
-    })
+        Ok(checked) => judge(checked, attempt, cx).into(),
+    }))
 }
 
 /// The hash is there. Attempts in parallel were all admitted before the first had failed; those that
 /// come after the last that may fail are refused whatever was found out about them.
-fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Reply {
+fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let Attempt {
         username, address, ..
     } = &attempt;
     let now_s = cx.now.as_secs();
-    if let Err(refused) = cx.app.throttle.admit(username, *address, now_s) {
-        return too_many(refused.retry_after_s);
-    }
+    cx.app
+        .throttle
+        .admit(username, *address, now_s)
+        .map_err(too_many)?;
     match (checked.verdict, attempt.user_id) {
         (Verdict::Right | Verdict::RightButWeak, Some(user_id)) => {
             cx.app.throttle.succeeded(username);
-            confirm(user_id, checked.rehashed, attempt, cx)
+            Ok(confirm(user_id, checked.rehashed, attempt, cx))
         }
         // No password fits the decoy; if one did, there is still nobody to log in.
         (Verdict::Wrong, _) | (_, None) => {
             cx.app.throttle.failed(username, *address, now_s);
-            refuse(attempt, cx)
+            Ok(refuse(attempt, cx))
         }
     }
 }
@@ -205,14 +206,14 @@ pub(super) fn rfc3339_s(unix_s: i64) -> String {
     rfc3339(unix_s.max(0).cast_unsigned() * 1000)
 }
 
-fn too_many(retry_after_s: u64) -> Reply {
+fn too_many(refused: Refused) -> Reply {
     Reply::Now(
         Response::problem(
             Status::TOO_MANY_REQUESTS,
             "too_many_attempts",
             "too many failed logins; wait as long as Retry-After says, in seconds",
         )
-        .with_header("Retry-After", retry_after_s.to_string()),
+        .with_header("Retry-After", refused.retry_after_s.to_string()),
     )
 }
 

@@ -21,19 +21,20 @@ struct Confirmation {
     streams_closed: usize,
 }
 
-pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
+pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let everywhere = match request.query("everywhere").as_deref() {
         None | Some("false" | "0") => false,
         Some("true" | "1" | "") => true,
         Some(_) => {
             let detail = "everywhere must be true or false";
-            return Reply::problem(Status::BAD_REQUEST, "malformed_query", detail);
+            return Err(Reply::problem(
+                Status::BAD_REQUEST,
+                "malformed_query",
+                detail,
+            ));
         }
     };
-    let caller = match caller_who_changes(request, cx) {
-        Ok(caller) => caller,
-        Err(reply) => return reply,
-    };
+    let caller = caller_who_changes(request, cx)?;
     let user_id = caller.session.user_id;
     let hashes: Vec<[u8; 32]> = if everywhere {
         cx.app
@@ -44,10 +45,7 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
     } else {
         vec![caller.hash]
     };
-    let username = match user_of(&caller, cx) {
-        Ok(user) => user.name.clone(),
-        Err(reply) => return reply,
-    };
+    let username = user_of(&caller, cx)?.name.clone();
     let data = json!({
         "user_id": user_id.to_string(),
         "username": username,
@@ -55,7 +53,7 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
         "everywhere": everywhere,
     });
     let event = cx.event("user.logged_out", "logout", Some(user_id), data);
-    end(hashes, event, no_session, move |revoked| {
+    Ok(end(hashes, event, no_session, move |revoked| {
         let message = "logout confirmed";
         let body = Confirmation {
             message,
@@ -64,20 +62,17 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
             streams_closed: 0,
         };
         Response::json(Status::OK, &body).with_header("Set-Cookie", cookie::clear_cookie())
-    })
+    }))
 }
 
-pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
-    let caller = match caller_who_changes(request, cx) {
-        Ok(caller) => caller,
-        Err(reply) => return reply,
-    };
+pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
+    let caller = caller_who_changes(request, cx)?;
     let user_id = caller.session.user_id;
     // A stranger's session and one that never was are the same to the caller.
     let id = request.parameter("id").and_then(token::from_base64url);
     let found = id.and_then(|sid| cx.app.sessions.find_of_user(user_id, &sid));
     let Some(hash) = found.map(|(hash, _)| *hash) else {
-        return no_such_session();
+        return Err(no_such_session());
     };
     let gone = if hash == caller.hash {
         no_session
@@ -89,7 +84,7 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
         "session_id": request.parameter("id"),
     });
     let event = cx.event("session.revoked", "logout", Some(user_id), data);
-    end(vec![hash], event, gone, move |revoked| {
+    Ok(end(vec![hash], event, gone, move |revoked| {
         let message = "session revoked";
         let body = Confirmation {
             message,
@@ -98,7 +93,7 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
             streams_closed: 0,
         };
         Response::json(Status::OK, &body)
-    })
+    }))
 }
 
 fn no_such_session() -> Reply {

@@ -95,7 +95,7 @@ pub struct Context<'c> {
 }
 
 /// A handler that every server has.
-pub type BuiltIn = fn(&Request<'_>, &mut Context<'_>) -> Reply;
+pub type BuiltIn = fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply>;
 
 /// The handlers that every server has.
 pub const HANDLERS: [(Method, &str, BuiltIn); 9] = [
@@ -141,7 +141,7 @@ impl App {
     }
 
     /// Takes back events that the store had no room for, to try again with the next that are emitted. More than
-    /// [`OUTGOING_MAX`] are not kept: a store that fails for long must not fill the memory.
+    /// `OUTGOING_MAX` are not kept: a store that fails for long must not fill the memory.
     pub fn emit_again(&mut self, mut events: Vec<NewEvent>) {
         let lost = (events.len() + self.outgoing.len()).saturating_sub(OUTGOING_MAX);
         if lost > 0 {

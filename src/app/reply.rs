@@ -167,6 +167,13 @@ impl From<Response> for Reply {
     }
 }
 
+impl From<Result<Reply, Reply>> for Reply {
+    /// A handler may return early with `?`; to the client a refusal is an answer like any other.
+    fn from(result: Result<Reply, Reply>) -> Self {
+        result.unwrap_or_else(|refusal| refusal)
+    }
+}
+
 impl From<JobError> for Reply {
     fn from(error: JobError) -> Self {
         Self::Now(match error {

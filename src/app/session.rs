@@ -19,22 +19,16 @@ struct Shown<'s> {
     expires_at: String,
 }
 
-pub(super) fn show(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
-    let caller = match caller(request, cx) {
-        Ok(caller) => caller,
-        Err(reply) => return reply,
-    };
-    let user = match user_of(&caller, cx) {
-        Ok(user) => user,
-        Err(reply) => return reply,
-    };
-    private(&Shown {
+pub(super) fn show(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
+    let caller = caller(request, cx)?;
+    let user = user_of(&caller, cx)?;
+    Ok(private(&Shown {
         user_id: user.id.to_string(),
         username: &user.name,
         role: &user.role,
         issued_at: rfc3339_s(caller.session.issued_s),
         expires_at: rfc3339_s(cx.app.sessions.expires_s(&caller.session)),
-    })
+    }))
 }
 
 /// Sessions that one answer lists: an account that has very many must not hold the loop.
@@ -58,13 +52,10 @@ struct List {
     total: usize,
 }
 
-pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
+pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let Caller {
         hash: own, session, ..
-    } = match caller(request, cx) {
-        Ok(caller) => caller,
-        Err(reply) => return reply,
-    };
+    } = caller(request, cx)?;
     let (sessions, now_s) = (&cx.app.sessions, cx.unix_s());
     let keys = &cx.app.keys;
     let live = sessions.of_user(session.user_id).filter(|(_, session)| {
@@ -86,26 +77,20 @@ pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
             });
         }
     }
-    private(&list)
+    Ok(private(&list))
 }
 
 /// For reverse proxies: may the request that you hold go through, and whose is it?
-pub(super) fn verify(request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
-    let caller = match caller(request, cx) {
-        Ok(caller) => caller,
-        Err(reply) => return reply,
-    };
-    let user = match user_of(&caller, cx) {
-        Ok(user) => user,
-        Err(reply) => return reply,
-    };
-    Reply::Now(
+pub(super) fn verify(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
+    let caller = caller(request, cx)?;
+    let user = user_of(&caller, cx)?;
+    Ok(Reply::Now(
         Response::new(Status::NO_CONTENT)
             .with_header("X-User-Id", user.id.to_string())
             .with_header("X-User-Name", field_value(&user.name))
             .with_header("X-User-Role", field_value(&user.role))
             .with_header("Cache-Control", "no-store"),
-    )
+    ))
 }
 
 /// JSON that no cache may keep: it is one user's.

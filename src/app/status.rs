@@ -6,23 +6,27 @@ use crate::http::{Response, Status};
 const JSON: &str = "application/json";
 
 /// The loop turns, or this would not be answered.
-pub(super) fn healthz(_request: &Request<'_>, _cx: &mut Context<'_>) -> Reply {
-    Reply::Now(Response::static_body(
+pub(super) fn healthz(_request: &Request<'_>, _cx: &mut Context<'_>) -> Result<Reply, Reply> {
+    Ok(Reply::Now(Response::static_body(
         Status::OK,
         JSON,
         b"{\"status\":\"ok\"}\n",
-    ))
+    )))
 }
 
 /// Whether to send more requests here.
-pub(super) fn readyz(_request: &Request<'_>, cx: &mut Context<'_>) -> Reply {
+pub(super) fn readyz(_request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     if cx.app.draining {
         let detail = "the server is shutting down; send requests elsewhere";
-        return Reply::problem(Status::SERVICE_UNAVAILABLE, "draining", detail);
+        return Err(Reply::problem(
+            Status::SERVICE_UNAVAILABLE,
+            "draining",
+            detail,
+        ));
     }
-    Reply::Now(Response::static_body(
+    Ok(Reply::Now(Response::static_body(
         Status::OK,
         JSON,
         b"{\"status\":\"ready\"}\n",
-    ))
+    )))
 }

@@ -101,31 +101,23 @@ fn add_first_user(store: &mut Store, config: &Config, demo: bool) -> Result<(), 
     if demo {
         return add_user(store, "admin", "admin", b"password", config.hash_cost);
     }
-    let password = base64url(&OsEntropy.bytes::<15>());
-    let line = format!("first start: created the user admin with the password {password}");
-    if io::stdout().is_terminal() {
-        add_user(
-            store,
-            "admin",
-            "admin",
-            password.as_bytes(),
-            config.hash_cost,
-        )?;
-        say(line);
+    let mut terminal: Box<dyn Write> = if io::stdout().is_terminal() {
+        Box::new(io::stdout())
     } else if io::stderr().is_terminal() {
-        add_user(
-            store,
-            "admin",
-            "admin",
-            password.as_bytes(),
-            config.hash_cost,
-        )?;
-        let _ = writeln!(io::stderr(), "{line}");
+        Box::new(io::stderr())
     } else {
         log::warn!(
             "there are no users, and no terminal to tell a first password to; stop the server and run: loopgate user add admin --role admin"
         );
-    }
+        return Ok(());
+    };
+    let password = base64url(&OsEntropy.bytes::<15>());
+    let cost = config.hash_cost;
+    add_user(store, "admin", "admin", password.as_bytes(), cost)?;
+    writeln!(
+        terminal,
+        "first start: created the user admin with the password {password}"
+    )?;
     Ok(())
 }
 

@@ -45,6 +45,8 @@ fn world() -> World {
     let Ok(mut reactor) = reactor;
     for (method, path, handler) in HANDLERS {
         let routes = &mut reactor.program.routes;
+        let handler =
+            move |request: &Request<'_>, cx: &mut Context<'_>| handler(request, cx).into();
         routes.on(method, path, Label::NONE, Box::new(handler));
     }
     let acceptor = FakeAcceptor::default();

@@ -60,7 +60,7 @@ fn a_handler_that_panics_costs_its_request_and_its_connection() {
     let (tell, incidents) = mpsc::channel();
     let (heard, events) = mpsc::channel();
     let server = TestServer::with(config(), |server| {
-        server.on(Method::Get, "/broken", |_, _| {
+        server.on(Method::Get, "/broken", |_, _| -> Reply {
             panic!("this panic belongs to the test")
         });
         // An error handler that fails itself is no more than another line in the log.
@@ -214,7 +214,7 @@ fn a_slow_reader_of_a_stream_holds_nobody_up() {
 fn a_stream_that_panics_is_seen_not_to_be_whole() {
     let (tell, incidents) = mpsc::channel();
     let server = TestServer::with(config(), |server| {
-        server.on(Method::Get, "/broken", |_, _| {
+        server.on(Method::Get, "/broken", |_, _| -> Reply {
             let pieces = (0..3).map(|n| {
                 assert!(n < 2, "this panic belongs to the test");
                 b"piece".to_vec()

@@ -80,7 +80,8 @@ impl<S: Seams> Connection<S> {
         match service.submit_all(reply, Some(turn.token()), turn) {
             Some(Reply::Now(response)) => self.answer(&response, &exchange, service, turn),
             Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
-            Some(Reply::Later(_)) | None => {
+            Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
+            None => {
                 let exchange = Box::new(exchange);
                 self.state = State::Waiting { exchange };
             }

@@ -25,7 +25,15 @@ const MODE: u32 = 0o600;
 
 /// One server per store, for as long as this lives.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+/// Closing the file is not enough: a process that is being started at this moment, by any thread,
+/// has it open as well until its program begins, and would keep the lock for as long.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 /// Opens the store at `path`, which it returns resolved, or creates one there.
@@ -131,7 +139,7 @@ impl Lock {
         let _ = file
             .set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

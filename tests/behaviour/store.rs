@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 #[cfg(target_os = "linux")]
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -124,6 +126,26 @@ fn a_store_that_a_server_has_is_refused_by_the_name_of_its_process() {
     run(command).failed_with(1, &[&pid]);
     assert_eq!(client.ask(signed("GET", "/session", &sign)).status, 200);
     client.log_in("alice");
+}
+
+#[test]
+fn a_store_is_free_as_soon_as_it_is_closed_whoever_is_started_meanwhile() {
+    let directory = Directory::new();
+    directory.add_users();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // A process that has not begun its program yet has everything that its parent has.
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                Command::new("true").status().expect("it starts");
+            }
+        });
+        let opened: Vec<_> = (0..200)
+            .map(|_| stored::try_open(&directory.store()).map(drop))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use loopgate::config::{Config, HashCost, StorePath};
-use loopgate::work::{Change, Snapshot, Store, Transaction, password};
+use loopgate::work::{Change, Snapshot, Store, StoreError, Transaction, password};
 use tempfile::TempDir;
 
 use crate::harness::{config, store};
@@ -51,7 +51,11 @@ impl Stored {
 
 /// Opens a store that no server has.
 pub(crate) fn open(path: &Path) -> Store {
-    Store::open(&StorePath::File(path.into()), u64::MAX).expect("no server has the store")
+    try_open(path).expect("no server has the store")
+}
+
+pub(crate) fn try_open(path: &Path) -> Result<Store, StoreError> {
+    Store::open(&StorePath::File(path.into()), u64::MAX)
 }
 
 /// Adds a user with the password `password` to a store that no server has.

@@ -4,7 +4,7 @@
 //! that failed, as far as the moments of the kills go.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -201,9 +201,12 @@ fn ask(stream: &mut TcpStream, request: &str) -> Option<(u16, String)> {
     let mut bytes = Vec::new();
     loop {
         let mut part = [0; 4096];
-        match stream.read(&mut part).ok()? {
-            0 => return None,
-            count => bytes.extend_from_slice(&part[..count]),
+        match stream.read(&mut part) {
+            Ok(0) => return None,
+            Ok(count) => bytes.extend_from_slice(&part[..count]),
+            // Another test's child has ended.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return None,
         }
         let text = std::str::from_utf8(&bytes).expect("UTF-8");
         let Some((head, body)) = text.split_once("\r\n\r\n") else {

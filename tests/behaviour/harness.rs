@@ -558,6 +558,8 @@ impl Client {
                 true
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            // Another test's child has ended.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.read_more(),
             Err(error) => panic!(
                 "nothing came from the server: {error}; so far {:?}",
                 self.text()

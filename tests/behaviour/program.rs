@@ -225,7 +225,29 @@ fn a_first_start_tells_the_terminal_a_password_once() {
         return;
     }
     let directory = Directory::new();
-    let start = || {
+    let first = AtTerminal::start(&directory);
+    let line = first.program.said.trim();
+    let (_, password) = line
+        .split_once("the user admin with the password ")
+        .expect(line);
+    assert!(password.len() >= 16, "{line}");
+    let answer = first.program.connect().ask(login("admin", password));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let password = password.to_owned();
+    drop(first);
+    assert!(directory.log().contains(": drained"));
+    assert!(!directory.log().contains(&password));
+    let second = AtTerminal::start(&directory);
+    assert_eq!(second.program.said, "", "it has nothing to tell any more");
+}
+
+/// The program at a terminal, which is script(1)'s.
+struct AtTerminal {
+    program: Program,
+}
+
+impl AtTerminal {
+    fn start(directory: &Directory) -> Self {
         let serve = format!(
             "'{}' --store '{}' --listen 127.0.0.1:0 --log log",
             env!("CARGO_BIN_EXE_loopgate"),
@@ -233,29 +255,22 @@ fn a_first_start_tells_the_terminal_a_password_once() {
         );
         let mut command = bare_script(&["-qec", &serve, "/dev/null"]);
         command.current_dir(directory.path());
-        Program::spawn(&directory, command)
-    };
-    // The terminal is the script's: what it runs is ended by the id in the lock file.
-    let end = |mut program: Program| {
-        let lock = directory.path().join("store.db.lock");
-        let id = fs::read_to_string(lock).unwrap().trim().parse().ok();
-        kill_process(id.and_then(Pid::from_raw).unwrap(), Signal::TERM).unwrap();
-        program.wait();
-    };
-    let program = start();
-    let line = program.said.trim().to_owned();
-    let (_, password) = line
-        .split_once("the user admin with the password ")
-        .expect(&line);
-    assert!(password.len() >= 16, "{line}");
-    let answer = program.connect().ask(login("admin", password));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(!directory.log().contains(password));
-    end(program);
-    assert!(!directory.log().contains(password));
-    let program = start();
-    assert_eq!(program.said, "", "the second start has nothing to tell");
-    end(program);
+        Self {
+            program: Program::spawn(directory, command),
+        }
+    }
+}
+
+impl Drop for AtTerminal {
+    fn drop(&mut self) {
+        // The child is script(1); what it runs is known by the id in the lock file.
+        let lock = self.program.directory().path().join("store.db.lock");
+        let id = fs::read_to_string(lock).ok();
+        let id = id.and_then(|id| Pid::from_raw(id.trim().parse().ok()?));
+        if id.is_some_and(|id| kill_process(id, Signal::TERM).is_ok()) {
+            self.program.wait();
+        }
+    }
 }
 
 fn bare_script(arguments: &[&str]) -> Command {

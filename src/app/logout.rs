@@ -74,11 +74,8 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
     let Some(hash) = found.map(|(hash, _)| *hash) else {
         return Err(no_such_session());
     };
-    let gone = if hash == caller.hash {
-        no_session
-    } else {
-        no_such_session
-    };
+    let own = hash == caller.hash;
+    let gone = if own { no_session } else { no_such_session };
     let data = json!({
         "user_id": user_id.to_string(),
         "session_id": request.parameter("id"),
@@ -92,7 +89,12 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
             revoked,
             streams_closed: 0,
         };
-        Response::json(Status::OK, &body)
+        let response = Response::json(Status::OK, &body);
+        if own {
+            response.with_header("Set-Cookie", cookie::clear_cookie())
+        } else {
+            response
+        }
     }))
 }
 

@@ -22,6 +22,17 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
     if *store == StorePath::Memory {
         return Err("a store in memory keeps no users; name a file with --store".into());
     }
+    let makes_users = matches!(
+        command,
+        UserCommand::Add { .. } | UserCommand::Import { .. }
+    );
+    if let StorePath::File(path) = store
+        && !makes_users
+        && !path.exists()
+    {
+        let path = path.display();
+        return Err(format!("there is no store {path}; name it with --store").into());
+    }
     match command {
         UserCommand::Add {
             name,

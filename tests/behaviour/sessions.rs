@@ -221,6 +221,7 @@ fn users_list_and_revoke_their_own_sessions_only() {
     );
     let event = next(&events, "session.revoked");
     assert_eq!(event.fact.data["session_id"], *second_id);
+    assert_eq!(answer.header("set-cookie"), None, "the own cookie stays");
     assert_eq!(revoke(&second_id, &first).status, 404, "it is gone");
     assert_no_session(&client.ask(signed("GET", "/session", &second)));
     for sign in [&first, &stranger] {

@@ -273,3 +273,16 @@ fn one_wrong_line_is_named_and_nothing_is_imported() {
     }
     assert_eq!(users(&directory), before);
 }
+
+#[test]
+fn a_store_that_is_not_there_is_not_made_by_looking_at_it() {
+    let directory = Directory::new();
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "remove", "alice"],
+        &["user", "passwd", "alice", "--password-stdin"],
+    ] {
+        run(directory.command(arguments)).failed_with(1, &["there is no store"]);
+    }
+    assert!(!directory.store().exists());
+}

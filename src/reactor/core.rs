@@ -31,7 +31,6 @@ pub(super) struct Core<P: Program> {
     pub(super) flush: Vec<Token>,
     pub(super) ended: Vec<(Token, Reason)>,
     pub(super) short_of_descriptors: Vec<Token>,
-    pub(super) sources: usize,
     pub(super) ledger: Ledger,
     pub(super) stopped: bool,
 }
@@ -63,7 +62,6 @@ impl<P: Program> Core<P> {
             flush: Vec::new(),
             ended: Vec::new(),
             short_of_descriptors: Vec::new(),
-            sources: 0,
             ledger: Ledger::default(),
             stopped: false,
         }

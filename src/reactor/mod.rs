@@ -153,7 +153,6 @@ impl<P: Program> Reactor<P> {
             return Err(error);
         }
         self.core.timers.arm(token, &mut entry.arming);
-        self.core.sources = self.sources.len();
         Ok(token)
     }
 
@@ -339,7 +338,6 @@ impl<P: Program> Reactor<P> {
                 self.queue_again(token);
             }
         }
-        self.core.sources = self.sources.len();
         if self.core.timers.is_littered(self.sources.len()) {
             let sources = &self.sources;
             self.core

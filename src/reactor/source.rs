@@ -152,12 +152,6 @@ impl<P: Program> Turn<'_, P> {
         self.arming.deadline = at;
     }
 
-    /// The deadline of the source being dispatched.
-    #[must_use]
-    pub fn deadline(&self) -> Moment {
-        self.arming.deadline
-    }
-
     /// Asks for one [`Source::flush`] in this turn's flush phase; from there, in the next turn's.
     pub fn flush(&mut self) {
         self.flush = true;
@@ -219,12 +213,6 @@ impl<P: Program> Turn<'_, P> {
     #[must_use]
     pub fn current_label(&self) -> Label {
         self.recorder.label
-    }
-
-    /// Sources on the loop, those that ended in this turn among them.
-    #[must_use]
-    pub fn sources(&self) -> usize {
-        self.core.sources
     }
 
     /// Ends the loop after this turn.

@@ -8,7 +8,6 @@ use crate::app::sessions::{Session, Sessions};
 use crate::app::users::Users;
 use crate::app::{App, Context, HANDLERS, Incident, Pattern, Reply, Request, Subscriber};
 use crate::config::{Config, ListenAddr, StorePath};
-use crate::event::NewEvent;
 use crate::http::Method;
 use crate::ledger::Ledger;
 use crate::net::{Chores, Completion, Door, Service, Workers};
@@ -146,7 +145,10 @@ impl Server<Os> {
             let listener = Box::new(Listener::new(acceptor, Door));
             server.reactor.add(listener).map_err(StartError::Os)?;
         }
-        server.emit("server.started");
+        let (version, unix_ms) = (env!("CARGO_PKG_VERSION"), server.reactor.unix_ms());
+        let data = serde_json::json!({ "version": version });
+        let app = &mut server.reactor.program.app;
+        app.announce("server.started", data, unix_ms);
         Ok(server)
     }
 
@@ -265,17 +267,6 @@ impl<S: Seams> Server<S> {
         }
         self.reactor.add(Box::new(Chores::default()))?;
         Ok(())
-    }
-
-    fn emit(&mut self, name: &'static str) {
-        let event = NewEvent {
-            unix_ms: self.reactor.unix_ms(),
-            name: name.into(),
-            sender: "loopgate".into(),
-            user_id: None,
-            data: serde_json::json!({"version": env!("CARGO_PKG_VERSION")}),
-        };
-        self.reactor.program.app.emit(event);
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::caller::{caller_who_changes, no_session, user_of};
 use super::cookie;
 use super::{Context, Reply, Request};
+use crate::event::NewEvent;
 use crate::http::{Response, Status};
 use crate::token;
 use crate::work::{Change, Transaction};
@@ -53,16 +54,7 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         "everywhere": everywhere,
     });
     let event = cx.event("user.logged_out", "logout", Some(user_id), data);
-    Ok(end(hashes, event, no_session, move |revoked| {
-        let message = "logout confirmed";
-        let body = Confirmation {
-            message,
-            user_id: user_id.to_string(),
-            revoked,
-            streams_closed: 0,
-        };
-        Response::json(Status::OK, &body).with_header("Set-Cookie", cookie::clear_cookie())
-    }))
+    Ok(end("logout confirmed", hashes, event, user_id, true))
 }
 
 pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -75,27 +67,12 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         return Err(no_such_session());
     };
     let own = hash == caller.hash;
-    let gone = if own { no_session } else { no_such_session };
     let data = json!({
         "user_id": user_id.to_string(),
         "session_id": request.parameter("id"),
     });
     let event = cx.event("session.revoked", "logout", Some(user_id), data);
-    Ok(end(vec![hash], event, gone, move |revoked| {
-        let message = "session revoked";
-        let body = Confirmation {
-            message,
-            user_id: user_id.to_string(),
-            revoked,
-            streams_closed: 0,
-        };
-        let response = Response::json(Status::OK, &body);
-        if own {
-            response.with_header("Set-Cookie", cookie::clear_cookie())
-        } else {
-            response
-        }
-    }))
+    Ok(end("session revoked", vec![hash], event, user_id, own))
 }
 
 fn no_such_session() -> Reply {
@@ -103,29 +80,41 @@ fn no_such_session() -> Reply {
     Reply::problem(Status::NOT_FOUND, "no_such_session", detail)
 }
 
-/// Ends these sessions, on disk first. Where none was left to end, somebody else was faster: there
-/// is no event, and the answer is `gone`.
+/// Ends these sessions, on disk first. Where none was left to end, somebody else was faster, and there
+/// is no event. `own` says that the caller's is among them: their cookie goes too.
 fn end(
+    message: &'static str,
     hashes: Vec<[u8; 32]>,
-    event: crate::event::NewEvent,
-    gone: fn() -> Reply,
-    confirmation: impl FnOnce(usize) -> Response + 'static,
+    event: NewEvent,
+    user_id: i64,
+    own: bool,
 ) -> Reply {
     let transaction = Transaction {
         changes: vec![Change::RemoveSessions(hashes.clone())],
         events: vec![event],
         events_only_if_changed: true,
     };
-    Reply::commit(transaction, move |committed, cx| match committed {
-        Err(error) => error.into(),
-        Ok(commit) => {
-            for hash in &hashes {
-                cx.app.sessions.remove(hash);
-            }
-            if commit.rows == 0 {
-                return gone();
-            }
-            Reply::Now(confirmation(commit.rows).with_header("Cache-Control", "no-store"))
+    Reply::commit(transaction, move |committed, cx| {
+        let revoked = match committed {
+            Err(error) => return error.into(),
+            Ok(commit) => commit.rows,
+        };
+        for hash in &hashes {
+            cx.app.sessions.remove(hash);
         }
+        if revoked == 0 {
+            return if own { no_session() } else { no_such_session() };
+        }
+        let confirmation = Confirmation {
+            message,
+            user_id: user_id.to_string(),
+            revoked,
+            streams_closed: 0,
+        };
+        let mut response = Response::json(Status::OK, &confirmation);
+        if own {
+            response = response.with_header("Set-Cookie", cookie::clear_cookie());
+        }
+        Reply::Now(response.with_header("Cache-Control", "no-store"))
     })
 }

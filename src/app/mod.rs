@@ -160,25 +160,32 @@ impl App {
 
     /// Logs an incident, tells the error handlers, and emits `error`. Without a handler and
     /// without a subscriber nothing else happens: an error that nobody listens to ends nothing.
-    pub fn report(&mut self, incident: &Incident, unix_ms: u64) {
+    pub fn report(&mut self, code: &'static str, detail: String, unix_ms: u64) {
+        let incident = Incident { code, detail };
         log::error!("{}: {}", incident.code, incident.detail.escape_debug());
         for handler in &mut self.error_handlers {
             // An error handler that fails must not fail the loop, nor call itself.
-            if catch_unwind(AssertUnwindSafe(|| handler(incident))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| handler(&incident))).is_err() {
                 log::error!("an error handler panicked");
             }
         }
         // A store that fails would fail to store this, a subscriber that panics over errors would
         // panic over this, and so report again, for ever.
-        if !matches!(incident.code, "store_failed" | "error_lost") {
-            self.emit(NewEvent {
-                unix_ms,
-                name: "error".into(),
-                sender: "loopgate".into(),
-                user_id: None,
-                data: json!({"code": incident.code, "detail": incident.detail}),
-            });
+        if !matches!(code, "store_failed" | "error_lost") {
+            let data = json!({"code": code, "detail": incident.detail});
+            self.announce("error", data, unix_ms);
         }
+    }
+
+    /// Emits an event of the server's own, which concerns no user.
+    pub fn announce(&mut self, name: &'static str, data: Value, unix_ms: u64) {
+        self.emit(NewEvent {
+            unix_ms,
+            name: name.into(),
+            sender: "loopgate".into(),
+            user_id: None,
+            data,
+        });
     }
 
     /// Delivers the events that were confirmed in this turn; how many those were.
@@ -191,7 +198,7 @@ impl App {
                 "subscriber_panicked"
             };
             let detail = format!("a subscriber panicked over event {id} and missed it");
-            self.report(&Incident { code, detail }, unix_ms);
+            self.report(code, detail, unix_ms);
         }
         count
     }

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use super::buffers::Buffers;
 use crate::app::{
-    App, Context, Incident, JobError, Later, Output, Reply, Routes, Then, Work, internal_error,
+    App, Context, JobError, Later, Output, Reply, Routes, Then, Work, internal_error,
 };
-use crate::event::NewEvent;
 use crate::http::Date;
 use crate::ledger::Label;
 use crate::reactor::{CompleterOf, Moment, Program, Seams, Slots, Token, Turn};
@@ -194,11 +193,7 @@ impl<S: Seams> Service<S> {
             let label = turn.current_label();
             let name = turn.ledger().name(label);
             let detail = format!("what follows a job of {name} panicked");
-            let incident = Incident {
-                code: "handler_panicked",
-                detail,
-            };
-            self.app.report(&incident, turn.unix_ms());
+            self.app.report("handler_panicked", detail, turn.unix_ms());
         }
         reply.ok()
     }
@@ -286,13 +281,9 @@ impl<S: Seams> Service<S> {
             log::info!("draining: {} connections are open", self.connections);
             self.life = Life::Draining { since: turn.now() };
             self.app.draining = true;
-            self.app.emit(NewEvent {
-                unix_ms: turn.unix_ms(),
-                name: "server.draining".into(),
-                sender: "loopgate".into(),
-                user_id: None,
-                data: serde_json::Value::Null,
-            });
+            let nothing = serde_json::Value::Null;
+            self.app
+                .announce("server.draining", nothing, turn.unix_ms());
             turn.tell_all(|| Message::Drain);
         }
     }
@@ -345,13 +336,7 @@ impl<S: Seams> Program for Service<S> {
             Completion::Job(id, output) => {
                 if output.is_err() {
                     let detail = "a job panicked on its worker thread".into();
-                    self.app.report(
-                        &Incident {
-                            code: "job_panicked",
-                            detail,
-                        },
-                        turn.unix_ms(),
-                    );
+                    self.app.report("job_panicked", detail, turn.unix_ms());
                 }
                 self.resume(id, turn, |then, cx| match then {
                     Then::Job(then) => then(output, cx),
@@ -363,13 +348,7 @@ impl<S: Seams> Program for Service<S> {
                     Ok(commit) => self.app.hub.confirmed(std::mem::take(&mut commit.events)),
                     Err(error) => {
                         let detail = error.to_string();
-                        self.app.report(
-                            &Incident {
-                                code: "store_failed",
-                                detail,
-                            },
-                            turn.unix_ms(),
-                        );
+                        self.app.report("store_failed", detail, turn.unix_ms());
                     }
                 }
                 self.resume(id, turn, |then, cx| match then {

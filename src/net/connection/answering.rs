@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Connection, State, Streaming};
-use crate::app::{Found, Incident, Reply, Request, Stream as Pieces, internal_error};
+use crate::app::{Found, Reply, Request, Stream as Pieces, internal_error};
 use crate::http::{
     Fault, Head, Response, Status, encode, encode_chunk, encode_last_chunk, encode_stream_head,
 };
@@ -44,11 +44,9 @@ impl<S: Seams> Connection<S> {
             Ok(reply) => self.reply(reply, exchange, service, turn),
             Err(label) => {
                 let detail = format!("the handler of {} panicked", turn.ledger().name(label));
-                let incident = Incident {
-                    code: "handler_panicked",
-                    detail,
-                };
-                service.app.report(&incident, turn.unix_ms());
+                service
+                    .app
+                    .report("handler_panicked", detail, turn.unix_ms());
                 self.answer_panic("its handler panicked", &exchange, service, turn);
             }
         }
@@ -221,13 +219,9 @@ impl<S: Seams> Connection<S> {
             Err(_) => {
                 // Without its last chunk the peer sees that the body is not whole.
                 let detail = "a stream panicked".into();
-                service.app.report(
-                    &Incident {
-                        code: "handler_panicked",
-                        detail,
-                    },
-                    turn.unix_ms(),
-                );
+                service
+                    .app
+                    .report("handler_panicked", detail, turn.unix_ms());
                 self.state = State::Closing {
                     reason: Reason("its stream panicked"),
                     linger: true,

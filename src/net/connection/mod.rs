@@ -236,18 +236,13 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             return Next::Close(Reason("took none of its answers for too long"));
         }
         match self.state {
-            State::Idle { .. } => Next::Close(Reason("idle for too long")),
-            State::Lingering { reason, .. } => Next::Close(reason),
-            State::Head { .. } => {
-                self.answer_fault(Fault::HEAD_TIMEOUT, service, turn);
-                self.settle(service, turn)
-            }
-            State::Body { .. } => {
-                self.answer_fault(Fault::BODY_TIMEOUT, service, turn);
-                self.settle(service, turn)
-            }
-            _ => self.settle(service, turn),
+            State::Idle { .. } => return Next::Close(Reason("idle for too long")),
+            State::Lingering { reason, .. } => return Next::Close(reason),
+            State::Head { .. } => self.answer_fault(Fault::HEAD_TIMEOUT, service, turn),
+            State::Body { .. } => self.answer_fault(Fault::BODY_TIMEOUT, service, turn),
+            _ => {}
         }
+        self.settle(service, turn)
     }
 
     fn message(

@@ -18,6 +18,10 @@ pub const HEADERS_CEILING: usize = 100;
 /// Requests that one connection may have answered in one turn, and answers that may wait in its
 /// outbox before it is read again.
 pub const REQUESTS_PER_TURN: usize = 16;
+/// Least that `outbox_bytes_max` may allow: an event with a body of the default limit must fit.
+pub const OUTBOX_BYTES_FLOOR: usize = 4 * 1024;
+/// Longest message, in bytes, that a client may send over the WebSocket of `GET /events`.
+pub const EVENT_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// Longest user name, in characters.
 pub const USERNAME_CHARS_MAX: usize = 128;
 /// Longest password, in bytes.
@@ -124,6 +128,13 @@ pub struct Limits {
     pub connections_max: usize,
     /// Passwords waiting to be hashed; 503 above it.
     pub hash_jobs_max: usize,
+    /// Streams of events that one session may have open: server-sent events, WebSockets and requests
+    /// that wait. Browsers open six connections to a site, so this leaves one for everything else.
+    pub streams_per_session_max: usize,
+    /// Longest message, in bytes, on a WebSocket of an embedder's.
+    pub websocket_bytes_max: usize,
+    /// Bytes of events that may wait for one subscriber.
+    pub outbox_bytes_max: usize,
     /// How long shutting down may take.
     pub drain_timeout: Duration,
 }
@@ -141,9 +152,23 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(30),
             connections_max: 10_000,
             hash_jobs_max: 64,
+            streams_per_session_max: 5,
+            websocket_bytes_max: 1024 * 1024,
+            outbox_bytes_max: 1024 * 1024,
             drain_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// What happens to a subscriber whose outbox is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// The oldest events that wait are dropped; a `gap` tells which.
+    DropOldest,
+    /// New events are dropped until there is room; a `gap` tells which.
+    DropNewest,
+    /// It is disconnected, and resumes where it was when it comes back.
+    Disconnect,
 }
 
 /// How long a session lasts.
@@ -209,6 +234,8 @@ pub struct Config {
     pub hash_cost: HashCost,
     /// How many of the newest events the store keeps.
     pub events_kept_max: u64,
+    /// What happens to a subscriber that is too slow.
+    pub slow_subscriber: SlowPolicy,
     /// Issuer of signatures: the claim `iss`.
     pub issuer: String,
 }
@@ -227,6 +254,7 @@ impl Default for Config {
             sessions: SessionTimes::default(),
             hash_cost: HashCost::DEFAULT,
             events_kept_max: 100_000,
+            slow_subscriber: SlowPolicy::DropOldest,
             issuer: "loopgate".into(),
         }
     }
@@ -252,6 +280,7 @@ impl Config {
             ("headers-max", limits.headers_max),
             ("connections-max", limits.connections_max),
             ("hash-jobs-max", limits.hash_jobs_max),
+            ("streams-per-session-max", limits.streams_per_session_max),
         ];
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name} must be at least 1"));
@@ -263,6 +292,11 @@ impl Config {
         }
         if limits.target_bytes_max >= limits.head_bytes_max {
             return Err("target-bytes-max must be below head-bytes-max, which contains it".into());
+        }
+        if limits.outbox_bytes_max < OUTBOX_BYTES_FLOOR {
+            return Err(format!(
+                "outbox-bytes-max must be at least {OUTBOX_BYTES_FLOOR}"
+            ));
         }
         if limits.headers_max > HEADERS_CEILING {
             return Err(format!("headers-max must be at most {HEADERS_CEILING}"));

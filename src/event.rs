@@ -9,6 +9,32 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+/// Longest name of an event, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// Whether an event of this name concerns everybody: the server's own announcements.
+#[must_use]
+pub fn is_public(name: &str) -> bool {
+    name.starts_with("server.")
+}
+
+/// Whether only the server itself may say this: a stranger's `user.logged_in` would be a forgery.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    ["user.", "session.", "server."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+        || matches!(name, "error" | "gap")
+}
+
+/// Whether an event may have this name: 1 to [`NAME_BYTES_MAX`] ASCII letters, digits, and
+/// `.`, `_`, `-`, `:`, `/`. So a name is one line, and never a pattern.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(allowed)
+}
+
 /// Something that happened, not yet confirmed: it has no id before its transaction commits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {
@@ -18,7 +44,8 @@ pub struct NewEvent {
     pub name: Cow<'static, str>,
     /// Who said so: `login`, `logout`, a producer's name.
     pub sender: Cow<'static, str>,
-    /// Whom it concerns; that user's subscribers see it. `None` concerns administrators only.
+    /// Whom it concerns; that user's subscribers see it. `None` concerns administrators only, unless
+    /// the name [is public](is_public).
     pub user_id: Option<i64>,
     /// Whatever goes with it.
     pub data: Value,

@@ -87,4 +87,5 @@ pub mod net;
 pub mod reactor;
 pub mod server;
 pub mod token;
+pub mod websocket;
 pub mod work;

@@ -321,9 +321,9 @@ fn service<S: Seams>(
         snapshot.last_event_id
     );
     let pool = Pool::start(config.workers, config.limits.hash_jobs_max).map_err(StartError::Os)?;
-    let committed = completer.clone();
+    let stored = completer.clone();
     let writer = store
-        .into_writer(move |id, result| committed.complete(Completion::Committed(id, result)))
+        .into_writer(move |id, outcome| stored.complete(Completion::Stored(id, outcome)))
         .map_err(StartError::Os)?;
     let connections_max = connections_max(config.limits.connections_max);
     let app = App::new(config, users, sessions, keys);

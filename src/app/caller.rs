@@ -56,6 +56,23 @@ pub(super) fn caller_who_changes(
     Ok(caller)
 }
 
+/// The same for a WebSocket that needs no session: who comes without one is nobody.
+///
+/// # Errors
+/// 401 for a signature that does not hold, 403 for the cookie on another site's page.
+pub(super) fn caller_of_socket(
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Option<Caller>, Reply> {
+    let nothing = |presented| matches!(presented, cookie::Presented::Nothing);
+    if nothing(cookie::bearer(request.headers("authorization")))
+        && nothing(cookie::session_cookie(request.headers("cookie")))
+    {
+        return Ok(None);
+    }
+    caller_who_changes(request, cx).map(Some)
+}
+
 /// The user whose session it is.
 ///
 /// # Errors
@@ -74,10 +91,14 @@ pub(super) fn unauthorized(code: &str, detail: &str) -> Response {
 }
 
 pub(super) fn no_session() -> Reply {
-    Reply::Now(unauthorized(
+    Reply::Now(no_session_response())
+}
+
+pub(super) fn no_session_response() -> Response {
+    unauthorized(
         "no_session",
         "this needs a session: log in, then send the signature as Authorization: Bearer or as the cookie",
-    ))
+    )
 }
 
 pub(super) fn cross_site() -> Reply {

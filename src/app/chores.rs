@@ -80,6 +80,7 @@ impl Context<'_> {
     }
 
     fn expired(&mut self, hash: [u8; 32], session: Session) -> Reply {
+        self.app.streams.end(&hash);
         let data = json!({
             "user_id": session.user_id.to_string(),
             "session_id": token::base64url(&session.sid),

@@ -99,8 +99,10 @@ fn end(
             Err(error) => return error.into(),
             Ok(commit) => commit.rows,
         };
+        let mut streams_closed = 0;
         for hash in &hashes {
             cx.app.sessions.remove(hash);
+            streams_closed += cx.app.streams.end(hash);
         }
         if revoked == 0 {
             return if own { no_session() } else { no_such_session() };
@@ -109,7 +111,7 @@ fn end(
             message,
             user_id: user_id.to_string(),
             revoked,
-            streams_closed: 0,
+            streams_closed,
         };
         let mut response = Response::json(Status::OK, &confirmation);
         if own {

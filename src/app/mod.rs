@@ -8,6 +8,7 @@
 mod caller;
 mod chores;
 mod cookie;
+mod events;
 mod home;
 mod hub;
 mod login;
@@ -18,7 +19,9 @@ mod request;
 mod routes;
 mod session;
 pub mod sessions;
+mod socket;
 mod status;
+mod streams;
 pub mod throttle;
 pub mod users;
 
@@ -28,10 +31,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-pub use hub::{Hub, Missed, Pattern, Subscriber};
-pub use reply::{Continuation, JobError, Later, Output, Reply, Stream, Then, Work, internal_error};
+pub use events::polled;
+pub use hub::{
+    After, Audience, Balance, Feed, FeedId, Hub, Interest, Missed, Pattern, Subscriber,
+    SubscriptionId, Wire, gap_json,
+};
+pub use reply::{
+    Continuation, Follow, JobError, Later, Output, Reply, Stream, Then, Upgrade, Wait, Work,
+    internal_error,
+};
 pub use request::{Parameters, Request};
 pub use routes::{Found, Handler, Routes};
+pub(crate) use socket::endpoint;
+pub use socket::{Conversation, Socket};
+pub use streams::Streams;
 
 use crate::config::Config;
 use crate::event::NewEvent;
@@ -57,6 +70,8 @@ pub struct App {
     pub throttle: Throttle,
     /// Who receives events.
     pub hub: Hub,
+    /// What is sent to whom for as long as their session lasts.
+    pub streams: Streams,
     /// The server is shutting down.
     pub draining: bool,
     /// Hashed for users that do not exist, so that they cost what others cost.
@@ -98,7 +113,7 @@ pub struct Context<'c> {
 pub type BuiltIn = fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply>;
 
 /// The handlers that every server has.
-pub const HANDLERS: [(Method, &str, BuiltIn); 9] = [
+pub const HANDLERS: [(Method, &str, BuiltIn); 11] = [
     (Method::Get, "/", home::home),
     (Method::Post, "/login", login::login),
     (Method::Post, "/logout", logout::logout),
@@ -106,6 +121,8 @@ pub const HANDLERS: [(Method, &str, BuiltIn); 9] = [
     (Method::Get, "/sessions", session::list),
     (Method::Delete, "/sessions/{id}", logout::revoke),
     (Method::Get, "/verify", session::verify),
+    (Method::Get, "/events", events::follow),
+    (Method::Post, "/events", events::publish),
     (Method::Get, "/healthz", status::healthz),
     (Method::Get, "/readyz", status::readyz),
 ];
@@ -122,6 +139,7 @@ impl App {
             keys,
             throttle: Throttle::default(),
             hub: Hub::default(),
+            streams: Streams::default(),
             draining: false,
             chores: chores::Chores::default(),
             outgoing: Vec::new(),

@@ -6,9 +6,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, Conversation, Interest};
 use crate::http::{Response, Status};
-use crate::work::{Commit, StoreError, Transaction};
+use crate::reactor::Moment;
+use crate::token::Fingerprint;
+use crate::work::{Commit, Page, Query, StoreError, Transaction};
 
 /// A handler's answer.
 #[derive(Debug)]
@@ -20,6 +22,52 @@ pub enum Reply {
     Later(Later),
     /// The head now, the body piece by piece.
     Stream(Stream),
+    /// The head now, then events as they are confirmed, as server-sent events.
+    Events(Follow),
+    /// An answer as soon as there are events, or when the time is over.
+    Wait(Wait),
+    /// From here on both sides send messages.
+    WebSocket(Upgrade),
+}
+
+/// Events for one remote subscriber.
+#[derive(Debug)]
+pub struct Follow {
+    /// Status and header fields of the answer; its body, if any, is sent before the first event.
+    pub head: Response,
+    /// What it wants and may see.
+    pub interest: Interest,
+    /// The last event that it has; without one, it gets what is confirmed from now on.
+    pub since: Option<u64>,
+    /// The session on whose strength it sees them, and with which it ends.
+    pub session: Fingerprint,
+}
+
+/// A request that waits for events.
+#[derive(Debug)]
+pub struct Wait {
+    /// What it wants and may see.
+    pub interest: Interest,
+    /// It has been told everything up to this event.
+    pub through: u64,
+    /// When it is answered without events.
+    pub until: Moment,
+    /// The session on whose strength it sees them, and with which it ends.
+    pub session: Fingerprint,
+}
+
+/// A connection that becomes a WebSocket.
+pub struct Upgrade {
+    /// 101 with the fields of the handshake.
+    pub head: Response,
+    /// What is done with the messages.
+    pub conversation: Box<dyn Conversation>,
+    /// Longest message, in bytes.
+    pub message_bytes_max: usize,
+    /// Whose session came with the request, if one did: the socket ends with it.
+    pub caller: Option<(i64, Fingerprint)>,
+    /// Events that are sent along with what the conversation sends.
+    pub events: Option<(Interest, Option<u64>)>,
 }
 
 /// Blocking work, and what to do with its result back on the loop.
@@ -37,6 +85,8 @@ pub enum Work {
     Job(Box<dyn FnOnce() -> Output + Send>),
     /// On the storage thread, in one transaction.
     Commit(Transaction),
+    /// On the storage thread: events are read.
+    Read(Query),
 }
 
 /// What a job returned, its type known to its continuation alone.
@@ -51,6 +101,8 @@ pub enum Then {
     Job(Continuation<Result<Output, JobError>>),
     /// After a commit.
     Commit(Continuation<Result<Commit, StoreError>>),
+    /// After a reading.
+    Read(Continuation<Result<Page, StoreError>>),
 }
 
 /// Why a job has no result.
@@ -84,6 +136,12 @@ pub struct Stream {
 impl fmt::Debug for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Later").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade").finish_non_exhaustive()
     }
 }
 
@@ -146,6 +204,18 @@ impl Reply {
         Self::Later(Later {
             work,
             then: Then::Commit(Box::new(then)),
+        })
+    }
+
+    /// Reads a page of events from the store, then answers with what `then` says. Every event of the
+    /// page has been delivered, or will be in this turn; every later one will be after `then`.
+    pub fn read(
+        query: Query,
+        then: impl FnOnce(Result<Page, StoreError>, &mut Context<'_>) -> Reply + 'static,
+    ) -> Self {
+        Self::Later(Later {
+            work: Work::Read(query),
+            then: Then::Read(Box::new(then)),
         })
     }
 

@@ -101,6 +101,12 @@ impl<'r> Request<'r> {
             && said.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
     }
 
+    /// Whether it offers to go on in another protocol: `Connection: Upgrade`, and an `Upgrade` field.
+    #[must_use]
+    pub fn offers_upgrade(&self) -> bool {
+        self.head.upgrade
+    }
+
     /// Whether a page of this very site sent it: the rule for what a cookie may change.
     #[must_use]
     pub fn same_origin(&self) -> bool {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::buffers::Buffers;
 use crate::app::{
-    App, Context, JobError, Later, Output, Reply, Routes, Then, Work, internal_error,
+    App, Context, Feed, FeedId, JobError, Later, Output, Reply, Routes, Then, Work, internal_error,
 };
 use crate::http::Date;
 use crate::ledger::Label;
 use crate::reactor::{CompleterOf, Moment, Program, Seams, Slots, Token, Turn};
-use crate::work::{Commit, Pool, StoreError, Transaction, Writer};
+use crate::work::{Outcome, Pool, StoreError, Transaction, Writer};
 
 /// How long an idle connection may still send a request after draining began: closing at once
 /// would race with a request that is on its way.
@@ -29,6 +29,8 @@ pub enum Message {
     Answer(Reply),
     /// To a connection: what should have answered the request that waits has panicked.
     Panicked,
+    /// To a stream: the session on whose strength it is open has ended.
+    SessionEnded,
     /// To the chores: something is due earlier than you think.
     Rearm,
     /// To all: the server is shutting down.
@@ -39,8 +41,8 @@ pub enum Message {
 pub enum Completion {
     /// A job ended.
     Job(Token, Result<Output, JobError>),
-    /// A transaction was committed, or was not.
-    Committed(Token, Result<Commit, StoreError>),
+    /// The storage thread has done something, or could not.
+    Stored(Token, Outcome),
     /// Somebody wants the server to shut down.
     Drain,
 }
@@ -49,7 +51,7 @@ impl std::fmt::Debug for Completion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Job(..) => "Job",
-            Self::Committed(..) => "Committed",
+            Self::Stored(..) => "Stored",
             Self::Drain => "Drain",
         })
     }
@@ -156,7 +158,12 @@ impl<S: Seams> Service<S> {
                 .workers
                 .writer
                 .submit(id, transaction)
-                .map_err(|_| Refused::Commit),
+                .map_err(|_| Refused::Store),
+            Work::Read(query) => self
+                .workers
+                .writer
+                .read(id, query)
+                .map_err(|_| Refused::Store),
         };
         match refused {
             Ok(()) => Ok(()),
@@ -164,7 +171,8 @@ impl<S: Seams> Service<S> {
                 let Pending { then, .. } = self.pending.remove(id).expect("inserted just now");
                 let instead = self.continue_with(turn, |cx| match (refused, then) {
                     (Refused::Job, Then::Job(then)) => then(Err(JobError::Busy), cx),
-                    (Refused::Commit, Then::Commit(then)) => then(Err(StoreError::Busy), cx),
+                    (Refused::Store, Then::Commit(then)) => then(Err(StoreError::Busy), cx),
+                    (Refused::Store, Then::Read(then)) => then(Err(StoreError::Busy), cx),
                     _ => unreachable!("work and its continuation are made together"),
                 });
                 Err(instead.unwrap_or_else(|| Reply::Now(internal_error())))
@@ -226,6 +234,37 @@ impl<S: Seams> Service<S> {
         }
     }
 
+    /// The storage thread has done something: what was confirmed is for the hub, before anybody hears
+    /// of it.
+    fn stored(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_, Self>) {
+        match outcome {
+            Outcome::Committed(mut committed) => {
+                match &mut committed {
+                    Ok(commit) => self.app.hub.confirmed(std::mem::take(&mut commit.events)),
+                    Err(error) => self.store_failed(error, turn),
+                }
+                self.resume(id, turn, |then, cx| match then {
+                    Then::Commit(then) => then(committed, cx),
+                    _ => unreachable!("a commit's continuation takes a commit"),
+                });
+            }
+            Outcome::Read(page) => {
+                if let Err(error) = &page {
+                    self.store_failed(error, turn);
+                }
+                self.resume(id, turn, |then, cx| match then {
+                    Then::Read(then) => then(page, cx),
+                    _ => unreachable!("a reading's continuation takes a page"),
+                });
+            }
+        }
+    }
+
+    fn store_failed(&mut self, error: &StoreError, turn: &Turn<'_, Self>) {
+        self.app
+            .report("store_failed", error.to_string(), turn.unix_ms());
+    }
+
     /// Hands work to a worker, if it is work that is replied; `None` if one took it, else the answer.
     /// What is refused may be followed by other work, but not for ever: nothing waits in between.
     pub(super) fn submit_all(
@@ -249,6 +288,18 @@ impl<S: Seams> Service<S> {
     /// Hands work to a worker that no client waits for.
     pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Self>) {
         let _nobody_waits_for_it = self.submit_all(reply, None, turn);
+    }
+
+    /// Has the next page read that a feed wants, if it wants one.
+    pub(super) fn read_for(&mut self, id: FeedId, turn: &mut Turn<'_, Self>) {
+        let Some(query) = self.app.hub.feed(id).and_then(Feed::next_page) else {
+            return;
+        };
+        let reply = Reply::read(query, move |page, cx| {
+            cx.app.hub.page(id, page);
+            Reply::empty(204)
+        });
+        self.do_unasked(reply, turn);
     }
 
     /// Commits what was emitted outside of any request's transaction.
@@ -323,7 +374,7 @@ impl<S: Seams> Service<S> {
 /// Which worker refused.
 enum Refused {
     Job,
-    Commit,
+    Store,
 }
 
 impl<S: Seams> Program for Service<S> {
@@ -340,28 +391,21 @@ impl<S: Seams> Program for Service<S> {
                 }
                 self.resume(id, turn, |then, cx| match then {
                     Then::Job(then) => then(output, cx),
-                    Then::Commit(_) => unreachable!("a job's continuation takes a job's output"),
+                    _ => unreachable!("a job's continuation takes a job's output"),
                 });
             }
-            Completion::Committed(id, mut committed) => {
-                match &mut committed {
-                    Ok(commit) => self.app.hub.confirmed(std::mem::take(&mut commit.events)),
-                    Err(error) => {
-                        let detail = error.to_string();
-                        self.app.report("store_failed", detail, turn.unix_ms());
-                    }
-                }
-                self.resume(id, turn, |then, cx| match then {
-                    Then::Commit(then) => then(committed, cx),
-                    Then::Job(_) => unreachable!("a commit's continuation takes a commit"),
-                });
-            }
+            Completion::Stored(id, outcome) => self.stored(id, outcome, turn),
             Completion::Drain => self.drain(turn),
         }
     }
 
     fn deliver_events(&mut self, turn: &mut Turn<'_, Self>) -> usize {
         let count = self.app.deliver_events(turn.unix_ms());
+        self.app.hub.take_touched(|owner| turn.flush_of(owner));
+        // After the delivery: a stream still gets the event that tells of its session's end.
+        for stream in self.app.streams.take_ended() {
+            turn.tell(stream, Message::SessionEnded);
+        }
         self.commit_outgoing(turn);
         self.rearm_chores(turn);
         count

@@ -152,6 +152,23 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// All that is there, with its names.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Token, &mut T)> {
+        self.rows
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, slot)| match slot {
+                Slot::Occupied { generation, value } => {
+                    let token = Token {
+                        index: index as u32,
+                        generation: *generation,
+                    };
+                    Some((token, value))
+                }
+                Slot::Vacant { .. } => None,
+            })
+    }
+
     /// The names of all occupied slots.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
         self.rows

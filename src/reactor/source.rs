@@ -157,6 +157,12 @@ impl<P: Program> Turn<'_, P> {
         self.flush = true;
     }
 
+    /// Asks for one [`Source::flush`] of another source, in this turn's flush phase: its outbox got
+    /// something.
+    pub fn flush_of(&mut self, token: Token) {
+        self.core.flush.push(token);
+    }
+
     /// Puts a new source on the loop, as soon as this dispatch is over.
     pub fn add(&mut self, source: Box<dyn Source<P>>) {
         self.core.newcomers.push(source);

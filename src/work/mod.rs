@@ -21,5 +21,6 @@ pub mod store;
 
 pub use pool::{Busy, Job, Pool};
 pub use store::{
-    Change, Commit, SessionRow, Snapshot, Store, StoreError, Transaction, UserRow, Writer,
+    Change, Commit, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError, Transaction,
+    UserRow, Writer,
 };

@@ -78,6 +78,7 @@ impl<S: Seams> Connection<S> {
         match service.submit_all(reply, Some(turn.token()), turn) {
             Some(Reply::Now(response)) => self.answer(&response, &exchange, service, turn),
             Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
+            Some(Reply::Events(_) | Reply::Wait(_) | Reply::WebSocket(_)) => todo!(),
             Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
             None => {
                 let exchange = Box::new(exchange);

@@ -77,6 +77,7 @@ impl Tables<'_> {
             rows: 0,
             added_user: None,
             events: Vec::with_capacity(transaction.events.len()),
+            last_event_id: 0,
         };
         for change in transaction.changes {
             let adds_user = matches!(change, Change::AddUser { .. });
@@ -91,6 +92,7 @@ impl Tables<'_> {
         for (id, fact) in (last_event_id + 1..).zip(transaction.events) {
             self.add_event(id, &fact)?;
             commit.events.push(Event { id, fact });
+            commit.last_event_id = id;
         }
         Ok(commit)
     }

@@ -31,7 +31,7 @@ use crate::config::StorePath;
 use crate::event::{Event, NewEvent};
 
 pub use error::StoreError;
-pub use writer::{TRANSACTIONS_WAITING_MAX, Writer};
+pub use writer::{Outcome, TRANSACTIONS_WAITING_MAX, Writer};
 
 /// A user as stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,6 +124,9 @@ impl fmt::Debug for Change {
     }
 }
 
+/// Rows of events that one page looks at.
+pub const ROWS_READ_MAX: usize = 2048;
+
 /// Changes and events that are stored together or not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transaction {
@@ -142,8 +145,48 @@ pub struct Commit {
     pub rows: usize,
     /// The id of the user that was added last, if one was.
     pub added_user: Option<i64>,
-    /// The events with their ids; empty when they were not written.
+    /// The events with their ids; empty when they were not written. A server takes them out to deliver
+    /// them.
     pub events: Vec<Event>,
+    /// The id of the last of them; 0 without one.
+    pub last_event_id: u64,
+}
+
+/// Whether an event of this name, which concerns that user, is wanted.
+pub type Wanted = Box<dyn Fn(&str, Option<i64>) -> bool + Send>;
+
+/// Which of the events that are kept to read.
+pub struct Query {
+    /// Those with a greater id.
+    pub since: u64,
+    /// So many at most.
+    pub events_max: usize,
+    /// No more once their data has so many bytes.
+    pub bytes_max: usize,
+    /// Those that are passed over count as read.
+    pub wanted: Wanted,
+}
+
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("since", &self.since)
+            .field("events_max", &self.events_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Events that were read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// Those that were wanted, oldest first.
+    pub events: Vec<Event>,
+    /// Everything up to this id has been looked at: where to go on.
+    pub through: u64,
+    /// There may be more after it.
+    pub more: bool,
+    /// The oldest event that is kept; if none is, the next that will be.
+    pub oldest: u64,
 }
 
 /// Everything that a server takes into memory at start.
@@ -246,20 +289,68 @@ impl Store {
         read().map_err(|why| StoreError::from_sqlite(&self.path, &why))
     }
 
-    /// Reads at most `limit` of the events after `since` that are still kept, oldest first.
+    /// Reads one page of the events that are kept, of at most [`ROWS_READ_MAX`] rows, wanted or not:
+    /// who waits for a commit does not wait long for this.
+    ///
+    /// # Errors
+    /// Like [`load`](Self::load).
+    pub fn read(&self, query: &Query) -> Result<Page, StoreError> {
+        let read = || -> rusqlite::Result<Page> {
+            let since = i64::try_from(query.since).unwrap_or(i64::MAX);
+            let mut oldest = self.connection.prepare_cached(schema::OLDEST_EVENT)?;
+            let oldest: Option<u64> = oldest.query_row([], |row| {
+                Ok(row.get::<_, Option<i64>>(0)?.map(i64::cast_unsigned))
+            })?;
+            let mut page = Page {
+                events: Vec::new(),
+                through: self.last_event_id,
+                more: false,
+                oldest: oldest.unwrap_or(self.last_event_id + 1),
+            };
+            let mut events = self.connection.prepare_cached(schema::EVENTS_SINCE)?;
+            let (mut rows, mut bytes) = (events.query((since,))?, 0);
+            let mut read = 0;
+            while let Some(row) = rows.next()? {
+                let id = row.get(0).map(i64::cast_unsigned)?;
+                read += 1;
+                let name = row.get_ref(2)?.as_str()?;
+                if (query.wanted)(name, row.get(4)?) {
+                    bytes += row.get_ref(5)?.as_str()?.len();
+                    page.events.push(schema::event_of(row)?);
+                }
+                let full = page.events.len() >= query.events_max || bytes >= query.bytes_max;
+                if full || read >= ROWS_READ_MAX {
+                    page.more = id < self.last_event_id;
+                    page.through = id;
+                    break;
+                }
+            }
+            Ok(page)
+        };
+        read().map_err(|why| StoreError::from_sqlite(&self.path, &why))
+    }
+
+    /// Reads the events after `since` that are still kept, oldest first, page by page; `limit` of them
+    /// at most.
     ///
     /// # Errors
     /// Like [`load`](Self::load).
     pub fn events_since(&self, since: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<Event>> {
-            let mut events = self.connection.prepare_cached(schema::EVENTS_SINCE)?;
-            let since = i64::try_from(since).unwrap_or(i64::MAX);
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            events
-                .query_map((since, limit), schema::event_of)?
-                .collect()
-        };
-        read().map_err(|why| StoreError::from_sqlite(&self.path, &why))
+        let (mut since, mut events) = (since, Vec::new());
+        while events.len() < limit {
+            let page = self.read(&Query {
+                since,
+                events_max: limit - events.len(),
+                bytes_max: usize::MAX,
+                wanted: Box::new(|_, _| true),
+            })?;
+            events.extend(page.events);
+            if !page.more {
+                break;
+            }
+            since = page.through;
+        }
+        Ok(events)
     }
 
     /// Applies one transaction and waits until it is on disk.

@@ -53,7 +53,8 @@ pub(super) const USERS: &str = "SELECT id, name, role, password, created_s FROM 
 pub(super) const SESSIONS: &str =
     "SELECT hash, sid, user_id, key_id, issued_s, last_used_s FROM sessions";
 pub(super) const EVENTS_SINCE: &str = "SELECT id, unix_ms, name, sender, user_id, data \
-     FROM events WHERE id > ?1 ORDER BY id LIMIT ?2";
+     FROM events WHERE id > ?1 ORDER BY id";
+pub(super) const OLDEST_EVENT: &str = "SELECT min(id) FROM events";
 
 /// Writes the tables and the marks into an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {

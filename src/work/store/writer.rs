@@ -1,7 +1,8 @@
 //! The thread `loopgate-store`, and the loop's handle to it.
 //!
 //! The thread takes everything that waits as one group. While that group is on its way to the disk
-//! the next one gathers, so the slower the disk, the larger the groups: no timer, no tuning.
+//! the next one gathers, so the slower the disk, the larger the groups: no timer, no tuning. What is
+//! to be read is read after the group it waited with, so it sees what was confirmed before.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,25 +10,40 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::{io, mem};
 
-use super::{Commit, Store, StoreError, Transaction};
+use super::{Commit, Page, Query, Store, StoreError, Transaction};
 use crate::work::Busy;
 
-/// Transactions that may wait for the storage thread, and so the most that one commit holds.
+/// Transactions and readings that may wait for the storage thread, and so the most that one commit
+/// holds.
 pub const TRANSACTIONS_WAITING_MAX: usize = 4096;
+
+/// What came of what was submitted.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A transaction is on disk, or it is not.
+    Committed(Result<Commit, StoreError>),
+    /// Events were read.
+    Read(Result<Page, StoreError>),
+}
+
+enum Request {
+    Commit(Transaction),
+    Read(Query),
+}
 
 impl Store {
     /// Gives the store to a thread of its own, `loopgate-store`.
     ///
-    /// On that thread, `deliver` is called once for every transaction submitted, in the order of
-    /// submission, with its tag: after the commit is on disk, or with the reason why it is not. It
-    /// should do no more than hand the outcome over. If it panics, the thread ends, and everything
+    /// On that thread, `deliver` is called once for everything submitted, with its tag: for transactions
+    /// in the order of submission, after the commit is on disk, or with the reason why it is not; for
+    /// readings after everything that they could see. It should do no more than hand the outcome over. If it panics, the thread ends, and everything
     /// submitted from then on is refused.
     ///
     /// # Errors
     /// When the system refuses a thread; the store is closed.
     pub fn into_writer<T>(
         self,
-        deliver: impl Fn(T, Result<Commit, StoreError>) + Send + 'static,
+        deliver: impl Fn(T, Outcome) + Send + 'static,
     ) -> io::Result<Writer<T>>
     where
         T: Send + 'static,
@@ -73,14 +89,15 @@ impl<T> Writer<T> {
     /// # Errors
     /// [`Busy`] when [`TRANSACTIONS_WAITING_MAX`] are waiting; this one will not be delivered.
     pub fn submit(&self, tag: T, transaction: Transaction) -> Result<(), Busy> {
-        let mut queue = self.shared.lock();
-        if queue.closed || queue.waiting.len() >= TRANSACTIONS_WAITING_MAX {
-            return Err(Busy);
-        }
-        queue.waiting.push((tag, transaction));
-        drop(queue);
-        self.shared.changed.notify_one();
-        Ok(())
+        self.shared.submit(tag, Request::Commit(transaction))
+    }
+
+    /// Has a page of events read. Never blocks.
+    ///
+    /// # Errors
+    /// As for [`submit`](Self::submit).
+    pub fn read(&self, tag: T, query: Query) -> Result<(), Busy> {
+        self.shared.submit(tag, Request::Read(query))
     }
 
     /// Groups written so far: how often the disk was waited for.
@@ -107,7 +124,7 @@ struct Shared<T> {
 }
 
 struct Queue<T> {
-    waiting: Vec<(T, Transaction)>,
+    waiting: Vec<(T, Request)>,
     closed: bool,
 }
 
@@ -117,38 +134,70 @@ impl<T> Shared<T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn submit(&self, tag: T, request: Request) -> Result<(), Busy> {
+        let mut queue = self.lock();
+        if queue.closed || queue.waiting.len() >= TRANSACTIONS_WAITING_MAX {
+            return Err(Busy);
+        }
+        queue.waiting.push((tag, request));
+        drop(queue);
+        self.changed.notify_one();
+        Ok(())
+    }
+
     fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    fn write_all_that_comes(
-        &self,
-        mut store: Store,
-        deliver: impl Fn(T, Result<Commit, StoreError>),
-    ) {
+    fn write_all_that_comes(&self, mut store: Store, deliver: impl Fn(T, Outcome)) {
         // Also when `deliver` panics: who submits to a thread that is gone must learn of it.
         let _close = CloseOnDrop(self);
         while let Some(group) = self.next_group() {
-            let (tags, transactions): (Vec<T>, Vec<Transaction>) = group.into_iter().unzip();
-            match store.commit_group(transactions) {
-                Ok(outcomes) => {
-                    self.commits.fetch_add(1, Ordering::Relaxed);
-                    for (tag, outcome) in tags.into_iter().zip(outcomes) {
-                        deliver(tag, outcome);
+            let (mut tags, mut transactions, mut queries) = (Vec::new(), Vec::new(), Vec::new());
+            for (tag, request) in group {
+                match request {
+                    Request::Commit(transaction) => {
+                        tags.push(tag);
+                        transactions.push(transaction);
                     }
+                    Request::Read(query) => queries.push((tag, query)),
                 }
-                Err(why) => {
-                    for tag in tags {
-                        deliver(tag, Err(why.clone()));
-                    }
+            }
+            self.commit(&mut store, tags, transactions, &deliver);
+            for (tag, query) in queries {
+                deliver(tag, Outcome::Read(store.read(&query)));
+            }
+        }
+    }
+
+    fn commit(
+        &self,
+        store: &mut Store,
+        tags: Vec<T>,
+        transactions: Vec<Transaction>,
+        deliver: &impl Fn(T, Outcome),
+    ) {
+        if transactions.is_empty() {
+            return;
+        }
+        match store.commit_group(transactions) {
+            Ok(outcomes) => {
+                self.commits.fetch_add(1, Ordering::Relaxed);
+                for (tag, outcome) in tags.into_iter().zip(outcomes) {
+                    deliver(tag, Outcome::Committed(outcome));
+                }
+            }
+            Err(why) => {
+                for tag in tags {
+                    deliver(tag, Outcome::Committed(Err(why.clone())));
                 }
             }
         }
     }
 
     /// Sleeps until something waits and takes all of it; `None` when there will be no more.
-    fn next_group(&self) -> Option<Vec<(T, Transaction)>> {
+    fn next_group(&self) -> Option<Vec<(T, Request)>> {
         let mut queue = self
             .changed
             .wait_while(self.lock(), |queue| {

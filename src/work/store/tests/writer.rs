@@ -6,14 +6,21 @@ use std::thread;
 use super::*;
 use crate::work::Busy;
 
-type Outcome = (u32, Result<Commit, StoreError>);
+type Delivered = (u32, Result<Commit, StoreError>);
+
+fn committed(outcome: Outcome) -> Result<Commit, StoreError> {
+    match outcome {
+        Outcome::Committed(committed) => committed,
+        Outcome::Read(page) => panic!("nothing was to be read: {page:?}"),
+    }
+}
 
 /// A writer that stops in its first delivery until the sender is dropped.
-fn held(store: Store) -> (Writer<u32>, mpsc::Receiver<Outcome>, mpsc::Sender<()>) {
+fn held(store: Store) -> (Writer<u32>, mpsc::Receiver<Delivered>, mpsc::Sender<()>) {
     let (send, delivered) = mpsc::channel();
     let (release, released) = mpsc::channel();
     let deliver = move |tag, outcome| {
-        let _ = send.send((tag, outcome));
+        let _ = send.send((tag, committed(outcome)));
         let _ = released.recv();
     };
     (store.into_writer(deliver).unwrap(), delivered, release)
@@ -58,14 +65,15 @@ fn nothing_is_delivered_before_it_is_on_disk() {
     std::fs::create_dir(&copies).unwrap();
     let (send, delivered) = mpsc::channel();
     let (from, to) = (path.clone(), copies.join("s.db"));
-    let deliver = move |(), outcome: Result<Commit, StoreError>| {
+    let deliver = move |(), outcome: Outcome| {
         // What a kill at this moment would leave behind.
         for suffix in ["", "-wal"] {
             let name = |path: &Path| format!("{}{suffix}", path.display());
             std::fs::copy(name(&from), name(&to)).unwrap();
         }
         let survived = open(&to).unwrap().events_since(0, 10).unwrap();
-        send.send((outcome.unwrap().events, survived)).unwrap();
+        let commit = committed(outcome).unwrap();
+        send.send((commit.events, survived)).unwrap();
     };
     let writer = open(&path).unwrap().into_writer(deliver).unwrap();
     writer.submit((), events(&["a", "b"])).unwrap();
@@ -138,4 +146,32 @@ fn a_delivery_that_panics_closes_the_queue() {
     writer.submit((), Transaction::default()).unwrap();
     assert!(thread_ended.recv().is_err());
     assert_eq!(writer.submit((), Transaction::default()), Err(Busy));
+}
+
+#[test]
+fn what_is_read_contains_what_was_submitted_before() {
+    let (send, delivered) = mpsc::channel();
+    let deliver = move |tag, outcome| send.send((tag, outcome)).unwrap();
+    let writer = in_memory().into_writer(deliver).unwrap();
+    for round in 1..=20 {
+        writer.submit("commit", events(&["a", "b"])).unwrap();
+        let query = Query {
+            since: 0,
+            events_max: 100,
+            bytes_max: usize::MAX,
+            wanted: Box::new(|name, _| name == "b"),
+        };
+        writer.read("read", query).unwrap();
+        let (first, _) = delivered.recv().unwrap();
+        let (second, Outcome::Read(Ok(page))) = delivered.recv().unwrap() else {
+            panic!("the reading comes after the commit that it could see")
+        };
+        assert_eq!((first, second), ("commit", "read"));
+        assert_eq!(
+            (page.through, page.more, page.oldest),
+            (2 * round, false, 1)
+        );
+        let even: Vec<u64> = (1..=round).map(|half| 2 * half).collect();
+        assert_eq!(ids(&page.events), even);
+    }
 }

@@ -1,0 +1,393 @@
+//! What one remote subscriber has still to be told: its place in the sequence, and a bounded queue.
+//!
+//! A feed begins live, or by catching up: it then takes pages from the store, one at a time and only
+//! while there is room, until it has reached the present. Once live it is offered every event, and a
+//! reader that is too slow for that loses some by its [`Policy`]; it is told which by a `gap` in the
+//! place where they are missing. At any time
+//!
+//! ```text
+//! published = delivered + dropped + queued
+//! ```
+//!
+//! Bytes are counted, not events: the queue shares its events with all other feeds, but what a reader
+//! has not taken must be bounded all the same.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+
+use super::encoded::{Encoded, Wire, frame, gap_json};
+use super::pattern::Interest;
+use crate::config::SlowPolicy;
+use crate::work::{Page, Query};
+
+/// Most events in a page.
+const PAGE_EVENTS_MAX: usize = 256;
+
+/// One remote subscriber's queue.
+#[derive(Debug)]
+pub struct Feed {
+    wire: Wire,
+    /// What it wants.
+    pub interest: Interest,
+    bytes_max: usize,
+    policy: SlowPolicy,
+    stage: Stage,
+    queue: VecDeque<Item>,
+    /// Bytes of the events in the queue.
+    bytes: usize,
+    /// Bytes of the first item that have been written.
+    written: usize,
+    balance: Balance,
+    over: bool,
+    /// The hub has it on its list of those that have something new.
+    pub(super) touched: bool,
+}
+
+/// Where a feed is in the sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Events after this one are in the store, and are to be read from there.
+    Behind { since: u64, reading: bool },
+    /// Every event is offered as it is confirmed; up to this one it has them from the store.
+    Live { since: u64 },
+}
+
+#[derive(Debug)]
+enum Item {
+    Event(Rc<Encoded>),
+    Gap(Gap),
+    /// The last words; nothing follows.
+    Last(Box<[u8]>),
+}
+
+/// Events that this subscriber missed.
+#[derive(Debug)]
+struct Gap {
+    from: u64,
+    to: u64,
+    /// Made when it is about to be written, since it may grow until then.
+    bytes: Option<Box<[u8]>>,
+}
+
+/// What became of the events that a subscriber should have got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Events that matched, since it subscribed or from where it resumed.
+    pub published: u64,
+    /// Those that were handed to the system whole.
+    pub delivered: u64,
+    /// Those that it was too slow for, or that were left when it ended.
+    pub dropped: u64,
+    /// Those that wait.
+    pub queued: u64,
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            published,
+            delivered,
+            dropped,
+            queued,
+        } = self;
+        write!(
+            f,
+            "published={published} delivered={delivered} dropped={dropped} queued={queued}"
+        )
+    }
+}
+
+impl Feed {
+    /// A feed of what is confirmed from now on, or, if `since` is given, of what was confirmed after
+    /// that event.
+    #[must_use]
+    pub fn new(
+        wire: Wire,
+        interest: Interest,
+        since: Option<u64>,
+        bytes_max: usize,
+        policy: SlowPolicy,
+    ) -> Self {
+        Self {
+            wire,
+            interest,
+            bytes_max,
+            policy,
+            stage: match since {
+                Some(since) => Stage::Behind {
+                    since,
+                    reading: false,
+                },
+                None => Stage::Live { since: 0 },
+            },
+            queue: VecDeque::new(),
+            bytes: 0,
+            written: 0,
+            balance: Balance::default(),
+            over: false,
+            touched: false,
+        }
+    }
+
+    /// The same, for whoever has everything up to and including `through` already.
+    #[must_use]
+    pub fn live_after(mut self, through: u64) -> Self {
+        self.stage = Stage::Live { since: through };
+        self
+    }
+
+    /// What became of its events so far.
+    #[must_use]
+    pub fn balance(&self) -> Balance {
+        self.balance
+    }
+
+    /// Nothing waits to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// It has reached the present, and everything was written.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_empty() && matches!(self.stage, Stage::Live { .. })
+    }
+
+    /// It cannot go on: its reader was too slow and is to be disconnected, or the store failed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The first item has been written in part, so nothing may come between.
+    #[must_use]
+    pub fn is_within_item(&self) -> bool {
+        self.written > 0
+    }
+
+    /// What to read from the store next, if this feed is behind and has room for it. The answer goes
+    /// to [`Feed::page`].
+    pub fn next_page(&mut self) -> Option<Query> {
+        let room = self.bytes_max / 2;
+        let Stage::Behind { since, reading } = &mut self.stage else {
+            return None;
+        };
+        if *reading || self.over || self.bytes > room {
+            return None;
+        }
+        *reading = true;
+        let interest = self.interest.clone();
+        Some(Query {
+            since: *since,
+            events_max: PAGE_EVENTS_MAX,
+            bytes_max: room,
+            wanted: Box::new(move |name, user_id| interest.covers(name, user_id)),
+        })
+    }
+
+    /// Takes in what the store had.
+    pub(super) fn page(&mut self, page: Page) {
+        let Stage::Behind { since, .. } = self.stage else {
+            return;
+        };
+        if since + 1 < page.oldest {
+            self.queue.push_back(Item::Gap(Gap {
+                from: since + 1,
+                to: page.oldest - 1,
+                bytes: None,
+            }));
+        }
+        for event in page.events {
+            self.balance.published += 1;
+            self.push(Rc::new(Encoded::new(event)));
+        }
+        self.stage = if page.more {
+            Stage::Behind {
+                since: page.through,
+                reading: false,
+            }
+        } else {
+            Stage::Live {
+                since: page.through,
+            }
+        };
+    }
+
+    /// The store could not be read.
+    pub(super) fn fail(&mut self) {
+        self.over = true;
+    }
+
+    /// Offers an event that was confirmed just now. Whether that changed anything.
+    pub(super) fn offer(&mut self, event: &Rc<Encoded>) -> bool {
+        let Stage::Live { since } = self.stage else {
+            return false; // it is in the store, and will be read from there
+        };
+        if event.event.id <= since || self.over || !self.interest.covers_event(&event.event.fact) {
+            return false;
+        }
+        self.balance.published += 1;
+        let needed = event.bytes(self.wire).len();
+        if self.bytes + needed > self.bytes_max {
+            match self.policy {
+                SlowPolicy::DropOldest => self.make_room(needed),
+                SlowPolicy::DropNewest => {}
+                SlowPolicy::Disconnect => self.over = true,
+            }
+        }
+        if self.bytes + needed > self.bytes_max || self.over {
+            self.drop_newest(event.event.id);
+        } else {
+            self.push(Rc::clone(event));
+        }
+        true
+    }
+
+    fn push(&mut self, event: Rc<Encoded>) {
+        self.bytes += event.bytes(self.wire).len();
+        self.balance.queued += 1;
+        self.queue.push_back(Item::Event(event));
+    }
+
+    /// Drops the oldest until `needed` more bytes fit. What has been written in part stays: the rest
+    /// of it must follow.
+    fn make_room(&mut self, needed: usize) {
+        let first = usize::from(self.is_within_item());
+        while self.bytes + needed > self.bytes_max {
+            // What follows a gap is the next to go, and the gap grows over it.
+            let grows = matches!(self.queue.get(first), Some(Item::Gap(_)));
+            let oldest = first + usize::from(grows);
+            let Some(item) = self.queue.get_mut(oldest) else {
+                return;
+            };
+            let gap = match item {
+                Item::Event(event) => {
+                    self.bytes -= event.bytes(self.wire).len();
+                    self.balance.queued -= 1;
+                    self.balance.dropped += 1;
+                    Gap::of(event.event.id)
+                }
+                Item::Gap(gap) => Gap::of(gap.to),
+                Item::Last(_) => return,
+            };
+            if let Some(Item::Gap(before)) = self.queue.get_mut(first)
+                && grows
+            {
+                before.grow(gap.to);
+                self.queue.remove(oldest);
+            } else {
+                self.queue[oldest] = Item::Gap(gap);
+            }
+        }
+    }
+
+    fn drop_newest(&mut self, id: u64) {
+        self.balance.dropped += 1;
+        let begun = self.is_within_item() && self.queue.len() == 1;
+        match self.queue.back_mut() {
+            Some(Item::Gap(gap)) if !begun => gap.grow(id),
+            _ => self.queue.push_back(Item::Gap(Gap::of(id))),
+        }
+    }
+
+    /// Ends the feed with these last words. If its reader takes nothing at the moment, what waits is
+    /// dropped: the end is not kept back by it.
+    pub fn finish(&mut self, last: Vec<u8>, blocked: bool) {
+        if blocked {
+            self.discard();
+        }
+        self.queue.push_back(Item::Last(last.into()));
+        self.over = true;
+    }
+
+    /// Drops what waits, but for the rest of what was written in part.
+    pub fn discard(&mut self) {
+        for item in self.queue.drain(usize::from(self.written > 0)..) {
+            if let Item::Event(event) = item {
+                self.bytes -= event.bytes(self.wire).len();
+                self.balance.queued -= 1;
+                self.balance.dropped += 1;
+            }
+        }
+    }
+
+    /// Drops everything that waits, for good.
+    pub(super) fn close(&mut self) {
+        self.written = 0;
+        self.discard();
+    }
+
+    /// What waits, in the order in which it is to be written.
+    pub fn slices(&mut self) -> impl Iterator<Item = &[u8]> {
+        let wire = self.wire;
+        let mut written = self.written;
+        self.queue.iter_mut().map(move |item| {
+            let bytes = item.bytes(wire);
+            &bytes[std::mem::take(&mut written)..]
+        })
+    }
+
+    /// So many bytes of them were written.
+    ///
+    /// # Panics
+    /// If there were not so many.
+    pub fn wrote(&mut self, count: usize) {
+        self.written += count;
+        while self.written > 0 {
+            let item = self.queue.front_mut().expect("only what waits is written");
+            let length = item.bytes(self.wire).len();
+            if self.written < length {
+                return;
+            }
+            self.written -= length;
+            if let Some(Item::Event(_)) = self.queue.pop_front() {
+                self.bytes -= length;
+                self.balance.queued -= 1;
+                self.balance.delivered += 1;
+            }
+        }
+    }
+
+    /// Takes out everything that waits, as JSON: for who reads it in one piece.
+    pub fn take_json(&mut self) -> Vec<String> {
+        self.bytes = 0;
+        self.balance.delivered += std::mem::take(&mut self.balance.queued);
+        self.queue
+            .drain(..)
+            .filter_map(|item| match item {
+                Item::Event(event) => Some(event.json().to_owned()),
+                Item::Gap(gap) => Some(gap_json(gap.from, gap.to)),
+                Item::Last(_) => None,
+            })
+            .collect()
+    }
+}
+
+impl Item {
+    fn bytes(&mut self, wire: Wire) -> &[u8] {
+        match self {
+            Self::Event(event) => event.bytes(wire),
+            Self::Last(bytes) => bytes,
+            Self::Gap(Gap { from, to, bytes }) => {
+                bytes.get_or_insert_with(|| frame(wire, None, "gap", &gap_json(*from, *to)))
+            }
+        }
+    }
+}
+
+impl Gap {
+    fn of(id: u64) -> Self {
+        Self {
+            from: id,
+            to: id,
+            bytes: None,
+        }
+    }
+
+    fn grow(&mut self, to: u64) {
+        self.to = to;
+        self.bytes = None;
+    }
+}

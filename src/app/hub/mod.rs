@@ -1,0 +1,226 @@
+//! Who receives events.
+//!
+//! An event reaches the hub when the transaction that contains it has been committed, and its
+//! subscribers in the events phase of that same turn: first the functions and objects, in
+//! registration order, one event after the other; then the [`Feed`]s of those who are elsewhere,
+//! whose bytes leave in the flush phase. A subscriber that panics misses that one event; the others
+//! do not notice.
+//!
+//! `pattern` says who wants and may see what, `encoded` is an event as bytes, `feed` the bounded
+//! queue of one remote subscriber.
+
+mod encoded;
+mod feed;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+pub use encoded::{Encoded, Wire, gap_json};
+pub use feed::{Balance, Feed};
+pub use pattern::{Audience, Interest, Pattern};
+
+use crate::event::Event;
+use crate::reactor::{Slots, Token};
+use crate::work::{Page, StoreError};
+
+/// Receives events, on the loop: it must not block.
+pub trait Subscriber {
+    /// An event that matched the subscriber's pattern.
+    fn receive(&mut self, event: &Event) -> After;
+}
+
+/// What a subscriber wants after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The next one.
+    Next,
+    /// No more: this was the last.
+    Unsubscribe,
+}
+
+/// A function that returns nothing wants the next event.
+impl From<()> for After {
+    fn from((): ()) -> Self {
+        Self::Next
+    }
+}
+
+impl<F: FnMut(&Event) -> A, A: Into<After>> Subscriber for F {
+    fn receive(&mut self, event: &Event) -> After {
+        self(event).into()
+    }
+}
+
+/// Names a subscription, until it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscriptionId(u64);
+
+/// Names a feed, until it ends.
+pub type FeedId = Token;
+
+/// An event that a subscriber did not get, because it panicked over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The event's id.
+    pub id: u64,
+    /// The event was an `error` itself: to emit another one about it might never end.
+    pub was_error: bool,
+}
+
+/// The subscribers, and what was confirmed in this turn.
+#[derive(Default)]
+pub struct Hub {
+    subscribers: Vec<Subscription>,
+    subscriptions: u64,
+    feeds: Slots<Entry>,
+    /// Feeds that have something new for their owners.
+    touched: Vec<FeedId>,
+    confirmed: VecDeque<Event>,
+}
+
+struct Subscription {
+    id: SubscriptionId,
+    pattern: Pattern,
+    subscriber: Box<dyn Subscriber>,
+}
+
+/// A feed, and the source that writes it.
+struct Entry {
+    feed: Feed,
+    owner: Token,
+}
+
+impl Hub {
+    /// Adds a subscriber behind those that are there.
+    pub fn subscribe(
+        &mut self,
+        pattern: impl Into<Pattern>,
+        subscriber: impl Subscriber + 'static,
+    ) -> SubscriptionId {
+        self.subscriptions += 1;
+        let id = SubscriptionId(self.subscriptions);
+        self.subscribers.push(Subscription {
+            id,
+            pattern: pattern.into(),
+            subscriber: Box::new(subscriber),
+        });
+        id
+    }
+
+    /// Removes a subscriber; nothing, if it has gone already.
+    pub fn unsubscribe(&mut self, id: SubscriptionId) {
+        self.subscribers
+            .retain(|subscription| subscription.id != id);
+    }
+
+    /// Adds the feed of a remote subscriber, which the source `owner` writes.
+    pub fn follow(&mut self, owner: Token, feed: Feed) -> FeedId {
+        self.feeds.insert(Entry { feed, owner })
+    }
+
+    /// The feed of that name, if it has not ended.
+    #[must_use]
+    pub fn feed(&mut self, id: FeedId) -> Option<&mut Feed> {
+        self.feeds.get_mut(id).map(|entry| &mut entry.feed)
+    }
+
+    /// Ends a feed. What was left in it counts as dropped.
+    pub fn unfollow(&mut self, id: FeedId) -> Option<Balance> {
+        let mut entry = self.feeds.remove(id)?;
+        entry.feed.close();
+        Some(entry.feed.balance())
+    }
+
+    /// Feeds that there are.
+    #[must_use]
+    pub fn feeds(&self) -> usize {
+        self.feeds.len()
+    }
+
+    /// Takes note of events that were committed, in the order of their ids.
+    pub fn confirmed(&mut self, events: Vec<Event>) {
+        self.confirmed.extend(events);
+    }
+
+    /// Gives a feed what the store had for it.
+    pub fn page(&mut self, id: FeedId, page: Result<Page, StoreError>) {
+        let Some(Entry { feed, .. }) = self.feeds.get_mut(id) else {
+            return;
+        };
+        match page {
+            Ok(page) => feed.page(page),
+            // Busy is for a moment only, but a feed that asks again and again adds to it.
+            Err(_) => feed.fail(),
+        }
+        // Even an empty page is news: the next one has to be asked for.
+        touch(&mut self.touched, id, feed);
+    }
+
+    /// Delivers what was confirmed. How many events that were, and what subscribers missed by
+    /// panicking.
+    pub fn deliver(&mut self) -> (usize, Vec<Missed>) {
+        let (count, mut missed) = (self.confirmed.len(), Vec::new());
+        for event in std::mem::take(&mut self.confirmed) {
+            self.deliver_here(&event, &mut missed);
+            if self.feeds.is_empty() {
+                continue;
+            }
+            let event = Rc::new(Encoded::new(event));
+            for (id, Entry { feed, .. }) in self.feeds.iter_mut() {
+                if feed.offer(&event) {
+                    touch(&mut self.touched, id, feed);
+                }
+            }
+        }
+        (count, missed)
+    }
+
+    fn deliver_here(&mut self, event: &Event, missed: &mut Vec<Missed>) {
+        self.subscribers.retain_mut(|subscription| {
+            if !subscription.pattern.matches(&event.fact.name) {
+                return true;
+            }
+            let receive = AssertUnwindSafe(|| subscription.subscriber.receive(event));
+            match catch_unwind(receive) {
+                Ok(after) => after == After::Next,
+                Err(_) => {
+                    missed.push(Missed {
+                        id: event.id,
+                        was_error: event.fact.name == "error",
+                    });
+                    true
+                }
+            }
+        });
+    }
+
+    /// Calls `flush` with the owner of each feed that has something new since this was asked last.
+    pub fn take_touched(&mut self, mut flush: impl FnMut(Token)) {
+        for id in self.touched.drain(..) {
+            if let Some(Entry { feed, owner }) = self.feeds.get_mut(id) {
+                feed.touched = false;
+                flush(*owner);
+            }
+        }
+    }
+}
+
+fn touch(touched: &mut Vec<FeedId>, id: FeedId, feed: &mut Feed) {
+    if !std::mem::replace(&mut feed.touched, true) {
+        touched.push(id);
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("subscribers", &self.subscribers.len())
+            .field("feeds", &self.feeds.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! Which events somebody wants, and which they may see.
+
+use std::fmt;
+
+use crate::event::{NAME_BYTES_MAX, NewEvent, is_public};
+
+/// Which events a subscriber wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// `*`: all of them.
+    All,
+    /// `user.*`: those whose name begins with `user.`.
+    Prefix(String),
+    /// `user.logged_in`: those of that name.
+    Exact(String),
+}
+
+impl From<&str> for Pattern {
+    fn from(text: &str) -> Self {
+        match text.strip_suffix('*') {
+            Some("") => Self::All,
+            Some(prefix) if prefix.ends_with('.') => Self::Prefix(prefix.to_owned()),
+            _ => Self::Exact(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Exact(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Pattern {
+    /// Reads a pattern that a stranger sent; `None` if no event could ever match it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let pattern = Self::from(text);
+        let name = match &pattern {
+            Self::All => return Some(pattern),
+            Self::Prefix(name) | Self::Exact(name) => name,
+        };
+        let possible = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains('*');
+        possible.then_some(pattern)
+    }
+
+    /// Whether an event of that name matches.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Prefix(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
+            Self::Exact(exact) => name == exact,
+        }
+    }
+}
+
+/// Whose events a subscriber may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody's: administrators, and what the operator started.
+    Everything,
+    /// This user's, and the server's own announcements.
+    User(i64),
+}
+
+impl Audience {
+    /// Whether an event of that name, which concerns that user, may be seen.
+    #[must_use]
+    pub fn sees(self, name: &str, user_id: Option<i64>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::User(id) => user_id == Some(id) || is_public(name),
+        }
+    }
+}
+
+/// What somebody wants of what they may see.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    /// Whose events.
+    pub audience: Audience,
+    /// Those that match one of these.
+    pub patterns: Vec<Pattern>,
+}
+
+impl Interest {
+    /// Whether an event of that name, which concerns that user, is wanted and may be seen.
+    #[must_use]
+    pub fn covers(&self, name: &str, user_id: Option<i64>) -> bool {
+        self.audience.sees(name, user_id) && self.patterns.iter().any(|p| p.matches(name))
+    }
+
+    pub(super) fn covers_event(&self, fact: &NewEvent) -> bool {
+        self.covers(&fact.name, fact.user_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names_whole_prefixes_or_all() {
+        for (pattern, name, matches) in [
+            ("user.logged_in", "user.logged_in", true),
+            ("user.logged_in", "user.logged_in2", false),
+            ("user.*", "user.logged_in", true),
+            ("user.*", "username", false),
+            ("user.*", "user.", false),
+            ("*", "anything", true),
+            ("user*", "user.logged_in", false),
+            ("", "user", false),
+        ] {
+            assert_eq!(
+                Pattern::from(pattern).matches(name),
+                matches,
+                "{pattern} on {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_nothing_matches_is_none() {
+        for (text, parsed) in [
+            ("*", true),
+            ("user.*", true),
+            ("button_clicked", true),
+            ("", false),
+            (".*", true),
+            ("user*", false),
+            ("**", false),
+            ("*.user", false),
+            (&"x".repeat(NAME_BYTES_MAX + 1), false),
+        ] {
+            let pattern = Pattern::parse(text);
+            assert_eq!(pattern.is_some(), parsed, "{text}");
+            if let Some(pattern) = pattern {
+                assert_eq!(pattern.to_string(), text, "it is shown as it was written");
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_sees_their_own_events_and_the_servers_announcements() {
+        let (alice, admin) = (Audience::User(2), Audience::Everything);
+        for (name, user_id, seen_by_alice) in [
+            ("user.logged_in", Some(2), true),
+            ("user.logged_in", Some(3), false),
+            ("button_clicked", None, false),
+            ("error", None, false),
+            ("server.draining", None, true),
+        ] {
+            assert_eq!(
+                alice.sees(name, user_id),
+                seen_by_alice,
+                "{name} {user_id:?}"
+            );
+            assert!(admin.sees(name, user_id));
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! The hub, without a server around it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::*;
+use crate::config::SlowPolicy;
+use crate::event::NewEvent;
+use crate::websocket;
+
+fn event(id: u64, name: &'static str) -> Event {
+    let fact = NewEvent {
+        unix_ms: 0,
+        name: name.into(),
+        sender: "test".into(),
+        user_id: None,
+        data: serde_json::Value::Null,
+    };
+    Event { id, fact }
+}
+
+fn events(ids: std::ops::RangeInclusive<u64>) -> Vec<Event> {
+    ids.map(|id| event(id, "tick")).collect()
+}
+
+/// What is heard by subscribers, in order.
+#[derive(Clone, Default)]
+struct Heard(Rc<RefCell<Vec<(&'static str, u64)>>>);
+
+impl Heard {
+    fn by(&self, who: &'static str, event: &Event) {
+        self.0.borrow_mut().push((who, event.id));
+    }
+
+    fn take(&self) -> Vec<(&'static str, u64)> {
+        self.0.take()
+    }
+}
+
+#[test]
+fn all_receive_in_registration_order_and_one_that_panics_stops_nobody() {
+    let (mut hub, heard) = (Hub::default(), Heard::default());
+    for who in ["first", "second"] {
+        let heard = heard.clone();
+        hub.subscribe("*", move |event: &Event| heard.by(who, event));
+        if who == "first" {
+            hub.subscribe("user.*", |event: &Event| {
+                assert_eq!(event.id, 0, "its own fault")
+            });
+        }
+    }
+    hub.confirmed(vec![event(1, "user.logged_in"), event(2, "button_clicked")]);
+    let missed = Missed {
+        id: 1,
+        was_error: false,
+    };
+    assert_eq!(hub.deliver(), (2, vec![missed]));
+    assert_eq!(
+        heard.take(),
+        [("first", 1), ("second", 1), ("first", 2), ("second", 2)]
+    );
+    assert_eq!(hub.deliver(), (0, vec![]), "nothing is delivered twice");
+}
+
+#[test]
+fn who_unsubscribes_within_a_delivery_gets_no_more_and_no_other_misses_one() {
+    let (mut hub, heard) = (Hub::default(), Heard::default());
+    let listener = |who, leaves_at| {
+        let heard = heard.clone();
+        move |event: &Event| {
+            heard.by(who, event);
+            if event.id == leaves_at {
+                After::Unsubscribe
+            } else {
+                After::Next
+            }
+        }
+    };
+    hub.subscribe("*", listener("first", 1));
+    hub.subscribe("*", listener("second", 2));
+    let third = hub.subscribe("*", listener("third", u64::MAX));
+    hub.confirmed(events(1..=3));
+    assert_eq!(hub.deliver(), (3, vec![]));
+    assert_eq!(
+        heard.take(),
+        [
+            ("first", 1),
+            ("second", 1),
+            ("third", 1),
+            ("second", 2),
+            ("third", 2),
+            ("third", 3)
+        ]
+    );
+    hub.unsubscribe(third);
+    hub.unsubscribe(third);
+    hub.confirmed(events(4..=4));
+    hub.deliver();
+    assert_eq!(heard.take(), []);
+}
+
+#[test]
+fn an_object_is_a_subscriber_too() {
+    struct Counter(Rc<RefCell<u64>>);
+    impl Subscriber for Counter {
+        fn receive(&mut self, _: &Event) -> After {
+            *self.0.borrow_mut() += 1;
+            After::Next
+        }
+    }
+    let (mut hub, count) = (Hub::default(), Rc::default());
+    hub.subscribe("tick", Counter(Rc::clone(&count)));
+    hub.confirmed(events(1..=3));
+    hub.deliver();
+    assert_eq!(*count.borrow(), 3);
+}
+
+fn everything() -> Interest {
+    Interest {
+        audience: Audience::Everything,
+        patterns: vec![Pattern::All],
+    }
+}
+
+fn owner() -> Token {
+    Token::from_u64(1 << 32)
+}
+
+/// Writes what waits in a feed, at most `count` bytes of it; as text.
+fn write(hub: &mut Hub, id: FeedId, count: usize) -> String {
+    let feed = hub.feed(id).expect("it is there");
+    let mut bytes: Vec<u8> = feed.slices().flatten().copied().collect();
+    bytes.truncate(count);
+    feed.wrote(bytes.len());
+    String::from_utf8(bytes).expect("what is written is text")
+}
+
+/// The ids in written lines, and gaps as negative pairs.
+fn told(lines: &str) -> Vec<(u64, u64)> {
+    lines
+        .lines()
+        .map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+            let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+            if value["name"] == "gap" {
+                (number(&value["data"]["from"]), number(&value["data"]["to"]))
+            } else {
+                (number(&value["id"]), 0)
+            }
+        })
+        .collect()
+}
+
+/// As long as every line of these tests.
+fn line_bytes() -> usize {
+    Encoded::new(event(1, "tick")).bytes(Wire::Line).len()
+}
+
+fn follow(hub: &mut Hub, lines_max: usize, policy: SlowPolicy) -> FeedId {
+    let bytes_max = lines_max * line_bytes();
+    let feed = Feed::new(Wire::Line, everything(), None, bytes_max, policy);
+    hub.follow(owner(), feed)
+}
+
+fn balanced(hub: &mut Hub, id: FeedId) -> Balance {
+    let balance = hub.feed(id).expect("it is there").balance();
+    let Balance {
+        published,
+        delivered,
+        dropped,
+        queued,
+    } = balance;
+    assert_eq!(published, delivered + dropped + queued, "{balance}");
+    balance
+}
+
+#[test]
+fn the_oldest_are_dropped_and_the_gap_stands_in_their_place() {
+    let mut hub = Hub::default();
+    let id = follow(&mut hub, 3, SlowPolicy::DropOldest);
+    hub.confirmed(events(1..=8));
+    hub.deliver();
+    assert_eq!(balanced(&mut hub, id).dropped, 5);
+    assert_eq!(
+        told(&write(&mut hub, id, usize::MAX)),
+        [(1, 5), (6, 0), (7, 0), (8, 0)]
+    );
+    hub.confirmed(events(9..=9));
+    hub.deliver();
+    assert_eq!(told(&write(&mut hub, id, usize::MAX)), [(9, 0)]);
+    assert_eq!(balanced(&mut hub, id).delivered, 4);
+}
+
+#[test]
+fn what_has_been_written_in_part_is_written_to_its_end() {
+    for policy in [SlowPolicy::DropOldest, SlowPolicy::DropNewest] {
+        let mut hub = Hub::default();
+        let id = follow(&mut hub, 3, policy);
+        hub.confirmed(events(1..=3));
+        hub.deliver();
+        let mut written = write(&mut hub, id, 10);
+        hub.confirmed(events(4..=9));
+        hub.deliver();
+        balanced(&mut hub, id);
+        // A gap that is being written does not grow any more.
+        while let rest = write(&mut hub, id, 7)
+            && !rest.is_empty()
+        {
+            written.push_str(&rest);
+        }
+        let expected = match policy {
+            SlowPolicy::DropOldest => [(1, 0), (2, 7), (8, 0), (9, 0)],
+            _ => [(1, 0), (2, 0), (3, 0), (4, 9)],
+        };
+        assert_eq!(told(&written), expected);
+        assert_eq!(balanced(&mut hub, id).queued, 0);
+    }
+}
+
+#[test]
+fn the_newest_are_dropped_until_there_is_room() {
+    let mut hub = Hub::default();
+    let id = follow(&mut hub, 2, SlowPolicy::DropNewest);
+    hub.confirmed(events(1..=5));
+    hub.deliver();
+    let one = line_bytes();
+    let mut written = write(&mut hub, id, one);
+    hub.confirmed(events(6..=7));
+    hub.deliver();
+    assert_eq!(balanced(&mut hub, id).dropped, 4);
+    written += &write(&mut hub, id, usize::MAX);
+    assert_eq!(told(&written), [(1, 0), (2, 0), (3, 5), (6, 0), (7, 7)]);
+}
+
+#[test]
+fn who_is_too_slow_can_be_disconnected_and_keeps_what_it_has() {
+    let mut hub = Hub::default();
+    let id = follow(&mut hub, 2, SlowPolicy::Disconnect);
+    hub.confirmed(events(1..=5));
+    hub.deliver();
+    assert!(hub.feed(id).expect("it is there").is_over());
+    assert_eq!(balanced(&mut hub, id).queued, 2);
+    let balance = hub.unfollow(id).expect("it was there");
+    assert_eq!(
+        (balance.published, balance.dropped, balance.queued),
+        (3, 3, 0)
+    );
+}
+
+#[test]
+fn an_event_that_no_outbox_holds_is_a_gap() {
+    for policy in [SlowPolicy::DropOldest, SlowPolicy::DropNewest] {
+        let mut hub = Hub::default();
+        let feed = Feed::new(Wire::Line, everything(), None, 10, policy);
+        let id = hub.follow(owner(), feed);
+        hub.confirmed(events(1..=2));
+        hub.deliver();
+        assert_eq!(told(&write(&mut hub, id, usize::MAX)), [(1, 2)]);
+        assert_eq!(balanced(&mut hub, id).dropped, 2);
+    }
+}
+
+fn page(ids: std::ops::RangeInclusive<u64>, more: bool, oldest: u64) -> Page {
+    Page {
+        through: *ids.end(),
+        events: events(ids),
+        more,
+        oldest,
+    }
+}
+
+#[test]
+fn who_resumes_is_told_everything_once_however_the_pages_come() {
+    let mut hub = Hub::default();
+    let feed = Feed::new(
+        Wire::Line,
+        everything(),
+        Some(10),
+        1 << 20,
+        SlowPolicy::DropOldest,
+    );
+    let id = hub.follow(owner(), feed);
+    let query = hub
+        .feed(id)
+        .and_then(Feed::next_page)
+        .expect("it is behind");
+    assert_eq!(query.since, 10);
+    assert!(
+        hub.feed(id).and_then(Feed::next_page).is_none(),
+        "one at a time"
+    );
+    // Confirmed meanwhile: it is in the store, and is read from there.
+    hub.confirmed(events(21..=22));
+    hub.deliver();
+    hub.page(id, Ok(page(11..=20, true, 1)));
+    let query = hub
+        .feed(id)
+        .and_then(Feed::next_page)
+        .expect("there is more");
+    assert_eq!(query.since, 20);
+    // In the turn in which the last page comes, its events are confirmed and new ones too.
+    hub.confirmed(events(23..=25));
+    hub.page(id, Ok(page(21..=24, false, 1)));
+    hub.deliver();
+    let ids: Vec<u64> = told(&write(&mut hub, id, usize::MAX))
+        .iter()
+        .map(|t| t.0)
+        .collect();
+    assert_eq!(ids, (11..=25).collect::<Vec<u64>>());
+    assert!(hub.feed(id).expect("it is there").is_done());
+    assert_eq!(balanced(&mut hub, id).delivered, 15);
+}
+
+#[test]
+fn what_the_store_no_longer_has_is_a_gap() {
+    let mut hub = Hub::default();
+    let resume = |hub: &mut Hub, since, page| {
+        let feed = Feed::new(
+            Wire::Line,
+            everything(),
+            Some(since),
+            1 << 20,
+            SlowPolicy::DropOldest,
+        );
+        let id = hub.follow(owner(), feed);
+        hub.feed(id)
+            .and_then(Feed::next_page)
+            .expect("it is behind");
+        hub.page(id, Ok(page));
+        told(&write(hub, id, usize::MAX))
+    };
+    assert_eq!(
+        resume(&mut hub, 3, page(7..=8, false, 7)),
+        [(4, 6), (7, 0), (8, 0)]
+    );
+    assert_eq!(resume(&mut hub, 6, page(7..=8, false, 7)), [(7, 0), (8, 0)]);
+    // From a future that a replaced store does not have: from now on.
+    let nothing = Page {
+        events: vec![],
+        through: 8,
+        more: false,
+        oldest: 7,
+    };
+    assert_eq!(resume(&mut hub, 99, nothing), []);
+}
+
+#[test]
+fn a_feed_is_behind_as_long_as_its_reader_is() {
+    let mut hub = Hub::default();
+    let (bytes_max, since) = (10 * line_bytes(), Some(0));
+    let feed = Feed::new(
+        Wire::Line,
+        everything(),
+        since,
+        bytes_max,
+        SlowPolicy::DropOldest,
+    );
+    let id = hub.follow(owner(), feed);
+    hub.feed(id)
+        .and_then(Feed::next_page)
+        .expect("it is behind");
+    hub.page(id, Ok(page(1..=8, true, 1)));
+    assert!(
+        hub.feed(id).and_then(Feed::next_page).is_none(),
+        "no room for a page"
+    );
+    write(&mut hub, id, 4 * line_bytes());
+    assert!(hub.feed(id).and_then(Feed::next_page).is_some());
+}
+
+#[test]
+fn the_last_words_follow_what_waits_unless_the_reader_takes_nothing() {
+    for (blocked, expected) in [(false, "123bye"), (true, "1bye")] {
+        let mut hub = Hub::default();
+        let id = follow(&mut hub, 9, SlowPolicy::DropOldest);
+        hub.confirmed(events(1..=3));
+        hub.deliver();
+        let mut written = write(&mut hub, id, 5);
+        hub.feed(id)
+            .expect("it is there")
+            .finish(b"bye".to_vec(), blocked);
+        hub.confirmed(events(4..=4));
+        hub.deliver();
+        written += &write(&mut hub, id, usize::MAX);
+        let short: String = written
+            .lines()
+            .map(|line| line.split(['{', ':', ',']).nth(2).unwrap_or(line))
+            .collect();
+        assert_eq!(short, expected, "{written}");
+        assert_eq!(balanced(&mut hub, id).queued, 0);
+    }
+}
+
+#[test]
+fn an_owner_is_told_once_of_all_that_is_new() {
+    let mut hub = Hub::default();
+    follow(&mut hub, 9, SlowPolicy::DropOldest);
+    hub.confirmed(events(1..=3));
+    hub.deliver();
+    let mut owners = Vec::new();
+    hub.take_touched(|owner| owners.push(owner));
+    hub.take_touched(|owner| owners.push(owner));
+    assert_eq!(owners, [owner()]);
+}
+
+#[test]
+fn each_transport_has_its_own_frame_of_the_same_json() {
+    let event = Encoded::new(event(7, "tick"));
+    let json = event.json().to_owned();
+    assert_eq!(event.bytes(Wire::Line), format!("{json}\n").as_bytes());
+    assert_eq!(
+        event.bytes(Wire::Sse),
+        format!("id: 7\nevent: tick\ndata: {json}\n\n").as_bytes()
+    );
+    let mut frame = Vec::new();
+    websocket::encode_text(&json, &mut frame);
+    assert_eq!(event.bytes(Wire::WebSocket), frame);
+}

@@ -1,0 +1,87 @@
+//! Which streams belong to which session, so that they end with it.
+//!
+//! A stream is whatever is sent to a client for as long as its session lasts: server-sent events, a
+//! WebSocket, a request that waits for events.
+
+use std::collections::HashMap;
+
+use super::caller::no_session_response;
+use super::{App, Context};
+use crate::http::{Response, Status};
+use crate::reactor::Token;
+use crate::token::Fingerprint;
+
+/// The open streams of all sessions.
+#[derive(Debug, Default)]
+pub struct Streams {
+    of_session: HashMap<Fingerprint, Vec<Token>>,
+    /// Those whose session has ended in this turn.
+    ended: Vec<Token>,
+}
+
+impl Streams {
+    /// Streams that the session has open.
+    #[must_use]
+    pub fn of(&self, session: &Fingerprint) -> usize {
+        self.of_session.get(session).map_or(0, Vec::len)
+    }
+
+    /// A stream has ended by itself.
+    pub fn close(&mut self, session: &Fingerprint, stream: Token) {
+        if let Some(streams) = self.of_session.get_mut(session) {
+            streams.retain(|open| *open != stream);
+            if streams.is_empty() {
+                self.of_session.remove(session);
+            }
+        }
+    }
+
+    /// The session has ended: so do its streams, later in this turn. How many those are.
+    pub fn end(&mut self, session: &Fingerprint) -> usize {
+        let streams = self.of_session.remove(session).unwrap_or_default();
+        self.ended.extend_from_slice(&streams);
+        streams.len()
+    }
+
+    /// The streams whose session has ended since this was asked last.
+    pub fn take_ended(&mut self) -> Vec<Token> {
+        std::mem::take(&mut self.ended)
+    }
+}
+
+impl App {
+    /// Whether the session is there and its signature holds, without counting as a use of it.
+    #[must_use]
+    pub fn session_holds(&self, session: &Fingerprint, now_s: i64) -> bool {
+        self.sessions
+            .get(session, now_s)
+            .is_some_and(|session| self.keys.valid(session.key_id, now_s))
+    }
+}
+
+impl Context<'_> {
+    /// Opens a stream on the strength of a session.
+    ///
+    /// # Errors
+    /// The answer instead: 401 if the session has ended meanwhile, 429 if it has as many as it may.
+    pub fn open_stream(&mut self, session: Fingerprint, stream: Token) -> Result<(), Response> {
+        if !self.app.session_holds(&session, self.unix_s()) {
+            return Err(no_session_response());
+        }
+        let max = self.app.config.limits.streams_per_session_max;
+        if self.app.streams.of(&session) >= max {
+            let detail = format!(
+                "this session has {max} streams open already, which is as many as it may; close one"
+            );
+            let refusal = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_streams", &detail);
+            return Err(refusal.with_header("Retry-After", "5"));
+        }
+        self.app
+            .streams
+            .of_session
+            .entry(session)
+            .or_default()
+            .push(stream);
+        Ok(())
+    }
+}

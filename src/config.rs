@@ -18,7 +18,7 @@ pub const HEADERS_CEILING: usize = 100;
 /// Requests that one connection may have answered in one turn, and answers that may wait in its
 /// outbox before it is read again.
 pub const REQUESTS_PER_TURN: usize = 16;
-/// Least that `outbox_bytes_max` may allow: an event with a body of the default limit must fit.
+/// Least that `outbox_bytes_max` may allow: an ordinary event and more must fit.
 pub const OUTBOX_BYTES_FLOOR: usize = 4 * 1024;
 /// Longest message, in bytes, that a client may send over the WebSocket of `GET /events`.
 pub const EVENT_MESSAGE_BYTES_MAX: usize = 16 * 1024;

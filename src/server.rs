@@ -3,10 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::app::sessions::{Session, Sessions};
 use crate::app::users::Users;
-use crate::app::{App, Context, HANDLERS, Incident, Pattern, Reply, Request, Subscriber};
+use crate::app::{
+    App, Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber, SubscriptionId,
+    endpoint,
+};
 use crate::config::{Config, ListenAddr, StorePath};
 use crate::http::Method;
 use crate::ledger::Ledger;
@@ -16,6 +20,7 @@ use crate::reactor::{
     Signal, SignalSource, Turn,
 };
 use crate::token::{KeyError, Keys};
+use crate::websocket::Message;
 use crate::work::{Pool, Store, StoreError};
 
 /// Descriptors that are not for connections: the store's files, the log, listeners, the selector.
@@ -213,14 +218,28 @@ impl<S: Seams> Server<S> {
         self.reactor.program.routes.on(method, path, label, handler);
     }
 
+    /// Adds a WebSocket at `path`: `handler` is called with every message and the socket it came from.
+    /// Messages have at most `limits.websocket_bytes_max` bytes. Clients need no session; whose it is,
+    /// if one came along, the socket tells. It must not block.
+    pub fn websocket(&mut self, path: &str, handler: impl Fn(Message, &mut Socket<'_>) + 'static) {
+        self.on(Method::Get, path, endpoint(Rc::new(handler)));
+    }
+
     /// Calls `subscriber` for every event whose name matches `pattern`: a name, `user.*`, or `*`.
-    /// Subscribers are called on the loop, in the order in which they were registered.
+    /// Subscribers are called on the loop, in the order in which they were registered, until they are
+    /// unsubscribed or answer [`After::Unsubscribe`](crate::app::After).
     pub fn subscribe(
         &mut self,
         pattern: impl Into<Pattern>,
         subscriber: impl Subscriber + 'static,
-    ) {
-        self.reactor.program.app.hub.subscribe(pattern, subscriber);
+    ) -> SubscriptionId {
+        let hub = &mut self.reactor.program.app.hub;
+        hub.subscribe(pattern, subscriber)
+    }
+
+    /// Calls that subscriber no more. Handlers do the same with `cx.app.hub`.
+    pub fn unsubscribe(&mut self, id: SubscriptionId) {
+        self.reactor.program.app.hub.unsubscribe(id);
     }
 
     /// Calls `handler` for everything that goes wrong inside the server.

@@ -91,10 +91,10 @@ pub(super) fn unauthorized(code: &str, detail: &str) -> Response {
 }
 
 pub(super) fn no_session() -> Reply {
-    Reply::Now(no_session_response())
+    Reply::Now(session_needed())
 }
 
-pub(super) fn no_session_response() -> Response {
+pub(crate) fn session_needed() -> Response {
     unauthorized(
         "no_session",
         "this needs a session: log in, then send the signature as Authorization: Bearer or as the cookie",

@@ -31,6 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
+pub(crate) use caller::session_needed;
 pub use events::polled;
 pub use hub::{
     After, Audience, Balance, Feed, FeedId, Hub, Interest, Missed, Pattern, Subscriber,

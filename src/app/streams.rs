@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::caller::no_session_response;
+use super::caller::session_needed;
 use super::{App, Context};
 use crate::http::{Response, Status};
 use crate::reactor::Token;
@@ -66,7 +66,7 @@ impl Context<'_> {
     /// The answer instead: 401 if the session has ended meanwhile, 429 if it has as many as it may.
     pub fn open_stream(&mut self, session: Fingerprint, stream: Token) -> Result<(), Response> {
         if !self.app.session_holds(&session, self.unix_s()) {
-            return Err(no_session_response());
+            return Err(session_needed());
         }
         let max = self.app.config.limits.streams_per_session_max;
         if self.app.streams.of(&session) >= max {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, Limits, ListenAddr, SessionTimes, StorePath, default_workers,
+    Config, HashCost, Limits, ListenAddr, SessionTimes, SlowPolicy, StorePath, default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.
@@ -120,6 +120,27 @@ impl Role {
     }
 }
 
+/// What happens to a subscriber whose outbox is full.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Slow {
+    /// The oldest events that wait are dropped; a `gap` tells which
+    DropOldest,
+    /// New events are dropped until there is room; a `gap` tells which
+    DropNewest,
+    /// It is disconnected, and can resume where it was
+    Disconnect,
+}
+
+impl Slow {
+    fn policy(self) -> SlowPolicy {
+        match self {
+            Self::DropOldest => SlowPolicy::DropOldest,
+            Self::DropNewest => SlowPolicy::DropNewest,
+            Self::Disconnect => SlowPolicy::Disconnect,
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(super) struct ServeOptions {
     /// Where to listen: `ADDRESS:PORT` or `unix:/path`; may be repeated
@@ -160,6 +181,15 @@ pub(super) struct ServeOptions {
         default_value_t = 100_000
     )]
     events_kept_max: u64,
+    /// What happens to a subscriber whose outbox is full
+    #[arg(
+        long,
+        env = "LOOPGATE_SLOW_SUBSCRIBER",
+        value_enum,
+        value_name = "POLICY",
+        default_value_t = Slow::DropOldest
+    )]
+    slow_subscriber: Slow,
     /// The issuer that signatures name
     #[arg(
         long,
@@ -235,6 +265,22 @@ struct LimitOptions {
         default_value_t = 64
     )]
     hash_jobs_max: usize,
+    /// Streams of events that one session may have open; 429 above it
+    #[arg(
+        long,
+        env = "LOOPGATE_STREAMS_PER_SESSION_MAX",
+        value_name = "N",
+        default_value_t = 5
+    )]
+    streams_per_session_max: usize,
+    /// Bytes of events that may wait for one subscriber, at least 4096
+    #[arg(
+        long,
+        env = "LOOPGATE_OUTBOX_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 1_048_576
+    )]
+    outbox_bytes_max: usize,
     /// Shutting down may take
     #[arg(long, env = "LOOPGATE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
     drain_timeout: Duration,
@@ -254,6 +300,8 @@ impl ServeOptions {
             write_timeout,
             connections_max,
             hash_jobs_max,
+            streams_per_session_max,
+            outbox_bytes_max,
             drain_timeout,
         } = self.limits;
         Config {
@@ -276,7 +324,10 @@ impl ServeOptions {
                 write_timeout,
                 connections_max,
                 hash_jobs_max,
+                streams_per_session_max,
+                outbox_bytes_max,
                 drain_timeout,
+                ..Limits::default()
             },
             sessions: SessionTimes {
                 idle: self.session_idle,
@@ -288,6 +339,7 @@ impl ServeOptions {
                 HashCost::DEFAULT
             },
             events_kept_max: self.events_kept_max,
+            slow_subscriber: self.slow_subscriber.policy(),
             issuer: self.issuer,
         }
     }

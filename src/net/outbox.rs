@@ -1,9 +1,13 @@
 //! Bytes that wait to be written to one peer.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 
 use super::buffers::Buffers;
+use crate::app::Feed;
 use crate::reactor::SHORT_MEANS_DRAINED;
+
+/// Pieces that one write takes together: as many as Linux allows (`IOV_MAX`).
+const SLICES_MAX: usize = 1024;
 
 /// Bytes that wait, in a buffer that is borrowed only while some do.
 #[derive(Debug, Default)]
@@ -70,9 +74,93 @@ impl Outbox {
         Ok(Flushed::All)
     }
 
+    /// Writes what waits here and in a feed: one write, where the peer takes all of it. What is here
+    /// goes first, since an answer to a ping must not wait behind a full feed; but not into the middle
+    /// of an event.
+    ///
+    /// # Errors
+    /// As for [`flush`](Self::flush).
+    pub(super) fn flush_with(
+        &mut self,
+        feed: &mut Feed,
+        stream: &mut impl Write,
+        buffers: &mut Buffers,
+    ) -> io::Result<Flushed> {
+        let mut total = 0;
+        loop {
+            let own = &self.bytes[self.written..];
+            if own.is_empty() && feed.is_empty() {
+                self.discard(buffers);
+                return Ok(Flushed::All);
+            }
+            let (own_length, ahead) = (own.len(), feed.rest_of_item());
+            let written = if ahead == 0 {
+                let own = (!own.is_empty()).then_some(own);
+                write_slices(own.into_iter().chain(feed.slices()), stream)
+            } else {
+                let mut slices = feed.slices();
+                let begun = slices.next();
+                write_slices(begun.into_iter().chain([own]).chain(slices), stream)
+            };
+            match written {
+                Ok(Written { count: 0, .. }) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(Written { count, short }) => {
+                    total += count;
+                    let own = (count - count.min(ahead)).min(own_length);
+                    self.written += own;
+                    feed.wrote(count - own);
+                    if short && SHORT_MEANS_DRAINED {
+                        return Ok(Flushed::Blocked(total));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Flushed::Blocked(total));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Forgets what waits, and gives the buffer back.
     pub(super) fn discard(&mut self, buffers: &mut Buffers) {
         self.written = 0;
         buffers.give_back(std::mem::take(&mut self.bytes));
     }
+}
+
+struct Written {
+    count: usize,
+    /// The stream took less than it was offered.
+    short: bool,
+}
+
+/// Writes all that fits into one call. One piece, which is the common case, needs no list.
+fn write_slices<'s>(
+    mut slices: impl Iterator<Item = &'s [u8]>,
+    stream: &mut impl Write,
+) -> io::Result<Written> {
+    let first = slices.next().unwrap_or_default();
+    let Some(second) = slices.next() else {
+        let count = stream.write(first)?;
+        return Ok(Written {
+            count,
+            short: count < first.len(),
+        });
+    };
+    let mut list = [IoSlice::new(&[]); SLICES_MAX];
+    let (mut length, mut offered) = (0, 0);
+    for (place, slice) in list
+        .iter_mut()
+        .zip([first, second].into_iter().chain(slices))
+    {
+        *place = IoSlice::new(slice);
+        length += 1;
+        offered += slice.len();
+    }
+    let count = stream.write_vectored(&list[..length])?;
+    Ok(Written {
+        count,
+        short: count < offered,
+    })
 }

@@ -161,9 +161,17 @@ impl Feed {
         self.over
     }
 
-    /// The first item has been written in part, so nothing may come between.
+    /// Bytes of the first item that must follow at once, since it has been written in part.
     #[must_use]
-    pub fn is_within_item(&self) -> bool {
+    pub fn rest_of_item(&mut self) -> usize {
+        let (wire, written) = (self.wire, self.written);
+        match self.queue.front_mut() {
+            Some(item) if written > 0 => item.bytes(wire).len() - written,
+            _ => 0,
+        }
+    }
+
+    fn is_within_item(&self) -> bool {
         self.written > 0
     }
 
@@ -350,18 +358,24 @@ impl Feed {
         }
     }
 
-    /// Takes out everything that waits, as JSON: for who reads it in one piece.
-    pub fn take_json(&mut self) -> Vec<String> {
+    /// Takes out everything that waits, as JSON, and the id that it reaches to: for who reads it in one
+    /// piece.
+    pub fn take_json(&mut self) -> (Vec<String>, Option<u64>) {
         self.bytes = 0;
         self.balance.delivered += std::mem::take(&mut self.balance.queued);
-        self.queue
-            .drain(..)
-            .filter_map(|item| match item {
-                Item::Event(event) => Some(event.json().to_owned()),
-                Item::Gap(gap) => Some(gap_json(gap.from, gap.to)),
-                Item::Last(_) => None,
-            })
-            .collect()
+        let mut through = None;
+        let json = self.queue.drain(..).filter_map(|item| match item {
+            Item::Event(event) => {
+                through = Some(event.event.id);
+                Some(event.json().to_owned())
+            }
+            Item::Gap(gap) => {
+                through = Some(gap.to);
+                Some(gap_json(gap.from, gap.to))
+            }
+            Item::Last(_) => None,
+        });
+        (json.collect(), through)
     }
 }
 

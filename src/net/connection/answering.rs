@@ -78,7 +78,9 @@ impl<S: Seams> Connection<S> {
         match service.submit_all(reply, Some(turn.token()), turn) {
             Some(Reply::Now(response)) => self.answer(&response, &exchange, service, turn),
             Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
-            Some(Reply::Events(_) | Reply::Wait(_) | Reply::WebSocket(_)) => todo!(),
+            Some(Reply::Events(follow)) => self.follow(follow, exchange, service, turn),
+            Some(Reply::Wait(wait)) => self.park(wait, exchange, service, turn),
+            Some(Reply::WebSocket(upgrade)) => self.upgrade(upgrade, exchange, service, turn),
             Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
             None => {
                 let exchange = Box::new(exchange);
@@ -93,7 +95,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Puts a whole answer into the outbox.
-    fn answer(
+    pub(super) fn answer(
         &mut self,
         response: &Response,
         exchange: &Exchange,
@@ -234,6 +236,7 @@ impl<S: Seams> Connection<S> {
     /// The outbox is empty: what comes next?
     pub(super) fn flushed(
         &mut self,
+        was_blocked: bool,
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
@@ -244,6 +247,7 @@ impl<S: Seams> Connection<S> {
                 turn.flush();
                 Next::Wait
             }
+            State::Live(_) => self.live_flushed(was_blocked, service, turn),
             State::Closing { reason, linger } => self.part(reason, linger, turn),
             _ => self.settle(service, turn),
         }
@@ -251,7 +255,7 @@ impl<S: Seams> Connection<S> {
 }
 
 /// Writes the access line, if there is one to write: only then is the clock read for it.
-fn log<S: Seams>(
+pub(super) fn log<S: Seams>(
     peer: Peer,
     exchange: &Exchange,
     status: Status,

@@ -20,17 +20,20 @@
 //! Nothing is written but in the flush phase, so that pipelined answers leave in one write.
 
 mod answering;
+mod live;
 mod reading;
+mod talking;
 
 use std::io::{self, Read as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
+use self::live::{Farewell, Live, Parked};
 use super::body::Body;
 use super::exchange::Exchange;
 use super::outbox::{Flushed, Outbox};
 use super::service::{Message, Service};
-use crate::app::Stream as Pieces;
+use crate::app::{Stream as Pieces, session_needed};
 use crate::http::Fault;
 use crate::reactor::{
     Moment, Next, Peer, Readiness, Reason, Seams, SelectorOf, Source, Stream as _, Token, Turn,
@@ -69,6 +72,10 @@ enum State {
     Waiting { exchange: Box<Exchange> },
     /// The body of an answer is being made piece by piece.
     Streaming(Box<Streaming>),
+    /// It is answered when there are events, or when it has waited long enough.
+    Parked(Box<Parked>),
+    /// Events are sent as they come; on a WebSocket, messages go both ways.
+    Live(Box<Live>),
     /// Once the outbox is empty, the connection ends.
     Closing { reason: Reason, linger: bool },
     /// Our side is shut; what still comes is thrown away.
@@ -101,13 +108,16 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Whether the next bytes may be looked at.
-    fn takes_requests(&self) -> bool {
-        self.blocked_since.is_none()
-            && self.outbox.len() < OUTBOX_BYTES_ENOUGH
-            && matches!(
-                self.state,
-                State::Idle { .. } | State::Head { .. } | State::Body { .. }
-            )
+    fn takes_bytes(&self) -> bool {
+        let takes = match &self.state {
+            State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
+                self.blocked_since.is_none()
+            }
+            // Whoever does not read may still have something to say: that it is about to end.
+            State::Live(live) => live.listens(),
+            _ => false,
+        };
+        takes && self.outbox.len() < OUTBOX_BYTES_ENOUGH
     }
 
     fn become_idle(&mut self, turn: &Turn<'_, Service<S>>) -> State {
@@ -118,15 +128,23 @@ impl<S: Seams> Connection<S> {
     /// bytes extends nothing.
     fn deadline(&self, service: &Service<S>) -> Moment {
         let limits = &service.app.config.limits;
-        if let Some(since) = self.blocked_since {
-            return since + limits.write_timeout;
+        let blocked_until = self.blocked_since.map(|since| since + limits.write_timeout);
+        if let State::Live(live) = &self.state {
+            return live.deadline(blocked_until, service.idle_until());
+        }
+        if let Some(until) = blocked_until {
+            return until;
         }
         match &self.state {
             State::Idle { since } => (*since + limits.idle_timeout).min(service.idle_until()),
             State::Head { since } => *since + limits.head_timeout,
             State::Body { since, .. } => *since + limits.body_timeout,
             State::Lingering { since, .. } => *since + LINGER,
-            State::Waiting { .. } | State::Streaming(_) | State::Closing { .. } => Moment::NEVER,
+            State::Parked(parked) => parked.until.min(service.idle_until()),
+            State::Waiting { .. }
+            | State::Streaming(_)
+            | State::Live(_)
+            | State::Closing { .. } => Moment::NEVER,
         }
     }
 
@@ -146,7 +164,7 @@ impl<S: Seams> Connection<S> {
             turn.flush();
         }
         turn.set_deadline(self.deadline(service));
-        if self.takes_requests() && self.has_more() {
+        if self.takes_bytes() && self.has_more() {
             Next::Again
         } else {
             Next::Wait
@@ -154,10 +172,10 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Whether there is something to look at without a new edge: unread bytes, or whole requests
-    /// that were read with an earlier one. Of a head in part, the rest comes with an edge.
+    /// or messages that were read with an earlier one. Of a head in part, the rest comes with an edge.
     fn has_more(&self) -> bool {
         self.can.contains(Readiness::READABLE)
-            || (!self.inbox.is_empty() && matches!(self.state, State::Idle { .. }))
+            || (!self.inbox.is_empty() && matches!(self.state, State::Idle { .. } | State::Live(_)))
     }
 
     /// Ends the connection; if the peer may still be sending, not before it has seen our end.
@@ -232,10 +250,13 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         if self.deadline(service) > turn.now() {
             return self.settle(service, turn); // it was moved in a flush, after the timers
         }
-        if self.blocked_since.is_some() {
+        let stalled = |since| turn.now() >= since + service.app.config.limits.write_timeout;
+        if self.blocked_since.is_some_and(stalled) {
             return Next::Close(Reason("took none of its answers for too long"));
         }
         match self.state {
+            State::Live(_) => return self.live_due(service, turn),
+            State::Parked(_) => self.unpark(service, turn),
             State::Idle { .. } => return Next::Close(Reason("idle for too long")),
             State::Lingering { reason, .. } => return Next::Close(reason),
             State::Head { .. } => self.answer_fault(Fault::HEAD_TIMEOUT, service, turn),
@@ -251,25 +272,64 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
-        if let State::Waiting { .. } = self.state
-            && let Message::Answer(_) | Message::Panicked = message
-            && let State::Waiting { exchange } = self.become_idle(turn)
-        {
-            match message {
-                Message::Answer(reply) => self.reply(reply, *exchange, service, turn),
-                _ => self.answer_panic("what followed its job panicked", &exchange, service, turn),
+        match (&self.state, message) {
+            (State::Waiting { .. }, Message::Answer(reply)) => {
+                if let State::Waiting { exchange } = self.become_idle(turn) {
+                    self.reply(reply, *exchange, service, turn);
+                }
             }
+            (State::Waiting { .. }, Message::Panicked) => {
+                if let State::Waiting { exchange } = self.become_idle(turn) {
+                    self.answer_panic("what followed its job panicked", &exchange, service, turn);
+                }
+            }
+            (State::Live(_), Message::Answer(reply)) => self.say(&reply, service),
+            (State::Live(_), Message::Panicked) => self.bid(Farewell::Failed, service, turn),
+            (State::Live(_), Message::SessionEnded) => self.bid(Farewell::Revoked, service, turn),
+            (State::Parked(_), Message::SessionEnded) => {
+                self.answer_parked(&session_needed(), service, turn);
+            }
+            _ => {}
         }
         self.settle(service, turn)
     }
 
     fn flush(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
-        match self.outbox.flush(&mut self.stream, &mut service.buffers) {
+        let was_blocked = self.blocked_since.is_some();
+        if let State::Parked(parked) = &self.state
+            && parked.has_news(service)
+        {
+            self.unpark(service, turn);
+        }
+        let feed = match &self.state {
+            State::Live(live) => live.feed,
+            _ => None,
+        };
+        if let Some(feed) = feed
+            && service
+                .app
+                .hub
+                .feed(feed)
+                .is_some_and(|feed| feed.is_over())
+        {
+            self.bid(Farewell::TooSlow, service, turn);
+        }
+        if was_blocked && !self.can.contains(Readiness::WRITABLE) {
+            turn.set_deadline(self.deadline(service));
+            return Next::Wait; // the hub has something new, but the peer still takes nothing
+        }
+        let Service { app, buffers, .. } = service;
+        let flushed = match feed.and_then(|feed| app.hub.feed(feed)) {
+            Some(feed) => self.outbox.flush_with(feed, &mut self.stream, buffers),
+            None => self.outbox.flush(&mut self.stream, buffers),
+        };
+        match flushed {
             Ok(Flushed::All) => {
                 self.blocked_since = None;
-                self.flushed(service, turn)
+                self.flushed(was_blocked, service, turn)
             }
             Ok(Flushed::Blocked(count)) => {
+                self.can = self.can.without(Readiness::WRITABLE);
                 // Every byte that is taken begins the patience anew: this is about a peer that
                 // takes none.
                 if count > 0 || self.blocked_since.is_none() {
@@ -284,6 +344,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
 
     fn ended(&mut self, _reason: Reason, service: &mut Service<S>) {
         service.connections -= 1;
+        self.leave(service);
         self.outbox.discard(&mut service.buffers);
         service.buffers.give_back(std::mem::take(&mut self.inbox));
     }

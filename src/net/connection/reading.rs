@@ -26,12 +26,12 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
         let mut budget = REQUESTS_PER_TURN;
-        if !self.inbox.is_empty() && self.takes_requests() {
+        if !self.inbox.is_empty() && self.takes_bytes() {
             let inbox = std::mem::take(&mut self.inbox);
             let used = self.consume(&inbox, &mut budget, service, turn);
             self.keep(inbox, used, service);
         }
-        if budget > 0 && self.takes_requests() && self.can.contains(Readiness::READABLE) {
+        if budget > 0 && self.takes_bytes() && self.can.contains(Readiness::READABLE) {
             let mut buffer = service.buffers.take_read();
             let read = self.stream.read(&mut buffer);
             let next = self.take_in(read, &buffer, &mut budget, service, turn);
@@ -88,6 +88,9 @@ impl<S: Seams> Connection<S> {
     /// The peer will send nothing more. It may still be reading: what it asked is answered.
     fn peer_ended(&mut self) -> Option<Reason> {
         self.can = self.can.without(Readiness::READABLE);
+        if let State::Live(live) = &mut self.state {
+            return live.peer_ends();
+        }
         let reason = match self.state {
             State::Idle { .. } => Reason("closed by the peer"),
             _ => Reason("closed by the peer within a request"),
@@ -127,7 +130,10 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) -> usize {
         let mut used = 0;
-        while *budget > 0 && used < input.len() && self.takes_requests() {
+        while *budget > 0 && used < input.len() && self.takes_bytes() {
+            if let State::Live(_) = self.state {
+                return used + self.hear(&input[used..], budget, service, turn);
+            }
             let step = if let State::Body { .. } = self.state {
                 self.feed_body(&input[used..], service, turn)
             } else {

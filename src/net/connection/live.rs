@@ -1,0 +1,433 @@
+//! Streams: connections on which events are sent for as long as a session lasts.
+//!
+//! What they share, and server-sent events; `talking` has what a WebSocket does beyond that. A stream
+//! writes its outbox, which holds the head of the answer and small things like pings, and its feed,
+//! which the hub fills. It ends by saying why, unless the connection just breaks.
+
+use std::time::Duration;
+
+use super::answering::log;
+use super::talking::Talk;
+use super::{Connection, LINGER, State};
+use crate::app::{Feed, FeedId, Follow, Interest, Wait, Wire, polled};
+use crate::http::{Response, encode, encode_stream_head};
+use crate::net::exchange::Exchange;
+use crate::net::service::Service;
+use crate::reactor::{Entropy as _, Moment, Next, Reason, Seams, Token, Turn};
+use crate::token::Fingerprint;
+use crate::websocket;
+
+/// How long a stream is silent before a comment or a ping shows that it is not dead: proxies cut what
+/// says nothing for a minute, some for half of one.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// Longest time, in milliseconds, after which clients come back when the server shuts down. Each is
+/// told its own, so that they do not all come at once; and none before a second is over.
+const RETRY_MS_MAX: u32 = 5_000;
+const RETRY_MS_MIN: u32 = 1_000;
+
+/// A connection on which events are sent.
+pub(super) struct Live {
+    /// Whose it is, as the application knows it.
+    pub(super) token: Token,
+    /// The session with which it ends.
+    pub(super) session: Option<Fingerprint>,
+    /// What is to be sent.
+    pub(super) feed: Option<FeedId>,
+    /// Since when nothing showed that the stream is not dead.
+    pub(super) quiet_since: Moment,
+    /// Since when it is about to end, and why.
+    pub(super) ending: Option<(Moment, Reason)>,
+    /// The peer will send nothing more.
+    pub(super) peer_ended: bool,
+    pub(super) kind: LiveKind,
+}
+
+pub(super) enum LiveKind {
+    Sse,
+    WebSocket(Box<Talk>),
+}
+
+/// A request that waits for events.
+pub(super) struct Parked {
+    exchange: Exchange,
+    token: Token,
+    session: Fingerprint,
+    feed: FeedId,
+    through: u64,
+    pub(super) until: Moment,
+}
+
+impl Parked {
+    pub(super) fn has_news<S: Seams>(&self, service: &mut Service<S>) -> bool {
+        let feed = service.app.hub.feed(self.feed);
+        feed.is_none_or(|feed| !feed.is_empty())
+    }
+}
+
+impl Live {
+    /// When something has to be done about it.
+    pub(super) fn deadline(&self, blocked_until: Option<Moment>, idle_until: Moment) -> Moment {
+        if let Some((since, _)) = self.ending {
+            return since + LINGER;
+        }
+        let due = match (&self.kind, blocked_until) {
+            // A peer that takes nothing is given its time, and cannot answer a ping that is stuck.
+            (_, Some(until)) => until,
+            (LiveKind::Sse, None) => self.quiet_since + HEARTBEAT,
+            (LiveKind::WebSocket(talk), None) => {
+                (self.quiet_since + HEARTBEAT).min(talk.pong_due())
+            }
+        };
+        due.min(idle_until)
+    }
+
+    /// The peer will send nothing more. Whoever asked for events and shut their side gets those that
+    /// there are up to now; a WebSocket that ends without a word has broken.
+    pub(super) fn peer_ends(&mut self) -> Option<Reason> {
+        self.peer_ended = true;
+        match self.kind {
+            LiveKind::Sse => None,
+            LiveKind::WebSocket(_) => Some(Reason("closed by the peer without a close frame")),
+        }
+    }
+
+    /// Whether what the peer sends may be looked at.
+    pub(super) fn listens(&self) -> bool {
+        let takes = match &self.kind {
+            LiveKind::Sse => true,
+            LiveKind::WebSocket(talk) => talk.takes_messages(),
+        };
+        takes && self.ending.is_none()
+    }
+}
+
+/// Why a stream ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Farewell {
+    /// Its session has ended.
+    Revoked,
+    /// The server shuts down.
+    Draining,
+    /// The peer takes too little, and is to be disconnected for it.
+    TooSlow,
+    /// The peer has ended its side, and has been told everything.
+    PeerEnded,
+    /// What followed a job of its conversation panicked.
+    Failed,
+}
+
+impl Farewell {
+    fn reason(self) -> Reason {
+        Reason(match self {
+            Self::Revoked => "its session has ended",
+            Self::Draining => "the server shuts down",
+            Self::TooSlow => "too slow, or the store failed",
+            Self::PeerEnded => "closed by the peer",
+            Self::Failed => "what followed its job panicked",
+        })
+    }
+
+    /// The last words.
+    fn words(self, kind: &LiveKind, retry_ms: u32) -> Vec<u8> {
+        let mut words = Vec::new();
+        match (kind, self) {
+            (LiveKind::Sse, Self::Revoked) => words.extend_from_slice(
+                b"event: session.revoked\ndata: {\"name\":\"session.revoked\",\"data\":{}}\n\n",
+            ),
+            (LiveKind::Sse, Self::Draining) => {
+                words.extend_from_slice(format!("retry: {retry_ms}\n\n").as_bytes());
+            }
+            (LiveKind::Sse, _) => {}
+            (LiveKind::WebSocket(_), _) => {
+                let (code, reason) = match self {
+                    Self::Revoked => (websocket::SESSION_ENDED, "the session has ended"),
+                    Self::Draining => (websocket::GOING_AWAY, "the server shuts down"),
+                    Self::TooSlow => (websocket::TRY_AGAIN_LATER, "too slow: resume with ?since="),
+                    Self::PeerEnded => (websocket::NORMAL, ""),
+                    Self::Failed => (websocket::INTERNAL_ERROR, "the server failed"),
+                };
+                websocket::encode_close(code, reason, &mut words);
+            }
+        }
+        words
+    }
+}
+
+impl<S: Seams> Connection<S> {
+    /// Begins to send events, or answers why not.
+    pub(super) fn follow(
+        &mut self,
+        follow: Follow,
+        exchange: Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let Follow {
+            head,
+            interest,
+            since,
+            session,
+        } = follow;
+        if exchange.head_only() {
+            return self.answer(&head, &exchange, service, turn);
+        }
+        if !self.opens(session, &exchange, service, turn) {
+            return;
+        }
+        self.begin(&head, &exchange, service, turn);
+        let feed = self.feed_of(Wire::Sse, interest, since, service, turn);
+        self.state = State::Live(Box::new(Live {
+            token: turn.token(),
+            session: Some(session),
+            feed: Some(feed),
+            quiet_since: turn.now(),
+            ending: None,
+            peer_ended: false,
+            kind: LiveKind::Sse,
+        }));
+        service.read_for(feed, turn);
+    }
+
+    /// Sends the head of a stream, and what follows it at once. The body ends with the connection: no
+    /// version of HTTP needs more, and every event is a few bytes shorter.
+    fn begin(
+        &mut self,
+        head: &Response,
+        exchange: &Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        service.date.refresh(turn.unix_ms() / 1000);
+        let (wire, date) = (exchange.wire(true), &service.date);
+        let out = self.outbox.buffer(&mut service.buffers);
+        let before = out.len();
+        let _not_chunked = encode_stream_head(head, wire, date, false, out);
+        out.extend_from_slice(head.body.as_bytes());
+        let bytes = out.len() - before;
+        log(self.peer, exchange, head.status, bytes, turn);
+    }
+
+    /// Sends the head of an upgrade.
+    pub(super) fn switch(
+        &mut self,
+        head: &Response,
+        exchange: &Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        service.date.refresh(turn.unix_ms() / 1000);
+        let (wire, date) = (exchange.wire(false), &service.date);
+        let out = self.outbox.buffer(&mut service.buffers);
+        let before = out.len();
+        encode(head, wire, date, out);
+        let bytes = out.len() - before;
+        log(self.peer, exchange, head.status, bytes, turn);
+    }
+
+    /// Opens a stream of a session; where that may not be, it is answered why.
+    pub(super) fn opens(
+        &mut self,
+        session: Fingerprint,
+        exchange: &Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> bool {
+        let token = turn.token();
+        let opened = Service::context(&mut service.app, turn).open_stream(session, token);
+        if let Err(refusal) = &opened {
+            self.answer(refusal, exchange, service, turn);
+        }
+        opened.is_ok()
+    }
+
+    pub(super) fn feed_of(
+        &mut self,
+        wire: Wire,
+        interest: Interest,
+        since: Option<u64>,
+        service: &mut Service<S>,
+        turn: &Turn<'_, Service<S>>,
+    ) -> FeedId {
+        let config = &service.app.config;
+        let (bytes_max, policy) = (config.limits.outbox_bytes_max, config.slow_subscriber);
+        let feed = Feed::new(wire, interest, since, bytes_max, policy);
+        service.app.hub.follow(turn.token(), feed)
+    }
+
+    /// Waits for events, to answer with them.
+    pub(super) fn park(
+        &mut self,
+        wait: Wait,
+        exchange: Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let Wait {
+            interest,
+            through,
+            until,
+            session,
+        } = wait;
+        if !self.opens(session, &exchange, service, turn) {
+            return;
+        }
+        let config = &service.app.config;
+        let (bytes_max, policy) = (config.limits.outbox_bytes_max, config.slow_subscriber);
+        let feed = Feed::new(Wire::Line, interest, None, bytes_max, policy).live_after(through);
+        let feed = service.app.hub.follow(turn.token(), feed);
+        self.state = State::Parked(Box::new(Parked {
+            exchange,
+            token: turn.token(),
+            session,
+            feed,
+            through,
+            until,
+        }));
+    }
+
+    /// Answers a request that waited, with what there is.
+    pub(super) fn unpark(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+        let State::Parked(parked) = &self.state else {
+            return;
+        };
+        let (events, through) = match service.app.hub.feed(parked.feed) {
+            Some(feed) => feed.take_json(),
+            None => (Vec::new(), None),
+        };
+        let response = polled(&events, through.unwrap_or(parked.through), false);
+        self.answer_parked(&response, service, turn);
+    }
+
+    pub(super) fn answer_parked(
+        &mut self,
+        response: &Response,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        self.leave(service);
+        if let State::Parked(parked) = self.become_idle(turn) {
+            self.answer(response, &parked.exchange, service, turn);
+        }
+    }
+
+    /// Gives back what a stream or a request that waits holds of the application. To be called once,
+    /// however it ends.
+    pub(super) fn leave(&mut self, service: &mut Service<S>) {
+        let (token, session, feed) = match &mut self.state {
+            State::Live(live) => (live.token, live.session.take(), live.feed.take()),
+            State::Parked(parked) => (parked.token, Some(parked.session), Some(parked.feed)),
+            _ => return,
+        };
+        if let Some(session) = session {
+            service.app.streams.close(&session, token);
+        }
+        if let Some(balance) = feed.and_then(|feed| service.app.hub.unfollow(feed)) {
+            log::info!(target: "loopgate::streams", "{} {token}: {balance}", self.peer);
+        }
+    }
+
+    /// Says goodbye: what the peer can still be told follows in this turn, then the connection ends.
+    pub(super) fn bid(
+        &mut self,
+        farewell: Farewell,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let blocked = self.blocked_since.is_some();
+        let State::Live(live) = &mut self.state else {
+            return;
+        };
+        if live.ending.is_some() {
+            return;
+        }
+        live.ending = Some((turn.now(), farewell.reason()));
+        let jitter = u32::from_le_bytes(turn.entropy().bytes());
+        let retry_ms = RETRY_MS_MIN + jitter % (RETRY_MS_MAX - RETRY_MS_MIN);
+        let words = farewell.words(&live.kind, retry_ms);
+        match live.feed.and_then(|feed| service.app.hub.feed(feed)) {
+            Some(feed) => feed.finish(words, blocked),
+            None => self
+                .outbox
+                .buffer(&mut service.buffers)
+                .extend_from_slice(&words),
+        }
+        turn.flush();
+    }
+
+    /// A stream's deadline has come: the heartbeat, the pong that did not, the end.
+    pub(super) fn live_due(
+        &mut self,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        let now = turn.now();
+        let State::Live(live) = &mut self.state else {
+            return Next::Wait;
+        };
+        if let Some((since, reason)) = live.ending
+            && now >= since + LINGER
+        {
+            return Next::Close(reason);
+        }
+        if now >= service.idle_until() {
+            self.bid(Farewell::Draining, service, turn);
+            return self.settle(service, turn);
+        }
+        let now_s = (turn.unix_ms() / 1000).cast_signed();
+        let holds = |session| service.app.session_holds(session, now_s);
+        if !live.session.as_ref().is_none_or(holds) {
+            // Whatever ended the session should have ended this too; so that nothing depends on it.
+            self.bid(Farewell::Revoked, service, turn);
+            return self.settle(service, turn);
+        }
+        if let LiveKind::WebSocket(talk) = &mut live.kind
+            && self.blocked_since.is_none()
+            && now >= talk.pong_due()
+        {
+            return Next::Close(Reason("no pong came"));
+        }
+        if self.blocked_since.is_none() && now >= live.quiet_since + HEARTBEAT {
+            live.quiet_since = now;
+            let out = self.outbox.buffer(&mut service.buffers);
+            match &mut live.kind {
+                LiveKind::Sse => out.extend_from_slice(b":\n\n"),
+                LiveKind::WebSocket(talk) => talk.ping(now, out),
+            }
+        }
+        self.settle(service, turn)
+    }
+
+    /// Everything of a stream is written.
+    pub(super) fn live_flushed(
+        &mut self,
+        was_blocked: bool,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        let State::Live(live) = &mut self.state else {
+            return Next::Wait;
+        };
+        match &mut live.kind {
+            LiveKind::Sse => live.quiet_since = turn.now(),
+            // It was on its way until now.
+            LiveKind::WebSocket(talk) if was_blocked => {
+                talk.pinged = talk.pinged.map(|_| turn.now());
+            }
+            LiveKind::WebSocket(_) => {}
+        }
+        if let Some((_, reason)) = live.ending {
+            self.leave(service);
+            return self.part(reason, true, turn);
+        }
+        let feed = live.feed;
+        if let Some(feed) = feed {
+            service.read_for(feed, turn);
+            let done = service.app.hub.feed(feed).is_none_or(|feed| feed.is_done());
+            if done && live.peer_ended {
+                self.bid(Farewell::PeerEnded, service, turn);
+            }
+        }
+        self.settle(service, turn)
+    }
+}

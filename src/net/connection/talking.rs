@@ -1,0 +1,223 @@
+//! WebSockets: what a stream does that also listens.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::live::{Live, LiveKind};
+use super::{Connection, OUTBOX_BYTES_ENOUGH, State};
+use crate::app::{Conversation, Reply, Socket, Upgrade, Wire};
+use crate::ledger::Label;
+use crate::net::exchange::Exchange;
+use crate::net::service::Service;
+use crate::reactor::{Moment, Reason, Seams, Turn};
+use crate::token::Fingerprint;
+use crate::websocket::{self, Heard, Incoming, Message, Violation};
+
+/// How long a peer may take to answer a ping.
+const PONG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages of one socket that may wait for workers before it is read again.
+const UNDER_WAY_MAX: usize = 64;
+
+/// What a WebSocket has beyond what every stream has.
+pub(super) struct Talk {
+    incoming: Incoming,
+    conversation: Box<dyn Conversation>,
+    caller: Option<(i64, Fingerprint)>,
+    /// Since when a ping has not been answered.
+    pub(super) pinged: Option<Moment>,
+    /// Replies that workers have still to make.
+    under_way: usize,
+    /// What its route is named in the ledger.
+    label: Label,
+}
+
+impl Talk {
+    pub(super) fn ping(&mut self, now: Moment, out: &mut Vec<u8>) {
+        websocket::encode_ping(b"", out);
+        self.pinged = Some(now);
+    }
+
+    /// When the peer has not answered a ping for too long.
+    pub(super) fn pong_due(&self) -> Moment {
+        self.pinged.map_or(Moment::NEVER, |at| at + PONG_TIMEOUT)
+    }
+
+    pub(super) fn takes_messages(&self) -> bool {
+        self.under_way < UNDER_WAY_MAX
+    }
+}
+
+impl<S: Seams> Connection<S> {
+    /// Becomes a WebSocket, or answers why not.
+    pub(super) fn upgrade(
+        &mut self,
+        upgrade: Upgrade,
+        exchange: Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let Upgrade {
+            head,
+            conversation,
+            message_bytes_max,
+            caller,
+            events,
+        } = upgrade;
+        if let Some((_, session)) = caller
+            && !self.opens(session, &exchange, service, turn)
+        {
+            return;
+        }
+        self.switch(&head, &exchange, service, turn);
+        let feed = events
+            .map(|(interest, since)| self.feed_of(Wire::WebSocket, interest, since, service, turn));
+        self.state = State::Live(Box::new(Live {
+            token: turn.token(),
+            session: caller.map(|(_, session)| session),
+            feed,
+            quiet_since: turn.now(),
+            ending: None,
+            peer_ended: false,
+            kind: LiveKind::WebSocket(Box::new(Talk {
+                incoming: Incoming::new(message_bytes_max),
+                conversation,
+                caller,
+                pinged: None,
+                under_way: 0,
+                label: turn.current_label(),
+            })),
+        }));
+        if let Some(feed) = feed {
+            service.read_for(feed, turn);
+        }
+    }
+
+    /// Takes what a stream's peer sent: messages, on a WebSocket; nothing that is meant for anybody,
+    /// on any other. How many bytes are done with.
+    pub(super) fn hear(
+        &mut self,
+        input: &[u8],
+        budget: &mut usize,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> usize {
+        let mut rest = input;
+        while *budget > 0 && self.outbox.len() < OUTBOX_BYTES_ENOUGH {
+            let State::Live(live) = &mut self.state else {
+                break;
+            };
+            let LiveKind::WebSocket(talk) = &mut live.kind else {
+                return input.len();
+            };
+            if live.ending.is_some() {
+                return input.len();
+            }
+            if !talk.takes_messages() {
+                break;
+            }
+            turn.label(talk.label);
+            let out = self.outbox.buffer(&mut service.buffers);
+            match talk.incoming.next(&mut rest, out) {
+                Ok(None) => break,
+                Ok(Some(Heard::Pong)) => talk.pinged = None,
+                Ok(Some(Heard::Closed)) => {
+                    self.hang_up(Reason("closed by the peer"), service, turn);
+                }
+                Ok(Some(Heard::Message(message))) => {
+                    *budget -= 1;
+                    self.converse(message, service, turn);
+                }
+                Err(Violation { code, reason }) => {
+                    log::debug!("{} broke the rules of WebSockets: {reason}", self.peer);
+                    websocket::encode_close(code, reason, out);
+                    self.hang_up(Reason(reason), service, turn);
+                }
+            }
+        }
+        input.len() - rest.len()
+    }
+
+    /// Has a message dealt with.
+    fn converse(
+        &mut self,
+        message: Message,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let State::Live(live) = &mut self.state else {
+            return;
+        };
+        let LiveKind::WebSocket(talk) = &mut live.kind else {
+            return;
+        };
+        let Service { app, buffers, .. } = service;
+        let mut socket = Socket {
+            id: live.token,
+            caller: talk.caller,
+            feed: live.feed,
+            out: self.outbox.buffer(buffers),
+            replies: Vec::new(),
+            close: None,
+            cx: Service::context(app, turn),
+        };
+        let heard = catch_unwind(AssertUnwindSafe(|| {
+            talk.conversation.heard(message, &mut socket);
+        }));
+        let Socket { replies, close, .. } = socket;
+        talk.under_way += replies.len();
+        if heard.is_err() {
+            let detail = format!("the handler of {} panicked", turn.ledger().name(talk.label));
+            app.report("handler_panicked", detail, turn.unix_ms());
+            websocket::encode_close(
+                websocket::INTERNAL_ERROR,
+                "the server failed",
+                self.outbox.buffer(buffers),
+            );
+            return self.hang_up(Reason("its handler panicked"), service, turn);
+        }
+        for reply in replies {
+            if let Some(reply) = service.submit_all(reply, Some(turn.token()), turn) {
+                self.say(&reply, service);
+            }
+        }
+        if let Some((code, reason)) = close {
+            let out = self.outbox.buffer(&mut service.buffers);
+            websocket::encode_close(code, &reason, out);
+            self.hang_up(Reason("closed by its handler"), service, turn);
+        }
+    }
+
+    /// Sends the body of a reply that a conversation has waited for.
+    pub(super) fn say(&mut self, reply: &Reply, service: &mut Service<S>) {
+        let State::Live(live) = &mut self.state else {
+            return;
+        };
+        if let LiveKind::WebSocket(talk) = &mut live.kind
+            && live.ending.is_none()
+        {
+            talk.under_way -= 1;
+            if let Reply::Now(response) = reply {
+                let text = String::from_utf8_lossy(response.body.as_bytes());
+                let out = self.outbox.buffer(&mut service.buffers);
+                websocket::encode_text(text.trim_end(), out);
+            }
+        }
+    }
+
+    /// Ends a WebSocket whose close frame is in the outbox: no event may follow that.
+    fn hang_up(
+        &mut self,
+        reason: Reason,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let State::Live(live) = &mut self.state else {
+            return;
+        };
+        live.ending = Some((turn.now(), reason));
+        if let Some(feed) = live.feed.and_then(|feed| service.app.hub.feed(feed)) {
+            feed.discard();
+        }
+    }
+}

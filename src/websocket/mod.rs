@@ -1,89 +1,128 @@
-//! interim
-/// interim
-pub fn encode_text(text: &str, out: &mut Vec<u8>) {
-    out.push(0x81);
-    match text.len() {
-        n @ 0..=125 => out.push(n as u8),
-        n @ 126..=0xffff => {
-            out.push(126);
-            out.extend_from_slice(&(n as u16).to_be_bytes());
-        }
-        n => {
-            out.push(127);
-            out.extend_from_slice(&(n as u64).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(text.as_bytes());
-}
+//! WebSockets without I/O, the server's side: bytes in, messages out; messages in, frames out
+//! (RFC 6455). Floor 1.
+//!
+//! Frame headers and close codes are read by tungstenite. Messages are put together here, straight
+//! from the bytes at hand: a socket that says nothing holds no buffer, and a length that a peer
+//! declares sizes no allocation. There are no extensions: a compressed message could be a thousand times
+//! what it seems.
+//!
+//! `incoming` reads; what is here writes, and answers the handshake.
 
-/// interim
+mod incoming;
+#[cfg(test)]
+mod tests;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1::{Digest as _, Sha1};
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+pub use incoming::{Heard, Incoming, Violation};
+
+/// Close code: done (RFC 6455, section 7.4.1, as all below 3000 but one).
+pub const NORMAL: u16 = 1000;
+/// Close code: the server shuts down, or the page is left.
+pub const GOING_AWAY: u16 = 1001;
+/// Close code: frames that the protocol does not allow.
+pub const PROTOCOL_ERROR: u16 = 1002;
+/// Close code: text that is not UTF-8.
+pub const INVALID_TEXT: u16 = 1007;
+/// Close code: against the rules of this server.
+pub const POLICY_VIOLATION: u16 = 1008;
+/// Close code: a message that is too long.
+pub const TOO_LONG: u16 = 1009;
+/// Close code: the server failed.
+pub const INTERNAL_ERROR: u16 = 1011;
+/// Close code: come back later (IANA's registry of close codes).
+pub const TRY_AGAIN_LATER: u16 = 1013;
+/// Close code of our own: the session, on whose strength the socket was open, has ended.
+pub const SESSION_ENDED: u16 = 4401;
+
+/// Longest payload of a control frame, in bytes (RFC 6455, section 5.5).
+pub const CONTROL_BYTES_MAX: usize = 125;
+
+/// What a server appends to the key that it hashes (RFC 6455, section 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A message, either way.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// t
+    /// Text.
     Text(String),
-    /// b
+    /// Bytes.
     Binary(Vec<u8>),
 }
-/// interim
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+/// The value of `Sec-WebSocket-Accept` that proves that `Sec-WebSocket-Key` was understood
+/// (RFC 6455, section 4.2.2); `None` if that is not 16 bytes in base64.
+#[must_use]
+pub fn accept(key: &[u8]) -> Option<String> {
+    let nonce = BASE64.decode(key).ok()?;
+    if nonce.len() != 16 {
+        return None;
+    }
+    Some(BASE64.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize()))
+}
+
+/// Appends a message, in one frame.
 pub fn encode_message(message: &Message, out: &mut Vec<u8>) {
-    if let Message::Text(t) = message {
-        encode_text(t, out)
+    match message {
+        Message::Text(text) => encode_text(text, out),
+        Message::Binary(bytes) => encode(OpCode::Data(Data::Binary), bytes, out),
     }
 }
-/// interim
-pub fn accept(_key: &[u8]) -> Option<String> {
-    None
+
+/// Appends a text message, in one frame.
+pub fn encode_text(text: &str, out: &mut Vec<u8>) {
+    encode(OpCode::Data(Data::Text), text.as_bytes(), out);
 }
-/// interim
-pub enum Heard {
-    /// m
-    Message(Message),
-    /// p
-    Pong,
-    /// c
-    Closed,
+
+/// Appends a ping; of `payload`, as much as a control frame holds.
+pub fn encode_ping(payload: &[u8], out: &mut Vec<u8>) {
+    encode_control(Control::Ping, payload, out);
 }
-/// interim
-pub struct Violation {
-    /// c
-    pub code: u16,
-    /// r
-    pub reason: &'static str,
-}
-/// interim
-pub struct Incoming;
-impl Incoming {
-    /// n
-    #[must_use]
-    pub fn new(_: usize) -> Self {
-        Self
-    }
-    /// n
-    pub fn next(
-        &mut self,
-        input: &mut &[u8],
-        _out: &mut Vec<u8>,
-    ) -> Result<Option<Heard>, Violation> {
-        *input = &[];
-        Ok(None)
-    }
-}
-/// interim
-pub fn encode_ping(_: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0x89, 0]);
-}
-/// interim
+
+/// Appends a close frame; of `reason`, as much as it holds.
 pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0x88, 2 + reason.len() as u8]);
-    out.extend_from_slice(&code.to_be_bytes());
-    out.extend_from_slice(reason.as_bytes());
+    let mut payload = code.to_be_bytes().to_vec();
+    let room = CONTROL_BYTES_MAX - payload.len();
+    let fits = (0..=reason.len().min(room)).rfind(|end| reason.is_char_boundary(*end));
+    payload.extend_from_slice(&reason.as_bytes()[..fits.unwrap_or(0)]);
+    encode_control(Control::Close, &payload, out);
 }
-/// i
-pub const SESSION_ENDED: u16 = 4401;
-/// i
-pub const GOING_AWAY: u16 = 1001;
-/// i
-pub const TRY_AGAIN_LATER: u16 = 1013;
-/// i
-pub const NORMAL: u16 = 1000;
-/// i
-pub const INTERNAL_ERROR: u16 = 1011;
+
+fn encode_control(control: Control, payload: &[u8], out: &mut Vec<u8>) {
+    let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
+    encode(OpCode::Control(control), payload, out);
+}
+
+/// Appends one final frame, unmasked as all of a server's are (RFC 6455, section 5.1).
+fn encode(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
+    header
+        .format(payload.len() as u64, out)
+        .expect("a vector takes what is written to it");
+    out.extend_from_slice(payload);
+}

@@ -1,0 +1,324 @@
+//! What a peer sends: frames become messages.
+
+use std::io::Cursor;
+
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use super::{CONTROL_BYTES_MAX, INVALID_TEXT, Message, PROTOCOL_ERROR, TOO_LONG, encode_control};
+
+/// Longest header of a frame, in bytes: two, eight of length, four of mask.
+const HEADER_BYTES_MAX: usize = 14;
+
+/// What the peer's bytes meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A whole message.
+    Message(Message),
+    /// The answer to a ping, or a sign of life without one.
+    Pong,
+    /// The peer closes; the answer to that has been written, and nothing more is heard.
+    Closed,
+}
+
+/// The peer broke the rules: the code to close with, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The close code.
+    pub code: u16,
+    /// For the close frame and the log.
+    pub reason: &'static str,
+}
+
+const fn wrong(reason: &'static str) -> Violation {
+    Violation {
+        code: PROTOCOL_ERROR,
+        reason,
+    }
+}
+
+const NOT_UTF8: Violation = Violation {
+    code: INVALID_TEXT,
+    reason: "text is not UTF-8",
+};
+
+/// The incoming half of a socket.
+#[derive(Debug)]
+pub struct Incoming {
+    message_bytes_max: usize,
+    /// What has arrived of a frame's header.
+    header: [u8; HEADER_BYTES_MAX],
+    header_length: usize,
+    /// The frame whose payload arrives.
+    frame: Option<Frame>,
+    /// The payload of a control frame, which may come between the frames of a message.
+    pub(super) control: Vec<u8>,
+    /// The message whose frames arrive.
+    pub(super) message: Option<Partial>,
+    over: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    opcode: OpCode,
+    is_final: bool,
+    mask: [u8; 4],
+    length: usize,
+    arrived: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Partial {
+    is_text: bool,
+    bytes: Vec<u8>,
+    /// So many of them are known to be UTF-8, if it is text: what is not is refused as soon as it is
+    /// seen, not at the end.
+    checked: usize,
+}
+
+impl Incoming {
+    /// Of a socket that was opened just now. Longer messages are a violation.
+    #[must_use]
+    pub fn new(message_bytes_max: usize) -> Self {
+        Self {
+            message_bytes_max,
+            header: [0; HEADER_BYTES_MAX],
+            header_length: 0,
+            frame: None,
+            control: Vec::new(),
+            message: None,
+            over: false,
+        }
+    }
+
+    /// Takes bytes from the front of `input` until they mean something, or none are left. What the
+    /// protocol itself has to answer, a pong or the reply to a close frame, is appended to `out`.
+    ///
+    /// # Errors
+    /// What the peer did wrong. Whatever it sends after that, or after closing, is ignored.
+    pub fn next(
+        &mut self,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Heard>, Violation> {
+        let heard = self.advance(input, out);
+        if let Err(_) | Ok(Some(Heard::Closed)) = heard {
+            self.over = true;
+            self.message = None;
+            *input = &[];
+        }
+        heard
+    }
+
+    fn advance(
+        &mut self,
+        input: &mut &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Heard>, Violation> {
+        if self.over {
+            *input = &[];
+            return Ok(None);
+        }
+        while self.frame.is_some() || !input.is_empty() {
+            if self.frame.is_none() && !self.take_header(input)? {
+                break;
+            }
+            let Some(frame) = self.take_payload(input)? else {
+                break;
+            };
+            let heard = match frame.opcode {
+                OpCode::Control(control) => self.controlled(control, out)?,
+                OpCode::Data(_) if frame.is_final => Some(self.whole()?),
+                OpCode::Data(_) => None,
+            };
+            if heard.is_some() {
+                return Ok(heard);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes what belongs to a frame's header; whether that was all of it.
+    fn take_header(&mut self, input: &mut &[u8]) -> Result<bool, Violation> {
+        loop {
+            let wanted = header_length(&self.header[..self.header_length]);
+            if self.header_length == wanted {
+                break;
+            }
+            let Some((byte, rest)) = input.split_first() else {
+                return Ok(false);
+            };
+            self.header[self.header_length] = *byte;
+            self.header_length += 1;
+            *input = rest;
+        }
+        let mut cursor = Cursor::new(&self.header[..self.header_length]);
+        let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) else {
+            return Err(wrong("reserved opcode"));
+        };
+        self.frame = Some(self.begin(&header, length)?);
+        self.header_length = 0;
+        Ok(true)
+    }
+
+    /// Everything that is wrong with a frame shows in its header, but for what is in the payload.
+    fn begin(&mut self, header: &FrameHeader, length: u64) -> Result<Frame, Violation> {
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(wrong("reserved bit"));
+        }
+        let Some(mask) = header.mask else {
+            return Err(wrong("frame without a mask"));
+        };
+        if length > i64::MAX as u64 {
+            return Err(wrong("length of more than 63 bits"));
+        }
+        if header.len(length) != self.header_length {
+            return Err(wrong("length in more bytes than it needs"));
+        }
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        match header.opcode {
+            OpCode::Control(_) if !header.is_final => return Err(wrong("control frame in parts")),
+            OpCode::Control(_) if length > CONTROL_BYTES_MAX => {
+                return Err(wrong("control frame of more than 125 bytes"));
+            }
+            OpCode::Control(_) => {}
+            OpCode::Data(data) => self.begin_data(data, length)?,
+        }
+        Ok(Frame {
+            opcode: header.opcode,
+            is_final: header.is_final,
+            mask,
+            length,
+            arrived: 0,
+        })
+    }
+
+    fn begin_data(&mut self, data: Data, length: usize) -> Result<(), Violation> {
+        let before = match (&self.message, data) {
+            (None, Data::Continue) => return Err(wrong("continuation of nothing")),
+            (Some(message), Data::Continue) => message.bytes.len(),
+            (Some(_), _) => return Err(wrong("message within a message")),
+            (None, _) => {
+                self.message = Some(Partial {
+                    is_text: data == Data::Text,
+                    bytes: Vec::new(),
+                    checked: 0,
+                });
+                0
+            }
+        };
+        if length > self.message_bytes_max - before {
+            return Err(Violation {
+                code: TOO_LONG,
+                reason: "message too long",
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes what belongs to a frame's payload, and unmasks it; the frame, if that was all of it.
+    fn take_payload(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
+        let Some(frame) = &mut self.frame else {
+            return Ok(None);
+        };
+        let (bytes, rest) = input.split_at(input.len().min(frame.length - frame.arrived));
+        *input = rest;
+        let unmasked = bytes
+            .iter()
+            .zip(frame.mask.iter().cycle().skip(frame.arrived % 4))
+            .map(|(byte, mask)| byte ^ mask);
+        frame.arrived += bytes.len();
+        let frame = *frame;
+        match (&mut self.message, frame.opcode) {
+            (Some(message), OpCode::Data(_)) => {
+                message.bytes.extend(unmasked);
+                message.check()?;
+            }
+            _ => self.control.extend(unmasked),
+        }
+        if frame.arrived < frame.length {
+            return Ok(None);
+        }
+        self.frame = None;
+        Ok(Some(frame))
+    }
+
+    /// A whole control frame.
+    fn controlled(
+        &mut self,
+        control: Control,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Heard>, Violation> {
+        // Taken and not cleared: a socket keeps no memory between two frames.
+        let payload = std::mem::take(&mut self.control);
+        match control {
+            Control::Ping => {
+                encode_control(Control::Pong, &payload, out);
+                Ok(None)
+            }
+            Control::Pong => Ok(Some(Heard::Pong)),
+            Control::Close => {
+                let code = closes(&payload)?;
+                encode_control(Control::Close, code, out);
+                Ok(Some(Heard::Closed))
+            }
+            Control::Reserved(_) => Err(wrong("reserved opcode")),
+        }
+    }
+
+    /// The last frame of a message is there.
+    fn whole(&mut self) -> Result<Heard, Violation> {
+        let Some(message) = self.message.take() else {
+            return Err(wrong("continuation of nothing"));
+        };
+        Ok(Heard::Message(if message.is_text {
+            // A character may have been cut off at the end, which the checks on the way let pass.
+            Message::Text(String::from_utf8(message.bytes).map_err(|_| NOT_UTF8)?)
+        } else {
+            Message::Binary(message.bytes)
+        }))
+    }
+}
+
+impl Partial {
+    fn check(&mut self) -> Result<(), Violation> {
+        if !self.is_text {
+            return Ok(());
+        }
+        match std::str::from_utf8(&self.bytes[self.checked..]) {
+            Ok(_) => self.checked = self.bytes.len(),
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return Err(NOT_UTF8),
+        }
+        Ok(())
+    }
+}
+
+/// How long a header is, as far as its first bytes tell.
+fn header_length(bytes: &[u8]) -> usize {
+    let [_, second, ..] = bytes else {
+        return 2;
+    };
+    let length = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    2 + length + mask
+}
+
+/// The payload of a close frame, checked; the code in it, which is echoed.
+fn closes(payload: &[u8]) -> Result<&[u8], Violation> {
+    match payload {
+        [] => Ok(payload),
+        [_] => Err(wrong("close code cut short")),
+        [high, low, reason @ ..] => {
+            if !CloseCode::from(u16::from_be_bytes([*high, *low])).is_allowed() {
+                return Err(wrong("close code that nobody may send"));
+            }
+            std::str::from_utf8(reason).map_err(|_| NOT_UTF8)?;
+            Ok(&payload[..2])
+        }
+    }
+}

@@ -212,6 +212,10 @@ impl Server {
     }
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a few million deliveries at most"
+)]
 fn cost(before: (f64, f64), after: (f64, f64), options: &Options) -> Cost {
     let deliveries = (options.events * options.subscribers) as f64;
     Cost {

@@ -128,8 +128,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Passwords waiting to be hashed; 503 above it.
     pub hash_jobs_max: usize,
-    /// Streams of events that one session may have open: server-sent events, WebSockets and requests
-    /// that wait. Browsers open six connections to a site, so this leaves one for everything else.
+    /// Streams of events that one session may have open: server-sent events, a WebSocket, a
+    /// request that waits. Browsers open six connections to a site, so this leaves one for everything else.
     pub streams_per_session_max: usize,
     /// Longest message, in bytes, on a WebSocket of an embedder's.
     pub websocket_bytes_max: usize,

@@ -23,11 +23,11 @@ pub enum Reply {
     /// The head now, the body piece by piece.
     Stream(Stream),
     /// The head now, then events as they are confirmed, as server-sent events.
-    Events(Follow),
+    Events(Box<Follow>),
     /// An answer as soon as there are events, or when the time is over.
-    Wait(Wait),
+    Wait(Box<Wait>),
     /// From here on both sides send messages.
-    WebSocket(Upgrade),
+    WebSocket(Box<Upgrade>),
 }
 
 /// Events for one remote subscriber.

@@ -1,4 +1,4 @@
-//! WebSockets, as handlers see them: a handshake, then a conversation.
+//! A WebSocket, as handlers see it: a handshake, then a conversation.
 
 use std::rc::Rc;
 
@@ -85,20 +85,23 @@ impl std::fmt::Debug for Socket<'_> {
     }
 }
 
+/// A function that deals with messages.
+pub(crate) type Listener = dyn Fn(Message, &mut Socket<'_>);
+
 /// The handler of a WebSocket's path: one that needs no session, and knows whose it is if there is one.
 pub(crate) fn endpoint(
-    conversation: Rc<dyn Fn(Message, &mut Socket<'_>)>,
+    conversation: Rc<Listener>,
 ) -> impl Fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply> {
     move |request, cx| {
         let head = handshake(request)?;
         let caller = caller_of_socket(request, cx)?;
-        Ok(Reply::WebSocket(Upgrade {
+        Ok(Reply::WebSocket(Box::new(Upgrade {
             head,
             conversation: Box::new(Rc::clone(&conversation)),
             message_bytes_max: cx.app.config.limits.websocket_bytes_max,
             caller: caller.map(|Caller { hash, session, .. }| (session.user_id, hash)),
             events: None,
-        }))
+        })))
     }
 }
 

@@ -4,6 +4,7 @@
 //! log. Everything here may block: the loop has not begun to turn, or has ended.
 
 mod keys;
+mod limits;
 mod logging;
 mod options;
 mod serve;

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::limits::LimitOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, Limits, ListenAddr, SessionTimes, SlowPolicy, StorePath, default_workers,
+    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.
@@ -202,108 +203,9 @@ pub(super) struct ServeOptions {
     limits: LimitOptions,
 }
 
-/// One option for each limit.
-#[derive(Args, Debug)]
-struct LimitOptions {
-    /// Longest request target in bytes; 414 above it
-    #[arg(
-        long,
-        env = "LOOPGATE_TARGET_BYTES_MAX",
-        value_name = "BYTES",
-        default_value_t = 8192
-    )]
-    target_bytes_max: usize,
-    /// Longest request head in bytes, at most 32768; 431 above it
-    #[arg(
-        long,
-        env = "LOOPGATE_HEAD_BYTES_MAX",
-        value_name = "BYTES",
-        default_value_t = 16384
-    )]
-    head_bytes_max: usize,
-    /// Most header fields, at most 100; 431 above it
-    #[arg(
-        long,
-        env = "LOOPGATE_HEADERS_MAX",
-        value_name = "N",
-        default_value_t = 100
-    )]
-    headers_max: usize,
-    /// Longest body in bytes; 413 above it
-    #[arg(
-        long,
-        env = "LOOPGATE_BODY_BYTES_MAX",
-        value_name = "BYTES",
-        default_value_t = 65536
-    )]
-    body_bytes_max: usize,
-    /// From the first byte of a head to its last; 408 after it
-    #[arg(long, env = "LOOPGATE_HEAD_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
-    head_timeout: Duration,
-    /// For a body to arrive; 408 after it
-    #[arg(long, env = "LOOPGATE_BODY_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = time)]
-    body_timeout: Duration,
-    /// A connection may be silent between requests
-    #[arg(long, env = "LOOPGATE_IDLE_TIMEOUT", value_name = "TIME", default_value = "75s", value_parser = time)]
-    idle_timeout: Duration,
-    /// A client may take none of its answer
-    #[arg(long, env = "LOOPGATE_WRITE_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = time)]
-    write_timeout: Duration,
-    /// Connections at the same time; fewer where the descriptor limit leaves fewer
-    #[arg(
-        long,
-        env = "LOOPGATE_CONNECTIONS_MAX",
-        value_name = "N",
-        default_value_t = 10_000
-    )]
-    connections_max: usize,
-    /// Passwords waiting to be hashed; 503 above it
-    #[arg(
-        long,
-        env = "LOOPGATE_HASH_JOBS_MAX",
-        value_name = "N",
-        default_value_t = 64
-    )]
-    hash_jobs_max: usize,
-    /// Streams of events that one session may have open; 429 above it
-    #[arg(
-        long,
-        env = "LOOPGATE_STREAMS_PER_SESSION_MAX",
-        value_name = "N",
-        default_value_t = 5
-    )]
-    streams_per_session_max: usize,
-    /// Bytes of events that may wait for one subscriber, at least 4096
-    #[arg(
-        long,
-        env = "LOOPGATE_OUTBOX_BYTES_MAX",
-        value_name = "BYTES",
-        default_value_t = 1_048_576
-    )]
-    outbox_bytes_max: usize,
-    /// Shutting down may take
-    #[arg(long, env = "LOOPGATE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
-    drain_timeout: Duration,
-}
-
 impl ServeOptions {
     /// The configuration that these options ask for.
     pub(super) fn config(self, store: &StorePath) -> Config {
-        let LimitOptions {
-            target_bytes_max,
-            head_bytes_max,
-            headers_max,
-            body_bytes_max,
-            head_timeout,
-            body_timeout,
-            idle_timeout,
-            write_timeout,
-            connections_max,
-            hash_jobs_max,
-            streams_per_session_max,
-            outbox_bytes_max,
-            drain_timeout,
-        } = self.limits;
         Config {
             listen: self.listen,
             store: if self.demo {
@@ -313,22 +215,7 @@ impl ServeOptions {
             },
             workers: self.workers.unwrap_or_else(default_workers),
             trust_proxy: self.trust_proxy,
-            limits: Limits {
-                target_bytes_max,
-                head_bytes_max,
-                headers_max,
-                body_bytes_max,
-                head_timeout,
-                body_timeout,
-                idle_timeout,
-                write_timeout,
-                connections_max,
-                hash_jobs_max,
-                streams_per_session_max,
-                outbox_bytes_max,
-                drain_timeout,
-                ..Limits::default()
-            },
+            limits: self.limits.limits(),
             sessions: SessionTimes {
                 idle: self.session_idle,
                 absolute: self.session_absolute,
@@ -346,7 +233,7 @@ impl ServeOptions {
 }
 
 /// A time as people write it: `250ms`, `10s`, `30m`, `24h`; a bare number is seconds.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let digits_end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -94,7 +94,14 @@ impl Outbox {
                 return Ok(Flushed::All);
             }
             let (own_length, ahead) = (own.len(), feed.rest_of_item());
-            let written = if ahead == 0 {
+            let sole = own.is_empty().then(|| feed.sole()).flatten();
+            let written = if let Some(event) = sole {
+                // All that most turns have; it needs no list.
+                stream.write(event).map(|count| Written {
+                    count,
+                    short: count < event.len(),
+                })
+            } else if ahead == 0 {
                 let own = (!own.is_empty()).then_some(own);
                 write_slices(own.into_iter().chain(feed.slices()), stream)
             } else {
@@ -135,25 +142,14 @@ struct Written {
     short: bool,
 }
 
-/// Writes all that fits into one call. One piece, which is the common case, needs no list.
+/// Writes all that fits into one call.
 fn write_slices<'s>(
-    mut slices: impl Iterator<Item = &'s [u8]>,
+    slices: impl Iterator<Item = &'s [u8]>,
     stream: &mut impl Write,
 ) -> io::Result<Written> {
-    let first = slices.next().unwrap_or_default();
-    let Some(second) = slices.next() else {
-        let count = stream.write(first)?;
-        return Ok(Written {
-            count,
-            short: count < first.len(),
-        });
-    };
     let mut list = [IoSlice::new(&[]); SLICES_MAX];
     let (mut length, mut offered) = (0, 0);
-    for (place, slice) in list
-        .iter_mut()
-        .zip([first, second].into_iter().chain(slices))
-    {
+    for (place, slice) in list.iter_mut().zip(slices) {
         *place = IoSlice::new(slice);
         length += 1;
         offered += slice.len();

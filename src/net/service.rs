@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::buffers::Buffers;
 use crate::app::{
-    App, Context, Feed, FeedId, JobError, Later, Output, Reply, Routes, Then, Work, internal_error,
+    App, Context, Feed, FeedId, Interest, JobError, Later, Output, Reply, Routes, Then, Wire, Work,
+    internal_error,
 };
 use crate::http::Date;
 use crate::ledger::Label;
@@ -288,6 +289,20 @@ impl<S: Seams> Service<S> {
     /// Hands work to a worker that no client waits for.
     pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Self>) {
         let _nobody_waits_for_it = self.submit_all(reply, None, turn);
+    }
+
+    /// Adds the feed of a remote subscriber, which the source `owner` writes.
+    pub(super) fn follow(
+        &mut self,
+        owner: Token,
+        wire: Wire,
+        interest: Interest,
+        since: Option<u64>,
+    ) -> FeedId {
+        let App { config, hub, .. } = &mut self.app;
+        let bytes_max = config.limits.outbox_bytes_max;
+        let feed = Feed::new(wire, interest, since, bytes_max, config.slow_subscriber);
+        hub.follow(owner, feed)
     }
 
     /// Has the next page read that a feed wants, if it wants one.

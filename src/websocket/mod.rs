@@ -1,5 +1,5 @@
-//! WebSockets without I/O, the server's side: bytes in, messages out; messages in, frames out
-//! (RFC 6455). Floor 1.
+//! The WebSocket protocol without I/O, a server's side of it: bytes in, messages out; messages in,
+//! frames out (RFC 6455). Floor 1.
 //!
 //! Frame headers and close codes are read by tungstenite. Messages are put together here, straight
 //! from the bytes at hand: a socket that says nothing holds no buffer, and a length that a peer

@@ -45,11 +45,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         short @ 0..=125 => bytes.push(0x80 | short as u8),
         medium @ 126..=0xffff => {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend_from_slice(&(medium as u16).to_be_bytes());
         }
         long => {
-            bytes.push(0x80 | 127);
+            bytes.push(0xff);
             bytes.extend_from_slice(&(long as u64).to_be_bytes());
         }
     }
@@ -87,10 +87,13 @@ fn check(what: &str, bytes: &[u8], heard: &[Heard], violation: Option<u16>, answ
     }
 }
 
+/// What it is, its frames, what is heard, what the protocol itself answers.
+type Row = (&'static str, Vec<Vec<u8>>, Vec<Heard>, &'static [u8]);
+
 #[test]
 fn messages_come_whole_or_in_parts_with_control_frames_between() {
     let half = "Grüße 𝄞".as_bytes();
-    let rows: [(&str, Vec<Vec<u8>>, Vec<Heard>, &[u8]); 13] = [
+    let rows: [Row; 13] = [
         (
             "text",
             vec![frame(0x81, b"hello")],

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 5] = [
     &["config", "event", "ledger", "token"],
-    &["reactor", "http", "work"],
+    &["reactor", "http", "websocket", "work"],
     &["app"],
     &["net"],
     &["server"],
@@ -226,6 +226,7 @@ fn only_the_reactor_and_net_name_mio_and_only_http_names_httparse() {
     for (word, tops) in [
         ("mio", &["reactor", "net"][..]),
         ("httparse", &["http"]),
+        ("tungstenite", &["websocket"]),
         ("rusqlite", &["work"]),
         ("argon2", &["work"]),
         ("hmac", &["token"]),

@@ -18,9 +18,9 @@ pub enum Wire {
 
 /// An event and its bytes.
 #[derive(Debug)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// The event.
-    pub event: Event,
+    pub(super) event: Event,
     line: OnceCell<Box<str>>,
     sse: OnceCell<Box<[u8]>>,
     frame: OnceCell<Box<[u8]>>,
@@ -47,13 +47,13 @@ impl Encoded {
 
     /// The event as JSON.
     #[must_use]
-    pub fn json(&self) -> &str {
+    pub(super) fn json(&self) -> &str {
         self.line().trim_end()
     }
 
     /// The event as it is sent.
     #[must_use]
-    pub fn bytes(&self, wire: Wire) -> &[u8] {
+    pub(super) fn bytes(&self, wire: Wire) -> &[u8] {
         match wire {
             Wire::Line => self.line().as_bytes(),
             Wire::Sse => self.sse.get_or_init(|| {

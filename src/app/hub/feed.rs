@@ -130,11 +130,9 @@ impl Feed {
         }
     }
 
-    /// The same, for whoever has everything up to and including `through` already.
-    #[must_use]
-    pub fn live_after(mut self, through: u64) -> Self {
+    /// Its reader has everything up to and including `through` already: nothing is to be read.
+    pub fn has_all_through(&mut self, through: u64) {
         self.stage = Stage::Live { since: through };
-        self
     }
 
     /// What became of its events so far.
@@ -176,7 +174,7 @@ impl Feed {
     }
 
     /// What to read from the store next, if this feed is behind and has room for it. The answer goes
-    /// to [`Feed::page`].
+    /// to [`Hub::page`](super::Hub::page).
     pub fn next_page(&mut self) -> Option<Query> {
         let room = self.bytes_max / 2;
         let Stage::Behind { since, reading } = &mut self.stage else {
@@ -335,6 +333,15 @@ impl Feed {
             let bytes = item.bytes(wire);
             &bytes[std::mem::take(&mut written)..]
         })
+    }
+
+    /// What waits, if that is one piece.
+    pub fn sole(&mut self) -> Option<&[u8]> {
+        if self.queue.len() > 1 {
+            return None;
+        }
+        let item = self.queue.front_mut()?;
+        Some(&item.bytes(self.wire)[self.written..])
     }
 
     /// So many bytes of them were written.

@@ -20,7 +20,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-pub use encoded::{Encoded, Wire, gap_json};
+pub(crate) use encoded::Encoded;
+pub use encoded::{Wire, gap_json};
 pub use feed::{Balance, Feed};
 pub use pattern::{Audience, Interest, Pattern};
 
@@ -186,16 +187,14 @@ impl Hub {
                 return true;
             }
             let receive = AssertUnwindSafe(|| subscription.subscriber.receive(event));
-            match catch_unwind(receive) {
-                Ok(after) => after == After::Next,
-                Err(_) => {
-                    missed.push(Missed {
-                        id: event.id,
-                        was_error: event.fact.name == "error",
-                    });
-                    true
-                }
-            }
+            let after = catch_unwind(receive).unwrap_or_else(|_| {
+                missed.push(Missed {
+                    id: event.id,
+                    was_error: event.fact.name == "error",
+                });
+                After::Next
+            });
+            after == After::Next
         });
     }
 

@@ -45,7 +45,7 @@ fn all_receive_in_registration_order_and_one_that_panics_stops_nobody() {
         hub.subscribe("*", move |event: &Event| heard.by(who, event));
         if who == "first" {
             hub.subscribe("user.*", |event: &Event| {
-                assert_eq!(event.id, 0, "its own fault")
+                assert_eq!(event.id, 0, "its own fault");
             });
         }
     }

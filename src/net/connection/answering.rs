@@ -78,9 +78,9 @@ impl<S: Seams> Connection<S> {
         match service.submit_all(reply, Some(turn.token()), turn) {
             Some(Reply::Now(response)) => self.answer(&response, &exchange, service, turn),
             Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
-            Some(Reply::Events(follow)) => self.follow(follow, exchange, service, turn),
-            Some(Reply::Wait(wait)) => self.park(wait, exchange, service, turn),
-            Some(Reply::WebSocket(upgrade)) => self.upgrade(upgrade, exchange, service, turn),
+            Some(Reply::Events(follow)) => self.follow(*follow, exchange, service, turn),
+            Some(Reply::Wait(wait)) => self.park(*wait, exchange, service, turn),
+            Some(Reply::WebSocket(upgrade)) => self.upgrade(*upgrade, exchange, service, turn),
             Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
             None => {
                 let exchange = Box::new(exchange);

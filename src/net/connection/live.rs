@@ -7,15 +7,16 @@
 use std::time::Duration;
 
 use super::answering::log;
+use super::farewell::Farewell;
 use super::talking::Talk;
 use super::{Connection, LINGER, State};
-use crate::app::{Feed, FeedId, Follow, Interest, Wait, Wire, polled};
+use crate::app::{FeedId, Follow, Wire};
 use crate::http::{Response, encode, encode_stream_head};
 use crate::net::exchange::Exchange;
+use crate::net::outbox::Flushed;
 use crate::net::service::Service;
-use crate::reactor::{Entropy as _, Moment, Next, Reason, Seams, Token, Turn};
+use crate::reactor::{Entropy as _, Moment, Next, Readiness, Reason, Seams, Token, Turn};
 use crate::token::Fingerprint;
-use crate::websocket;
 
 /// How long a stream is silent before a comment or a ping shows that it is not dead: proxies cut what
 /// says nothing for a minute, some for half of one.
@@ -48,23 +49,6 @@ pub(super) enum LiveKind {
     WebSocket(Box<Talk>),
 }
 
-/// A request that waits for events.
-pub(super) struct Parked {
-    exchange: Exchange,
-    token: Token,
-    session: Fingerprint,
-    feed: FeedId,
-    through: u64,
-    pub(super) until: Moment,
-}
-
-impl Parked {
-    pub(super) fn has_news<S: Seams>(&self, service: &mut Service<S>) -> bool {
-        let feed = service.app.hub.feed(self.feed);
-        feed.is_none_or(|feed| !feed.is_empty())
-    }
-}
-
 impl Live {
     /// When something has to be done about it.
     pub(super) fn deadline(&self, blocked_until: Option<Moment>, idle_until: Moment) -> Moment {
@@ -80,6 +64,19 @@ impl Live {
             }
         };
         due.min(idle_until)
+    }
+
+    /// Nothing but events is expected of it.
+    fn is_at_ease(&self) -> bool {
+        self.ending.is_none() && !self.peer_ended
+    }
+
+    /// Something was written: a sign of life. A WebSocket is pinged all the same, since only the
+    /// answer shows that its peer is there.
+    fn wrote(&mut self, now: Moment) {
+        if let LiveKind::Sse = self.kind {
+            self.quiet_since = now;
+        }
     }
 
     /// The peer will send nothing more. Whoever asked for events and shut their side gets those that
@@ -99,58 +96,6 @@ impl Live {
             LiveKind::WebSocket(talk) => talk.takes_messages(),
         };
         takes && self.ending.is_none()
-    }
-}
-
-/// Why a stream ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Farewell {
-    /// Its session has ended.
-    Revoked,
-    /// The server shuts down.
-    Draining,
-    /// The peer takes too little, and is to be disconnected for it.
-    TooSlow,
-    /// The peer has ended its side, and has been told everything.
-    PeerEnded,
-    /// What followed a job of its conversation panicked.
-    Failed,
-}
-
-impl Farewell {
-    fn reason(self) -> Reason {
-        Reason(match self {
-            Self::Revoked => "its session has ended",
-            Self::Draining => "the server shuts down",
-            Self::TooSlow => "too slow, or the store failed",
-            Self::PeerEnded => "closed by the peer",
-            Self::Failed => "what followed its job panicked",
-        })
-    }
-
-    /// The last words.
-    fn words(self, kind: &LiveKind, retry_ms: u32) -> Vec<u8> {
-        let mut words = Vec::new();
-        match (kind, self) {
-            (LiveKind::Sse, Self::Revoked) => words.extend_from_slice(
-                b"event: session.revoked\ndata: {\"name\":\"session.revoked\",\"data\":{}}\n\n",
-            ),
-            (LiveKind::Sse, Self::Draining) => {
-                words.extend_from_slice(format!("retry: {retry_ms}\n\n").as_bytes());
-            }
-            (LiveKind::Sse, _) => {}
-            (LiveKind::WebSocket(_), _) => {
-                let (code, reason) = match self {
-                    Self::Revoked => (websocket::SESSION_ENDED, "the session has ended"),
-                    Self::Draining => (websocket::GOING_AWAY, "the server shuts down"),
-                    Self::TooSlow => (websocket::TRY_AGAIN_LATER, "too slow: resume with ?since="),
-                    Self::PeerEnded => (websocket::NORMAL, ""),
-                    Self::Failed => (websocket::INTERNAL_ERROR, "the server failed"),
-                };
-                websocket::encode_close(code, reason, &mut words);
-            }
-        }
-        words
     }
 }
 
@@ -176,7 +121,7 @@ impl<S: Seams> Connection<S> {
             return;
         }
         self.begin(&head, &exchange, service, turn);
-        let feed = self.feed_of(Wire::Sse, interest, since, service, turn);
+        let feed = service.follow(turn.token(), Wire::Sse, interest, since);
         self.state = State::Live(Box::new(Live {
             token: turn.token(),
             session: Some(session),
@@ -239,76 +184,6 @@ impl<S: Seams> Connection<S> {
             self.answer(refusal, exchange, service, turn);
         }
         opened.is_ok()
-    }
-
-    pub(super) fn feed_of(
-        &mut self,
-        wire: Wire,
-        interest: Interest,
-        since: Option<u64>,
-        service: &mut Service<S>,
-        turn: &Turn<'_, Service<S>>,
-    ) -> FeedId {
-        let config = &service.app.config;
-        let (bytes_max, policy) = (config.limits.outbox_bytes_max, config.slow_subscriber);
-        let feed = Feed::new(wire, interest, since, bytes_max, policy);
-        service.app.hub.follow(turn.token(), feed)
-    }
-
-    /// Waits for events, to answer with them.
-    pub(super) fn park(
-        &mut self,
-        wait: Wait,
-        exchange: Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) {
-        let Wait {
-            interest,
-            through,
-            until,
-            session,
-        } = wait;
-        if !self.opens(session, &exchange, service, turn) {
-            return;
-        }
-        let config = &service.app.config;
-        let (bytes_max, policy) = (config.limits.outbox_bytes_max, config.slow_subscriber);
-        let feed = Feed::new(Wire::Line, interest, None, bytes_max, policy).live_after(through);
-        let feed = service.app.hub.follow(turn.token(), feed);
-        self.state = State::Parked(Box::new(Parked {
-            exchange,
-            token: turn.token(),
-            session,
-            feed,
-            through,
-            until,
-        }));
-    }
-
-    /// Answers a request that waited, with what there is.
-    pub(super) fn unpark(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
-        let State::Parked(parked) = &self.state else {
-            return;
-        };
-        let (events, through) = match service.app.hub.feed(parked.feed) {
-            Some(feed) => feed.take_json(),
-            None => (Vec::new(), None),
-        };
-        let response = polled(&events, through.unwrap_or(parked.through), false);
-        self.answer_parked(&response, service, turn);
-    }
-
-    pub(super) fn answer_parked(
-        &mut self,
-        response: &Response,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) {
-        self.leave(service);
-        if let State::Parked(parked) = self.become_idle(turn) {
-            self.answer(response, &parked.exchange, service, turn);
-        }
     }
 
     /// Gives back what a stream or a request that waits holds of the application. To be called once,
@@ -398,6 +273,43 @@ impl<S: Seams> Connection<S> {
         self.settle(service, turn)
     }
 
+    /// Writes what a stream has: the hub has put something into its feed.
+    pub(super) fn flush_live(
+        &mut self,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        let State::Live(live) = &mut self.state else {
+            return Next::Wait;
+        };
+        let Service { app, buffers, .. } = service;
+        let Some(feed) = live.feed.and_then(|feed| app.hub.feed(feed)) else {
+            let flushed = self.outbox.flush(&mut self.stream, buffers);
+            return self.after_flush(flushed, service, turn);
+        };
+        if feed.is_over() && live.ending.is_none() {
+            self.bid(Farewell::TooSlow, service, turn);
+            return Next::Wait; // and is flushed in the next turn
+        }
+        if self.blocked_since.is_some() && !self.can.contains(Readiness::WRITABLE) {
+            turn.set_deadline(self.deadline(service));
+            return Next::Wait; // there is something new, but the peer still takes nothing
+        }
+        let flushed = self.outbox.flush_with(feed, &mut self.stream, buffers);
+        // The common case, a thousand times a turn: everything is written, nothing follows. The
+        // deadline only moved away, and finds that out when it comes.
+        if let Ok(Flushed::All) = flushed
+            && live.is_at_ease()
+            && feed.is_done()
+            && self.blocked_since.is_none()
+            && self.inbox.is_empty()
+        {
+            live.wrote(turn.now());
+            return Next::Wait;
+        }
+        self.after_flush(flushed, service, turn)
+    }
+
     /// Everything of a stream is written.
     pub(super) fn live_flushed(
         &mut self,
@@ -408,13 +320,12 @@ impl<S: Seams> Connection<S> {
         let State::Live(live) = &mut self.state else {
             return Next::Wait;
         };
-        match &mut live.kind {
-            LiveKind::Sse => live.quiet_since = turn.now(),
-            // It was on its way until now.
-            LiveKind::WebSocket(talk) if was_blocked => {
-                talk.pinged = talk.pinged.map(|_| turn.now());
-            }
-            LiveKind::WebSocket(_) => {}
+        live.wrote(turn.now());
+        if let LiveKind::WebSocket(talk) = &mut live.kind
+            && was_blocked
+        {
+            // A ping was on its way until now.
+            talk.pinged = talk.pinged.map(|_| turn.now());
         }
         if let Some((_, reason)) = live.ending {
             self.leave(service);

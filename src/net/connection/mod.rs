@@ -20,7 +20,9 @@
 //! Nothing is written but in the flush phase, so that pipelined answers leave in one write.
 
 mod answering;
+mod farewell;
 mod live;
+mod parked;
 mod reading;
 mod talking;
 
@@ -28,7 +30,9 @@ use std::io::{self, Read as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use self::live::{Farewell, Live, Parked};
+use self::farewell::Farewell;
+use self::live::Live;
+use self::parked::Parked;
 use super::body::Body;
 use super::exchange::Exchange;
 use super::outbox::{Flushed, Outbox};
@@ -178,6 +182,32 @@ impl<S: Seams> Connection<S> {
             || (!self.inbox.is_empty() && matches!(self.state, State::Idle { .. } | State::Live(_)))
     }
 
+    /// After a flush: what follows if all is written, and patience with a peer that takes nothing.
+    fn after_flush(
+        &mut self,
+        flushed: io::Result<Flushed>,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        match flushed {
+            Ok(Flushed::All) => {
+                let was_blocked = self.blocked_since.take().is_some();
+                self.flushed(was_blocked, service, turn)
+            }
+            Ok(Flushed::Blocked(count)) => {
+                self.can = self.can.without(Readiness::WRITABLE);
+                // Every byte that is taken begins the patience anew: this is about a peer that
+                // takes none.
+                if count > 0 || self.blocked_since.is_none() {
+                    self.blocked_since = Some(turn.now());
+                }
+                turn.set_deadline(self.deadline(service));
+                Next::Wait
+            }
+            Err(_) => Next::Close(Reason("reset by the peer")),
+        }
+    }
+
     /// Ends the connection; if the peer may still be sending, not before it has seen our end.
     fn part(&mut self, reason: Reason, linger: bool, turn: &mut Turn<'_, Service<S>>) -> Next {
         if !linger && !self.can.contains(Readiness::READABLE) {
@@ -295,51 +325,13 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     }
 
     fn flush(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
-        let was_blocked = self.blocked_since.is_some();
-        if let State::Parked(parked) = &self.state
-            && parked.has_news(service)
-        {
-            self.unpark(service, turn);
+        match &self.state {
+            State::Live(_) => return self.flush_live(service, turn),
+            State::Parked(parked) if parked.has_news(service) => self.unpark(service, turn),
+            _ => {}
         }
-        let feed = match &self.state {
-            State::Live(live) => live.feed,
-            _ => None,
-        };
-        if let Some(feed) = feed
-            && service
-                .app
-                .hub
-                .feed(feed)
-                .is_some_and(|feed| feed.is_over())
-        {
-            self.bid(Farewell::TooSlow, service, turn);
-        }
-        if was_blocked && !self.can.contains(Readiness::WRITABLE) {
-            turn.set_deadline(self.deadline(service));
-            return Next::Wait; // the hub has something new, but the peer still takes nothing
-        }
-        let Service { app, buffers, .. } = service;
-        let flushed = match feed.and_then(|feed| app.hub.feed(feed)) {
-            Some(feed) => self.outbox.flush_with(feed, &mut self.stream, buffers),
-            None => self.outbox.flush(&mut self.stream, buffers),
-        };
-        match flushed {
-            Ok(Flushed::All) => {
-                self.blocked_since = None;
-                self.flushed(was_blocked, service, turn)
-            }
-            Ok(Flushed::Blocked(count)) => {
-                self.can = self.can.without(Readiness::WRITABLE);
-                // Every byte that is taken begins the patience anew: this is about a peer that
-                // takes none.
-                if count > 0 || self.blocked_since.is_none() {
-                    self.blocked_since = Some(turn.now());
-                }
-                turn.set_deadline(self.deadline(service));
-                Next::Wait
-            }
-            Err(_) => Next::Close(Reason("reset by the peer")),
-        }
+        let flushed = self.outbox.flush(&mut self.stream, &mut service.buffers);
+        self.after_flush(flushed, service, turn)
     }
 
     fn ended(&mut self, _reason: Reason, service: &mut Service<S>) {

@@ -1,4 +1,4 @@
-//! WebSockets: what a stream does that also listens.
+//! A WebSocket: what a stream does that also listens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -70,8 +70,9 @@ impl<S: Seams> Connection<S> {
             return;
         }
         self.switch(&head, &exchange, service, turn);
-        let feed = events
-            .map(|(interest, since)| self.feed_of(Wire::WebSocket, interest, since, service, turn));
+        let feed = events.map(|(interest, since)| {
+            service.follow(turn.token(), Wire::WebSocket, interest, since)
+        });
         self.state = State::Live(Box::new(Live {
             token: turn.token(),
             session: caller.map(|(_, session)| session),

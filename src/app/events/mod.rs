@@ -3,24 +3,27 @@
 //! GET answers with what the client asks for: a WebSocket on `Upgrade`, server-sent events on
 //! `Accept: text/event-stream`, else JSON, at once or after waiting. Who leaves one of them goes on in
 //! another from the same id.
+//!
+//! Here is who is told what, and JSON; `publish` is POST, `talk` what a client says over a WebSocket.
+
+mod publish;
+mod talk;
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+pub(super) use publish::publish;
 
 use super::caller::{caller, caller_who_changes, user_of};
 use super::reply::{Follow, Upgrade, Wait};
-use super::socket::{Conversation, Socket, handshake, is_asked_for};
+use super::socket::{handshake, is_asked_for};
 use super::users::User;
 use super::{Audience, Context, Interest, Pattern, Reply, Request};
 use crate::config::EVENT_MESSAGE_BYTES_MAX;
-use crate::event::{NewEvent, is_name, is_reserved};
 use crate::http::{Response, Status};
 use crate::reactor::Moment;
 use crate::token::Fingerprint;
-use crate::websocket::Message;
-use crate::work::{Page, Query, Transaction};
+use crate::work::{Page, Query};
+use talk::Talk;
 
 /// Events in one JSON answer, where the client does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -48,13 +51,13 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         // Any page can open a WebSocket to any site, and read it: the cookie alone proves nothing.
         let caller = caller_who_changes(request, cx)?;
         let asked = asked(request, user_of(&caller, cx)?, caller.hash)?;
-        return Ok(Reply::WebSocket(Upgrade {
+        return Ok(Reply::WebSocket(Box::new(Upgrade {
             head,
-            conversation: Box::new(OverWebSocket),
+            conversation: Box::new(Talk),
             message_bytes_max: EVENT_MESSAGE_BYTES_MAX,
             caller: Some((caller.session.user_id, caller.hash)),
             events: Some((asked.interest, asked.since)),
-        }));
+        })));
     }
     let caller = caller(request, cx)?;
     let asked = asked(request, user_of(&caller, cx)?, caller.hash)?;
@@ -64,12 +67,12 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
             .with_header("Content-Type", "text/event-stream")
             .with_header("Cache-Control", "no-store")
             .with_header("X-Accel-Buffering", "no");
-        return Ok(Reply::Events(Follow {
+        return Ok(Reply::Events(Box::new(Follow {
             head,
             interest: asked.interest,
             since: asked.since,
             session: asked.session,
-        }));
+        })));
     }
     let limit = number(request, "limit", LIMIT_DEFAULT as u64, 1, LIMIT_MAX as u64)?;
     let wait = number(request, "wait", 0, 0, WAIT_S_MAX)?;
@@ -208,12 +211,12 @@ impl Poll {
             return self.read();
         }
         match self.until {
-            Some(until) if self.found.is_empty() => Reply::Wait(Wait {
+            Some(until) if self.found.is_empty() => Reply::Wait(Box::new(Wait {
                 interest: self.asked.interest,
                 through: self.since,
                 until,
                 session: self.asked.session,
-            }),
+            })),
             _ => Reply::Now(polled(&self.found, self.since, page.more)),
         }
     }
@@ -227,222 +230,4 @@ pub fn polled(events: &[String], last: u64, more: bool) -> Response {
     Response::text(Status::OK, body)
         .with_header("Content-Type", "application/json")
         .with_header("Cache-Control", "no-store")
-}
-
-/// What somebody wants to publish.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Publication {
-    name: String,
-    #[serde(default)]
-    data: Value,
-    /// Whom it concerns; the publisher, unless said otherwise.
-    user_id: Option<String>,
-}
-
-/// Why something is not published: a status, a stable code, a sentence.
-struct Refusal(Status, &'static str, &'static str);
-
-/// `POST /events`: answered when the event is on disk.
-pub(super) fn publish(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
-    let caller = caller_who_changes(request, cx)?;
-    let user = user_of(&caller, cx)?;
-    let problem = |Refusal(status, code, detail)| Reply::problem(status, code, detail);
-    may_publish(user).map_err(problem)?;
-    if request.content_type().as_deref() != Some("application/json") {
-        let detail = "send the event as JSON, with Content-Type: application/json";
-        return Err(Reply::problem(
-            Status::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            detail,
-        ));
-    }
-    let publication = serde_json::from_slice(request.body()).map_err(|_| problem(MALFORMED))?;
-    let event = event_of(publication, user, cx).map_err(problem)?;
-    Ok(commit(event, |committed| match committed {
-        Ok(id) => Reply::json(Status::ACCEPTED, &json!({ "id": id })),
-        Err(reply) => reply,
-    }))
-}
-
-const MALFORMED: Refusal = Refusal(
-    Status::BAD_REQUEST,
-    "malformed_event",
-    r#"an event is {"name":"…"}, with "data" of any kind and "user_id" as you like, and nothing else"#,
-);
-
-fn may_publish(user: &User) -> Result<(), Refusal> {
-    if matches!(user.role.as_str(), "producer" | "admin") {
-        return Ok(());
-    }
-    Err(Refusal(
-        Status::FORBIDDEN,
-        "not_a_producer",
-        "to publish events a user needs the role producer or admin",
-    ))
-}
-
-fn event_of(publication: Publication, user: &User, cx: &Context<'_>) -> Result<NewEvent, Refusal> {
-    let Publication {
-        name,
-        data,
-        user_id,
-    } = publication;
-    if !is_name(&name) {
-        return Err(Refusal(
-            Status::BAD_REQUEST,
-            "malformed_event",
-            "a name is 1 to 128 letters, digits, and . _ - : / in ASCII",
-        ));
-    }
-    if is_reserved(&name) {
-        return Err(Refusal(
-            Status::BAD_REQUEST,
-            "reserved_name",
-            "user.*, session.*, server.*, error and gap are the server's own; choose another name",
-        ));
-    }
-    let user_id = match user_id {
-        None => user.id,
-        Some(id) => id
-            .parse()
-            .ok()
-            .filter(|id| cx.app.users.get(*id).is_some())
-            .ok_or(Refusal(
-                Status::BAD_REQUEST,
-                "no_such_user",
-                "there is no user of this user_id, which is a number in a string",
-            ))?,
-    };
-    Ok(NewEvent {
-        unix_ms: cx.unix_ms,
-        name: name.into(),
-        sender: user.name.clone().into(),
-        user_id: Some(user_id),
-        data,
-    })
-}
-
-fn commit(event: NewEvent, then: impl FnOnce(Result<u64, Reply>) -> Reply + 'static) -> Reply {
-    let transaction = Transaction {
-        events: vec![event],
-        ..Transaction::default()
-    };
-    Reply::commit(transaction, move |committed, _| {
-        then(match committed {
-            Ok(commit) => Ok(commit.last_event_id),
-            Err(error) => Err(error.into()),
-        })
-    })
-}
-
-/// What a client may say over the WebSocket of `GET /events`.
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Said {
-    Publish(Publication),
-    Subscribe(String),
-    Unsubscribe(String),
-}
-
-struct OverWebSocket;
-
-impl Conversation for OverWebSocket {
-    fn heard(&mut self, message: Message, socket: &mut Socket<'_>) {
-        let said = match message {
-            Message::Text(text) => serde_json::from_str(&text).ok(),
-            Message::Binary(_) => None,
-        };
-        let done = match said {
-            Some(Said::Publish(publication)) => publish_over(publication, socket),
-            Some(Said::Subscribe(pattern)) => subscribe(&pattern, socket),
-            Some(Said::Unsubscribe(pattern)) => unsubscribe(&pattern, socket),
-            None => Err(Refusal(
-                Status::BAD_REQUEST,
-                "malformed_message",
-                r#"send {"publish":{"name":"…","data":…}}, {"subscribe":"pattern"} or {"unsubscribe":"pattern"}"#,
-            )),
-        };
-        if let Err(Refusal(_, code, detail)) = done {
-            socket.send_json(&failed(code, detail));
-        }
-    }
-}
-
-fn failed(code: &str, detail: &str) -> Value {
-    json!({"error": {"code": code, "detail": detail}})
-}
-
-fn publish_over(publication: Publication, socket: &mut Socket<'_>) -> Result<(), Refusal> {
-    let cx = &socket.cx;
-    let user = socket.user_id().and_then(|id| cx.app.users.get(id));
-    let user = user.ok_or(Refusal(
-        Status::UNAUTHORIZED,
-        "no_session",
-        "the user of this session is gone",
-    ))?;
-    may_publish(user)?;
-    let event = event_of(publication, user, cx)?;
-    socket.reply(commit(event, |committed| {
-        let said = match committed {
-            Ok(id) => json!({"published": {"id": id}}),
-            Err(_) => failed(
-                "store_unavailable",
-                "the store cannot be written at the moment; nothing was published",
-            ),
-        };
-        Reply::json(Status::OK, &said)
-    }));
-    Ok(())
-}
-
-fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<(), Refusal> {
-    let pattern = Pattern::parse(text).ok_or(Refusal(
-        Status::BAD_REQUEST,
-        "malformed_pattern",
-        "a pattern is a name, a prefix as in user.*, or *",
-    ))?;
-    let Some(interest) = socket.interest() else {
-        return Ok(());
-    };
-    if interest.patterns.len() >= PATTERNS_MAX {
-        return Err(Refusal(
-            Status::BAD_REQUEST,
-            "too_many_patterns",
-            "64 patterns are as many as there may be; unsubscribe from one",
-        ));
-    }
-    if !interest.patterns.contains(&pattern) {
-        interest.patterns.push(pattern);
-    }
-    tell_patterns(socket);
-    Ok(())
-}
-
-fn unsubscribe(text: &str, socket: &mut Socket<'_>) -> Result<(), Refusal> {
-    let Some(interest) = socket.interest() else {
-        return Ok(());
-    };
-    let before = interest.patterns.len();
-    interest
-        .patterns
-        .retain(|pattern| pattern.to_string() != text);
-    if interest.patterns.len() == before {
-        return Err(Refusal(
-            Status::BAD_REQUEST,
-            "not_subscribed",
-            "this socket is not subscribed to that; it begins with *, or what ?pattern= said",
-        ));
-    }
-    tell_patterns(socket);
-    Ok(())
-}
-
-fn tell_patterns(socket: &mut Socket<'_>) {
-    let patterns: Vec<String> = socket
-        .interest()
-        .into_iter()
-        .flat_map(|interest| interest.patterns.iter().map(Pattern::to_string))
-        .collect();
-    socket.send_json(&json!({ "subscribed": patterns }));
 }

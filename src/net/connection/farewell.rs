@@ -1,0 +1,57 @@
+//! How a stream ends: what its peer is told last.
+
+use super::live::LiveKind;
+use crate::reactor::Reason;
+use crate::websocket;
+
+/// Why a stream ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Farewell {
+    /// Its session has ended.
+    Revoked,
+    /// The server shuts down.
+    Draining,
+    /// The peer takes too little, and is to be disconnected for it.
+    TooSlow,
+    /// The peer has ended its side, and has been told everything.
+    PeerEnded,
+    /// What followed a job of its conversation panicked.
+    Failed,
+}
+
+impl Farewell {
+    pub(super) fn reason(self) -> Reason {
+        Reason(match self {
+            Self::Revoked => "its session has ended",
+            Self::Draining => "the server shuts down",
+            Self::TooSlow => "too slow, or the store failed",
+            Self::PeerEnded => "closed by the peer",
+            Self::Failed => "what followed its job panicked",
+        })
+    }
+
+    /// The last words.
+    pub(super) fn words(self, kind: &LiveKind, retry_ms: u32) -> Vec<u8> {
+        let mut words = Vec::new();
+        match (kind, self) {
+            (LiveKind::Sse, Self::Revoked) => words.extend_from_slice(
+                b"event: session.revoked\ndata: {\"name\":\"session.revoked\",\"data\":{}}\n\n",
+            ),
+            (LiveKind::Sse, Self::Draining) => {
+                words.extend_from_slice(format!("retry: {retry_ms}\n\n").as_bytes());
+            }
+            (LiveKind::Sse, _) => {}
+            (LiveKind::WebSocket(_), _) => {
+                let (code, reason) = match self {
+                    Self::Revoked => (websocket::SESSION_ENDED, "the session has ended"),
+                    Self::Draining => (websocket::GOING_AWAY, "the server shuts down"),
+                    Self::TooSlow => (websocket::TRY_AGAIN_LATER, "too slow: resume with ?since="),
+                    Self::PeerEnded => (websocket::NORMAL, ""),
+                    Self::Failed => (websocket::INTERNAL_ERROR, "the server failed"),
+                };
+                websocket::encode_close(code, reason, &mut words);
+            }
+        }
+        words
+    }
+}

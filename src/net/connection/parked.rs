@@ -1,0 +1,84 @@
+//! Requests that wait for events: long polls.
+
+use super::{Connection, State};
+use crate::app::{FeedId, Wait, Wire, polled};
+use crate::http::Response;
+use crate::net::exchange::Exchange;
+use crate::net::service::Service;
+use crate::reactor::{Moment, Seams, Token, Turn};
+use crate::token::Fingerprint;
+
+/// A request that waits for events.
+pub(super) struct Parked {
+    exchange: Exchange,
+    pub(super) token: Token,
+    pub(super) session: Fingerprint,
+    pub(super) feed: FeedId,
+    through: u64,
+    pub(super) until: Moment,
+}
+
+impl Parked {
+    pub(super) fn has_news<S: Seams>(&self, service: &mut Service<S>) -> bool {
+        let feed = service.app.hub.feed(self.feed);
+        feed.is_none_or(|feed| !feed.is_empty())
+    }
+}
+
+impl<S: Seams> Connection<S> {
+    /// Waits for events, to answer with them.
+    pub(super) fn park(
+        &mut self,
+        wait: Wait,
+        exchange: Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        let Wait {
+            interest,
+            through,
+            until,
+            session,
+        } = wait;
+        if !self.opens(session, &exchange, service, turn) {
+            return;
+        }
+        let feed = service.follow(turn.token(), Wire::Line, interest, Some(through));
+        if let Some(feed) = service.app.hub.feed(feed) {
+            feed.has_all_through(through);
+        }
+        self.state = State::Parked(Box::new(Parked {
+            exchange,
+            token: turn.token(),
+            session,
+            feed,
+            through,
+            until,
+        }));
+    }
+
+    /// Answers a request that waited, with what there is.
+    pub(super) fn unpark(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+        let State::Parked(parked) = &self.state else {
+            return;
+        };
+        let (events, through) = match service.app.hub.feed(parked.feed) {
+            Some(feed) => feed.take_json(),
+            None => (Vec::new(), None),
+        };
+        let response = polled(&events, through.unwrap_or(parked.through), false);
+        self.answer_parked(&response, service, turn);
+    }
+
+    pub(super) fn answer_parked(
+        &mut self,
+        response: &Response,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        self.leave(service);
+        if let State::Parked(parked) = self.become_idle(turn) {
+            self.answer(response, &parked.exchange, service, turn);
+        }
+    }
+}

@@ -222,6 +222,10 @@ pub struct Config {
     pub listen: Vec<ListenAddr>,
     /// Where users, sessions and events are kept.
     pub store: StorePath,
+    /// Commands for `sh -c` that get every event on their stdin, one line of JSON each.
+    pub subscribe: Vec<String>,
+    /// Commands for `sh -c` whose lines on stdout become events.
+    pub produce: Vec<String>,
     /// Threads that hash passwords and run handlers' jobs.
     pub workers: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -248,6 +252,8 @@ impl Default for Config {
                 8080,
             )))],
             store: StorePath::Memory,
+            subscribe: Vec::new(),
+            produce: Vec::new(),
             workers: default_workers(),
             trust_proxy: Vec::new(),
             limits: Limits::default(),

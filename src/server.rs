@@ -14,7 +14,7 @@ use crate::app::{
 use crate::config::{Config, ListenAddr, StorePath};
 use crate::http::Method;
 use crate::ledger::Ledger;
-use crate::net::{Chores, Completion, Door, Service, Workers};
+use crate::net::{Child, Chores, Completion, Door, Role, Service, Workers};
 use crate::reactor::{
     CompleterOf, Entropy, Listener, Os, OsAcceptor, OsClock, OsEntropy, OsSelector, Reactor, Seams,
     Signal, SignalSource, Turn,
@@ -150,11 +150,41 @@ impl Server<Os> {
             let listener = Box::new(Listener::new(acceptor, Door));
             server.reactor.add(listener).map_err(StartError::Os)?;
         }
+        server.add_children().map_err(StartError::Os)?;
         let (version, unix_ms) = (env!("CARGO_PKG_VERSION"), server.reactor.unix_ms());
         let data = serde_json::json!({ "version": version });
         let app = &mut server.reactor.program.app;
         app.announce("server.started", data, unix_ms);
         Ok(server)
+    }
+
+    /// The processes that the configuration names, which are started in the first turn.
+    fn add_children(&mut self) -> io::Result<()> {
+        let config = &self.reactor.program.app.config;
+        let children: Vec<Child> = [
+            (Role::Subscriber, &config.subscribe),
+            (Role::Producer, &config.produce),
+        ]
+        .into_iter()
+        .flat_map(|(role, commands)| {
+            commands
+                .iter()
+                .map(move |command| Child::new(role, command))
+        })
+        .collect();
+        if children.is_empty() {
+            return Ok(());
+        }
+        let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
+            service.child_ended(turn);
+        };
+        self.reactor
+            .add(Box::new(SignalSource::new(Signal::Child.stream()?, act)))?;
+        self.reactor.program.expect_children(children.len());
+        for child in children {
+            self.reactor.add(Box::new(child))?;
+        }
+        Ok(())
     }
 
     /// Shuts down on SIGTERM and SIGINT: the first drains, a second one stops at once. SIGHUP
@@ -256,6 +286,7 @@ impl<S: Seams> Server<S> {
             self.reactor.turn()?;
         }
         let drained = self.reactor.program.is_drained();
+        self.reactor.program.kill_children();
         Ok(if drained {
             Stopped::Drained
         } else {
@@ -286,6 +317,13 @@ impl<S: Seams> Server<S> {
         }
         self.reactor.add(Box::new(Chores::default()))?;
         Ok(())
+    }
+}
+
+impl<S: Seams> Drop for Server<S> {
+    /// Nothing that the server started outlives it.
+    fn drop(&mut self) {
+        self.reactor.program.kill_children();
     }
 }
 
@@ -345,7 +383,8 @@ fn service<S: Seams>(
         .into_writer(move |id, outcome| stored.complete(Completion::Stored(id, outcome)))
         .map_err(StartError::Os)?;
     let connections_max = connections_max(config.limits.connections_max);
-    let app = App::new(config, users, sessions, keys);
+    let mut app = App::new(config, users, sessions, keys);
+    app.hub.begin_after(snapshot.last_event_id);
     Ok(Service::new(
         app,
         Workers { pool, writer },

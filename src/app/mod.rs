@@ -14,6 +14,7 @@ mod hub;
 mod login;
 mod logout;
 mod origin;
+mod produced;
 mod reply;
 mod request;
 mod routes;
@@ -37,6 +38,7 @@ pub use hub::{
     After, Audience, Balance, Feed, FeedId, Hub, Interest, Missed, Pattern, Subscriber,
     SubscriptionId, Wire, gap_json,
 };
+pub use produced::{event_of_line, name_of_command};
 pub use reply::{
     Continuation, Follow, JobError, Later, Output, Reply, Stream, Then, Upgrade, Wait, Work,
     internal_error,

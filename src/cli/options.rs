@@ -157,6 +157,12 @@ pub(super) struct ServeOptions {
     /// that cost nothing, loopback only
     #[arg(long, env = "LOOPGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) demo: bool,
+    /// Run this command and give it every event, one line of JSON each, on its stdin; may be repeated
+    #[arg(long, env = "LOOPGATE_SUBSCRIBE", value_name = "CMD")]
+    subscribe: Vec<String>,
+    /// Run this command and make each line on its stdout an event; may be repeated
+    #[arg(long, env = "LOOPGATE_PRODUCE", value_name = "CMD")]
+    produce: Vec<String>,
     /// Threads that hash passwords [default: cores but one]
     #[arg(long, env = "LOOPGATE_WORKERS", value_name = "N")]
     workers: Option<usize>,
@@ -213,6 +219,8 @@ impl ServeOptions {
             } else {
                 store.clone()
             },
+            subscribe: self.subscribe,
+            produce: self.produce,
             workers: self.workers.unwrap_or_else(default_workers),
             trust_proxy: self.trust_proxy,
             limits: self.limits.limits(),

@@ -2,11 +2,12 @@
 //!
 //! `service` is what all sources share: the application, the handler table, the workers. `connection`
 //! is the state machine of one client; `body` and `outbox` are its two halves that hold bytes;
-//! `buffers` lends them memory, so that a connection that says nothing holds none. `chores` is the
-//! source without a descriptor: it has deadlines only.
+//! `buffers` lends them memory, so that a connection that says nothing holds none. `children` are the processes that the
+//! server runs. `chores` is the source without a descriptor: it has deadlines only.
 
 mod body;
 mod buffers;
+mod children;
 mod chores;
 mod connection;
 mod door;
@@ -16,6 +17,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+pub use children::{Child, Role};
 pub use chores::Chores;
 pub use door::Door;
 pub use service::{Completion, Message, Service, Workers};

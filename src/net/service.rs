@@ -1,5 +1,6 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ pub enum Message {
     Answer(Reply),
     /// To a connection: what should have answered the request that waits has panicked.
     Panicked,
+    /// To a child: the worker that was to fork has done so, or could not.
+    Spawned(io::Result<std::process::Child>),
+    /// To a child: some process has ended.
+    ChildEnded,
     /// To a stream: the session on whose strength it is open has ended.
     SessionEnded,
     /// To the chores: something is due earlier than you think.
@@ -44,6 +49,8 @@ pub enum Completion {
     Job(Token, Result<Output, JobError>),
     /// The storage thread has done something, or could not.
     Stored(Token, Outcome),
+    /// A child process was started for a source, or could not be.
+    Spawned(Token, io::Result<std::process::Child>),
     /// Somebody wants the server to shut down.
     Drain,
 }
@@ -53,6 +60,7 @@ impl std::fmt::Debug for Completion {
         f.write_str(match self {
             Self::Job(..) => "Job",
             Self::Stored(..) => "Stored",
+            Self::Spawned(..) => "Spawned",
             Self::Drain => "Drain",
         })
     }
@@ -95,10 +103,16 @@ pub struct Service<S: Seams> {
     pub(super) connections: usize,
     /// How many may be.
     pub(super) connections_max: usize,
+    /// Child processes that have been started once, or are about to be.
+    pub(super) children: Vec<Token>,
+    /// Those that have not ended for good.
+    pub(super) children_left: usize,
+    /// The process groups of those that run.
+    pub(super) groups: Vec<u32>,
     /// The chores' token, and when they are due as far as they know.
     pub(super) chores: Option<(Token, i64)>,
-    workers: Workers,
-    completer: CompleterOf<Self>,
+    pub(super) workers: Workers,
+    pub(super) completer: CompleterOf<Self>,
     pending: Slots<Pending>,
     life: Life,
 }
@@ -119,6 +133,9 @@ impl<S: Seams> Service<S> {
             date: Date::new(0),
             connections: 0,
             connections_max,
+            children: Vec::new(),
+            children_left: 0,
+            groups: Vec::new(),
             chores: None,
             workers,
             completer,
@@ -360,10 +377,13 @@ impl<S: Seams> Service<S> {
         self.life != Life::Serving
     }
 
-    /// Whether shutting down is complete: no connection is open and no job under way.
+    /// Whether shutting down is complete: no connection is open, no child runs, no job is under way.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.is_draining() && self.connections == 0 && self.pending.is_empty()
+        self.is_draining()
+            && self.connections == 0
+            && self.children_left == 0
+            && self.pending.is_empty()
     }
 
     /// When idle connections are closed because the server is shutting down.
@@ -410,6 +430,7 @@ impl<S: Seams> Program for Service<S> {
                 });
             }
             Completion::Stored(id, outcome) => self.stored(id, outcome, turn),
+            Completion::Spawned(child, spawned) => turn.tell(child, Message::Spawned(spawned)),
             Completion::Drain => self.drain(turn),
         }
     }

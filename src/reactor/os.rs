@@ -4,10 +4,12 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::unix::pipe;
 use mio::{Events, Interest, Poll, Waker};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -162,13 +164,39 @@ impl Wake for OsWaker {
     }
 }
 
-/// A TCP or unix socket.
+/// A TCP or unix socket, or a pipe.
 #[derive(Debug)]
 pub enum OsStream {
     /// Over IP.
     Tcp(TcpStream),
     /// On this machine. Also one end of the pipe through which signals arrive.
     Unix(UnixStream),
+    /// A pipe that a child process writes.
+    PipeReader(pipe::Receiver),
+    /// A pipe that a child process reads.
+    PipeWriter(pipe::Sender),
+}
+
+impl OsStream {
+    /// What a child process reads as its stdin.
+    ///
+    /// # Errors
+    /// When it cannot be made non-blocking.
+    pub fn of_stdin(stdin: ChildStdin) -> io::Result<Self> {
+        let sender = pipe::Sender::from(stdin);
+        sender.set_nonblocking(true)?;
+        Ok(Self::PipeWriter(sender))
+    }
+
+    /// What a child process writes: `ChildStdout` or `ChildStderr`.
+    ///
+    /// # Errors
+    /// When it cannot be made non-blocking.
+    pub fn of_output(output: impl Into<pipe::Receiver>) -> io::Result<Self> {
+        let receiver = output.into();
+        receiver.set_nonblocking(true)?;
+        Ok(Self::PipeReader(receiver))
+    }
 }
 
 impl Read for OsStream {
@@ -176,6 +204,8 @@ impl Read for OsStream {
         match self {
             Self::Tcp(stream) => stream.read(bytes),
             Self::Unix(stream) => stream.read(bytes),
+            Self::PipeReader(pipe) => pipe.read(bytes),
+            Self::PipeWriter(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -185,6 +215,8 @@ impl Write for OsStream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            Self::PipeWriter(pipe) => pipe.write(bytes),
+            Self::PipeReader(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -192,6 +224,8 @@ impl Write for OsStream {
         match self {
             Self::Tcp(stream) => stream.write_vectored(slices),
             Self::Unix(stream) => stream.write_vectored(slices),
+            Self::PipeWriter(pipe) => pipe.write_vectored(slices),
+            Self::PipeReader(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -205,6 +239,8 @@ impl Stream<OsSelector> for OsStream {
         match self {
             Self::Tcp(stream) => selector.register(stream, token, BOTH),
             Self::Unix(stream) => selector.register(stream, token, BOTH),
+            Self::PipeReader(pipe) => selector.register(pipe, token, Interest::READABLE),
+            Self::PipeWriter(pipe) => selector.register(pipe, token, Interest::WRITABLE),
         }
     }
 
@@ -212,6 +248,8 @@ impl Stream<OsSelector> for OsStream {
         match self {
             Self::Tcp(stream) => selector.deregister(stream),
             Self::Unix(stream) => selector.deregister(stream),
+            Self::PipeReader(pipe) => selector.deregister(pipe),
+            Self::PipeWriter(pipe) => selector.deregister(pipe),
         }
     }
 
@@ -219,6 +257,8 @@ impl Stream<OsSelector> for OsStream {
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(how),
             Self::Unix(stream) => stream.shutdown(how),
+            // A pipe has one direction; it ends when it is dropped.
+            Self::PipeReader(_) | Self::PipeWriter(_) => Ok(()),
         };
     }
 }

@@ -11,7 +11,7 @@ use super::completions::Completer;
 use super::core::Core;
 use super::dispatch::Recorder;
 use super::mailbox::Mail;
-use super::seams::{Readiness, Seams, Selector};
+use super::seams::{Readiness, Seams, Selector, Stream as _};
 use super::slots::Token;
 use super::timers::Arming;
 use crate::ledger::{Label, Ledger};
@@ -161,6 +161,20 @@ impl<P: Program> Turn<'_, P> {
     /// something.
     pub fn flush_of(&mut self, token: Token) {
         self.core.flush.push(token);
+    }
+
+    /// Starts reporting a stream's readiness as that of the source being dispatched, beside those that
+    /// are reported already.
+    ///
+    /// # Errors
+    /// When the OS has no room for one more registration.
+    pub fn register(&mut self, stream: &mut StreamOf<P>) -> io::Result<()> {
+        stream.register(&mut self.core.selector, self.token)
+    }
+
+    /// Stops reporting such a stream.
+    pub fn deregister(&mut self, stream: &mut StreamOf<P>) {
+        stream.deregister(&mut self.core.selector);
     }
 
     /// Puts a new source on the loop, as soon as this dispatch is over.

@@ -1,7 +1,7 @@
 //! `POST /events`: who may put which event into the sequence.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::app::caller::{caller_who_changes, user_of};
 use crate::app::users::User;
@@ -13,7 +13,7 @@ use crate::work::Transaction;
 /// What somebody wants to publish.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Publication {
+struct Publication {
     name: String,
     #[serde(default)]
     data: Value,
@@ -42,8 +42,8 @@ pub(in crate::app) fn publish(request: &Request<'_>, cx: &mut Context<'_>) -> Re
             detail,
         ));
     }
-    let publication = serde_json::from_slice(request.body()).map_err(|_| problem(MALFORMED))?;
-    let event = event_of(publication, user, cx).map_err(problem)?;
+    let fields = serde_json::from_slice(request.body()).map_err(|_| problem(MALFORMED))?;
+    let event = event_of(fields, user, cx).map_err(problem)?;
     Ok(commit(event, |committed| match committed {
         Ok(id) => Reply::json(Status::ACCEPTED, &json!({ "id": id })),
         Err(reply) => reply,
@@ -67,8 +67,9 @@ pub(super) fn may_publish(user: &User) -> Result<(), Refusal> {
     ))
 }
 
+/// The event that these fields describe. A map, since serde would take an array for a struct, too.
 pub(super) fn event_of(
-    publication: Publication,
+    fields: Map<String, Value>,
     user: &User,
     cx: &Context<'_>,
 ) -> Result<NewEvent, Refusal> {
@@ -76,7 +77,7 @@ pub(super) fn event_of(
         name,
         data,
         user_id,
-    } = publication;
+    } = serde_json::from_value(Value::Object(fields)).map_err(|_| MALFORMED)?;
     if !is_name(&name) {
         return Err(Refusal(
             Status::BAD_REQUEST,

@@ -1,10 +1,10 @@
 //! The WebSocket of `GET /events`: what a client may say, beside listening.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::PATTERNS_MAX;
-use super::publish::{Publication, Refusal, commit, event_of, may_publish};
+use super::publish::{Refusal, commit, event_of, may_publish};
 use crate::app::{Conversation, Pattern, Reply, Socket};
 use crate::http::Status;
 use crate::websocket::Message;
@@ -13,7 +13,7 @@ use crate::websocket::Message;
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Said {
-    Publish(Publication),
+    Publish(Map<String, Value>),
     Subscribe(String),
     Unsubscribe(String),
 }
@@ -27,7 +27,7 @@ impl Conversation for Talk {
             Message::Binary(_) => None,
         };
         let done = match said {
-            Some(Said::Publish(publication)) => publish_over(publication, socket),
+            Some(Said::Publish(fields)) => publish(fields, socket),
             Some(Said::Subscribe(pattern)) => subscribe(&pattern, socket),
             Some(Said::Unsubscribe(pattern)) => unsubscribe(&pattern, socket),
             None => Err(Refusal(
@@ -46,7 +46,7 @@ fn failed(code: &str, detail: &str) -> Value {
     json!({"error": {"code": code, "detail": detail}})
 }
 
-fn publish_over(publication: Publication, socket: &mut Socket<'_>) -> Result<(), Refusal> {
+fn publish(fields: Map<String, Value>, socket: &mut Socket<'_>) -> Result<(), Refusal> {
     let cx = &socket.cx;
     let user = socket.user_id().and_then(|id| cx.app.users.get(id));
     let user = user.ok_or(Refusal(
@@ -55,7 +55,7 @@ fn publish_over(publication: Publication, socket: &mut Socket<'_>) -> Result<(),
         "the user of this session is gone",
     ))?;
     may_publish(user)?;
-    let event = event_of(publication, user, cx)?;
+    let event = event_of(fields, user, cx)?;
     socket.reply(commit(event, |committed| {
         let said = match committed {
             Ok(id) => json!({"published": {"id": id}}),

@@ -39,6 +39,8 @@ pub struct Feed {
     /// Bytes of the first item that have been written.
     written: usize,
     balance: Balance,
+    /// The last event that was delivered, or after which it began.
+    through: u64,
     over: bool,
     /// The hub has it on its list of those that have something new.
     pub(super) touched: bool,
@@ -125,6 +127,7 @@ impl Feed {
             bytes: 0,
             written: 0,
             balance: Balance::default(),
+            through: since.unwrap_or(0),
             over: false,
             touched: false,
         }
@@ -139,6 +142,12 @@ impl Feed {
     #[must_use]
     pub fn balance(&self) -> Balance {
         self.balance
+    }
+
+    /// The last event that was delivered; before the first, the one after which it was to begin.
+    #[must_use]
+    pub fn delivered_through(&self) -> u64 {
+        self.through
     }
 
     /// Nothing waits to be written.
@@ -357,7 +366,8 @@ impl Feed {
                 return;
             }
             self.written -= length;
-            if let Some(Item::Event(_)) = self.queue.pop_front() {
+            if let Some(Item::Event(event)) = self.queue.pop_front() {
+                self.through = event.event.id;
                 self.bytes -= length;
                 self.balance.queued -= 1;
                 self.balance.delivered += 1;

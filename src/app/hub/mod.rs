@@ -82,6 +82,8 @@ pub struct Hub {
     /// Feeds that have something new for their owners.
     touched: Vec<FeedId>,
     confirmed: VecDeque<Event>,
+    /// The newest event there is.
+    newest: u64,
 }
 
 struct Subscription {
@@ -143,8 +145,20 @@ impl Hub {
         self.feeds.len()
     }
 
+    /// The newest event that was confirmed, ever.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Takes note of the newest event of former times.
+    pub fn begin_after(&mut self, newest: u64) {
+        self.newest = newest;
+    }
+
     /// Takes note of events that were committed, in the order of their ids.
     pub fn confirmed(&mut self, events: Vec<Event>) {
+        self.newest = events.last().map_or(self.newest, |event| event.id);
         self.confirmed.extend(events);
     }
 

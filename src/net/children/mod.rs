@@ -1,0 +1,401 @@
+//! Child processes: subscribers that read events on their stdin, producers that write them on their
+//! stdout.
+//!
+//! ```text
+//! Resting ── time is up ──▶ Starting ── a worker has forked ──▶ Running
+//!    ▲                          │ it could not                     │ stdin is closed, then SIGTERM,
+//!    └──────────────────────────┴──── ended, and reaped ───────────┘ then SIGKILL, to end it
+//! ```
+//!
+//! One source has the three pipes of one process, each bounded: what it should read is its feed, what
+//! it writes is taken 64 KiB a turn and cut into lines of bounded length. Nothing that a process does
+//! or leaves undone stops the loop. A process that ends is started again, after 1 s, 2 s, 4 s and so on
+//! up to a minute, and gets what it had not been given; one that ran for a minute begins anew.
+//!
+//! `process` has the pipes and the lines, `lines` cuts them, `spawn` starts and kills.
+
+mod lines;
+mod process;
+mod spawn;
+
+use std::io;
+use std::time::Duration;
+
+use self::process::{Heard, Process};
+use super::service::{Message, Service};
+use crate::app::{
+    Audience, FeedId, Interest, Pattern, Reply, Wire, event_of_line, name_of_command,
+};
+use crate::event::NewEvent;
+use crate::http::Status;
+use crate::reactor::{Moment, Next, Os, Readiness, Reason, Source, Turn};
+use crate::work::{StoreError, Transaction};
+
+/// Shortest and longest rest before a process is started again.
+const REST_MIN: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(60);
+/// Who ran for so long is not one that cannot run.
+const RAN_WELL: Duration = Duration::from_secs(60);
+/// How long a process that is to end may take to see that its stdin has ended, and then SIGTERM.
+const STDIN_GRACE: Duration = Duration::from_secs(2);
+const TERM_GRACE: Duration = Duration::from_secs(2);
+/// When events that the store had no room for are offered again.
+const BUSY_RETRY: Duration = Duration::from_millis(100);
+
+/// What a child process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It gets every event, one line of JSON each.
+    Subscriber,
+    /// Each line that it writes becomes an event.
+    Producer,
+}
+
+/// A command that runs as long as the server does.
+#[derive(Debug)]
+pub struct Child {
+    role: Role,
+    command: String,
+    stage: Stage,
+    /// How often it ended in a row without having run well.
+    failures: u32,
+    /// The last event that it has been given.
+    through: u64,
+    feed: Option<FeedId>,
+    produced: Produced,
+}
+
+/// Events that a process has produced and that are not confirmed: until they are, it is not read.
+#[derive(Debug)]
+enum Produced {
+    Nothing,
+    /// They are on their way to the disk.
+    Submitted(Vec<NewEvent>),
+    /// The store had no room; they are offered again then.
+    Refused {
+        events: Vec<NewEvent>,
+        until: Moment,
+    },
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It is started when the time is up.
+    Resting { until: Moment },
+    /// A worker forks.
+    Starting,
+    /// It runs, or its end has yet to be seen.
+    Running(Box<Process>),
+}
+
+impl Child {
+    /// A command for `sh -c`, which is started in the first turn.
+    #[must_use]
+    pub fn new(role: Role, command: &str) -> Self {
+        Self {
+            role,
+            command: command.to_owned(),
+            stage: Stage::Resting {
+                until: Moment::default(),
+            },
+            failures: 0,
+            through: 0,
+            feed: None,
+            produced: Produced::Nothing,
+        }
+    }
+
+    fn name(&self) -> &str {
+        name_of_command(&self.command)
+    }
+
+    fn start(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) {
+        if self.role == Role::Subscriber {
+            let interest = Interest {
+                audience: Audience::Everything,
+                patterns: vec![Pattern::All],
+            };
+            let since = Some(self.through);
+            self.feed = Some(service.follow(turn.token(), Wire::Line, interest, since));
+        }
+        self.stage = Stage::Starting;
+        if service.spawn(turn.token(), &self.command).is_err() {
+            self.rest("the workers are busy", service, turn);
+        }
+    }
+
+    /// A worker has forked, or could not.
+    fn started(
+        &mut self,
+        spawned: io::Result<std::process::Child>,
+        service: &mut Service<Os>,
+        turn: &mut Turn<'_, Service<Os>>,
+    ) {
+        let bytes_max = service.app.config.limits.body_bytes_max;
+        match spawned.and_then(|child| Process::new(child, bytes_max, turn)) {
+            Ok(process) => {
+                log::info!(
+                    target: "loopgate::child",
+                    "{} has started as process {}: {}",
+                    self.name(),
+                    process.id(),
+                    self.command.escape_debug()
+                );
+                service.groups.push(process.id());
+                self.stage = Stage::Running(Box::new(process));
+                if let Some(feed) = self.feed {
+                    service.read_for(feed, turn);
+                }
+            }
+            Err(error) => self.rest(&format!("it cannot be started: {error}"), service, turn),
+        }
+    }
+
+    /// It does not run: it is started again later.
+    fn rest(&mut self, why: &str, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) {
+        self.unfollow(service);
+        let rest = REST_MIN
+            .saturating_mul(1 << self.failures.min(6))
+            .min(REST_MAX);
+        self.failures += 1;
+        log::warn!(
+            target: "loopgate::child",
+            "{}: {why}; it is started again in {} s",
+            self.name(),
+            rest.as_secs()
+        );
+        self.stage = Stage::Resting {
+            until: turn.now() + rest,
+        };
+    }
+
+    fn unfollow(&mut self, service: &mut Service<Os>) {
+        let Some(id) = self.feed.take() else {
+            return;
+        };
+        if let Some(feed) = service.app.hub.feed(id) {
+            self.through = feed.delivered_through();
+        }
+        if let Some(balance) = service.app.hub.unfollow(id) {
+            log::info!(target: "loopgate::streams", "{}: {balance}", self.name());
+        }
+    }
+
+    /// Writes, reads, looks whether it has ended, and says when to be asked again.
+    fn advance(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+        let Stage::Running(process) = &mut self.stage else {
+            return self.settle(service, turn);
+        };
+        if let Some(feed) = self.feed.and_then(|feed| service.app.hub.feed(feed)) {
+            if feed.is_over() {
+                process.end("it was too slow, or the store failed", turn.now());
+            } else if !process.write(feed, &mut service.buffers) {
+                self.unfollow(service);
+            }
+        }
+        self.listen(service, turn);
+        if let Some(feed) = self.feed {
+            service.read_for(feed, turn);
+        }
+        self.settle(service, turn)
+    }
+
+    /// Reads what the process has written: lines for the log, or events.
+    fn listen(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) {
+        let Stage::Running(process) = &mut self.stage else {
+            return;
+        };
+        let name = name_of_command(&self.command);
+        let (now, unix_ms) = (turn.now(), turn.unix_ms());
+        let mut buffer = service.buffers.take_read();
+        process.read_stderr(&mut buffer, name, now);
+        let mut events = Vec::new();
+        match (self.role, &self.produced) {
+            (Role::Subscriber, _) => process.read_stdout(&mut buffer, |heard, log| {
+                let (Heard::Line(line) | Heard::TooLong(line)) = heard;
+                log.line(log::Level::Info, name, &line, now);
+            }),
+            (Role::Producer, Produced::Nothing) => {
+                process.read_stdout(&mut buffer, |heard, log| {
+                    let event = match heard {
+                        Heard::Line(line) => event_of_line(&line, name, unix_ms),
+                        Heard::TooLong(_) => Err("it is longer than a body may be"),
+                    };
+                    match event {
+                        Ok(event) => events.push(event),
+                        Err(why) => {
+                            let line = format!("a line is no event: {why}");
+                            log.line(log::Level::Warn, name, &line, now);
+                        }
+                    }
+                });
+            }
+            (Role::Producer, _) => {}
+        }
+        service.buffers.give_read_back(buffer);
+        if !events.is_empty() {
+            self.publish(events, service, turn);
+        }
+    }
+
+    /// Has what was produced committed, and reads on when it is.
+    fn publish(
+        &mut self,
+        events: Vec<NewEvent>,
+        service: &mut Service<Os>,
+        turn: &mut Turn<'_, Service<Os>>,
+    ) {
+        let transaction = Transaction {
+            events: events.clone(),
+            ..Transaction::default()
+        };
+        self.produced = Produced::Submitted(events);
+        let reply = Reply::commit(transaction, |committed, _| {
+            Reply::empty(match committed {
+                Ok(_) => Status::NO_CONTENT,
+                Err(StoreError::Busy) => Status::TOO_MANY_REQUESTS,
+                Err(_) => Status::SERVICE_UNAVAILABLE,
+            })
+        });
+        if let Some(Reply::Now(response)) = service.submit_all(reply, Some(turn.token()), turn) {
+            self.published(response.status, turn);
+        }
+    }
+
+    fn published(&mut self, status: Status, turn: &Turn<'_, Service<Os>>) {
+        let Produced::Submitted(events) = std::mem::replace(&mut self.produced, Produced::Nothing)
+        else {
+            return;
+        };
+        if status == Status::TOO_MANY_REQUESTS {
+            let until = turn.now() + BUSY_RETRY;
+            self.produced = Produced::Refused { events, until };
+        } else if status != Status::NO_CONTENT {
+            let (name, count) = (self.name(), events.len());
+            log::error!(target: "loopgate::child", "{name}: {count} events are lost, the store failed");
+        }
+    }
+
+    /// After whatever was done: what to ask of the loop.
+    fn settle(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+        let draining = service.is_draining();
+        let (now, idle_until) = (turn.now(), service.idle_until());
+        let process = match &mut self.stage {
+            Stage::Resting { .. } if draining => {
+                return Next::Close(Reason("the server shuts down"));
+            }
+            Stage::Resting { until } => {
+                turn.set_deadline(*until);
+                return Next::Wait;
+            }
+            Stage::Starting => {
+                turn.set_deadline(Moment::NEVER);
+                return Next::Wait;
+            }
+            Stage::Running(process) => process,
+        };
+        if now >= idle_until {
+            process.end("the server shuts down", now);
+        }
+        process.hurry(now, STDIN_GRACE, TERM_GRACE);
+        let (reads, retry_at) = match &self.produced {
+            Produced::Nothing => (true, Moment::NEVER),
+            Produced::Submitted(_) => (false, Moment::NEVER),
+            Produced::Refused { until, .. } => (false, *until),
+        };
+        if process.has_ended() && reads && !process.has_more() {
+            let (id, said, ran) = (process.id(), process.end_in_words(), now - process.started);
+            process.close(turn);
+            service.groups.retain(|group| *group != id);
+            if ran >= RAN_WELL {
+                self.failures = 0;
+            }
+            let said = format!("process {id} {said} after {} s", ran.as_secs());
+            if draining {
+                self.unfollow(service);
+                log::info!(target: "loopgate::child", "{}: {said}", self.name());
+                return Next::Close(Reason("the server shuts down"));
+            }
+            self.rest(&said, service, turn);
+            return self.settle(service, turn);
+        }
+        let deadline = process.deadline(STDIN_GRACE, TERM_GRACE, idle_until);
+        turn.set_deadline(deadline.min(retry_at));
+        if reads && process.has_more() {
+            Next::Again
+        } else {
+            Next::Wait
+        }
+    }
+}
+
+impl Source<Service<Os>> for Child {
+    fn kind(&self) -> &'static str {
+        "child"
+    }
+
+    fn first_deadline(&mut self, service: &Service<Os>, now: Moment) -> Moment {
+        self.through = service.app.hub.newest();
+        now
+    }
+
+    fn ready(
+        &mut self,
+        readiness: Readiness,
+        service: &mut Service<Os>,
+        turn: &mut Turn<'_, Service<Os>>,
+    ) -> Next {
+        if let Stage::Running(process) = &mut self.stage {
+            process.ready(readiness);
+        }
+        self.advance(service, turn)
+    }
+
+    fn due(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+        let now = turn.now();
+        if let Produced::Refused { events, until } = &mut self.produced
+            && *until <= now
+        {
+            let events = std::mem::take(events);
+            self.publish(events, service, turn);
+        }
+        if let Stage::Resting { until } = self.stage
+            && until <= now
+            && !service.is_draining()
+        {
+            if !service.children.contains(&turn.token()) {
+                service.children.push(turn.token());
+            }
+            self.start(service, turn);
+        }
+        self.settle(service, turn)
+    }
+
+    fn message(
+        &mut self,
+        message: Message,
+        service: &mut Service<Os>,
+        turn: &mut Turn<'_, Service<Os>>,
+    ) -> Next {
+        match message {
+            Message::Spawned(spawned) => self.started(spawned, service, turn),
+            Message::Answer(Reply::Now(response)) => self.published(response.status, turn),
+            Message::Panicked => self.published(Status::INTERNAL_SERVER_ERROR, turn),
+            Message::ChildEnded => {}
+            _ => return self.settle(service, turn),
+        }
+        if let Stage::Running(process) = &mut self.stage {
+            process.look_whether_it_ended();
+        }
+        self.advance(service, turn)
+    }
+
+    fn flush(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+        self.advance(service, turn)
+    }
+
+    fn ended(&mut self, _reason: Reason, service: &mut Service<Os>) {
+        self.unfollow(service);
+        service.children_left -= 1;
+    }
+}

@@ -1,0 +1,327 @@
+//! A running process: its three pipes, what it says, and how it is brought to its end.
+
+use std::io::{self, Read};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::lines::{Line, Lines};
+use crate::app::Feed;
+use crate::net::buffers::Buffers;
+use crate::net::outbox::{Flushed, Outbox};
+use crate::net::service::Service;
+use crate::reactor::{Moment, Os, OsStream, Readiness, SHORT_MEANS_DRAINED, Turn};
+
+/// Longest line of a process in the log, in bytes.
+const LOGGED_BYTES_MAX: usize = 1024;
+/// Lines of one process in the log, in one second.
+const LOGGED_A_SECOND: u32 = 100;
+/// What is still read of a process that has ended, in bytes: its own children may go on writing.
+const LEFT_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a process wrote.
+pub(super) enum Heard {
+    Line(String),
+    /// A line that is too long, as it began.
+    TooLong(String),
+}
+
+/// A process and its pipes.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: std::process::Child,
+    pub(super) started: Moment,
+    stdin: Option<OsStream>,
+    writable: bool,
+    stdout: Option<Output>,
+    stderr: Option<Output>,
+    log: LineLog,
+    life: Life,
+    status: Option<ExitStatus>,
+}
+
+/// How far a process is on its way to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Runs,
+    StdinClosed { since: Moment },
+    Terminated { since: Moment },
+    Killed,
+}
+
+/// What a process writes.
+#[derive(Debug)]
+struct Output {
+    pipe: OsStream,
+    lines: Lines,
+    readable: bool,
+    /// Bytes that may be read after the process has ended.
+    left: usize,
+}
+
+/// Lines of a process in the log: bounded in length and number.
+#[derive(Debug)]
+pub(super) struct LineLog {
+    id: u32,
+    second: Moment,
+    count: u32,
+}
+
+impl LineLog {
+    pub(super) fn line(&mut self, level: log::Level, name: &str, line: &str, now: Moment) {
+        if now - self.second >= Duration::from_secs(1) {
+            if let Some(unsaid) = self.count.checked_sub(LOGGED_A_SECOND + 1) {
+                let id = self.id;
+                log::warn!(target: "loopgate::child", "{name}[{id}] wrote {} lines more", unsaid + 1);
+            }
+            self.second = now;
+            self.count = 0;
+        }
+        self.count += 1;
+        if self.count <= LOGGED_A_SECOND {
+            let fits =
+                (0..=line.len().min(LOGGED_BYTES_MAX)).rfind(|end| line.is_char_boundary(*end));
+            let line = &line[..fits.unwrap_or(0)];
+            log::log!(target: "loopgate::child", level, "{name}[{}]: {}", self.id, line.escape_debug());
+        }
+    }
+}
+
+impl Output {
+    fn new(pipe: OsStream, bytes_max: usize) -> Self {
+        Self {
+            pipe,
+            lines: Lines::new(bytes_max),
+            readable: true,
+            left: LEFT_BYTES_MAX,
+        }
+    }
+
+    /// Reads once; whether the process may write more.
+    fn read(&mut self, buffer: &mut [u8], over: bool, mut line: impl FnMut(Line)) -> bool {
+        match self.pipe.read(buffer) {
+            Ok(0) => {}
+            Ok(count) => {
+                self.lines.feed(&buffer[..count], &mut line);
+                self.readable = count == buffer.len() || !SHORT_MEANS_DRAINED;
+                if !over {
+                    return true;
+                }
+                self.left = self.left.saturating_sub(count);
+                if self.readable && self.left > 0 {
+                    return true;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !over => {
+                self.readable = false;
+                return true;
+            }
+            Err(_) => {}
+        }
+        self.lines.finish(&mut line);
+        false
+    }
+}
+
+/// Reads one of the outputs once, if there is something; drops it at its end.
+fn read(output: &mut Option<Output>, over: bool, buffer: &mut [u8], mut heard: impl FnMut(Heard)) {
+    let Some(open) = output.as_mut().filter(|output| output.readable || over) else {
+        return;
+    };
+    let goes_on = open.read(buffer, over, |line| {
+        heard(match line {
+            Line::Text(text) => Heard::Line(text),
+            Line::TooLong(begin) => Heard::TooLong(begin),
+        });
+    });
+    if !goes_on {
+        *output = None;
+    }
+}
+
+impl Process {
+    /// Takes a process that was started just now onto the loop.
+    pub(super) fn new(
+        mut child: std::process::Child,
+        line_bytes_max: usize,
+        turn: &mut Turn<'_, Service<Os>>,
+    ) -> io::Result<Self> {
+        let id = child.id();
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut process = Self {
+            child,
+            started: turn.now(),
+            stdin: Some(OsStream::of_stdin(stdin)?),
+            writable: true,
+            stdout: Some(Output::new(OsStream::of_output(stdout)?, line_bytes_max)),
+            stderr: Some(Output::new(OsStream::of_output(stderr)?, LOGGED_BYTES_MAX)),
+            log: LineLog {
+                id,
+                second: turn.now(),
+                count: 0,
+            },
+            life: Life::Runs,
+            status: None,
+        };
+        for pipe in process.pipes() {
+            turn.register(pipe)?;
+        }
+        Ok(process)
+    }
+
+    fn pipes(&mut self) -> impl Iterator<Item = &mut OsStream> {
+        let outputs = [&mut self.stdout, &mut self.stderr];
+        let outputs = outputs.into_iter().flatten().map(|output| &mut output.pipe);
+        self.stdin.iter_mut().chain(outputs)
+    }
+
+    /// The process's id, which is its group's too.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// One of the pipes is ready; which, is not told.
+    pub(super) fn ready(&mut self, readiness: Readiness) {
+        if readiness.contains(Readiness::READABLE) || readiness.contains(Readiness::ENDED) {
+            for output in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
+                output.readable = true;
+            }
+        }
+        if readiness != Readiness::NONE {
+            self.writable = true;
+        }
+    }
+
+    /// Writes what it has not been given; whether it may still read.
+    pub(super) fn write(&mut self, feed: &mut Feed, buffers: &mut Buffers) -> bool {
+        let Some(stdin) = &mut self.stdin else {
+            return false;
+        };
+        if !self.writable || feed.is_empty() {
+            return true;
+        }
+        match Outbox::default().flush_with(feed, stdin, buffers) {
+            Ok(Flushed::All) => true,
+            Ok(Flushed::Blocked(_)) => {
+                self.writable = false;
+                true
+            }
+            Err(_) => false, // it has closed its stdin, or ended
+        }
+    }
+
+    pub(super) fn read_stdout(
+        &mut self,
+        buffer: &mut [u8],
+        mut heard: impl FnMut(Heard, &mut LineLog),
+    ) {
+        let (over, log) = (self.has_ended(), &mut self.log);
+        read(&mut self.stdout, over, buffer, |what| heard(what, log));
+    }
+
+    pub(super) fn read_stderr(&mut self, buffer: &mut [u8], name: &str, now: Moment) {
+        let (over, log) = (self.has_ended(), &mut self.log);
+        read(&mut self.stderr, over, buffer, |what| {
+            let (Heard::Line(line) | Heard::TooLong(line)) = what;
+            log.line(log::Level::Warn, name, &line, now);
+        });
+    }
+
+    /// Whether there may be something to read without a new edge.
+    pub(super) fn has_more(&self) -> bool {
+        let over = self.has_ended();
+        [&self.stdout, &self.stderr]
+            .into_iter()
+            .flatten()
+            .any(|output| output.readable || over)
+    }
+
+    /// Has it end: by closing its stdin, to begin with.
+    pub(super) fn end(&mut self, why: &str, now: Moment) {
+        if self.life == Life::Runs {
+            log::debug!(target: "loopgate::child", "process {} is to end: {why}", self.id());
+            self.stdin = None;
+            self.life = Life::StdinClosed { since: now };
+        }
+    }
+
+    /// Has it end in less friendly ways, as time goes by.
+    pub(super) fn hurry(&mut self, now: Moment, stdin_grace: Duration, term_grace: Duration) {
+        match self.life {
+            _ if self.has_ended() => {}
+            Life::StdinClosed { since } if now >= since + stdin_grace => {
+                self.signal(Signal::TERM);
+                self.life = Life::Terminated { since: now };
+            }
+            Life::Terminated { since } if now >= since + term_grace => {
+                log::warn!(target: "loopgate::child", "process {} ignores SIGTERM and is killed", self.id());
+                self.signal(Signal::KILL);
+                self.life = Life::Killed;
+            }
+            _ => {}
+        }
+    }
+
+    /// When it is to be hurried next.
+    pub(super) fn deadline(
+        &self,
+        stdin_grace: Duration,
+        term_grace: Duration,
+        idle_until: Moment,
+    ) -> Moment {
+        match self.life {
+            _ if self.has_ended() => Moment::NEVER,
+            Life::Runs => idle_until,
+            Life::StdinClosed { since } => since + stdin_grace,
+            Life::Terminated { since } => since + term_grace,
+            Life::Killed => Moment::NEVER,
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_group(self.id(), signal);
+    }
+
+    /// Reaps it, if it has ended. What it started itself ends with it.
+    pub(super) fn look_whether_it_ended(&mut self) {
+        if self.status.is_none()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            self.status = Some(status);
+            self.stdin = None;
+            self.signal(Signal::KILL);
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// How it ended, in words.
+    pub(super) fn end_in_words(&self) -> String {
+        self.status.map_or_else(
+            || "runs".to_owned(),
+            |status| format!("ended with {status}"),
+        )
+    }
+
+    /// Gives its pipes back.
+    pub(super) fn close(&mut self, turn: &mut Turn<'_, Service<Os>>) {
+        for pipe in self.pipes() {
+            turn.deregister(pipe);
+        }
+        (self.stdin, self.stdout, self.stderr) = (None, None, None);
+    }
+}
+
+/// Signals all processes of a group; those that are gone are not meant.
+pub(super) fn kill_group(id: u32, signal: Signal) {
+    if let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, signal);
+    }
+}

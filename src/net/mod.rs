@@ -1,9 +1,10 @@
 //! Where sockets meet protocols: the sources of a server, and the program that they share.
 //!
-//! `service` is what all sources share: the application, the handler table, the workers. `connection`
-//! is the state machine of one client; `body` and `outbox` are its two halves that hold bytes;
-//! `buffers` lends them memory, so that a connection that says nothing holds none. `children` are the processes that the
-//! server runs. `chores` is the source without a descriptor: it has deadlines only.
+//! `service` is what all sources share: the application, the handler table, the workers; `jobs` is how
+//! it hands out work. `connection` is the state machine of one client; `body` and `outbox` are its two
+//! halves that hold bytes; `buffers` lends them memory, so that a connection that says nothing holds
+//! none. `children` are the processes that the server runs. `chores` is the source without a
+//! descriptor: it has deadlines only.
 
 mod body;
 mod buffers;
@@ -12,6 +13,7 @@ mod chores;
 mod connection;
 mod door;
 mod exchange;
+mod jobs;
 mod outbox;
 mod service;
 #[cfg(test)]

@@ -36,8 +36,8 @@ impl Store {
     ///
     /// On that thread, `deliver` is called once for everything submitted, with its tag: for transactions
     /// in the order of submission, after the commit is on disk, or with the reason why it is not; for
-    /// readings after everything that they could see. It should do no more than hand the outcome over. If it panics, the thread ends, and everything
-    /// submitted from then on is refused.
+    /// readings after everything that they could see. It should do no more than hand the outcome over.
+    /// If it panics, the thread ends, and everything submitted from then on is refused.
     ///
     /// # Errors
     /// When the system refuses a thread; the store is closed.

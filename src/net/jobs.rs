@@ -1,0 +1,209 @@
+//! Work for other threads, and what follows it: a service hands it out, and goes on when it is done.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::service::{Completion, Message, Service};
+use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
+use crate::ledger::Label;
+use crate::reactor::{Seams, Token, Turn};
+use crate::work::{Outcome, StoreError, Transaction};
+
+/// How often a handler may ask for other work instead of what was refused.
+const SUBMISSIONS_MAX: usize = 4;
+
+/// A job's name: which continuation its result is for.
+pub(super) type JobId = Token;
+
+/// A job that a worker has, and what to do with its result.
+pub(super) struct Pending {
+    /// Who waits for the answer; nobody, for the server's own work.
+    connection: Option<Token>,
+    then: Then,
+    /// What the dispatch was named that handed it out: the ledger knows the rest by the same name.
+    label: Label,
+}
+
+/// Which worker refused.
+enum Refused {
+    Job,
+    Store,
+}
+
+impl<S: Seams> Service<S> {
+    /// Hands blocking work to a worker. Where no worker takes it, its continuation is called at
+    /// once, and says what to answer instead.
+    fn submit(
+        &mut self,
+        later: Later,
+        connection: Option<Token>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), Reply> {
+        let Later { work, then } = later;
+        let label = turn.current_label();
+        let id = self.pending.insert(Pending {
+            connection,
+            then,
+            label,
+        });
+        let refused = match work {
+            Work::Job(job) => self.submit_job(id, job).map_err(|()| Refused::Job),
+            Work::Commit(transaction) => self
+                .workers
+                .writer
+                .submit(id, transaction)
+                .map_err(|_| Refused::Store),
+            Work::Read(query) => self
+                .workers
+                .writer
+                .read(id, query)
+                .map_err(|_| Refused::Store),
+        };
+        match refused {
+            Ok(()) => Ok(()),
+            Err(refused) => {
+                let Pending { then, .. } = self.pending.remove(id).expect("inserted just now");
+                let instead = self.continue_with(turn, |cx| match (refused, then) {
+                    (Refused::Job, Then::Job(then)) => then(Err(JobError::Busy), cx),
+                    (Refused::Store, Then::Commit(then)) => then(Err(StoreError::Busy), cx),
+                    (Refused::Store, Then::Read(then)) => then(Err(StoreError::Busy), cx),
+                    _ => unreachable!("work and its continuation are made together"),
+                });
+                Err(instead.unwrap_or_else(|| Reply::Now(internal_error())))
+            }
+        }
+    }
+
+    fn submit_job(&mut self, id: JobId, job: Box<dyn FnOnce() -> Output + Send>) -> Result<(), ()> {
+        let completer = self.completer.clone();
+        let job = Box::new(move || {
+            let output = catch_unwind(AssertUnwindSafe(job)).map_err(|_| JobError::Panicked);
+            completer.complete(Completion::Job(id, output));
+        });
+        self.workers.pool.submit(job).map_err(|_| ())
+    }
+
+    /// Runs a continuation; `None` if it panicked.
+    fn continue_with(
+        &mut self,
+        turn: &mut Turn<'_, Self>,
+        then: impl FnOnce(&mut Context<'_>) -> Reply,
+    ) -> Option<Reply> {
+        let mut cx = Self::context(&mut self.app, turn);
+        let reply = catch_unwind(AssertUnwindSafe(|| then(&mut cx)));
+        if reply.is_err() {
+            let label = turn.current_label();
+            let name = turn.ledger().name(label);
+            let detail = format!("what follows a job of {name} panicked");
+            self.app.report("handler_panicked", detail, turn.unix_ms());
+        }
+        reply.ok()
+    }
+
+    /// A job's result is back: its continuation says what to answer, or what to do next.
+    pub(super) fn resume(
+        &mut self,
+        id: JobId,
+        turn: &mut Turn<'_, Self>,
+        result: impl FnOnce(Then, &mut Context<'_>) -> Reply,
+    ) {
+        let Some(Pending {
+            connection,
+            then,
+            label,
+        }) = self.pending.remove(id)
+        else {
+            return;
+        };
+        turn.label(label);
+        let message = match self.continue_with(turn, |cx| result(then, cx)) {
+            None => Message::Panicked,
+            Some(reply) => match self.submit_all(reply, connection, turn) {
+                None => return,
+                Some(reply) => Message::Answer(reply),
+            },
+        };
+        if let Some(connection) = connection {
+            turn.tell(connection, message);
+        }
+    }
+
+    /// The storage thread has done something: what was confirmed is for the hub, before anybody hears
+    /// of it.
+    pub(super) fn stored(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_, Self>) {
+        match outcome {
+            Outcome::Committed(mut committed) => {
+                match &mut committed {
+                    Ok(commit) => self.app.hub.confirmed(std::mem::take(&mut commit.events)),
+                    Err(error) => self.store_failed(error, turn),
+                }
+                self.resume(id, turn, |then, cx| match then {
+                    Then::Commit(then) => then(committed, cx),
+                    _ => unreachable!("a commit's continuation takes a commit"),
+                });
+            }
+            Outcome::Read(page) => {
+                if let Err(error) = &page {
+                    self.store_failed(error, turn);
+                }
+                self.resume(id, turn, |then, cx| match then {
+                    Then::Read(then) => then(page, cx),
+                    _ => unreachable!("a reading's continuation takes a page"),
+                });
+            }
+        }
+    }
+
+    fn store_failed(&mut self, error: &StoreError, turn: &Turn<'_, Self>) {
+        self.app
+            .report("store_failed", error.to_string(), turn.unix_ms());
+    }
+
+    /// Hands work to a worker, if it is work that is replied; `None` if one took it, else the answer.
+    /// What is refused may be followed by other work, but not for ever: nothing waits in between.
+    pub(super) fn submit_all(
+        &mut self,
+        mut reply: Reply,
+        connection: Option<Token>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Option<Reply> {
+        for _ in 0..SUBMISSIONS_MAX {
+            let Reply::Later(later) = reply else {
+                return Some(reply);
+            };
+            match self.submit(later, connection, turn) {
+                Ok(()) => return None,
+                Err(instead) => reply = instead,
+            }
+        }
+        Some(JobError::Busy.into())
+    }
+
+    /// Hands work to a worker that no client waits for.
+    pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Self>) {
+        let _nobody_waits_for_it = self.submit_all(reply, None, turn);
+    }
+
+    /// Commits what was emitted outside of any request's transaction.
+    pub(super) fn commit_outgoing(&mut self, turn: &mut Turn<'_, Self>) {
+        let events = self.app.take_outgoing();
+        if events.is_empty() {
+            return;
+        }
+        let kept = events.clone();
+        let transaction = Transaction {
+            events,
+            ..Transaction::default()
+        };
+        let reply = Reply::commit(transaction, move |committed, cx| {
+            match committed {
+                Ok(_) => {}
+                // Others are on their way to the disk; when they are there, a turn comes by itself.
+                Err(StoreError::Busy) => cx.app.emit_again(kept),
+                // To try again at once would be to try without end.
+                Err(error) => log::error!("{} events are lost: {error}", kept.len()),
+            }
+            Reply::empty(204)
+        });
+        self.do_unasked(reply, turn);
+    }
+}

@@ -73,14 +73,13 @@ impl Context<'_> {
                     changes,
                     ..Transaction::default()
                 };
-                work.push(self.unasked(transaction, |_| {}));
+                work.push(self.unasked(transaction, |_, _| {}));
             }
         }
         work
     }
 
     fn expired(&mut self, hash: [u8; 32], session: Session) -> Reply {
-        self.app.streams.end(&hash);
         let data = json!({
             "user_id": session.user_id.to_string(),
             "session_id": token::base64url(&session.sid),
@@ -91,25 +90,29 @@ impl Context<'_> {
             events: vec![event],
             events_only_if_changed: true,
         };
-        // Expired it stays, whatever the store says; put back, it is found again by a later sweep.
-        self.unasked(transaction, move |cx| {
-            cx.app.sessions.insert(hash, session);
+        self.unasked(transaction, move |cx, on_disk| {
+            // Now, and not before the event that tells of it.
+            cx.app.streams.end(&hash);
+            // Expired it stays, whatever the store says; put back, it is found again by a later sweep.
+            if !on_disk {
+                cx.app.sessions.insert(hash, session);
+            }
         })
     }
 
-    /// A transaction that no client waits for; `undo` is called if the store refuses it.
+    /// A transaction that no client waits for; `then` is called with whether it is on disk.
     fn unasked(
         &mut self,
         transaction: Transaction,
-        undo: impl FnOnce(&mut Context<'_>) + 'static,
+        then: impl FnOnce(&mut Context<'_>, bool) + 'static,
     ) -> Reply {
         self.app.chores.under_way += 1;
         Reply::commit(transaction, move |committed, cx| {
             cx.app.chores.under_way -= 1;
             if committed.is_err() {
                 cx.app.chores.not_before_s = cx.unix_s() + RETRY_AFTER_S;
-                undo(cx);
             }
+            then(cx, committed.is_ok());
             Reply::empty(204)
         })
     }

@@ -30,11 +30,17 @@ pub(crate) fn config() -> Config {
     }
 }
 
-/// A store with the users `admin` (role admin) and `alice`, both with the password `password`.
+/// A store with the users `admin` (role admin), `alice`, and `button` (role producer), all with the
+/// password `password`.
 pub(crate) fn store(config: &Config) -> Store {
     let mut store = Store::open(&config.store, config.events_kept_max).expect("the store opens");
     if store.load().expect("the store loads").users.is_empty() {
-        let changes = [("admin", "admin"), ("alice", "user")].map(|(name, role)| Change::AddUser {
+        let users = [
+            ("admin", "admin"),
+            ("alice", "user"),
+            ("button", "producer"),
+        ];
+        let changes = users.map(|(name, role)| Change::AddUser {
             name: name.into(),
             role: role.into(),
             password: password::hash(b"password", [7; 16], config.hash_cost),
@@ -239,7 +245,7 @@ impl Directory {
         command
     }
 
-    /// Adds `admin` and `alice`, as [`store`] does, with hashes that cost nothing.
+    /// Adds the users of [`store`], with hashes that cost nothing.
     pub(crate) fn add_users(&self) {
         let store_path = StorePath::File(self.store());
         store(&Config {
@@ -424,6 +430,12 @@ impl Client {
         self.answer()
     }
 
+    /// The same; `None` if the connection ends instead.
+    pub(crate) fn try_ask(&mut self, request: impl AsRef<[u8]>) -> Option<Answer> {
+        self.stream.write_all(request.as_ref()).ok()?;
+        self.try_answer()
+    }
+
     /// The end of what this side sends; it still reads.
     pub(crate) fn half_close(&mut self) {
         self.stream
@@ -447,7 +459,7 @@ impl Client {
     /// The next answer, or `None` if the connection ends before its first byte.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
         let mut answer = self.head()?;
-        if answer.status >= 200 && answer.status != 204 && answer.status != 304 {
+        if answer.status >= 200 && ![204, 304].contains(&answer.status) {
             answer.body = self.body(&answer);
         }
         Some(answer)
@@ -483,7 +495,7 @@ impl Client {
             .header("content-length")
             .map(|text| text.parse().expect("digits"));
         let bytes = match length {
-            Some(length) => self.exactly(length),
+            Some(length) => self.bytes(length),
             None if answer.header("transfer-encoding") == Some("chunked") => self.chunks(),
             None => {
                 while self.read_more() {}
@@ -505,7 +517,7 @@ impl Client {
             let line: Vec<u8> = self.unread.drain(..line_end + 2).collect();
             let size = std::str::from_utf8(&line[..line_end]).expect("hex digits");
             let size = usize::from_str_radix(size, 16).expect("hex digits");
-            let chunk = self.exactly(size + 2);
+            let chunk = self.bytes(size + 2);
             body.extend_from_slice(&chunk[..size]);
             if size == 0 {
                 return body;
@@ -513,7 +525,8 @@ impl Client {
         }
     }
 
-    fn exactly(&mut self, count: usize) -> Vec<u8> {
+    /// The next bytes, so many of them.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             assert!(self.read_more(), "cut short: {:?}", self.text());
         }
@@ -536,6 +549,11 @@ impl Client {
         let taken = self.stream.read(&mut bytes).expect("the server sends");
         self.unread.extend_from_slice(&bytes[..taken]);
         taken
+    }
+
+    /// What has been read and not been looked at.
+    pub(crate) fn unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.unread)
     }
 
     /// Everything up to the end of the connection.

@@ -122,6 +122,7 @@ fn what_cannot_be_a_user_is_refused() {
     let expected = [
         ("admin".into(), "admin".into()),
         ("alice".into(), "user".into()),
+        ("button".into(), "producer".into()),
     ];
     assert_eq!(users(&directory), expected, "nothing was changed");
     for command in [&["user", "list"][..], &["key", "rotate"]] {
@@ -174,7 +175,7 @@ fn a_user_who_was_removed_is_gone_with_all_sessions() {
     assert_eq!(client.ask(signed("GET", "/session", &sign)).status, 401);
     assert_eq!(client.ask(login("alice", "password")).status, 401);
     let answer = client.ask(login("alice", "new")).json();
-    assert_eq!(answer["user_id"], "3", "{answer}");
+    assert_eq!(answer["user_id"], "4", "{answer}");
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn a_list_of_users_is_imported() {
         .map(|(name, role)| (&**name, &**role))
         .collect();
     assert_eq!(
-        names[2..],
+        names[3..],
         [
             ("bob, the producer", "producer"),
             ("carol", "user"),

@@ -196,9 +196,8 @@ impl Poll {
     }
 
     fn take(mut self, page: Page) -> Reply {
-        if self.since + 1 < page.oldest {
-            self.found
-                .push(super::gap_json(self.since + 1, page.oldest - 1));
+        if let Some((from, to)) = page.missing_after(self.since) {
+            self.found.push(super::gap_json(from, to));
         }
         for event in page.events {
             let json = event.to_json();

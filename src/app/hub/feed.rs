@@ -207,12 +207,9 @@ impl Feed {
         let Stage::Behind { since, .. } = self.stage else {
             return;
         };
-        if since + 1 < page.oldest {
-            self.queue.push_back(Item::Gap(Gap {
-                from: since + 1,
-                to: page.oldest - 1,
-                bytes: None,
-            }));
+        if let Some((from, to)) = page.missing_after(since) {
+            let bytes = None;
+            self.queue.push_back(Item::Gap(Gap { from, to, bytes }));
         }
         for event in page.events {
             self.balance.published += 1;

@@ -335,13 +335,15 @@ fn what_the_store_no_longer_has_is_a_gap() {
     );
     assert_eq!(resume(&mut hub, 6, page(7..=8, false, 7)), [(7, 0), (8, 0)]);
     // From a future that a replaced store does not have: from now on.
-    let nothing = Page {
-        events: vec![],
-        through: 8,
-        more: false,
-        oldest: 7,
-    };
-    assert_eq!(resume(&mut hub, 99, nothing), []);
+    for since in [99, u64::MAX] {
+        let nothing = Page {
+            events: vec![],
+            through: 8,
+            more: false,
+            oldest: 7,
+        };
+        assert_eq!(resume(&mut hub, since, nothing), []);
+    }
 }
 
 #[test]

@@ -273,6 +273,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         if readiness.contains(Readiness::WRITABLE) && self.blocked_since.is_some() {
             turn.flush();
         }
+        self.unpark_if_ended(service, turn);
         self.advance(service, turn)
     }
 

@@ -5,7 +5,7 @@ use crate::app::{FeedId, Wait, Wire, polled};
 use crate::http::Response;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
-use crate::reactor::{Moment, Seams, Token, Turn};
+use crate::reactor::{Moment, Readiness, Seams, Token, Turn};
 use crate::token::Fingerprint;
 
 /// A request that waits for events.
@@ -55,6 +55,19 @@ impl<S: Seams> Connection<S> {
             through,
             until,
         }));
+        self.unpark_if_ended(service, turn);
+    }
+
+    /// Who has shut their side gets what there is up to now: most of them have gone, and would hold
+    /// their session's place for as long as they wanted to wait.
+    pub(super) fn unpark_if_ended(
+        &mut self,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        if self.can.contains(Readiness::ENDED) {
+            self.unpark(service, turn);
+        }
     }
 
     /// Answers a request that waited, with what there is.

@@ -53,7 +53,7 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) -> Option<Reason> {
         match read {
-            Ok(0) => return self.peer_ended(),
+            Ok(0) => return self.peer_ended(turn),
             Ok(count) => {
                 // Not if the peer's end was reported along with these bytes: no edge will report it
                 // again, so it has to be read.
@@ -86,9 +86,10 @@ impl<S: Seams> Connection<S> {
     }
 
     /// The peer will send nothing more. It may still be reading: what it asked is answered.
-    fn peer_ended(&mut self) -> Option<Reason> {
+    fn peer_ended(&mut self, turn: &mut Turn<'_, Service<S>>) -> Option<Reason> {
         self.can = self.can.without(Readiness::READABLE);
         if let State::Live(live) = &mut self.state {
+            turn.flush(); // where nothing waits to be written, this is the end
             return live.peer_ends();
         }
         let reason = match self.state {

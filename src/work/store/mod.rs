@@ -189,6 +189,16 @@ pub struct Page {
     pub oldest: u64,
 }
 
+impl Page {
+    /// The first and the last event after `since` that are no longer kept, if any are missing.
+    #[must_use]
+    pub fn missing_after(&self, since: u64) -> Option<(u64, u64)> {
+        // `since` is what a client says: the highest number there is has no successor.
+        let (first, last) = (since.checked_add(1)?, self.oldest.saturating_sub(1));
+        (first <= last).then_some((first, last))
+    }
+}
+
 /// Everything that a server takes into memory at start.
 #[derive(Clone, Debug)]
 pub struct Snapshot {

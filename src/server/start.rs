@@ -1,0 +1,192 @@
+//! What a server is made from when it starts, and why it may not start.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::app::App;
+use crate::app::Reply;
+use crate::app::sessions::{Session, Sessions};
+use crate::app::users::Users;
+use crate::config::{Config, ListenAddr, StorePath};
+use crate::net::{Completion, Service, Workers};
+use crate::reactor::{CompleterOf, Entropy, OsAcceptor, OsClock, Seams};
+use crate::token::{KeyError, Keys};
+use crate::work::{Pool, Store, StoreError};
+
+/// Descriptors that are not for connections: the store's files, the log, listeners, the selector.
+const DESCRIPTORS_RESERVED: usize = 32;
+
+/// Those of a child process: three pipes, and their other ends while it is started.
+const DESCRIPTORS_OF_A_CHILD: usize = 8;
+
+/// Why a server could not start: what, why, and what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// Options that contradict each other.
+    Config(String),
+    /// The store cannot be used.
+    Store(StoreError),
+    /// The key file cannot be used.
+    Key(KeyError),
+    /// Somebody else has the address, or it is not ours.
+    Listen(ListenAddr, io::Error),
+    /// The system gave no thread or descriptor.
+    Os(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(what) => f.write_str(what),
+            Self::Store(error) => error.fmt(f),
+            Self::Key(error) => error.fmt(f),
+            Self::Listen(address, error) => {
+                let address = address.to_string();
+                let address = address.trim_start_matches("http://");
+                write!(f, "cannot listen on {address}: ")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str(
+                        "the address is in use; stop the other server, or choose another address with --listen",
+                    ),
+                    io::ErrorKind::PermissionDenied => f.write_str(
+                        "permission denied; choose a port above 1023 or a directory you may write, with --listen",
+                    ),
+                    io::ErrorKind::AddrNotAvailable => {
+                        f.write_str("this machine does not have that address; choose one of its own with --listen")
+                    }
+                    _ => write!(f, "{error}; choose another address with --listen"),
+                }
+            }
+            Self::Os(error) => write!(
+                f,
+                "the system gave no thread or descriptor: {error}; raise its limits (ulimit -n, ulimit -u)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+/// Where the key file of a store is: beside it. A store in memory has none.
+#[must_use]
+pub fn key_path(store: &StorePath) -> Option<PathBuf> {
+    match store {
+        StorePath::Memory => None,
+        StorePath::File(path) => Some(path.with_extension("key")),
+    }
+}
+
+pub(super) fn listen(address: &ListenAddr) -> io::Result<OsAcceptor> {
+    match address {
+        ListenAddr::Tcp(address) => OsAcceptor::tcp(*address),
+        ListenAddr::Unix(path) => OsAcceptor::unix(path),
+    }
+}
+
+/// What the sources of a server share, made from what the store remembers.
+pub(super) fn service<S: Seams>(
+    config: Config,
+    store: Store,
+    completer: CompleterOf<Service<S>>,
+    entropy: &mut impl Entropy,
+) -> Result<Service<S>, StartError> {
+    let now_s = unix_s();
+    let keys = open_keys(&config.store, entropy, now_s)?;
+    let snapshot = store.load()?;
+    let users: Users = snapshot.users.into_iter().collect();
+    let mut sessions = Sessions::new(config.sessions);
+    sessions.reserve(snapshot.sessions.len());
+    for row in snapshot.sessions {
+        let (hash, mut session) = (row.hash, Session::from(row));
+        // Whoever took a key away wanted its signatures to end: they have expired, all of them.
+        if !keys.valid(session.key_id, now_s) {
+            session.issued_s = i64::MIN;
+        }
+        sessions.insert(hash, session);
+    }
+    log::info!(
+        "{} users, {} sessions, last event {}",
+        users.len(),
+        sessions.len(),
+        snapshot.last_event_id
+    );
+    let pool = Pool::start(config.workers, config.limits.hash_jobs_max).map_err(StartError::Os)?;
+    let stored = completer.clone();
+    let writer = store
+        .into_writer(move |id, outcome| stored.complete(Completion::Stored(id, outcome)))
+        .map_err(StartError::Os)?;
+    let connections_max = connections_max(&config);
+    let mut app = App::new(config, users, sessions, keys);
+    app.hub.begin_after(snapshot.last_event_id);
+    Ok(Service::new(
+        app,
+        Workers { pool, writer },
+        completer,
+        connections_max,
+    ))
+}
+
+/// The key file beside the store, made at the first start; for a store in memory, a new key.
+fn open_keys(
+    store: &StorePath,
+    entropy: &mut impl Entropy,
+    now_s: i64,
+) -> Result<Keys, StartError> {
+    let (id, secret) = (u32::from_le_bytes(entropy.bytes()), entropy.bytes());
+    let Some(path) = key_path(store) else {
+        return Ok(Keys::ephemeral(id, secret, now_s));
+    };
+    match Keys::load(&path)? {
+        Some(keys) => Ok(keys),
+        None => Ok(Keys::create(&path, id, secret, now_s)?),
+    }
+}
+
+/// Reads the key file on a worker thread, then signs with what it says.
+pub(super) fn read_keys(path: PathBuf) -> Reply {
+    Reply::later(
+        move || Keys::load(&path),
+        |keys, cx| {
+            match keys {
+                Ok(Ok(Some(keys))) => {
+                    log::info!("the key file was read again");
+                    cx.app.keys = keys;
+                }
+                Ok(Ok(None)) => log::warn!("the key file is gone; the keys in use are kept"),
+                Ok(Err(error)) => log::warn!("the keys in use are kept: {error}"),
+                Err(error) => log::warn!("the keys in use are kept: {error}"),
+            }
+            Reply::empty(204)
+        },
+    )
+}
+
+/// As many connections as the option and the descriptor limit allow.
+fn connections_max(config: &Config) -> usize {
+    let children = config.subscribe.len() + config.produce.len();
+    let reserved = DESCRIPTORS_RESERVED + children * DESCRIPTORS_OF_A_CHILD;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let descriptors = limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
+    let left = descriptors.saturating_sub(reserved).max(1);
+    config.limits.connections_max.min(left)
+}
+
+fn unix_s() -> i64 {
+    use crate::reactor::Clock as _;
+    (OsClock::default().unix_ms() / 1000).cast_signed()
+}

@@ -57,14 +57,16 @@ pub fn event_of_line(line: &str, sender: &str, unix_ms: u64) -> Result<NewEvent,
     })
 }
 
-/// What a command is called: the file name of its first word.
+/// What a command is called: the file name of the program that it runs.
 #[must_use]
 pub fn name_of_command(command: &str) -> &str {
-    let word = command.split_whitespace().next().unwrap_or("sh");
-    word.rsplit('/')
+    let is_program = |word: &&str| *word != "exec" && !word.contains('=');
+    let program = command.split_whitespace().find(is_program).unwrap_or("sh");
+    program
+        .rsplit('/')
         .next()
         .filter(|name| !name.is_empty())
-        .unwrap_or(word)
+        .unwrap_or(program)
 }
 
 #[cfg(test)]
@@ -120,6 +122,8 @@ mod tests {
             ("cat", "cat"),
             ("/usr/bin/python3 x.py --flag", "python3"),
             ("  ./tool", "tool"),
+            ("exec sleep 1", "sleep"),
+            ("LANG=C A=b exec /bin/cat -", "cat"),
             ("", "sh"),
             ("dir/", "dir/"),
         ] {

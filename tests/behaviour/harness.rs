@@ -330,6 +330,17 @@ impl Program {
         time
     }
 
+    /// Memory that it has at the moment.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it is running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let digits = line.and_then(|line| line.split_whitespace().next());
+        let kib: u64 = digits.and_then(|digits| digits.parse().ok()).expect("KiB");
+        kib * 1024
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -92,7 +92,7 @@ pub(crate) fn events_of(answer: &Answer) -> Vec<Value> {
 
 /// Server-sent events, line by line.
 pub(crate) struct Sse {
-    next_line: Box<dyn FnMut() -> Option<String>>,
+    next_line: Box<dyn FnMut() -> Option<String> + Send>,
 }
 
 /// One of them, or whatever else stands between empty lines.
@@ -146,15 +146,18 @@ impl Sse {
 
     /// What comes next, or `None` at the end.
     pub(crate) fn frame(&mut self) -> Option<Frame> {
+        let (frame, whole) = self.frame_or_part();
+        assert!(whole || frame == Frame::default(), "cut short");
+        whole.then_some(frame)
+    }
+
+    /// What comes next, and whether it is whole: at the end of the stream there is no more of it.
+    pub(crate) fn frame_or_part(&mut self) -> (Frame, bool) {
         let mut frame = Frame::default();
-        loop {
-            let Some(line) = (self.next_line)() else {
-                assert_eq!(frame, Frame::default(), "cut short");
-                return None;
-            };
+        while let Some(line) = (self.next_line)() {
             let line = line.trim_end_matches('\n');
             if line.is_empty() {
-                return Some(frame);
+                return (frame, true);
             }
             let (field, value) = line.split_once(':').expect("a field");
             let value = Some(value.strip_prefix(' ').unwrap_or(value).to_owned());
@@ -167,6 +170,7 @@ impl Sse {
                 other => panic!("no such field: {other}"),
             }
         }
+        (frame, false)
     }
 
     /// The next event or gap; what else comes is passed over.

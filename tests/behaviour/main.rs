@@ -3,6 +3,7 @@
 //! Every server listens on port 0, nobody sleeps for what can be waited for, and every child is
 //! ended by the test that started it.
 
+mod children;
 mod crash;
 mod deadlines;
 #[cfg(target_os = "linux")]
@@ -28,6 +29,8 @@ mod run;
 mod scenario;
 mod sessions;
 mod signature;
+#[cfg(target_os = "linux")]
+mod slow_readers;
 mod store;
 mod stored;
 mod streams;

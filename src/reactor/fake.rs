@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -343,6 +343,11 @@ impl Write for FakeStream {
         wire.outgoing.extend_from_slice(&bytes[..count]);
         wire.writes += 1;
         Ok(count)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let slices: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+        self.write(&slices.concat())
     }
 
     fn flush(&mut self) -> io::Result<()> {

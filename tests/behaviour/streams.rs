@@ -221,7 +221,7 @@ fn what_a_listener_sends_on_its_stream_is_nothing_to_anyone() {
     assert_eq!(head.header("cache-control"), Some("no-store"));
     stream.send(get("/healthz"));
     stream.send(login("alice", "password"));
-    stream.send([b'x'; 100_000]);
+    stream.send(vec![b'x'; 100_000]);
     publish(&mut client, &sign, "tick", &Value::Null);
     client.ask(signed("POST", "/logout", &sign));
     let text = stream.rest();

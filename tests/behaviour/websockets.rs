@@ -135,8 +135,7 @@ fn a_strangers_endpoint_hears_and_says_and_ends_as_it_likes() {
     let mut client = server.connect();
     let sign = client.log_in("alice");
     let mut nobody = Ws::try_open(server.address, "/own", &[])
-        .ok()
-        .expect("no session is needed");
+        .unwrap_or_else(|status| panic!("no session is needed, but {status}"));
     let mut alice = Ws::open(server.address, &sign, "/own");
     let say = |socket: &mut Ws, message: Message| socket.0.send(message).expect("it is open");
     say(&mut nobody, Message::binary(vec![0, 255]));

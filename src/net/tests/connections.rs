@@ -1,113 +1,9 @@
-//! Connections in a written world: a fake clock, selector and streams, and every byte accounted for.
+//! Requests and answers, over connections whose every read and write is known.
 
-use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
-use super::{Chores, Door, Service, Workers};
-use crate::app::sessions::Sessions;
-use crate::app::users::Users;
-use crate::app::{App, Context, HANDLERS, Reply, Request};
-use crate::config::{Config, StorePath};
-use crate::http::{Method, Response, Status};
-use crate::ledger::{Label, Phase};
-use crate::reactor::fake::{
-    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeWaits,
-};
-use crate::reactor::{Listener, Reactor};
-use crate::token::Keys;
-use crate::work::{Pool, Store};
-
-const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
-
-struct World {
-    reactor: Reactor<Service<Fake>>,
-    clock: FakeClock,
-    waits: FakeWaits,
-    door: FakeDoor,
-}
-
-fn world() -> World {
-    let clock = FakeClock::default();
-    let selector = FakeSelector::new(clock.clone());
-    let (waits, entropy) = (selector.waits(), FakeEntropy::new(1));
-    let reactor = Reactor::with_seams(clock.clone(), entropy, selector, |completer| {
-        let config = Config::default();
-        let store = Store::open(&StorePath::Memory, 0).unwrap();
-        let workers = Workers {
-            pool: Pool::start(1, 1).unwrap(),
-            writer: store.into_writer(|_, _| {}).unwrap(),
-        };
-        let (users, sessions) = (Users::default(), Sessions::new(config.sessions));
-        let app = App::new(config, users, sessions, Keys::ephemeral(1, [1; 32], 0));
-        Ok::<_, Infallible>(Service::new(app, workers, completer, 1000))
-    });
-    let Ok(mut reactor) = reactor;
-    for (method, path, handler) in HANDLERS {
-        let routes = &mut reactor.program.routes;
-        let handler =
-            move |request: &Request<'_>, cx: &mut Context<'_>| handler(request, cx).into();
-        routes.on(method, path, Label::NONE, Box::new(handler));
-    }
-    let acceptor = FakeAcceptor::default();
-    let door = acceptor.door();
-    reactor
-        .add(Box::new(Listener::new(acceptor, Door)))
-        .unwrap();
-    reactor.add(Box::new(Chores::default())).unwrap();
-    World {
-        reactor,
-        clock,
-        waits,
-        door,
-    }
-}
-
-impl World {
-    fn connect(&mut self) -> FakePeer {
-        let peer = self.door.connect();
-        self.settle();
-        peer
-    }
-
-    /// Turns until nobody is ready; no time passes meanwhile.
-    fn settle(&mut self) {
-        self.waits.hold_clock(true);
-        let before = self.waits.idle();
-        for _ in 0..1000 {
-            self.reactor.turn().unwrap();
-            if self.waits.idle() > before {
-                self.waits.hold_clock(false);
-                return;
-            }
-        }
-        panic!("the loop never came to rest");
-    }
-
-    /// Lets time pass, and deadlines come.
-    fn pass(&mut self, time: Duration) {
-        self.clock.advance(time);
-        self.settle();
-    }
-
-    fn on(&mut self, path: &str, handler: impl Fn() -> Reply + 'static) {
-        let handler = Box::new(move |_: &Request<'_>, _: &mut Context<'_>| handler());
-        let routes = &mut self.reactor.program.routes;
-        routes.on(Method::Get, path, Label::NONE, handler);
-    }
-}
-
-fn text(peer: &FakePeer) -> String {
-    String::from_utf8(peer.received()).unwrap()
-}
-
-fn statuses(peer: &FakePeer) -> Vec<String> {
-    let text = text(peer);
-    let lines = text.match_indices("HTTP/1.1 ");
-    lines
-        .map(|(at, _)| text[at + 9..at + 12].to_owned())
-        .collect()
-}
+use super::*;
 
 #[test]
 fn sixteen_pipelined_requests_cost_one_read_and_one_write() {
@@ -350,7 +246,7 @@ fn draining_gives_idle_connections_a_short_grace() {
     let mut world = world();
     let (idle, late) = (world.connect(), world.connect());
     let completer = world.reactor.completer();
-    completer.complete(super::Completion::Drain);
+    completer.complete(Completion::Drain);
     world.settle();
     assert!(!idle.freed(), "a request may be on its way");
     late.send(HEALTHZ);

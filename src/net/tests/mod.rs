@@ -1,0 +1,145 @@
+//! Connections in a written world: a fake clock, selector and streams, and every byte accounted for.
+//! Only the workers are real threads.
+
+mod connections;
+mod streams;
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use super::{Chores, Completion, Door, Service, Workers};
+use crate::app::sessions::Sessions;
+use crate::app::{App, Context, HANDLERS, Reply, Request};
+use crate::config::{Config, HashCost, StorePath};
+use crate::http::{Method, Response, Status};
+use crate::ledger::{Label, Phase};
+use crate::reactor::fake::{
+    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeWaits,
+};
+use crate::reactor::{Listener, Reactor};
+use crate::token::Keys;
+use crate::work::{Change, Pool, Store, Transaction, password};
+
+const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+
+struct World {
+    reactor: Reactor<Service<Fake>>,
+    clock: FakeClock,
+    waits: FakeWaits,
+    door: FakeDoor,
+}
+
+fn world() -> World {
+    let clock = FakeClock::default();
+    let selector = FakeSelector::new(clock.clone());
+    let (waits, entropy) = (selector.waits(), FakeEntropy::new(1));
+    let reactor = Reactor::with_seams(clock.clone(), entropy, selector, |completer| {
+        let config = Config {
+            hash_cost: HashCost::TOKEN,
+            ..Config::default()
+        };
+        let mut store = Store::open(&StorePath::Memory, 1000).unwrap();
+        store.apply(add_admin(config.hash_cost)).unwrap();
+        let users = store.load().unwrap().users.into_iter().collect();
+        let stored = completer.clone();
+        let deliver = move |id, outcome| stored.complete(Completion::Stored(id, outcome));
+        let workers = Workers {
+            pool: Pool::start(1, 1).unwrap(),
+            writer: store.into_writer(deliver).unwrap(),
+        };
+        let sessions = Sessions::new(config.sessions);
+        let app = App::new(config, users, sessions, Keys::ephemeral(1, [1; 32], 0));
+        Ok::<_, Infallible>(Service::new(app, workers, completer, 1000))
+    });
+    let Ok(mut reactor) = reactor;
+    for (method, path, handler) in HANDLERS {
+        let routes = &mut reactor.program.routes;
+        let handler =
+            move |request: &Request<'_>, cx: &mut Context<'_>| handler(request, cx).into();
+        routes.on(method, path, Label::NONE, Box::new(handler));
+    }
+    let acceptor = FakeAcceptor::default();
+    let door = acceptor.door();
+    reactor
+        .add(Box::new(Listener::new(acceptor, Door)))
+        .unwrap();
+    reactor.add(Box::new(Chores::default())).unwrap();
+    World {
+        reactor,
+        clock,
+        waits,
+        door,
+    }
+}
+
+/// Adds the user `admin`, whose password is `password`.
+fn add_admin(cost: HashCost) -> Transaction {
+    let changes = vec![Change::AddUser {
+        name: "admin".into(),
+        role: "admin".into(),
+        password: password::hash(b"password", [7; 16], cost),
+        created_s: 0,
+    }];
+    Transaction {
+        changes,
+        ..Transaction::default()
+    }
+}
+
+impl World {
+    fn connect(&mut self) -> FakePeer {
+        let peer = self.door.connect();
+        self.settle();
+        peer
+    }
+
+    /// Turns until nobody is ready; no time passes meanwhile.
+    fn settle(&mut self) {
+        self.waits.hold_clock(true);
+        let before = self.waits.idle();
+        for _ in 0..1000 {
+            self.reactor.turn().unwrap();
+            if self.waits.idle() > before {
+                self.waits.hold_clock(false);
+                return;
+            }
+        }
+        panic!("the loop never came to rest");
+    }
+
+    /// Turns until something is so that needs the workers; no time passes meanwhile.
+    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
+        self.waits.hold_clock(true);
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
+            self.reactor.turn().unwrap();
+            std::thread::yield_now();
+        }
+        self.waits.hold_clock(false);
+    }
+
+    /// Lets time pass, and deadlines come.
+    fn pass(&mut self, time: Duration) {
+        self.clock.advance(time);
+        self.settle();
+    }
+
+    fn on(&mut self, path: &str, handler: impl Fn() -> Reply + 'static) {
+        let handler = Box::new(move |_: &Request<'_>, _: &mut Context<'_>| handler());
+        let routes = &mut self.reactor.program.routes;
+        routes.on(Method::Get, path, Label::NONE, handler);
+    }
+}
+
+fn text(peer: &FakePeer) -> String {
+    String::from_utf8(peer.received()).unwrap()
+}
+
+fn statuses(peer: &FakePeer) -> Vec<String> {
+    let text = text(peer);
+    let lines = text.match_indices("HTTP/1.1 ");
+    lines
+        .map(|(at, _)| text[at + 9..at + 12].to_owned())
+        .collect()
+}

@@ -1,0 +1,363 @@
+//! Streams of events, over connections whose every write is known.
+
+use super::*;
+use crate::event::{Event, NewEvent};
+use crate::token::fingerprint;
+
+const WS_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const SECOND: Duration = Duration::from_secs(1);
+
+impl World {
+    /// Logs in; the signature.
+    fn log_in(&mut self) -> String {
+        let peer = self.connect();
+        let body = "username=admin&password=password";
+        let head = "POST /login HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+        let length = body.len();
+        peer.send(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes());
+        let mut answer = String::new();
+        self.until("the login is answered", |_| {
+            answer.push_str(&text(&peer));
+            answer.contains("expires_at")
+        });
+        let (_, sign) = answer.split_once("\"user_sign\":\"").expect("a signature");
+        peer.end();
+        self.settle();
+        sign.split('"').next().unwrap_or_default().to_owned()
+    }
+
+    fn ask(&mut self, sign: &str, request_line: &str, fields: &str) -> FakePeer {
+        let peer = self.connect();
+        let head =
+            format!("{request_line} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {sign}\r\n");
+        peer.send(format!("{head}{fields}\r\n").as_bytes());
+        self.settle();
+        peer
+    }
+
+    /// Follows server-sent events; the head has been read.
+    fn sse(&mut self, sign: &str) -> FakePeer {
+        let peer = self.ask(sign, "GET /events", "Accept: text/event-stream\r\n");
+        assert!(text(&peer).ends_with("retry: 2000\n\n"));
+        peer
+    }
+
+    /// Opens a WebSocket; the answer has been read.
+    fn websocket(&mut self, sign: &str) -> FakePeer {
+        let fields = format!(
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WS_KEY}\r\n"
+        );
+        let peer = self.ask(sign, "GET /events", &fields);
+        assert!(text(&peer).starts_with("HTTP/1.1 101 "));
+        peer
+    }
+
+    /// So many events are confirmed, as far as the hub knows, and delivered in one turn.
+    fn happen(&mut self, count: u64, data: &str) {
+        let hub = &mut self.reactor.program.app.hub;
+        let first = hub.newest() + 1;
+        let event = |id| Event {
+            id,
+            fact: NewEvent {
+                unix_ms: 0,
+                name: "tick".into(),
+                sender: "test".into(),
+                user_id: None,
+                data: data.into(),
+            },
+        };
+        hub.confirmed((first..first + count).map(event).collect());
+        self.settle();
+    }
+}
+
+/// A frame from a client, masked with zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).expect("short");
+    [&[first, 0x80 | length, 0, 0, 0, 0][..], payload].concat()
+}
+
+/// The frames that a server sent: opcode and payload.
+fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let (mut rest, mut frames) = (bytes, Vec::new());
+    while let [first, short, ..] = *rest {
+        assert_eq!(
+            (first & 0x80, short & 0x80),
+            (0x80, 0),
+            "whole, and not masked"
+        );
+        let (at, length) = match short {
+            126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
+            127 => panic!("too long for a test"),
+            _ => (2, usize::from(short)),
+        };
+        frames.push((first & 0x0f, rest[at..at + length].to_vec()));
+        rest = &rest[at + length..];
+    }
+    assert!(rest.is_empty(), "cut short");
+    frames
+}
+
+const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+fn opcodes(peer: &FakePeer) -> Vec<u8> {
+    let frames = frames(&peer.received());
+    frames.into_iter().map(|(opcode, _)| opcode).collect()
+}
+
+#[test]
+fn the_turn_that_confirms_a_logout_ends_the_streams_of_that_session() {
+    let mut world = world();
+    let [ends, stays] = [(); 2].map(|()| world.log_in());
+    let (sse, websocket) = (world.sse(&ends), world.websocket(&ends));
+    let parked = world.ask(&ends, "GET /events?since=99&wait=60", "");
+    let (other_sse, other_websocket) = (world.sse(&stays), world.websocket(&stays));
+    world.until("it has read that there is nothing yet", |world| {
+        world.reactor.program.app.hub.feeds() == 5
+    });
+    let writes = [&sse, &websocket, &other_sse].map(FakePeer::writes);
+    let leaves = world.connect();
+    let head = format!("POST /logout HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {ends}\r\n\r\n");
+    leaves.send(head.as_bytes());
+    let mut confirmation = String::new();
+    world.until("the logout is confirmed", |_| {
+        confirmation = text(&leaves);
+        // Not before: the streams of a session that could not be ended on disk go on.
+        let early = confirmation.is_empty() && (sse.ended() || websocket.ended());
+        assert!(!early, "ended before it was confirmed");
+        !confirmation.is_empty()
+    });
+    // No turn has passed since.
+    assert!(
+        confirmation.contains("\"streams_closed\":3"),
+        "{confirmation}"
+    );
+    let told = text(&sse);
+    assert!(told.contains("\nevent: user.logged_out\n"), "{told}");
+    assert!(told.contains("\n\nevent: session.revoked\n"), "{told}");
+    assert!(sse.ended());
+    let told = frames(&websocket.received());
+    assert_eq!(told.len(), 2);
+    assert_eq!((told[0].0, told[1].0), (TEXT, CLOSE));
+    assert_eq!(told[1].1[..2], 4401_u16.to_be_bytes());
+    assert!(websocket.ended());
+    assert_eq!(statuses(&parked), ["401"]);
+    // The event and the end came in one write, and the others got the event alone.
+    assert_eq!(
+        [&sse, &websocket, &other_sse].map(FakePeer::writes),
+        writes.map(|n| n + 1)
+    );
+    assert!(text(&other_sse).ends_with("\n\n"));
+    assert_eq!(opcodes(&other_websocket), [TEXT]);
+    assert!(!other_sse.ended() && !other_websocket.ended());
+}
+
+#[test]
+fn what_is_emitted_in_one_turn_reaches_each_subscriber_in_one_write() {
+    let mut world = world();
+    let sign = world.log_in();
+    let (sse, websocket) = (world.sse(&sign), world.websocket(&sign));
+    let writes = [&sse, &websocket].map(FakePeer::writes);
+    world.happen(100, "data");
+    assert_eq!(
+        [&sse, &websocket].map(FakePeer::writes),
+        writes.map(|n| n + 1)
+    );
+    assert_eq!(text(&sse).matches("\nevent: tick\n").count(), 100);
+    assert_eq!(opcodes(&websocket), [TEXT; 100]);
+    // More than one call of the system takes, too.
+    world.happen(3000, "data");
+    assert_eq!(opcodes(&websocket), [TEXT; 3000]);
+    assert_eq!(text(&sse).matches("\nevent: tick\n").count(), 3000);
+    assert_eq!(
+        world.reactor.program.buffers.spares(),
+        1,
+        "streams hold no buffers"
+    );
+}
+
+#[test]
+fn a_silent_stream_shows_that_it_is_not_dead() {
+    let mut world = world();
+    let sign = world.log_in();
+    let (sse, websocket) = (world.sse(&sign), world.websocket(&sign));
+    let ping = frame(0x80 | PONG, b"");
+    for _ in 0..10 {
+        world.pass(24 * SECOND);
+        assert_eq!(text(&sse), "");
+        assert!(websocket.received().is_empty());
+        world.pass(SECOND);
+        assert_eq!(text(&sse), ":\n\n");
+        assert_eq!(opcodes(&websocket), [PING]);
+        websocket.send(&ping);
+        world.settle();
+    }
+    // What says something needs no comment. A WebSocket is pinged all the same: whether its peer is
+    // there, only the peer can tell.
+    world.pass(15 * SECOND);
+    world.happen(1, "data");
+    assert!(text(&sse).starts_with("id: "));
+    assert_eq!(opcodes(&websocket), [TEXT]);
+    world.pass(10 * SECOND);
+    assert_eq!(text(&sse), "");
+    assert_eq!(opcodes(&websocket), [PING]);
+}
+
+#[test]
+fn a_websocket_whose_peer_does_not_answer_a_ping_is_closed() {
+    let mut world = world();
+    let sign = world.log_in();
+    let (silent, talks) = (world.websocket(&sign), world.websocket(&sign));
+    world.pass(25 * SECOND);
+    assert_eq!(opcodes(&silent), [PING]);
+    for _ in 0..9 {
+        // A message is no pong, though a sign of life.
+        talks.send(&frame(0x80 | TEXT, b"?"));
+        world.pass(SECOND);
+    }
+    assert!(!silent.freed());
+    talks.send(&frame(0x80 | PONG, b""));
+    world.pass(SECOND);
+    assert!(silent.freed());
+    assert!(!talks.freed());
+    assert_eq!(world.reactor.program.app.hub.feeds(), 1);
+}
+
+#[test]
+fn control_frames_pass_a_full_outbox() {
+    let mut world = world();
+    let sign = world.log_in();
+    let peer = world.websocket(&sign);
+    peer.take_only(10);
+    world.happen(1000, &"x".repeat(10_000));
+    let begun = peer.received();
+    assert_eq!(begun.len(), 10);
+    peer.send(&frame(0x80 | PING, b"there?"));
+    world.settle();
+    // It cannot answer a ping that has not reached it, and is given the time to take its bytes.
+    for _ in 0..20 {
+        world.pass(20 * SECOND);
+        peer.take_only(1);
+        peer.becomes_writable();
+        world.settle();
+        assert!(!peer.freed());
+    }
+    peer.take_all();
+    world.settle();
+    let told = frames(&[begun, peer.received()].concat());
+    let place = told
+        .iter()
+        .position(|(opcode, payload)| *opcode == PONG && payload == b"there?");
+    assert_eq!(
+        place,
+        Some(1),
+        "after the frame that had begun, before all others"
+    );
+    let texts: Vec<String> = told
+        .into_iter()
+        .filter(|(opcode, _)| *opcode == TEXT)
+        .map(|(_, payload)| String::from_utf8(payload).unwrap())
+        .collect();
+    assert!(
+        texts.iter().any(|text| text.contains("\"name\":\"gap\"")),
+        "some were dropped"
+    );
+    assert!(texts.len() < 200, "its outbox is bounded");
+}
+
+#[test]
+fn who_takes_nothing_of_a_stream_is_cut_in_the_end() {
+    let mut world = world();
+    let sign = world.log_in();
+    let (sse, websocket) = (world.sse(&sign), world.websocket(&sign));
+    for peer in [&sse, &websocket] {
+        peer.take_only(0);
+    }
+    world.happen(1, "data");
+    world.pass(29 * SECOND);
+    assert!(!sse.freed() && !websocket.freed());
+    world.happen(1, "something new does not prolong it");
+    world.pass(SECOND);
+    assert!(sse.freed() && websocket.freed());
+    assert_eq!(world.reactor.program.app.hub.feeds(), 0);
+}
+
+#[test]
+fn a_stream_does_not_outlive_a_session_that_went_unnoticed() {
+    let mut world = world();
+    let sign = world.log_in();
+    let (sse, websocket) = (world.sse(&sign), world.websocket(&sign));
+    world
+        .reactor
+        .program
+        .app
+        .sessions
+        .remove(&fingerprint(sign.as_bytes()));
+    world.pass(25 * SECOND);
+    assert!(text(&sse).starts_with("event: session.revoked\n"));
+    assert_eq!(opcodes(&websocket), [CLOSE]);
+    assert!(sse.ended() && websocket.ended());
+}
+
+#[test]
+fn a_close_is_answered_and_nothing_follows_it() {
+    let mut world = world();
+    let sign = world.log_in();
+    let peer = world.websocket(&sign);
+    let close = frame(
+        0x80 | CLOSE,
+        &[&1000_u16.to_be_bytes()[..], b"bye"].concat(),
+    );
+    peer.send(&[&close[..], &frame(0x80 | TEXT, b"late")].concat());
+    let hub = &mut world.reactor.program.app.hub;
+    assert_eq!(hub.feeds(), 1);
+    world.settle();
+    let told = frames(&peer.received());
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].0, &told[0].1[..2]),
+        (CLOSE, &1000_u16.to_be_bytes()[..])
+    );
+    assert!(peer.ended());
+    world.happen(1, "data");
+    assert_eq!(peer.received(), b"");
+    peer.end();
+    world.settle();
+    assert!(peer.freed());
+    assert_eq!(world.reactor.program.app.hub.feeds(), 0);
+}
+
+#[test]
+fn each_stream_is_told_another_time_to_come_back() {
+    let mut world = world();
+    let [one, two] = [(); 2].map(|()| world.log_in());
+    let streams: Vec<FakePeer> = [&one, &two]
+        .into_iter()
+        .flat_map(|sign| (0..5).map(|_| world.sse(sign)).collect::<Vec<_>>())
+        .collect();
+    world.reactor.completer().complete(Completion::Drain);
+    world.settle();
+    for stream in &streams {
+        assert!(!stream.ended(), "the event comes first");
+    }
+    world.until("they are told that it drains", |_| {
+        streams.iter().all(|stream| stream.writes() > 1)
+    });
+    world.pass(Duration::from_millis(250));
+    let mut times: Vec<u32> = streams
+        .iter()
+        .map(|stream| {
+            let told = text(stream);
+            assert!(told.contains("\nevent: server.draining\n"), "{told}");
+            assert!(stream.ended());
+            let (_, retry) = told.rsplit_once("retry: ").expect("when to come back");
+            retry.trim().parse().expect("milliseconds")
+        })
+        .collect();
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > 5, "{times:?}");
+}

@@ -7,10 +7,11 @@
 //!
 //! 1. [`reactor`]: the loop. One turn is seven phases, `wait → readiness → completions → timers →
 //!    events → flush → reap`. It knows nothing of HTTP; `docs/examples/echo.rs` runs on it alone.
-//! 2. [`http`]: bytes in, requests out; answers in, bytes out. It knows nothing of sockets.
-//! 3. [`app`]: what is decided. The handler table, login, logout, sessions, events. No I/O.
+//! 2. [`http`]: bytes in, requests out; answers in, bytes out. It knows nothing of sockets. Nor does
+//!    [`websocket`]: bytes in, messages out.
+//! 3. [`app`]: what is decided. The handler table, login, logout, sessions, the event hub. No I/O.
 //! 4. [`work`]: what may block, on threads of its own: password hashes, the store, the log.
-//! 5. [`net`]: where they meet. A client's connection as a state machine on the loop.
+//! 5. [`net`]: where they meet. A client's connection as a state machine on the loop; child processes.
 //! 6. [`server`]: wires it all together.
 //!
 //! # Floors
@@ -22,7 +23,7 @@
 //! | 4 | [`server`]; the program in `src/cli/mod.rs` is around it |
 //! | 3 | [`net`] |
 //! | 2 | [`app`] |
-//! | 1 | [`reactor`], [`http`], [`work`] |
+//! | 1 | [`reactor`], [`http`], [`websocket`], [`work`] |
 //! | 0 | [`ledger`], [`config`], [`event`], [`token`] |
 //!
 //! # Vocabulary
@@ -37,7 +38,7 @@
 //! | handler, subscriber | the function registered for a request; whoever receives events |
 //! | job, completion | blocking work given to a worker thread; its result, back on the loop |
 //! | deadline | a point in time after which something is closed, cancelled or retried |
-//! | outbox | bytes waiting to be written |
+//! | outbox, feed | bytes waiting to be written; events waiting for one remote subscriber |
 //! | ledger | the record of what each turn did, and how long it took |
 //!
 //! # Embedding
@@ -67,6 +68,7 @@
 //!         Err(error) => error.into(),
 //!     })
 //! });
+//! server.websocket("/echo", |message, socket| socket.send(message));
 //! server.subscribe("user.*", |event: &Event| println!("{event}"));
 //!
 //! server.handle_signals()?; // SIGTERM drains; leave it out where signals are yours

@@ -175,7 +175,7 @@ impl Server {
             .args(["-c", CORES.0, env!("CARGO_BIN_EXE_loopgate"), "--demo"])
             .args(["--listen", "127.0.0.1:0", "--streams-per-session-max"])
             .arg((2 * options.subscribers).to_string())
-            .env("RUST_LOG", "warn");
+            .env("RUST_LOG", "error");
         let program = Pinned::start(command);
         let mut publisher = connect(program.address);
         let answer = ask(

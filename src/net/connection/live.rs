@@ -11,7 +11,7 @@ use super::farewell::Farewell;
 use super::talking::Talk;
 use super::{Connection, LINGER, State};
 use crate::app::{FeedId, Follow, Wire};
-use crate::http::{Response, encode, encode_stream_head};
+use crate::http::{Response, encode_stream_head};
 use crate::net::exchange::Exchange;
 use crate::net::outbox::Flushed;
 use crate::net::service::Service;
@@ -134,9 +134,9 @@ impl<S: Seams> Connection<S> {
         service.read_for(feed, turn);
     }
 
-    /// Sends the head of a stream, and what follows it at once. The body ends with the connection: no
-    /// version of HTTP needs more, and every event is a few bytes shorter.
-    fn begin(
+    /// Sends the head of a stream, and what follows it at once. The body of server-sent events ends with
+    /// the connection: no version of HTTP needs more, and every event is a few bytes shorter.
+    pub(super) fn begin(
         &mut self,
         head: &Response,
         exchange: &Exchange,
@@ -149,23 +149,6 @@ impl<S: Seams> Connection<S> {
         let before = out.len();
         let _not_chunked = encode_stream_head(head, wire, date, false, out);
         out.extend_from_slice(head.body.as_bytes());
-        let bytes = out.len() - before;
-        log(self.peer, exchange, head.status, bytes, turn);
-    }
-
-    /// Sends the head of an upgrade.
-    pub(super) fn switch(
-        &mut self,
-        head: &Response,
-        exchange: &Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) {
-        service.date.refresh(turn.unix_ms() / 1000);
-        let (wire, date) = (exchange.wire(false), &service.date);
-        let out = self.outbox.buffer(&mut service.buffers);
-        let before = out.len();
-        encode(head, wire, date, out);
         let bytes = out.len() - before;
         log(self.peer, exchange, head.status, bytes, turn);
     }

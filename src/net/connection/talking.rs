@@ -69,7 +69,7 @@ impl<S: Seams> Connection<S> {
         {
             return;
         }
-        self.switch(&head, &exchange, service, turn);
+        self.begin(&head, &exchange, service, turn);
         let feed = events.map(|(interest, since)| {
             service.follow(turn.token(), Wire::WebSocket, interest, since)
         });

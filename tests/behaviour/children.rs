@@ -229,6 +229,22 @@ fn a_child_that_never_reads_costs_its_own_events_and_nothing_else() {
 }
 
 #[test]
+fn a_child_that_closes_its_stdin_is_told_nothing_more_and_goes_on() {
+    let command = "exec <&-; echo deaf; while :; do sleep 0.1; done";
+    let mut program = Program::start(&["--subscribe", command]);
+    logged(program.directory(), &["deaf"]);
+    let mut client = program.connect();
+    let sign = client.log_in("admin");
+    let balance = logged(program.directory(), &["loopgate::streams", "published="]);
+    assert!(number(&balance, "dropped") > 0, "{balance}");
+    publish(&mut client, &sign, "tick", &Value::Null);
+    is_unharmed(&program);
+    let log = program.directory().log();
+    assert!(!log.contains("again in"), "it has not ended: {log}");
+    drain(&mut program);
+}
+
+#[test]
 fn a_subscriber_that_writes_without_end_does_not_fill_the_log() {
     let commands = [
         "--subscribe",

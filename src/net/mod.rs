@@ -19,7 +19,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use children::{Child, Role};
+pub use children::{Child, Forked, Role};
 pub use chores::Chores;
 pub use door::Door;
 pub use service::{Completion, Message, Service, Workers};

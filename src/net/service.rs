@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::buffers::Buffers;
+use super::children::Forked;
 use super::jobs::Pending;
 use crate::app::{
     App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
@@ -24,7 +25,7 @@ pub enum Message {
     /// To a connection: what should have answered the request that waits has panicked.
     Panicked,
     /// To a child: the worker that was to fork has done so, or could not.
-    Spawned(io::Result<std::process::Child>),
+    Spawned(io::Result<Forked>),
     /// To a child: some process has ended.
     ChildEnded,
     /// To a stream: the session on whose strength it is open has ended.
@@ -42,7 +43,7 @@ pub enum Completion {
     /// The storage thread has done something, or could not.
     Stored(Token, Outcome),
     /// A child process was started for a source, or could not be.
-    Spawned(Token, io::Result<std::process::Child>),
+    Spawned(Token, io::Result<Forked>),
     /// Somebody wants the server to shut down.
     Drain,
 }
@@ -231,7 +232,7 @@ impl<S: Seams> Program for Service<S> {
                 });
             }
             Completion::Stored(id, outcome) => self.stored(id, outcome, turn),
-            Completion::Spawned(child, spawned) => turn.tell(child, Message::Spawned(spawned)),
+            Completion::Spawned(child, forked) => turn.tell(child, Message::Spawned(forked)),
             Completion::Drain => self.drain(turn),
         }
     }

@@ -207,6 +207,9 @@ impl Feed {
         let Stage::Behind { since, .. } = self.stage else {
             return;
         };
+        if self.over {
+            return; // nothing follows the last words
+        }
         if let Some((from, to)) = page.missing_after(since) {
             let bytes = None;
             self.queue.push_back(Item::Gap(Gap { from, to, bytes }));
@@ -308,14 +311,15 @@ impl Feed {
     /// dropped: the end is not kept back by it.
     pub fn finish(&mut self, last: Vec<u8>, blocked: bool) {
         if blocked {
-            self.discard();
+            self.stop();
         }
         self.queue.push_back(Item::Last(last.into()));
         self.over = true;
     }
 
-    /// Drops what waits, but for the rest of what was written in part.
-    pub fn discard(&mut self) {
+    /// Ends the feed at once: drops what waits, but for the rest of what was written in part.
+    pub fn stop(&mut self) {
+        self.over = true;
         for item in self.queue.drain(usize::from(self.written > 0)..) {
             if let Item::Event(event) = item {
                 self.bytes -= event.bytes(self.wire).len();
@@ -328,7 +332,7 @@ impl Feed {
     /// Drops everything that waits, for good.
     pub(super) fn close(&mut self) {
         self.written = 0;
-        self.discard();
+        self.stop();
     }
 
     /// What waits, in the order in which it is to be written.

@@ -394,6 +394,20 @@ fn the_last_words_follow_what_waits_unless_the_reader_takes_nothing() {
 }
 
 #[test]
+fn a_page_that_comes_after_the_last_words_is_too_late() {
+    let mut hub = Hub::default();
+    let (since, policy) = (Some(0), SlowPolicy::DropOldest);
+    let feed = Feed::new(Wire::Line, everything(), since, 1 << 20, policy);
+    let id = hub.follow(owner(), feed);
+    let feed = hub.feed(id).expect("it is there");
+    assert!(feed.next_page().is_some());
+    feed.finish(b"bye".to_vec(), false);
+    hub.page(id, Ok(page(1..=3, false, 1)));
+    assert_eq!(write(&mut hub, id, usize::MAX), "bye");
+    assert_eq!(balanced(&mut hub, id), Balance::default());
+}
+
+#[test]
 fn an_owner_is_told_once_of_all_that_is_new() {
     let mut hub = Hub::default();
     follow(&mut hub, 9, SlowPolicy::DropOldest);

@@ -22,6 +22,7 @@ use std::io;
 use std::time::Duration;
 
 use self::process::{Heard, Process};
+pub use self::spawn::Forked;
 use super::service::{Message, Service};
 use crate::app::{
     Audience, FeedId, Interest, Pattern, Reply, Wire, event_of_line, name_of_command,
@@ -127,12 +128,12 @@ impl Child {
     /// A worker has forked, or could not.
     fn started(
         &mut self,
-        spawned: io::Result<std::process::Child>,
+        forked: io::Result<Forked>,
         service: &mut Service<Os>,
         turn: &mut Turn<'_, Service<Os>>,
     ) {
         let bytes_max = service.app.config.limits.body_bytes_max;
-        match spawned.and_then(|child| Process::new(child, bytes_max, turn)) {
+        match forked.and_then(|forked| Process::new(forked, bytes_max, turn)) {
             Ok(process) => {
                 log::info!(
                     target: "loopgate::child",
@@ -378,7 +379,7 @@ impl Source<Service<Os>> for Child {
         turn: &mut Turn<'_, Service<Os>>,
     ) -> Next {
         match message {
-            Message::Spawned(spawned) => self.started(spawned, service, turn),
+            Message::Spawned(forked) => self.started(forked, service, turn),
             Message::Answer(Reply::Now(response)) => self.published(response.status, turn),
             Message::Panicked => self.published(Status::INTERNAL_SERVER_ERROR, turn),
             Message::ChildEnded => {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::lines::{Line, Lines};
+use super::spawn::Forked;
 use crate::app::Feed;
 use crate::net::buffers::Buffers;
 use crate::net::outbox::{Flushed, Outbox};
@@ -144,22 +145,29 @@ fn read(output: &mut Option<Output>, over: bool, buffer: &mut [u8], mut heard: i
 impl Process {
     /// Takes a process that was started just now onto the loop.
     pub(super) fn new(
-        mut child: std::process::Child,
+        mut forked: Forked,
         line_bytes_max: usize,
         turn: &mut Turn<'_, Service<Os>>,
     ) -> io::Result<Self> {
+        let child = forked.child();
         let id = child.id();
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        let mut process = Self {
-            child,
+        let mut stdin = OsStream::of_stdin(stdin)?;
+        let mut stdout = Output::new(OsStream::of_output(stdout)?, line_bytes_max);
+        let mut stderr = Output::new(OsStream::of_output(stderr)?, LOGGED_BYTES_MAX);
+        for pipe in [&mut stdin, &mut stdout.pipe, &mut stderr.pipe] {
+            turn.register(pipe)?;
+        }
+        Ok(Self {
+            child: forked.take(),
             started: turn.now(),
-            stdin: Some(OsStream::of_stdin(stdin)?),
+            stdin: Some(stdin),
             writable: true,
-            stdout: Some(Output::new(OsStream::of_output(stdout)?, line_bytes_max)),
-            stderr: Some(Output::new(OsStream::of_output(stderr)?, LOGGED_BYTES_MAX)),
+            stdout: Some(stdout),
+            stderr: Some(stderr),
             log: LineLog {
                 id,
                 second: turn.now(),
@@ -167,11 +175,7 @@ impl Process {
             },
             life: Life::Runs,
             status: None,
-        };
-        for pipe in process.pipes() {
-            turn.register(pipe)?;
-        }
-        Ok(process)
+        })
     }
 
     fn pipes(&mut self) -> impl Iterator<Item = &mut OsStream> {

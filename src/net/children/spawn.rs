@@ -2,7 +2,7 @@
 //! putting an end to all of them.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -10,6 +10,33 @@ use super::process::kill_group;
 use crate::net::service::{Completion, Message, Service};
 use crate::reactor::{Seams, Token, Turn};
 use crate::work::Busy;
+
+/// A process that was started just now, and that no source looks after yet. Dropped, it is killed and
+/// reaped.
+#[derive(Debug)]
+pub struct Forked(Option<Child>);
+
+impl Forked {
+    /// The process.
+    pub(super) fn child(&mut self) -> &mut Child {
+        self.0.as_mut().expect("it is there until it is taken")
+    }
+
+    /// Somebody looks after it from now on.
+    pub(super) fn take(mut self) -> Child {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Forked {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            kill_group(child.id(), Signal::KILL);
+            // It has been killed: this does not take long.
+            let _ = child.wait();
+        }
+    }
+}
 
 impl<S: Seams> Service<S> {
     /// Has a worker start a process, with pipes, in a group of its own: what is sent to the server's
@@ -23,7 +50,10 @@ impl<S: Seams> Service<S> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let job = Box::new(move || completer.complete(Completion::Spawned(child, shell.spawn())));
+        let job = Box::new(move || {
+            let forked = shell.spawn().map(|child| Forked(Some(child)));
+            completer.complete(Completion::Spawned(child, forked));
+        });
         self.workers.pool.submit(job)
     }
 

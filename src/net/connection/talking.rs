@@ -218,7 +218,7 @@ impl<S: Seams> Connection<S> {
         };
         live.ending = Some((turn.now(), reason));
         if let Some(feed) = live.feed.and_then(|feed| service.app.hub.feed(feed)) {
-            feed.discard();
+            feed.stop();
         }
     }
 }

@@ -331,6 +331,23 @@ fn a_close_is_answered_and_nothing_follows_it() {
 }
 
 #[test]
+fn no_event_follows_a_close_frame_that_has_to_wait() {
+    let mut world = world();
+    let sign = world.log_in();
+    let peer = world.websocket(&sign);
+    peer.take_only(10);
+    world.happen(3, "data");
+    peer.send(&frame(0x83, b"no such opcode"));
+    world.settle();
+    world.happen(3, "data");
+    peer.take_all();
+    world.settle();
+    let told = opcodes(&peer);
+    assert_eq!(told, [TEXT, CLOSE], "the frame that had begun, and the end");
+    assert!(peer.ended());
+}
+
+#[test]
 fn each_stream_is_told_another_time_to_come_back() {
     let mut world = world();
     let [one, two] = [(); 2].map(|()| world.log_in());

@@ -50,6 +50,8 @@ pub struct Wait {
     pub interest: Interest,
     /// It has been told everything up to this event.
     pub through: u64,
+    /// Most events in the answer.
+    pub limit: usize,
     /// When it is answered without events.
     pub until: Moment,
     /// The session on whose strength it sees them, and with which it ends.

@@ -213,6 +213,7 @@ impl Poll {
             Some(until) if self.found.is_empty() => Reply::Wait(Box::new(Wait {
                 interest: self.asked.interest,
                 through: self.since,
+                limit: self.limit,
                 until,
                 session: self.asked.session,
             })),

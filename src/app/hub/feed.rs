@@ -376,24 +376,17 @@ impl Feed {
         }
     }
 
-    /// Takes out everything that waits, as JSON, and the id that it reaches to: for who reads it in one
-    /// piece.
-    pub fn take_json(&mut self) -> (Vec<String>, Option<u64>) {
-        self.bytes = 0;
-        self.balance.delivered += std::mem::take(&mut self.balance.queued);
-        let mut through = None;
-        let json = self.queue.drain(..).filter_map(|item| match item {
-            Item::Event(event) => {
-                through = Some(event.event.id);
-                Some(event.json().to_owned())
-            }
-            Item::Gap(gap) => {
-                through = Some(gap.to);
-                Some(gap_json(gap.from, gap.to))
-            }
-            Item::Last(_) => None,
-        });
-        (json.collect(), through)
+    /// Takes out the first events that wait, as JSON, for who reads them in one piece: at most so many,
+    /// and none behind a gap.
+    pub fn take_json(&mut self, most: usize) -> Vec<(u64, String)> {
+        let mut taken = Vec::new();
+        while taken.len() < most
+            && let Some(Item::Event(event)) = self.queue.front()
+        {
+            taken.push((event.event.id, event.json().to_owned()));
+            self.wrote(event.bytes(self.wire).len());
+        }
+        taken
     }
 }
 

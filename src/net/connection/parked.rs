@@ -1,7 +1,8 @@
 //! Requests that wait for events: long polls.
 
 use super::{Connection, State};
-use crate::app::{FeedId, Wait, Wire, polled};
+use crate::app::{Feed, FeedId, Wait, Wire, polled};
+use crate::config::SlowPolicy;
 use crate::http::Response;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
@@ -15,6 +16,7 @@ pub(super) struct Parked {
     pub(super) session: Fingerprint,
     pub(super) feed: FeedId,
     through: u64,
+    limit: usize,
     pub(super) until: Moment,
 }
 
@@ -37,22 +39,28 @@ impl<S: Seams> Connection<S> {
         let Wait {
             interest,
             through,
+            limit,
             until,
             session,
         } = wait;
         if !self.opens(session, &exchange, service, turn) {
             return;
         }
-        let feed = service.follow(turn.token(), Wire::Line, interest, Some(through));
-        if let Some(feed) = service.app.hub.feed(feed) {
-            feed.has_all_through(through);
-        }
+        // What comes in one turn may be more than fits: the rest of it is in the store.
+        let (bytes_max, policy) = (
+            service.app.config.limits.outbox_bytes_max,
+            SlowPolicy::DropNewest,
+        );
+        let mut feed = Feed::new(Wire::Line, interest, Some(through), bytes_max, policy);
+        feed.has_all_through(through);
+        let feed = service.app.hub.follow(turn.token(), feed);
         self.state = State::Parked(Box::new(Parked {
             exchange,
             token: turn.token(),
             session,
             feed,
             through,
+            limit,
             until,
         }));
         self.unpark_if_ended(service, turn);
@@ -75,11 +83,14 @@ impl<S: Seams> Connection<S> {
         let State::Parked(parked) = &self.state else {
             return;
         };
-        let (events, through) = match service.app.hub.feed(parked.feed) {
-            Some(feed) => feed.take_json(),
-            None => (Vec::new(), None),
-        };
-        let response = polled(&events, through.unwrap_or(parked.through), false);
+        let (mut events, mut more) = (Vec::new(), false);
+        if let Some(feed) = service.app.hub.feed(parked.feed) {
+            events = feed.take_json(parked.limit);
+            more = !feed.is_empty();
+        }
+        let through = events.last().map_or(parked.through, |(id, _)| *id);
+        let events: Vec<String> = events.into_iter().map(|(_, json)| json).collect();
+        let response = polled(&events, through, more);
         self.answer_parked(&response, service, turn);
     }
 

@@ -180,6 +180,40 @@ fn what_is_emitted_in_one_turn_reaches_each_subscriber_in_one_write() {
 }
 
 #[test]
+fn a_long_poll_is_answered_with_no_more_than_it_asked_for() {
+    let mut world = world();
+    let sign = world.log_in();
+    let since = world.reactor.program.app.hub.newest();
+    let park = |world: &mut World, limit| {
+        let line = format!("GET /events?since={since}&wait=60&limit={limit}");
+        let peer = world.ask(&sign, &line, "");
+        world.until("it waits", |world| {
+            world.reactor.program.app.hub.feeds() == 1
+        });
+        peer
+    };
+    let first = since + 1;
+    let peer = park(&mut world, 2);
+    world.happen(5, "data");
+    let answer = text(&peer);
+    assert_eq!(answer.matches("\"tick\"").count(), 2, "{answer}");
+    let ends = format!("\"last\":{},\"more\":true}}\n", first + 1);
+    assert!(answer.ends_with(&ends), "{answer}");
+
+    // More in one turn than an outbox holds: the first of it, and where to go on.
+    let peer = park(&mut world, 1000);
+    world.happen(200, &"x".repeat(10_000));
+    let answer = text(&peer);
+    let count = answer.matches("\"tick\"").count() as u64;
+    assert!((50..150).contains(&count), "{count}");
+    let ends = format!("\"last\":{},\"more\":true}}\n", first + 4 + count);
+    assert!(
+        answer.ends_with(&ends) && !answer.contains("gap"),
+        "{count}"
+    );
+}
+
+#[test]
 fn a_silent_stream_shows_that_it_is_not_dead() {
     let mut world = world();
     let sign = world.log_in();

@@ -168,11 +168,9 @@ fn sigterm_lets_logins_finish() {
     assert!(directory.log().contains("drained"));
     // What was confirmed while draining is there after a restart.
     let after = Program::start_in(&directory, &[]);
-    assert!(
-        directory.log().contains(" 9 sessions"),
-        "{}",
-        directory.log()
-    );
+    wait_until("the log says how many", || {
+        directory.log().contains(" 9 sessions").then_some(())
+    });
     drop(after);
 }
 

@@ -52,7 +52,7 @@ pub use streams::Streams;
 use crate::config::Config;
 use crate::event::NewEvent;
 use crate::http::Method;
-use crate::reactor::{Entropy, Moment};
+use crate::reactor::{Delivered, Entropy, Moment};
 use crate::token::Keys;
 use crate::work::password;
 use sessions::Sessions;
@@ -209,8 +209,8 @@ impl App {
         });
     }
 
-    /// Delivers the events that were confirmed in this turn; how many those were.
-    pub fn deliver_events(&mut self, unix_ms: u64) -> usize {
+    /// Delivers the events that were confirmed in this turn, or the first of them.
+    pub fn deliver_events(&mut self, unix_ms: u64) -> Delivered {
         let (count, missed) = self.hub.deliver();
         for Missed { id, was_error } in missed {
             let code = if was_error {
@@ -221,7 +221,8 @@ impl App {
             let detail = format!("a subscriber panicked over event {id} and missed it");
             self.report(code, detail, unix_ms);
         }
-        count
+        let more = self.hub.has_more();
+        Delivered { count, more }
     }
 }
 

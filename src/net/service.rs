@@ -10,7 +10,7 @@ use crate::app::{
     App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
 };
 use crate::http::Date;
-use crate::reactor::{CompleterOf, Moment, Program, Seams, Slots, Token, Turn};
+use crate::reactor::{CompleterOf, Delivered, Moment, Program, Seams, Slots, Token, Turn};
 use crate::work::{Outcome, Pool, Writer};
 
 /// How long an idle connection may still send a request after draining began: closing at once
@@ -150,7 +150,11 @@ impl<S: Seams> Service<S> {
     ) -> FeedId {
         let App { config, hub, .. } = &mut self.app;
         let bytes_max = config.limits.outbox_bytes_max;
-        let feed = Feed::new(wire, interest, since, bytes_max, config.slow_subscriber);
+        let mut feed = Feed::new(wire, interest, since, bytes_max, config.slow_subscriber);
+        if since.is_none() {
+            // What was confirmed and is not delivered yet was before its time.
+            feed.has_all_through(hub.newest());
+        }
         hub.follow(owner, feed)
     }
 
@@ -185,13 +189,15 @@ impl<S: Seams> Service<S> {
         self.life != Life::Serving
     }
 
-    /// Whether shutting down is complete: no connection is open, no child runs, no job is under way.
+    /// Whether shutting down is complete: no connection is open, no child runs, no job is under way, and
+    /// everything that was confirmed is delivered.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.is_draining()
             && self.connections == 0
             && self.children_left == 0
             && self.pending.is_empty()
+            && !self.app.hub.has_more()
     }
 
     /// When idle connections are closed because the server is shutting down.
@@ -237,16 +243,17 @@ impl<S: Seams> Program for Service<S> {
         }
     }
 
-    fn deliver_events(&mut self, turn: &mut Turn<'_, Self>) -> usize {
-        let count = self.app.deliver_events(turn.unix_ms());
+    fn deliver_events(&mut self, turn: &mut Turn<'_, Self>) -> Delivered {
+        let delivered = self.app.deliver_events(turn.unix_ms());
         self.app.hub.take_touched(|owner| turn.flush_of(owner));
-        // After the delivery: a stream still gets the event that tells of its session's end.
+        // After the delivery: a stream still gets the event that tells of its session's end, unless so
+        // many came at once that it is for the next turn. The end does not wait for that.
         for stream in self.app.streams.take_ended() {
             turn.tell(stream, Message::SessionEnded);
         }
         self.commit_outgoing(turn);
         self.rearm_chores(turn);
-        count
+        delivered
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Core<P: Program> {
     pub(super) newcomers: Vec<Box<dyn Source<P>>>,
     pub(super) again: Vec<Token>,
     pub(super) flush: Vec<Token>,
+    /// The program has more to deliver.
+    pub(super) events_left: bool,
     pub(super) ended: Vec<(Token, Reason)>,
     pub(super) short_of_descriptors: Vec<Token>,
     pub(super) ledger: Ledger,
@@ -60,6 +62,7 @@ impl<P: Program> Core<P> {
             newcomers: Vec::new(),
             again: Vec::new(),
             flush: Vec::new(),
+            events_left: false,
             ended: Vec::new(),
             short_of_descriptors: Vec::new(),
             ledger: Ledger::default(),
@@ -73,6 +76,7 @@ impl<P: Program> Core<P> {
             || !self.flush.is_empty()
             || !self.mailbox.is_empty()
             || self.completions.waiting()
+            || self.events_left
     }
 }
 

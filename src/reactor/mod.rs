@@ -44,7 +44,8 @@ pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stre
 pub use signals::{Signal, SignalSource};
 pub use slots::{Slots, Token};
 pub use source::{
-    AcceptorOf, CompleterOf, EntropyOf, Next, Program, Reason, SelectorOf, Source, StreamOf, Turn,
+    AcceptorOf, CompleterOf, Delivered, EntropyOf, Next, Program, Reason, SelectorOf, Source,
+    StreamOf, Turn,
 };
 pub use timers::{Arming, Due, Timers};
 
@@ -283,15 +284,16 @@ impl<P: Program> Reactor<P> {
     fn deliver_events(&mut self) {
         let began = self.core.now;
         let mut turn = Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, "events");
-        let mut delivered = self.program.deliver_events(&mut turn);
+        let Delivered { mut count, more } = self.program.deliver_events(&mut turn);
         let recorder = turn.recorder;
-        if delivered > 0 {
+        self.core.events_left = more;
+        if count > 0 {
             self.core.now = self.core.clock.now();
             recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
         }
         self.insert_newcomers();
-        delivered += self.deliver_mail(Phase::Events);
-        self.end_phase(Phase::Events, began, delivered);
+        count += self.deliver_mail(Phase::Events);
+        self.end_phase(Phase::Events, began, count);
     }
 
     /// Each outbox that got something is written once, however much it got.

@@ -89,10 +89,19 @@ pub trait Program: Sized + 'static {
     /// A worker finished something. Completions phase.
     fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self>) {}
 
-    /// Hands out what was emitted in this turn; how many events those were. Events phase.
-    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> usize {
-        0
+    /// Hands out what was emitted in this turn. Events phase.
+    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> Delivered {
+        Delivered::default()
     }
+}
+
+/// What came of a delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Events that were handed out.
+    pub count: usize,
+    /// There are more, for the next turn: the loop will not sleep.
+    pub more: bool,
 }
 
 /// The smallest program: sources of the real world that share nothing and tell each other nothing.

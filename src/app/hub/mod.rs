@@ -1,7 +1,7 @@
 //! Who receives events.
 //!
 //! An event reaches the hub when the transaction that contains it has been committed, and its
-//! subscribers in the events phase of that same turn: first the functions and objects, in
+//! subscribers in the events phase of that same turn, or the next ones if many come at once: first the functions and objects, in
 //! registration order, one event after the other; then the [`Feed`]s of those who are elsewhere,
 //! whose bytes leave in the flush phase. A subscriber that panics misses that one event; the others
 //! do not notice.
@@ -28,6 +28,9 @@ pub use pattern::{Audience, Interest, Pattern};
 use crate::event::Event;
 use crate::reactor::{Slots, Token};
 use crate::work::{Page, StoreError};
+
+/// Most events that are delivered in one turn. Of a thousand subscribers each, that is some milliseconds.
+const EVENTS_PER_TURN: usize = 256;
 
 /// Receives events, on the loop: it must not block.
 pub trait Subscriber {
@@ -176,11 +179,14 @@ impl Hub {
         touch(&mut self.touched, id, feed);
     }
 
-    /// Delivers what was confirmed. How many events that were, and what subscribers missed by
-    /// panicking.
+    /// Delivers what was confirmed, at most [`EVENTS_PER_TURN`]. How many events that were, and what
+    /// subscribers missed by panicking.
     pub fn deliver(&mut self) -> (usize, Vec<Missed>) {
-        let (count, mut missed) = (self.confirmed.len(), Vec::new());
-        for event in std::mem::take(&mut self.confirmed) {
+        let (count, mut missed) = (self.confirmed.len().min(EVENTS_PER_TURN), Vec::new());
+        for _ in 0..count {
+            let Some(event) = self.confirmed.pop_front() else {
+                break;
+            };
             self.deliver_here(&event, &mut missed);
             if self.feeds.is_empty() {
                 continue;
@@ -193,6 +199,12 @@ impl Hub {
             }
         }
         (count, missed)
+    }
+
+    /// Whether there is more to deliver, in the next turn.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.confirmed.is_empty()
     }
 
     fn deliver_here(&mut self, event: &Event, missed: &mut Vec<Missed>) {

@@ -408,6 +408,24 @@ fn a_page_that_comes_after_the_last_words_is_too_late() {
 }
 
 #[test]
+fn of_many_events_a_turn_delivers_some() {
+    let (mut hub, heard) = (Hub::default(), Heard::default());
+    let by = heard.clone();
+    hub.subscribe("*", move |event: &Event| by.by("it", event));
+    let id = follow(&mut hub, 10_000, SlowPolicy::DropOldest);
+    hub.confirmed(events(1..=600));
+    let mut counts = Vec::new();
+    while hub.has_more() {
+        counts.push(hub.deliver().0);
+        hub.confirmed(vec![]);
+    }
+    assert_eq!(counts, [256, 256, 88]);
+    let ids: Vec<u64> = heard.take().into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, (1..=600).collect::<Vec<u64>>());
+    assert_eq!(balanced(&mut hub, id).published, 600);
+}
+
+#[test]
 fn an_owner_is_told_once_of_all_that_is_new() {
     let mut hub = Hub::default();
     follow(&mut hub, 9, SlowPolicy::DropOldest);

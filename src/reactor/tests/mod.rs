@@ -30,6 +30,9 @@ impl Told {
     }
 }
 
+/// What it delivers in one turn.
+const EVENTS_AT_A_TIME: usize = 10;
+
 impl Program for Told {
     type Seams = Fake;
     type Message = &'static str;
@@ -43,12 +46,15 @@ impl Program for Told {
         }
     }
 
-    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> usize {
+    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> Delivered {
         let emitted = std::mem::take(&mut self.emitted);
-        if emitted > 0 {
-            self.tell(format!("{emitted} events"));
+        let count = emitted.min(EVENTS_AT_A_TIME);
+        if count > 0 {
+            self.tell(format!("{count} events"));
         }
-        emitted
+        self.emitted = emitted - count;
+        let more = self.emitted > 0;
+        Delivered { count, more }
     }
 }
 

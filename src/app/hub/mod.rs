@@ -179,7 +179,7 @@ impl Hub {
         touch(&mut self.touched, id, feed);
     }
 
-    /// Delivers what was confirmed, at most [`EVENTS_PER_TURN`]. How many events that were, and what
+    /// Delivers what was confirmed, at most 256 of it. How many events that were, and what
     /// subscribers missed by panicking.
     pub fn deliver(&mut self) -> (usize, Vec<Missed>) {
         let (count, mut missed) = (self.confirmed.len().min(EVENTS_PER_TURN), Vec::new());

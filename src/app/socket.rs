@@ -65,7 +65,7 @@ impl Socket<'_> {
     /// What this socket's peer wants of the events, where it gets some.
     pub(super) fn interest(&mut self) -> Option<&mut Interest> {
         let feed = self.cx.app.hub.feed(self.feed?)?;
-        Some(&mut feed.interest)
+        Some(feed.interest_mut())
     }
 
     /// Sends `value` as a text message of JSON.

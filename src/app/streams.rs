@@ -50,6 +50,16 @@ impl Streams {
 }
 
 impl App {
+    /// Ends the streams of sessions whose key was taken away.
+    pub fn end_lost_streams(&mut self, now_s: i64) {
+        let sessions: Vec<Fingerprint> = self.streams.of_session.keys().copied().collect();
+        for session in sessions {
+            if !self.session_holds(&session, now_s) {
+                self.streams.end(&session);
+            }
+        }
+    }
+
     /// Whether the session is there and its signature holds, without counting as a use of it.
     #[must_use]
     pub fn session_holds(&self, session: &Fingerprint, now_s: i64) -> bool {

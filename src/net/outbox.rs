@@ -53,18 +53,21 @@ impl Outbox {
         stream: &mut impl Write,
         buffers: &mut Buffers,
     ) -> io::Result<Flushed> {
-        let before = self.written;
+        let mut total = 0;
         while self.written < self.bytes.len() {
-            match stream.write(&self.bytes[self.written..]) {
+            let waiting = &self.bytes[self.written..];
+            match stream.write(waiting) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    self.written += count;
-                    if self.written < self.bytes.len() && SHORT_MEANS_DRAINED {
-                        return Ok(Flushed::Blocked(self.written - before));
+                    let short = count < waiting.len();
+                    total += count;
+                    self.wrote(count, buffers);
+                    if short && SHORT_MEANS_DRAINED {
+                        return Ok(Flushed::Blocked(total));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Flushed::Blocked(self.written - before));
+                    return Ok(Flushed::Blocked(total));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -72,6 +75,18 @@ impl Outbox {
         }
         self.discard(buffers);
         Ok(Flushed::All)
+    }
+
+    /// So many bytes from the front were written. They are forgotten soon, whatever else waits: behind a
+    /// feed that is never empty, answers to pings would be kept for ever.
+    fn wrote(&mut self, count: usize, buffers: &mut Buffers) {
+        self.written += count;
+        if self.written == self.bytes.len() {
+            self.discard(buffers);
+        } else if self.written > self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        }
     }
 
     /// Writes what waits here and in a feed: one write, where the peer takes all of it. What is here
@@ -114,8 +129,8 @@ impl Outbox {
                 Ok(Written { count, short }) => {
                     total += count;
                     let own = (count - count.min(ahead)).min(own_length);
-                    self.written += own;
                     feed.wrote(count - own);
+                    self.wrote(own, buffers);
                     if short && SHORT_MEANS_DRAINED {
                         return Ok(Flushed::Blocked(total));
                     }
@@ -159,4 +174,70 @@ fn write_slices<'s>(
         count,
         short: count < offered,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Audience, Hub, Interest, Pattern, Wire};
+    use crate::config::SlowPolicy;
+    use crate::event::{Event, NewEvent};
+    use crate::reactor::Slots;
+
+    /// Takes so many bytes, then no more.
+    struct Narrow(usize);
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.0);
+            self.0 -= count;
+            if count == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let slices: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+            self.write(&slices.concat())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_forgotten_though_a_feed_is_never_empty() {
+        let interest = Interest {
+            audience: Audience::Everything,
+            patterns: vec![Pattern::All],
+        };
+        let (mut hub, mut buffers) = (Hub::default(), Buffers::default());
+        let feed = Feed::new(Wire::Line, interest, None, 1 << 20, SlowPolicy::DropOldest);
+        let id = hub.follow(Slots::default().insert(()), feed);
+        let fact = NewEvent {
+            unix_ms: 0,
+            name: "tick".into(),
+            sender: "test".into(),
+            user_id: None,
+            data: "x".repeat(10_000).into(),
+        };
+        let events = (1..=90).map(|id| Event {
+            id,
+            fact: fact.clone(),
+        });
+        hub.confirmed(events.collect());
+        hub.deliver();
+        let feed = hub.feed(id).expect("it is there");
+        let mut outbox = Outbox::default();
+        for _ in 0..5000 {
+            outbox.buffer(&mut buffers).extend_from_slice(&[b'p'; 120]);
+            let flushed = outbox.flush_with(feed, &mut Narrow(170), &mut buffers);
+            assert_eq!(flushed.expect("it takes some"), Flushed::Blocked(170));
+            assert!(!feed.is_empty());
+            // The rest of an event goes first, so some wait; but not all that ever were.
+            assert!(outbox.bytes.len() < 100_000, "{}", outbox.bytes.len());
+        }
+    }
 }

@@ -289,6 +289,32 @@ fn a_producer_that_writes_without_end_leaves_room_for_others() {
     for _ in 0..1000 {
         socket.event();
     }
+    // However many listen, it is read no faster than it is told: what another says comes through.
+    let listeners: Vec<Vec<Ws>> = (0..20)
+        .map(|_| {
+            let answer = client.ask(crate::harness::login("admin", "password"));
+            let sign = answer.json()["user_sign"]
+                .as_str()
+                .expect("it logs in")
+                .to_owned();
+            (0..5)
+                .map(|_| Ws::open(program.address, &sign, "/events?pattern=*"))
+                .collect()
+        })
+        .collect();
+    let mut other = Ws::open(program.address, &sign, "/events?pattern=other");
+    std::thread::sleep(Duration::from_secs(2)); // the flood, for so long
+    for _ in 0..3 {
+        let published = Instant::now();
+        publish(&mut client, &sign, "other", &Value::Null);
+        other.event();
+        assert!(
+            published.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            published.elapsed()
+        );
+    }
+    drop(listeners);
     is_unharmed(&program);
     let asked = Instant::now();
     assert_eq!(

@@ -380,4 +380,12 @@ fn what_is_no_longer_kept_is_a_gap_on_every_transport() {
     let events = events_of(&poll(&mut client, &sign, "since=2"));
     assert_eq!(events[0], gap);
     assert_eq!(events.len(), 11);
+    // Who does not say where they were has missed nothing, and can wait for what comes.
+    let events = events_of(&poll(&mut client, &sign, ""));
+    assert_eq!(id_of(&events[0]), oldest);
+    let answer = poll(&mut client, &sign, "pattern=none&wait=1");
+    assert_eq!(
+        answer.json(),
+        json!({"events": [], "last": last, "more": false})
+    );
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use loopgate::config::{Config, SessionTimes};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, TestServer, config, get, login, request, signed};
+use crate::harness::{Client, Directory, Program, TestServer, config, get, login, request, signed};
 use crate::listeners::{Sse, Ws, name_of, poll, publish};
 
 /// One stream of each kind, all of one session.
@@ -230,4 +231,28 @@ fn what_a_listener_sends_on_its_stream_is_nothing_to_anyone() {
         text.contains("event: tick\n") && text.ends_with("\n\n"),
         "{text}"
     );
+}
+
+#[test]
+fn streams_end_with_the_key_that_signed_their_session() {
+    let directory = Directory::new();
+    directory.add_users();
+    let producer = "while sleep 0.1; do echo tick; done";
+    let program = Program::start_in(&directory, &["--produce", producer]);
+    let sign = program.connect().log_in("admin");
+    let mut websocket = Ws::open(program.address, &sign, "/events?pattern=none");
+    let mut busy = Sse::open(program.connect(), &sign, "pattern=line");
+    assert_eq!(name_of(&busy.event()), "line");
+    // Another server's key, as after a theft.
+    let other = Directory::new();
+    other.add_users();
+    drop(Program::start_in(&other, &[]));
+    let key = |directory: &Directory| directory.store().with_extension("key");
+    std::fs::copy(key(&other), key(&directory)).expect("a key file");
+    program.signal(Signal::HUP);
+    assert_eq!(websocket.close_code(), 4401);
+    while let Some(frame) = busy.frame() {
+        let name = frame.event.expect("a name");
+        assert!(["line", "session.revoked"].contains(&&*name), "{name}");
+    }
 }

@@ -79,7 +79,7 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
     let poll = Poll {
         limit: limit as usize,
         until: (wait > 0).then(|| cx.now + Duration::from_secs(wait)),
-        since: asked.since.unwrap_or(0),
+        since: asked.since,
         asked,
         found: Vec::new(),
         bytes: 0,
@@ -171,7 +171,8 @@ fn wants_stream(request: &Request<'_>) -> bool {
 /// A JSON answer in the making.
 struct Poll {
     asked: Asked,
-    since: u64,
+    /// After which event it goes on; at first none, if it begins with the oldest that is kept.
+    since: Option<u64>,
     limit: usize,
     /// If there is nothing yet, it may wait until then.
     until: Option<Moment>,
@@ -184,7 +185,7 @@ impl Poll {
     fn read(self) -> Reply {
         let interest = self.asked.interest.clone();
         let query = Query {
-            since: self.since,
+            since: self.since.unwrap_or(0),
             events_max: self.limit - self.found.len(),
             bytes_max: ANSWER_BYTES_MAX - self.bytes,
             wanted: Box::new(move |name, user_id| interest.covers(name, user_id)),
@@ -196,7 +197,7 @@ impl Poll {
     }
 
     fn take(mut self, page: Page) -> Reply {
-        if let Some((from, to)) = page.missing_after(self.since) {
+        if let Some((from, to)) = self.since.and_then(|since| page.missing_after(since)) {
             self.found.push(super::gap_json(from, to));
         }
         for event in page.events {
@@ -204,7 +205,7 @@ impl Poll {
             self.bytes += json.len();
             self.found.push(json);
         }
-        self.since = page.through;
+        self.since = Some(page.through);
         let full = self.found.len() >= self.limit || self.bytes >= ANSWER_BYTES_MAX;
         if page.more && !full {
             return self.read();
@@ -212,12 +213,12 @@ impl Poll {
         match self.until {
             Some(until) if self.found.is_empty() => Reply::Wait(Box::new(Wait {
                 interest: self.asked.interest,
-                through: self.since,
+                through: page.through,
                 limit: self.limit,
                 until,
                 session: self.asked.session,
             })),
-            _ => Reply::Now(polled(&self.found, self.since, page.more)),
+            _ => Reply::Now(polled(&self.found, page.through, page.more)),
         }
     }
 }

@@ -28,8 +28,7 @@ const PAGE_EVENTS_MAX: usize = 256;
 #[derive(Debug)]
 pub struct Feed {
     wire: Wire,
-    /// What it wants.
-    pub interest: Interest,
+    interest: Interest,
     bytes_max: usize,
     policy: SlowPolicy,
     stage: Stage,
@@ -50,9 +49,18 @@ pub struct Feed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Events after this one are in the store, and are to be read from there.
-    Behind { since: u64, reading: bool },
+    Behind { since: u64, reading: Reading },
     /// Every event is offered as it is confirmed; up to this one it has them from the store.
     Live { since: u64 },
+}
+
+/// Whether a page is on its way from the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    No,
+    Yes,
+    /// It was chosen by what the subscriber wanted before, and is read anew.
+    Stale,
 }
 
 #[derive(Debug)]
@@ -119,7 +127,7 @@ impl Feed {
             stage: match since {
                 Some(since) => Stage::Behind {
                     since,
-                    reading: false,
+                    reading: Reading::No,
                 },
                 None => Stage::Live { since: 0 },
             },
@@ -136,6 +144,16 @@ impl Feed {
     /// Its reader has everything up to and including `through` already: nothing is to be read.
     pub fn has_all_through(&mut self, through: u64) {
         self.stage = Stage::Live { since: through };
+    }
+
+    /// What it wants, to be changed.
+    pub fn interest_mut(&mut self) -> &mut Interest {
+        if let Stage::Behind { reading, .. } = &mut self.stage
+            && *reading == Reading::Yes
+        {
+            *reading = Reading::Stale;
+        }
+        &mut self.interest
     }
 
     /// What became of its events so far.
@@ -189,10 +207,10 @@ impl Feed {
         let Stage::Behind { since, reading } = &mut self.stage else {
             return None;
         };
-        if *reading || self.over || self.bytes > room {
+        if *reading != Reading::No || self.over || self.bytes > room {
             return None;
         }
-        *reading = true;
+        *reading = Reading::Yes;
         let interest = self.interest.clone();
         Some(Query {
             since: *since,
@@ -204,12 +222,16 @@ impl Feed {
 
     /// Takes in what the store had.
     pub(super) fn page(&mut self, page: Page) {
-        let Stage::Behind { since, .. } = self.stage else {
+        let Stage::Behind { since, reading } = &mut self.stage else {
             return;
         };
         if self.over {
             return; // nothing follows the last words
         }
+        if std::mem::replace(reading, Reading::No) == Reading::Stale {
+            return;
+        }
+        let since = *since;
         if let Some((from, to)) = page.missing_after(since) {
             let bytes = None;
             self.queue.push_back(Item::Gap(Gap { from, to, bytes }));
@@ -221,7 +243,7 @@ impl Feed {
         self.stage = if page.more {
             Stage::Behind {
                 since: page.through,
-                reading: false,
+                reading: Reading::No,
             }
         } else {
             Stage::Live {
@@ -245,7 +267,8 @@ impl Feed {
         }
         self.balance.published += 1;
         let needed = event.bytes(self.wire).len();
-        if self.bytes + needed > self.bytes_max {
+        // One that is too long for any outbox makes no room for itself.
+        if self.bytes + needed > self.bytes_max && needed <= self.bytes_max {
             match self.policy {
                 SlowPolicy::DropOldest => self.make_room(needed),
                 SlowPolicy::DropNewest => {}
@@ -313,7 +336,9 @@ impl Feed {
         if blocked {
             self.stop();
         }
-        self.queue.push_back(Item::Last(last.into()));
+        if !last.is_empty() {
+            self.queue.push_back(Item::Last(last.into()));
+        }
         self.over = true;
     }
 

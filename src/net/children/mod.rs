@@ -40,6 +40,8 @@ const RAN_WELL: Duration = Duration::from_secs(60);
 /// How long a process that is to end may take to see that its stdin has ended, and then SIGTERM.
 const STDIN_GRACE: Duration = Duration::from_secs(2);
 const TERM_GRACE: Duration = Duration::from_secs(2);
+/// What a producer writes is read in such pieces, in bytes: each is one transaction.
+const PRODUCED_BYTES_MAX: usize = 16 * 1024;
 /// When events that the store had no room for are offered again.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 
@@ -121,7 +123,10 @@ impl Child {
         }
         self.stage = Stage::Starting;
         if service.spawn(turn.token(), &self.command).is_err() {
-            self.rest("the workers are busy", service, turn);
+            // All workers are busy, which is not the command's fault.
+            self.unfollow(service);
+            let until = turn.now() + REST_MIN;
+            self.stage = Stage::Resting { until };
         }
     }
 
@@ -216,8 +221,10 @@ impl Child {
                 let (Heard::Line(line) | Heard::TooLong(line)) = heard;
                 log.line(log::Level::Info, name, &line, now);
             }),
-            (Role::Producer, Produced::Nothing) => {
-                process.read_stdout(&mut buffer, |heard, log| {
+            // Not while events wait to be delivered: whoever writes without end would fill the memory.
+            (Role::Producer, Produced::Nothing) if !service.app.hub.has_more() => {
+                let piece = &mut buffer[..PRODUCED_BYTES_MAX];
+                process.read_stdout(piece, |heard, log| {
                     let event = match heard {
                         Heard::Line(line) => event_of_line(&line, name, unix_ms),
                         Heard::TooLong(_) => Err("it is longer than a body may be"),

@@ -31,7 +31,7 @@ pub(super) enum Heard {
 /// A process and its pipes.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: std::process::Child,
+    forked: Forked,
     pub(super) started: Moment,
     stdin: Option<OsStream>,
     writable: bool,
@@ -149,7 +149,7 @@ impl Process {
         line_bytes_max: usize,
         turn: &mut Turn<'_, Service<Os>>,
     ) -> io::Result<Self> {
-        let child = forked.child();
+        let child = &mut forked.child;
         let id = child.id();
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
@@ -162,7 +162,7 @@ impl Process {
             turn.register(pipe)?;
         }
         Ok(Self {
-            child: forked.take(),
+            forked,
             started: turn.now(),
             stdin: Some(stdin),
             writable: true,
@@ -186,7 +186,7 @@ impl Process {
 
     /// The process's id, which is its group's too.
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.forked.child.id()
     }
 
     /// One of the pipes is ready; which, is not told.
@@ -294,7 +294,7 @@ impl Process {
     /// Reaps it, if it has ended. What it started itself ends with it.
     pub(super) fn look_whether_it_ended(&mut self) {
         if self.status.is_none()
-            && let Ok(Some(status)) = self.child.try_wait()
+            && let Some(status) = self.forked.reap()
         {
             self.status = Some(status);
             self.stdin = None;

@@ -2,7 +2,7 @@
 //! putting an end to all of them.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 
@@ -11,29 +11,28 @@ use crate::net::service::{Completion, Message, Service};
 use crate::reactor::{Seams, Token, Turn};
 use crate::work::Busy;
 
-/// A process that was started just now, and that no source looks after yet. Dropped, it is killed and
-/// reaped.
+/// A process in a group of its own. Dropped before it was reaped, it is killed and reaped.
 #[derive(Debug)]
-pub struct Forked(Option<Child>);
+pub struct Forked {
+    pub(super) child: Child,
+    reaped: bool,
+}
 
 impl Forked {
-    /// The process.
-    pub(super) fn child(&mut self) -> &mut Child {
-        self.0.as_mut().expect("it is there until it is taken")
-    }
-
-    /// Somebody looks after it from now on.
-    pub(super) fn take(mut self) -> Child {
-        self.0.take().expect("it is taken once")
+    /// How it ended, if it has.
+    pub(super) fn reap(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok().flatten();
+        self.reaped |= status.is_some();
+        status
     }
 }
 
 impl Drop for Forked {
     fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            kill_group(child.id(), Signal::KILL);
+        if !self.reaped {
+            kill_group(self.child.id(), Signal::KILL);
             // It has been killed: this does not take long.
-            let _ = child.wait();
+            let _ = self.child.wait();
         }
     }
 }
@@ -51,7 +50,10 @@ impl<S: Seams> Service<S> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let job = Box::new(move || {
-            let forked = shell.spawn().map(|child| Forked(Some(child)));
+            let forked = shell.spawn().map(|child| Forked {
+                child,
+                reaped: false,
+            });
             completer.complete(Completion::Spawned(child, forked));
         });
         self.workers.pool.submit(job)
@@ -74,5 +76,28 @@ impl<S: Seams> Service<S> {
         for group in self.groups.drain(..) {
             kill_group(group, Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Pid, test_kill_process};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_nobody_looks_after_is_neither_left_running_nor_a_zombie() {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "trap '' TERM; sleep 1000"])
+            .process_group(0);
+        let child = shell.stdin(Stdio::null()).spawn().unwrap();
+        let id = Pid::from_child(&child);
+        assert!(test_kill_process(id).is_ok());
+        drop(Forked {
+            child,
+            reaped: false,
+        });
+        assert!(test_kill_process(id).is_err());
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Live {
     pub(super) feed: Option<FeedId>,
     /// Since when nothing showed that the stream is not dead.
     pub(super) quiet_since: Moment,
+    /// When its session was looked at last.
+    pub(super) checked: Moment,
     /// Since when it is about to end, and why.
     pub(super) ending: Option<(Moment, Reason)>,
     /// The peer will send nothing more.
@@ -63,7 +65,7 @@ impl Live {
                 (self.quiet_since + HEARTBEAT).min(talk.pong_due())
             }
         };
-        due.min(idle_until)
+        due.min(self.checked + HEARTBEAT).min(idle_until)
     }
 
     /// Nothing but events is expected of it.
@@ -127,6 +129,7 @@ impl<S: Seams> Connection<S> {
             session: Some(session),
             feed: Some(feed),
             quiet_since: turn.now(),
+            checked: turn.now(),
             ending: None,
             peer_ended: false,
             kind: LiveKind::Sse,
@@ -235,10 +238,11 @@ impl<S: Seams> Connection<S> {
         let now_s = (turn.unix_ms() / 1000).cast_signed();
         let holds = |session| service.app.session_holds(session, now_s);
         if !live.session.as_ref().is_none_or(holds) {
-            // Whatever ended the session should have ended this too; so that nothing depends on it.
+            // Its key has retired, or whatever ended the session forgot about this.
             self.bid(Farewell::Revoked, service, turn);
             return self.settle(service, turn);
         }
+        live.checked = now;
         if let LiveKind::WebSocket(talk) = &mut live.kind
             && self.blocked_since.is_none()
             && now >= talk.pong_due()
@@ -262,6 +266,7 @@ impl<S: Seams> Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
+        let has_more = self.has_more();
         let State::Live(live) = &mut self.state else {
             return Next::Wait;
         };
@@ -285,7 +290,7 @@ impl<S: Seams> Connection<S> {
             && live.is_at_ease()
             && feed.is_done()
             && self.blocked_since.is_none()
-            && self.inbox.is_empty()
+            && !has_more
         {
             live.wrote(turn.now());
             return Next::Wait;

@@ -314,7 +314,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
                     self.answer_panic("what followed its job panicked", &exchange, service, turn);
                 }
             }
-            (State::Live(_), Message::Answer(reply)) => self.say(&reply, service),
+            (State::Live(_), Message::Answer(reply)) => {
+                self.say(&reply, turn.now(), service);
+            }
             (State::Live(_), Message::Panicked) => self.bid(Farewell::Failed, service, turn),
             (State::Live(_), Message::SessionEnded) => self.bid(Farewell::Revoked, service, turn),
             (State::Parked(_), Message::SessionEnded) => {

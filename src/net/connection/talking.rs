@@ -38,9 +38,13 @@ impl Talk {
         self.pinged = Some(now);
     }
 
-    /// When the peer has not answered a ping for too long.
+    /// When the peer has not answered a ping for too long. While it is not read, its answer cannot be
+    /// seen.
     pub(super) fn pong_due(&self) -> Moment {
-        self.pinged.map_or(Moment::NEVER, |at| at + PONG_TIMEOUT)
+        match self.pinged {
+            Some(at) if self.takes_messages() => at + PONG_TIMEOUT,
+            _ => Moment::NEVER,
+        }
     }
 
     pub(super) fn takes_messages(&self) -> bool {
@@ -78,6 +82,7 @@ impl<S: Seams> Connection<S> {
             session: caller.map(|(_, session)| session),
             feed,
             quiet_since: turn.now(),
+            checked: turn.now(),
             ending: None,
             peer_ended: false,
             kind: LiveKind::WebSocket(Box::new(Talk {
@@ -179,7 +184,7 @@ impl<S: Seams> Connection<S> {
         }
         for reply in replies {
             if let Some(reply) = service.submit_all(reply, Some(turn.token()), turn) {
-                self.say(&reply, service);
+                self.say(&reply, turn.now(), service);
             }
         }
         if let Some((code, reason)) = close {
@@ -190,13 +195,17 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Sends the body of a reply that a conversation has waited for.
-    pub(super) fn say(&mut self, reply: &Reply, service: &mut Service<S>) {
+    pub(super) fn say(&mut self, reply: &Reply, now: Moment, service: &mut Service<S>) {
         let State::Live(live) = &mut self.state else {
             return;
         };
         if let LiveKind::WebSocket(talk) = &mut live.kind
             && live.ending.is_none()
         {
+            if !talk.takes_messages() {
+                // It is read again from now on, and its pong may be among what has waited.
+                talk.pinged = talk.pinged.map(|_| now);
+            }
             talk.under_way -= 1;
             if let Reply::Now(response) = reply {
                 let text = String::from_utf8_lossy(response.body.as_bytes());

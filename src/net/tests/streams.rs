@@ -384,6 +384,29 @@ fn no_event_follows_a_close_frame_that_has_to_wait() {
 }
 
 #[test]
+fn messages_behind_many_pings_are_heard_without_another_edge() {
+    let mut world = world();
+    let sign = world.log_in();
+    let peer = world.websocket(&sign);
+    // One read takes exactly all of its bytes, and answers with as many as an outbox may hold before its
+    // peer is heard again; what follows is in the socket, and no edge will say so.
+    let mut bytes = frame(0x80 | TEXT, b"?").repeat(14);
+    bytes.extend(frame(0x80 | PING, &[b'x'; 125]).repeat(505));
+    bytes.extend(frame(0x80 | TEXT, br#"{"subscribe":"last"}"#));
+    peer.send(&bytes);
+    world.settle();
+    let told = frames(&peer.received());
+    assert_eq!(told.len(), 14 + 505 + 1);
+    let last = told
+        .last()
+        .map(|(opcode, payload)| (*opcode, payload.clone()));
+    assert_eq!(
+        last,
+        Some((TEXT, br#"{"subscribed":["*","last"]}"#.to_vec()))
+    );
+}
+
+#[test]
 fn each_stream_is_told_another_time_to_come_back() {
     let mut world = world();
     let [one, two] = [(); 2].map(|()| world.log_in());

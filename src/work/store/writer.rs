@@ -1,9 +1,11 @@
 //! The thread `loopgate-store`, and the loop's handle to it.
 //!
-//! The thread takes everything that waits as one group. While that group is on its way to the disk
-//! the next one gathers, so the slower the disk, the larger the groups: no timer, no tuning. What is
-//! to be read is read after the group it waited with, so it sees what was confirmed before.
+//! The thread takes all transactions that wait as one group. While that group is on its way to the disk
+//! the next one gathers, so the slower the disk, the larger the groups: no timer, no tuning. Readings
+//! come after the group they waited with, so they see what was confirmed before, and one at a time, so
+//! that a login never waits for more than one of them.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,9 +15,11 @@ use std::{io, mem};
 use super::{Commit, Page, Query, Store, StoreError, Transaction};
 use crate::work::Busy;
 
-/// Transactions and readings that may wait for the storage thread, and so the most that one commit
-/// holds.
+/// Transactions that may wait for the storage thread, and so the most that one commit holds.
 pub const TRANSACTIONS_WAITING_MAX: usize = 4096;
+
+/// Readings that may wait for it; they take no room away from transactions.
+const QUERIES_WAITING_MAX: usize = 4096;
 
 /// What came of what was submitted.
 #[derive(Debug)]
@@ -24,11 +28,6 @@ pub enum Outcome {
     Committed(Result<Commit, StoreError>),
     /// Events were read.
     Read(Result<Page, StoreError>),
-}
-
-enum Request {
-    Commit(Transaction),
-    Read(Query),
 }
 
 impl Store {
@@ -50,7 +49,8 @@ impl Store {
     {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
-                waiting: Vec::new(),
+                transactions: Vec::new(),
+                queries: VecDeque::new(),
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -89,15 +89,27 @@ impl<T> Writer<T> {
     /// # Errors
     /// [`Busy`] when [`TRANSACTIONS_WAITING_MAX`] are waiting; this one will not be delivered.
     pub fn submit(&self, tag: T, transaction: Transaction) -> Result<(), Busy> {
-        self.shared.submit(tag, Request::Commit(transaction))
+        self.shared.submit(|queue| {
+            let room = queue.transactions.len() < TRANSACTIONS_WAITING_MAX;
+            if room {
+                queue.transactions.push((tag, transaction));
+            }
+            room
+        })
     }
 
     /// Has a page of events read. Never blocks.
     ///
     /// # Errors
-    /// As for [`submit`](Self::submit).
+    /// [`Busy`] when 4096 are waiting.
     pub fn read(&self, tag: T, query: Query) -> Result<(), Busy> {
-        self.shared.submit(tag, Request::Read(query))
+        self.shared.submit(|queue| {
+            let room = queue.queries.len() < QUERIES_WAITING_MAX;
+            if room {
+                queue.queries.push_back((tag, query));
+            }
+            room
+        })
     }
 
     /// Groups written so far: how often the disk was waited for.
@@ -124,8 +136,15 @@ struct Shared<T> {
 }
 
 struct Queue<T> {
-    waiting: Vec<(T, Request)>,
+    transactions: Vec<(T, Transaction)>,
+    queries: VecDeque<(T, Query)>,
     closed: bool,
+}
+
+impl<T> Queue<T> {
+    fn is_empty(&self) -> bool {
+        self.transactions.is_empty() && self.queries.is_empty()
+    }
 }
 
 impl<T> Shared<T> {
@@ -134,12 +153,12 @@ impl<T> Shared<T> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(&self, tag: T, request: Request) -> Result<(), Busy> {
+    /// Has `add` put something into the queue, if there is room for it.
+    fn submit(&self, add: impl FnOnce(&mut Queue<T>) -> bool) -> Result<(), Busy> {
         let mut queue = self.lock();
-        if queue.closed || queue.waiting.len() >= TRANSACTIONS_WAITING_MAX {
+        if queue.closed || !add(&mut queue) {
             return Err(Busy);
         }
-        queue.waiting.push((tag, request));
         drop(queue);
         self.changed.notify_one();
         Ok(())
@@ -153,19 +172,10 @@ impl<T> Shared<T> {
     fn write_all_that_comes(&self, mut store: Store, deliver: impl Fn(T, Outcome)) {
         // Also when `deliver` panics: who submits to a thread that is gone must learn of it.
         let _close = CloseOnDrop(self);
-        while let Some(group) = self.next_group() {
-            let (mut tags, mut transactions, mut queries) = (Vec::new(), Vec::new(), Vec::new());
-            for (tag, request) in group {
-                match request {
-                    Request::Commit(transaction) => {
-                        tags.push(tag);
-                        transactions.push(transaction);
-                    }
-                    Request::Read(query) => queries.push((tag, query)),
-                }
-            }
+        while let Some((group, query)) = self.next_group() {
+            let (tags, transactions) = group.into_iter().unzip();
             self.commit(&mut store, tags, transactions, &deliver);
-            for (tag, query) in queries {
+            if let Some((tag, query)) = query {
                 deliver(tag, Outcome::Read(store.read(&query)));
             }
         }
@@ -196,18 +206,23 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Sleeps until something waits and takes all of it; `None` when there will be no more.
-    fn next_group(&self) -> Option<Vec<(T, Request)>> {
+    /// Sleeps until something waits, and takes all transactions and one reading; `None` when there will be
+    /// no more.
+    fn next_group(&self) -> Option<Group<T>> {
         let mut queue = self
             .changed
-            .wait_while(self.lock(), |queue| {
-                queue.waiting.is_empty() && !queue.closed
-            })
+            .wait_while(self.lock(), |queue| queue.is_empty() && !queue.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        let group = mem::take(&mut queue.waiting);
-        (!group.is_empty()).then_some(group)
+        if queue.is_empty() {
+            return None;
+        }
+        let transactions = mem::take(&mut queue.transactions);
+        Some((transactions, queue.queries.pop_front()))
     }
 }
+
+/// What is committed together, and a reading that follows.
+type Group<T> = (Vec<(T, Transaction)>, Option<(T, Query)>);
 
 struct CloseOnDrop<'s, T>(&'s Shared<T>);
 

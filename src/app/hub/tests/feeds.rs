@@ -88,6 +88,49 @@ fn an_event_that_no_outbox_holds_is_a_gap() {
     }
 }
 
+#[test]
+fn an_event_that_no_outbox_holds_leaves_the_others_alone() {
+    let mut hub = Hub::default();
+    let id = follow(&mut hub, 5, SlowPolicy::DropOldest);
+    let mut huge = event(3, "tick");
+    huge.fact.data = "x".repeat(10 * line_bytes()).into();
+    hub.confirmed([events(1..=2), vec![huge], events(4..=4)].concat());
+    hub.deliver();
+    let heard = told(&write(&mut hub, id, usize::MAX));
+    assert_eq!(heard, [(1, 0), (2, 0), (3, 3), (4, 0)]);
+    assert_eq!(balanced(&mut hub, id).dropped, 1);
+}
+
+#[test]
+fn a_page_chosen_by_former_wishes_is_read_anew() {
+    let mut hub = Hub::default();
+    let (since, policy) = (Some(0), SlowPolicy::DropOldest);
+    let feed = Feed::new(Wire::Line, everything(), since, 1 << 20, policy);
+    let id = hub.follow(owner(), feed);
+    let feed = hub.feed(id).expect("it is there");
+    assert!(feed.next_page().is_some());
+    feed.interest_mut().patterns.push(Pattern::from("tick"));
+    assert!(feed.next_page().is_none(), "one at a time");
+    hub.page(id, Ok(page(1..=1, false, 1)));
+    assert_eq!(write(&mut hub, id, usize::MAX), "");
+    let query = hub.feed(id).and_then(Feed::next_page);
+    assert_eq!(query.map(|query| query.since), Some(0));
+    hub.page(id, Ok(page(1..=3, false, 1)));
+    assert_eq!(
+        told(&write(&mut hub, id, usize::MAX)),
+        [(1, 0), (2, 0), (3, 0)]
+    );
+}
+
+#[test]
+fn no_last_words_are_the_end_as_well() {
+    let mut hub = Hub::default();
+    let id = follow(&mut hub, 9, SlowPolicy::DropOldest);
+    let feed = hub.feed(id).expect("it is there");
+    feed.finish(vec![], false);
+    assert!(feed.is_empty() && feed.is_over());
+}
+
 fn page(ids: std::ops::RangeInclusive<u64>, more: bool, oldest: u64) -> Page {
     Page {
         through: *ids.end(),

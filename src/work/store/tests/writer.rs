@@ -175,3 +175,38 @@ fn what_is_read_contains_what_was_submitted_before() {
         assert_eq!(ids(&page.events), even);
     }
 }
+
+#[test]
+fn a_transaction_waits_for_one_reading_and_not_for_all() {
+    let mut store = in_memory();
+    store.apply(events(&["a"])).unwrap();
+    let (send, delivered) = mpsc::channel();
+    let deliver = move |tag: u32, _| {
+        let _ = send.send(tag);
+    };
+    let writer = store.into_writer(deliver).unwrap();
+    let (begun, begins) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let query = |wanted| Query {
+        since: 0,
+        events_max: 1,
+        bytes_max: usize::MAX,
+        wanted,
+    };
+    // Held in the middle of the first reading, while others and a transaction come.
+    let held = move |_: &str, _| {
+        let _ = begun.send(());
+        let _ = released.lock().unwrap().recv();
+        true
+    };
+    writer.read(1, query(Box::new(held))).unwrap();
+    begins.recv().unwrap();
+    for tag in [2, 3] {
+        writer.read(tag, query(Box::new(|_, _| true))).unwrap();
+    }
+    writer.submit(4, events(&["b"])).unwrap();
+    drop(release);
+    drop(writer);
+    assert_eq!(delivered.iter().collect::<Vec<_>>(), [1, 4, 2, 3]);
+}

@@ -130,7 +130,9 @@ impl Outbox {
                     total += count;
                     let own = (count - count.min(ahead)).min(own_length);
                     feed.wrote(count - own);
-                    self.wrote(own, buffers);
+                    if own > 0 {
+                        self.wrote(own, buffers);
+                    }
                     if short && SHORT_MEANS_DRAINED {
                         return Ok(Flushed::Blocked(total));
                     }

@@ -68,8 +68,9 @@ pub(super) fn serve(
     let stopped = server.run()?;
     match stopped {
         Stopped::Drained => {
+            let tally = server.tally().clone();
             drop(server);
-            log::info!("drained");
+            log::info!("drained: {tally}");
         }
         Stopped::AtOnce => {
             // Nobody waits for the workers any more. What was confirmed is on disk already.

@@ -1,7 +1,7 @@
 //! Where sockets meet protocols: the sources of a server, and the program that they share.
 //!
 //! `service` is what all sources share: the application, the handler table, the workers; `jobs` is how
-//! it hands out work. `connection` is the state machine of one client; `body` and `outbox` are its two
+//! it hands out work; `tally` counts. `connection` is the state machine of one client; `body` and `outbox` are its two
 //! halves that hold bytes; `buffers` lends them memory, so that a connection that says nothing holds
 //! none. `children` are the processes that the server runs. `chores` is the source without a
 //! descriptor: it has deadlines only.
@@ -16,6 +16,7 @@ mod exchange;
 mod jobs;
 mod outbox;
 mod service;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -23,3 +24,4 @@ pub use children::{Child, Forked, Role};
 pub use chores::Chores;
 pub use door::Door;
 pub use service::{Completion, Message, Service, Workers};
+pub use tally::Tally;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::buffers::Buffers;
 use super::children::Forked;
 use super::jobs::Pending;
+use super::tally::Tally;
 use crate::app::{
     App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
 };
@@ -81,6 +82,8 @@ pub struct Service<S: Seams> {
     pub app: App,
     /// The handler table.
     pub routes: Routes,
+    /// What it has done so far.
+    pub tally: Tally,
     pub(super) buffers: Buffers,
     pub(super) date: Date,
     /// Connections that are open.
@@ -114,6 +117,7 @@ impl<S: Seams> Service<S> {
         Self {
             app,
             routes: Routes::default(),
+            tally: Tally::default(),
             buffers: Buffers::default(),
             date: Date::new(0),
             connections: 0,

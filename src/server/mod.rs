@@ -17,7 +17,7 @@ use crate::app::{
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
 use crate::ledger::Ledger;
-use crate::net::{Child, Chores, Completion, Door, Role, Service};
+use crate::net::{Child, Chores, Completion, Door, Role, Service, Tally};
 use crate::reactor::{
     CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
     SignalSource, Turn,
@@ -228,6 +228,12 @@ impl<S: Seams> Server<S> {
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddr] {
         &self.addresses
+    }
+
+    /// What the server has done so far.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.reactor.program.tally
     }
 
     /// The record of what the loop did.

@@ -252,3 +252,20 @@ fn sigusr1_opens_the_log_anew() {
     assert!(old.contains("/before") && !old.contains("/after"));
     assert!(!directory.log().contains("/before"));
 }
+
+#[test]
+fn the_last_line_of_the_log_counts_what_was_served() {
+    let directory = Directory::new();
+    let mut program = Program::start_in(&directory, &[]);
+    let mut clients = [program.connect(), program.connect()];
+    for client in &mut clients {
+        for _ in 0..3 {
+            assert_eq!(client.ask(get("/healthz")).status, 200);
+        }
+    }
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code(), Some(0));
+    let counted =
+        "drained: 6 requests on 2 connections, 0 of them reset by the peer; fairness 1.0000";
+    assert!(directory.log().contains(counted), "{}", directory.log());
+}

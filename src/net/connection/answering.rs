@@ -25,6 +25,7 @@ impl<S: Seams> Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) {
+        self.requests = self.requests.saturating_add(1);
         let exchange = Exchange::new(head, turn.now());
         let Service { routes, app, .. } = service;
         let reply = match routes.find(head.method, head.target.path) {

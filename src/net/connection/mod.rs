@@ -37,6 +37,7 @@ use super::body::Body;
 use super::exchange::Exchange;
 use super::outbox::{Flushed, Outbox};
 use super::service::{Message, Service};
+use super::tally::RESET;
 use crate::app::{Stream as Pieces, session_needed};
 use crate::http::Fault;
 use crate::reactor::{
@@ -63,6 +64,8 @@ pub(super) struct Connection<S: Seams> {
     blocked_since: Option<Moment>,
     /// What can still be done, as far as is known: an edge is reported once.
     can: Readiness,
+    /// Whole requests that have come.
+    requests: u32,
 }
 
 enum State {
@@ -108,6 +111,7 @@ impl<S: Seams> Connection<S> {
             outbox: Outbox::default(),
             blocked_since: None,
             can: Readiness::NONE,
+            requests: 0,
         }
     }
 
@@ -204,7 +208,7 @@ impl<S: Seams> Connection<S> {
                 turn.set_deadline(self.deadline(service));
                 Next::Wait
             }
-            Err(_) => Next::Close(Reason("reset by the peer")),
+            Err(_) => Next::Close(RESET),
         }
     }
 
@@ -337,8 +341,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         self.after_flush(flushed, service, turn)
     }
 
-    fn ended(&mut self, _reason: Reason, service: &mut Service<S>) {
+    fn ended(&mut self, reason: Reason, service: &mut Service<S>) {
         service.connections -= 1;
+        service.tally.connection_ended(self.requests, reason);
         self.leave(service);
         self.outbox.discard(&mut service.buffers);
         service.buffers.give_back(std::mem::take(&mut self.inbox));

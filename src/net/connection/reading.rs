@@ -8,6 +8,7 @@ use crate::config::REQUESTS_PER_TURN;
 use crate::http::{CONTINUE, Fault, Framing, HeaderSlots, parse_head};
 use crate::net::body::Body;
 use crate::net::service::Service;
+use crate::net::tally::RESET;
 use crate::reactor::{Next, Readiness, Reason, SHORT_MEANS_DRAINED, Seams, Turn};
 
 /// What came of the bytes at hand.
@@ -80,7 +81,7 @@ impl<S: Seams> Connection<S> {
                 self.can = self.can.without(Readiness::READABLE);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Some(Reason("reset by the peer")),
+            Err(_) => return Some(RESET),
         }
         None
     }

@@ -79,6 +79,7 @@ pub struct App {
     pub draining: bool,
     /// Hashed for users that do not exist, so that they cost what others cost.
     decoy: String,
+    answers: status::Answers,
     chores: chores::Chores,
     /// Emitted outside of any request's transaction; committed at the end of the turn.
     outgoing: Vec<NewEvent>,
@@ -136,6 +137,7 @@ impl App {
     pub fn new(config: Config, users: Users, sessions: Sessions, keys: Keys) -> Self {
         Self {
             decoy: password::decoy(config.hash_cost),
+            answers: status::Answers::default(),
             config,
             users,
             sessions,

@@ -3,11 +3,12 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::{Context, Conversation, Interest};
-use crate::http::{Response, Status};
+use crate::http::{Prepared, Response, Status};
 use crate::reactor::Moment;
 use crate::token::Fingerprint;
 use crate::work::{Commit, Page, Query, StoreError, Transaction};
@@ -18,6 +19,8 @@ use crate::work::{Commit, Page, Query, StoreError, Transaction};
 pub enum Reply {
     /// Here it is.
     Now(Response),
+    /// Here it is, as always.
+    Prepared(Rc<Prepared>),
     /// Something that blocks has to happen first, on a worker thread.
     Later(Later),
     /// The head now, the body piece by piece.
@@ -230,6 +233,12 @@ impl Reply {
             head,
             pieces: Box::new(pieces.into_iter()),
         })
+    }
+}
+
+impl From<&Rc<Prepared>> for Reply {
+    fn from(prepared: &Rc<Prepared>) -> Self {
+        Self::Prepared(Rc::clone(prepared))
     }
 }
 

@@ -111,7 +111,7 @@ impl<'r> Request<'r> {
     #[must_use]
     pub fn same_origin(&self) -> bool {
         origin::same_origin(
-            self.head.host().map(str::as_bytes),
+            self.head.host(),
             self.header("origin"),
             self.header("sec-fetch-site"),
         )

@@ -3,7 +3,6 @@
 //! HEAD, OPTIONS and 405 come from the table itself. Paths are compared segment by segment, and
 //! decoded only after they were split, so `%2F` is never taken for a slash.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use super::request::Parameters;
@@ -18,8 +17,9 @@ pub type Handler = Box<dyn Fn(&Request<'_>, &mut Context<'_>) -> Reply>;
 #[derive(Default)]
 pub struct Routes {
     rows: Vec<Row>,
-    /// Rows without parameters, by their path.
-    fixed: HashMap<String, usize>,
+    /// Rows without parameters, by the length of their path: comparing a few of the same length costs
+    /// less than hashing.
+    fixed: Vec<Vec<usize>>,
 }
 
 struct Row {
@@ -70,7 +70,13 @@ impl Routes {
             });
         self.rows[row].handlers[method.index()] = Some((handler, label));
         if !path.contains('{') {
-            self.fixed.insert(path.to_owned(), row);
+            if self.fixed.len() <= path.len() {
+                self.fixed.resize(path.len() + 1, Vec::new());
+            }
+            let alike = &mut self.fixed[path.len()];
+            if !alike.contains(&row) {
+                alike.push(row);
+            }
         }
     }
 
@@ -80,13 +86,11 @@ impl Routes {
         if path == "*" {
             return Found::Options(allow(self.rows.iter()));
         }
-        let (row, parameters) = match self.fixed.get(path) {
-            Some(row) => (&self.rows[*row], Parameters::new()),
-            None => match self
-                .rows
-                .iter()
-                .find_map(|row| Some((row, matches(&row.path, path)?)))
-            {
+        let alike = self.fixed.get(path.len()).map_or(&[][..], Vec::as_slice);
+        let mut rows = alike.iter().map(|row| &self.rows[*row]);
+        let (row, parameters) = match rows.find(|row| row.path == path) {
+            Some(row) => (row, Parameters::new()),
+            None => match self.find_by_segments(path) {
                 Some(found) => found,
                 None => return Found::Nothing,
             },
@@ -105,6 +109,14 @@ impl Routes {
             None if method == Method::Options => Found::Options(allow(std::iter::once(row))),
             None => Found::NotAllowed(allow(std::iter::once(row))),
         }
+    }
+}
+
+impl Routes {
+    /// The first row that fits when its path and this one are compared segment by segment.
+    fn find_by_segments<'r>(&'r self, path: &'r str) -> Option<(&'r Row, Parameters<'r>)> {
+        let mut rows = self.rows.iter();
+        rows.find_map(|row| Some((row, matches(&row.path, path)?)))
     }
 }
 

@@ -1,17 +1,32 @@
 //! `GET /healthz` and `GET /readyz`: for supervisors, balancers and benchmarks.
 
-use super::{Context, Reply, Request};
-use crate::http::{Response, Status};
+use std::rc::Rc;
 
-const JSON: &str = "application/json";
+use super::{Context, Reply, Request};
+use crate::http::{Prepared, Response, Status};
+
+/// What is answered here while all is well.
+pub(super) struct Answers {
+    healthz: Rc<Prepared>,
+    readyz: Rc<Prepared>,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        let json = |text: &'static [u8]| {
+            let response = Response::static_body(Status::OK, "application/json", text);
+            Rc::new(Prepared::new(response))
+        };
+        Self {
+            healthz: json(b"{\"status\":\"ok\"}\n"),
+            readyz: json(b"{\"status\":\"ready\"}\n"),
+        }
+    }
+}
 
 /// The loop turns, or this would not be answered.
-pub(super) fn healthz(_request: &Request<'_>, _cx: &mut Context<'_>) -> Result<Reply, Reply> {
-    Ok(Reply::Now(Response::static_body(
-        Status::OK,
-        JSON,
-        b"{\"status\":\"ok\"}\n",
-    )))
+pub(super) fn healthz(_request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
+    Ok((&cx.app.answers.healthz).into())
 }
 
 /// Whether to send more requests here.
@@ -24,9 +39,5 @@ pub(super) fn readyz(_request: &Request<'_>, cx: &mut Context<'_>) -> Result<Rep
             detail,
         ));
     }
-    Ok(Reply::Now(Response::static_body(
-        Status::OK,
-        JSON,
-        b"{\"status\":\"ready\"}\n",
-    )))
+    Ok((&cx.app.answers.readyz).into())
 }

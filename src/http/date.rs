@@ -48,7 +48,7 @@ impl Date {
     }
 
     /// The field with its line end.
-    pub(super) fn line(&self) -> &[u8] {
+    pub(super) fn line(&self) -> &[u8; LINE_BYTES] {
         &self.line
     }
 

@@ -14,7 +14,7 @@ use super::target::is_host_and_port;
 /// The fields that a connection must understand.
 #[derive(Debug)]
 pub(super) struct Fields<'b> {
-    pub(super) host: Option<&'b str>,
+    pub(super) host: Option<&'b [u8]>,
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
     pub(super) expect_continue: bool,
@@ -140,16 +140,17 @@ fn once<'b>(slot: &mut Option<&'b [u8]>, value: &'b [u8], fault: Fault) -> Resul
     }
 }
 
-fn host(value: Option<&[u8]>, version: Version) -> Result<Option<&str>, Fault> {
+fn host(value: Option<&[u8]>, version: Version) -> Result<Option<&[u8]>, Fault> {
     let Some(value) = value else {
         return match version {
             Version::Http10 => Ok(None),
             Version::Http11 => Err(Fault::MISSING_HOST),
         };
     };
-    match std::str::from_utf8(value) {
-        Ok(host) if is_host_and_port(host) => Ok(Some(host)),
-        _ => Err(Fault::BAD_HOST),
+    if is_host_and_port(value) {
+        Ok(Some(value))
+    } else {
+        Err(Fault::BAD_HOST)
     }
 }
 

@@ -74,7 +74,7 @@ pub struct Head<'b> {
     /// Path and query.
     pub target: Target<'b>,
     headers: &'b [Header<'b>],
-    host: Option<&'b str>,
+    host: Option<&'b [u8]>,
     /// Bytes that the head took, with its empty line: the body begins there.
     pub length: usize,
     /// Where the body ends.
@@ -113,8 +113,8 @@ impl<'b> Head<'b> {
     /// Host and port that the peer meant: those of an absolute target, else the `Host` field. None
     /// in 1.0 only; may be empty.
     #[must_use]
-    pub fn host(&self) -> Option<&'b str> {
-        self.target.authority.or(self.host)
+    pub fn host(&self) -> Option<&'b [u8]> {
+        self.target.authority.map(str::as_bytes).or(self.host)
     }
 }
 

@@ -17,7 +17,7 @@
 //! - Deadlines and keep-alive policy, which are the connection's.
 //!
 //! Reading order: [`parse_head`] in `head`, then `fields` and `target`, which it asks; the state
-//! table of [`Chunked`]; [`encode`]; and [`Fault`], the list of everything that is refused.
+//! table of [`Chunked`]; [`encode`], and what [`Prepared`] saves of it; and [`Fault`], the list of everything that is refused.
 
 mod chunked;
 mod date;
@@ -27,6 +27,7 @@ mod fields;
 mod grammar;
 mod head;
 mod method;
+mod prepared;
 mod response;
 mod status;
 mod target;
@@ -37,6 +38,7 @@ pub use encode::{CONTINUE, Wire, encode, encode_chunk, encode_last_chunk, encode
 pub use fault::Fault;
 pub use head::{EMPTY_LINES_MAX, Framing, Head, HeaderSlots, Version, parse_head};
 pub use method::Method;
+pub use prepared::Prepared;
 pub use response::{Body, Response};
 pub use status::Status;
 pub use target::{Target, percent_decode};

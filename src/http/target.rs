@@ -46,7 +46,7 @@ impl<'b> Target<'b> {
         let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(authority_end);
         // An absolute target must name a host; only the Host field may be empty.
-        if authority.is_empty() || !is_host_and_port(authority) {
+        if authority.is_empty() || !is_host_and_port(authority.as_bytes()) {
             return Err(Fault::BAD_TARGET);
         }
         let mut target = Self::split(path_and_query, Some(authority));
@@ -59,8 +59,10 @@ impl<'b> Target<'b> {
     }
 
     fn split(path_and_query: &'b str, authority: Option<&'b str>) -> Self {
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        // By bytes: searching a few of them for a character costs several times as much.
+        let bytes = path_and_query.as_bytes();
+        let (path, query) = match bytes.iter().position(|byte| *byte == b'?') {
+            Some(at) => (&path_and_query[..at], Some(&path_and_query[at + 1..])),
             None => (path_and_query, None),
         };
         Self {
@@ -148,49 +150,56 @@ fn check_bytes(bytes: &[u8]) -> Result<(), Fault> {
 ///
 /// Narrower than the RFC where nobody goes: no comma, no percent escapes and no `IPvFuture` in the
 /// host, and no port without a host.
-pub(super) fn is_host_and_port(text: &str) -> bool {
-    if let Some(literal) = text.strip_prefix('[') {
-        let Some((address, after)) = literal.split_once(']') else {
-            return false;
-        };
-        let port_is_valid = match after.strip_prefix(':') {
-            Some(port) => is_port(port),
-            None => after.is_empty(),
-        };
-        return port_is_valid && address.parse::<Ipv6Addr>().is_ok();
+pub(super) fn is_host_and_port(text: &[u8]) -> bool {
+    if let Some(literal) = text.strip_prefix(b"[") {
+        return is_literal_and_port(literal);
     }
-    match text.split_once(':') {
-        Some((host, port)) => !host.is_empty() && is_host_name(host) && is_port(port),
-        None => is_host_name(text),
+    let host_end = text.iter().position(|byte| !HOST_BYTES[usize::from(*byte)]);
+    match host_end.map(|end| text.split_at(end)) {
+        None => true,
+        Some((host, [b':', port @ ..])) => !host.is_empty() && is_port(port),
+        Some(_) => false,
     }
 }
 
-fn is_host_name(host: &str) -> bool {
-    host.bytes().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-            )
-    })
+/// What a host name is made of. A table, since every request has a host.
+const HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let c = byte as u8;
+        table[byte] = c.is_ascii_alphanumeric()
+            || matches!(c, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
+            || matches!(c, b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
+
+/// `literal` is what follows the opening bracket.
+#[cold]
+fn is_literal_and_port(literal: &[u8]) -> bool {
+    let Some((address, after)) = std::str::from_utf8(literal)
+        .ok()
+        .and_then(|literal| literal.split_once(']'))
+    else {
+        return false;
+    };
+    let port_is_valid = match after.strip_prefix(':') {
+        Some(port) => is_port(port.as_bytes()),
+        None => after.is_empty(),
+    };
+    port_is_valid && address.parse::<Ipv6Addr>().is_ok()
 }
 
-/// `*DIGIT`, so it may be empty; but not above 65535.
-fn is_port(digits: &str) -> bool {
-    digits.is_empty()
-        || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+/// `*DIGIT`, so it may be empty; but not above 65535. Zeros may stand before it.
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0_u32, |number, digit| {
+        let value = u32::from(digit.wrapping_sub(b'0'));
+        let number = (number * 10).saturating_add(value);
+        (value < 10 && number <= u32::from(u16::MAX)).then_some(number)
+    });
+    number.is_some()
 }
 
 #[cfg(test)]

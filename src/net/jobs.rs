@@ -160,19 +160,30 @@ impl<S: Seams> Service<S> {
 
     /// Hands work to a worker, if it is work that is replied; `None` if one took it, else the answer.
     /// What is refused may be followed by other work, but not for ever: nothing waits in between.
+    #[inline]
     pub(super) fn submit_all(
         &mut self,
-        mut reply: Reply,
+        reply: Reply,
+        connection: Option<Token>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Option<Reply> {
+        match reply {
+            Reply::Later(later) => self.submit_until_taken(later, connection, turn),
+            answer => Some(answer),
+        }
+    }
+
+    fn submit_until_taken(
+        &mut self,
+        mut later: Later,
         connection: Option<Token>,
         turn: &mut Turn<'_, Self>,
     ) -> Option<Reply> {
         for _ in 0..SUBMISSIONS_MAX {
-            let Reply::Later(later) = reply else {
-                return Some(reply);
-            };
             match self.submit(later, connection, turn) {
                 Ok(()) => return None,
-                Err(instead) => reply = instead,
+                Err(Reply::Later(instead)) => later = instead,
+                Err(answer) => return Some(answer),
             }
         }
         Some(JobError::Busy.into())

@@ -8,7 +8,7 @@ use std::io;
 use std::rc::Rc;
 
 pub use start::{StartError, key_path};
-use start::{listen, read_keys, service};
+use start::{listen, open_keys, read_keys, service};
 
 use crate::app::{
     Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber, SubscriptionId,
@@ -19,8 +19,8 @@ use crate::http::Method;
 use crate::ledger::Ledger;
 use crate::net::{Child, Chores, Completion, Door, Role, Service, Tally};
 use crate::reactor::{
-    CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
-    SignalSource, Turn,
+    Clock as _, CompleterOf, Entropy as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor,
+    Seams, Signal, SignalSource, Turn,
 };
 use crate::websocket::Message;
 use crate::work::Store;
@@ -64,21 +64,11 @@ impl Server<Os> {
             acceptors.push(listen(address).map_err(|e| StartError::Listen(address.clone(), e))?);
         }
         let selector = OsSelector::new().map_err(StartError::Os)?;
-        let (clock, entropy) = (OsClock::default(), OsEntropy);
-        let reactor = Reactor::with_seams(clock, entropy, selector, |completer| {
-            service::<Os>(config, store, completer, &mut OsEntropy)
-        })?;
-        let mut server = Self {
-            reactor,
-            addresses: Vec::new(),
-        };
-        server.add_handlers().map_err(StartError::Os)?;
+        let mut server = Self::in_world(config, store, OsClock::default(), OsEntropy, selector)?;
         for acceptor in acceptors {
-            server
-                .addresses
-                .push(acceptor.local_addr().map_err(StartError::Os)?);
-            let listener = Box::new(Listener::new(acceptor, Door));
-            server.reactor.add(listener).map_err(StartError::Os)?;
+            let address = acceptor.local_addr().map_err(StartError::Os)?;
+            server.addresses.push(address);
+            server.accept_from(acceptor).map_err(StartError::Os)?;
         }
         server.add_children().map_err(StartError::Os)?;
         let (version, unix_ms) = (env!("CARGO_PKG_VERSION"), server.reactor.unix_ms());
@@ -158,6 +148,41 @@ impl Server<Os> {
 }
 
 impl<S: Seams> Server<S> {
+    /// A server in any world, which listens nowhere yet: what `config` says of that, and of child
+    /// processes, is left out.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub fn in_world(
+        config: Config,
+        store: Store,
+        clock: S::Clock,
+        mut entropy: S::Entropy,
+        selector: S::Selector,
+    ) -> Result<Self, StartError> {
+        let unix_s = (clock.unix_ms() / 1000).cast_signed();
+        let (id, secret) = (u32::from_le_bytes(entropy.bytes()), entropy.bytes());
+        let reactor = Reactor::with_seams(clock, entropy, selector, |completer| {
+            let keys = open_keys(&config.store, id, secret, unix_s)?;
+            service::<S>(config, store, keys, completer, unix_s)
+        })?;
+        let mut server = Self {
+            reactor,
+            addresses: Vec::new(),
+        };
+        server.add_handlers().map_err(StartError::Os)?;
+        Ok(server)
+    }
+
+    /// Serves those who connect there.
+    ///
+    /// # Errors
+    /// When the system has no room for one more registration.
+    pub fn accept_from(&mut self, acceptor: S::Acceptor) -> io::Result<()> {
+        let listener = Box::new(Listener::new(acceptor, Door));
+        self.reactor.add(listener).map(drop)
+    }
+
     /// Adds a row to the handler table. `path` may have `{name}` as a whole segment; a row for the
     /// same method and path, one of the server's own too, is replaced.
     ///
@@ -207,13 +232,21 @@ impl<S: Seams> Server<S> {
         self.reactor.program.app.on_error(handler);
     }
 
+    /// Turns the loop once.
+    ///
+    /// # Errors
+    /// Only when the system's selector fails.
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.reactor.turn()
+    }
+
     /// Turns the loop until the server has shut down.
     ///
     /// # Errors
     /// Only when the system's selector fails.
     pub fn run(&mut self) -> io::Result<Stopped> {
         while !self.reactor.stopped() && !self.reactor.program.is_drained() {
-            self.reactor.turn()?;
+            self.turn()?;
         }
         let drained = self.reactor.program.is_drained();
         self.reactor.program.kill_children();

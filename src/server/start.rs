@@ -10,7 +10,7 @@ use crate::app::sessions::{Session, Sessions};
 use crate::app::users::Users;
 use crate::config::{Config, ListenAddr, StorePath};
 use crate::net::{Completion, Service, Workers};
-use crate::reactor::{CompleterOf, Entropy, OsAcceptor, OsClock, Seams};
+use crate::reactor::{CompleterOf, OsAcceptor, Seams};
 use crate::token::{KeyError, Keys};
 use crate::work::{Pool, Store, StoreError};
 
@@ -100,11 +100,10 @@ pub(super) fn listen(address: &ListenAddr) -> io::Result<OsAcceptor> {
 pub(super) fn service<S: Seams>(
     config: Config,
     store: Store,
+    keys: Keys,
     completer: CompleterOf<Service<S>>,
-    entropy: &mut impl Entropy,
+    now_s: i64,
 ) -> Result<Service<S>, StartError> {
-    let now_s = unix_s();
-    let keys = open_keys(&config.store, entropy, now_s)?;
     let snapshot = store.load()?;
     let users: Users = snapshot.users.into_iter().collect();
     let mut sessions = Sessions::new(config.sessions);
@@ -140,12 +139,12 @@ pub(super) fn service<S: Seams>(
 }
 
 /// The key file beside the store, made at the first start; for a store in memory, a new key.
-fn open_keys(
+pub(super) fn open_keys(
     store: &StorePath,
-    entropy: &mut impl Entropy,
+    id: u32,
+    secret: [u8; 32],
     now_s: i64,
 ) -> Result<Keys, StartError> {
-    let (id, secret) = (u32::from_le_bytes(entropy.bytes()), entropy.bytes());
     let Some(path) = key_path(store) else {
         return Ok(Keys::ephemeral(id, secret, now_s));
     };
@@ -185,9 +184,4 @@ fn connections_max(config: &Config) -> usize {
     });
     let left = descriptors.saturating_sub(reserved).max(1);
     config.limits.connections_max.min(left)
-}
-
-fn unix_s() -> i64 {
-    use crate::reactor::Clock as _;
-    (OsClock::default().unix_ms() / 1000).cast_signed()
 }

@@ -13,7 +13,9 @@ fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<String>, Fault> {
 fn summary(head: &Head<'_>) -> String {
     let Target { path, query, .. } = head.target;
     let query = query.map_or(String::new(), |query| format!("?{query}"));
-    let host = head.host().unwrap_or("none");
+    let host = head
+        .host()
+        .map_or("none", |host| std::str::from_utf8(host).unwrap());
     let framing = match head.framing {
         Framing::Length(0) => String::new(),
         Framing::Length(length) => format!(" length={length}"),

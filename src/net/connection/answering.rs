@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Connection, State, Streaming};
 use crate::app::{Found, Reply, Request, Stream as Pieces, internal_error};
 use crate::http::{
-    Fault, Head, Response, Status, encode, encode_chunk, encode_last_chunk, encode_stream_head,
+    Date, Fault, Head, Response, Status, Wire, encode, encode_chunk, encode_last_chunk,
+    encode_stream_head,
 };
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
@@ -78,6 +79,11 @@ impl<S: Seams> Connection<S> {
     ) {
         match service.submit_all(reply, Some(turn.token()), turn) {
             Some(Reply::Now(response)) => self.answer(&response, &exchange, service, turn),
+            Some(Reply::Prepared(prepared)) => {
+                let encode =
+                    |wire, date: &Date, out: &mut Vec<u8>| prepared.encode(wire, date, out);
+                self.answer_with(prepared.status(), encode, &exchange, service, turn);
+            }
             Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
             Some(Reply::Events(follow)) => self.follow(*follow, exchange, service, turn),
             Some(Reply::Wait(wait)) => self.park(*wait, exchange, service, turn),
@@ -103,13 +109,25 @@ impl<S: Seams> Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) {
+        let encode = |wire, date: &Date, out: &mut Vec<u8>| encode(response, wire, date, out);
+        self.answer_with(response.status, encode, exchange, service, turn);
+    }
+
+    fn answer_with(
+        &mut self,
+        status: Status,
+        encode: impl FnOnce(Wire, &Date, &mut Vec<u8>),
+        exchange: &Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
         let close = self.closes_after(exchange, service);
         service.date.refresh(turn.unix_ms() / 1000);
         let waiting = self.outbox.len();
         let out = self.outbox.buffer(&mut service.buffers);
-        encode(response, exchange.wire(close), &service.date, out);
+        encode(exchange.wire(close), &service.date, out);
         let bytes = self.outbox.len() - waiting;
-        log(self.peer, exchange, response.status, bytes, turn);
+        log(self.peer, exchange, status, bytes, turn);
         self.after_answer(close, exchange.keep_alive, turn);
     }
 

@@ -1,0 +1,235 @@
+//! The servers that are compared, and how each is started. Their programs are in `benches/peers`.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::Cores;
+use crate::program::{Program, ask, connect, log_in};
+
+/// One of the servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    how: How,
+    /// It answers `GET /session` with the same work.
+    pub(crate) has_sessions: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Loopgate,
+    /// A program of `benches/peers`.
+    Rust(&'static str),
+    Nginx,
+    /// An interpreter and a script of `benches/peers`.
+    Script(&'static str, &'static str),
+}
+
+pub(crate) const FLOOR: Peer = peer("floor", How::Rust("floor"), true);
+pub(crate) const LOOPGATE: Peer = peer("loopgate", How::Loopgate, true);
+/// All, the floor first.
+pub(crate) const ALL: [Peer; 9] = [
+    FLOOR,
+    LOOPGATE,
+    peer("may_minihttp", How::Rust("may_minihttp"), false),
+    peer("hyper", How::Rust("hyper"), false),
+    peer("axum", How::Rust("axum"), true),
+    peer("actix-web", How::Rust("actix"), false),
+    peer("nginx", How::Nginx, false),
+    peer("Node", How::Script("node", "node_server.js"), true),
+    peer(
+        "aiohttp + uvloop",
+        How::Script("python3", "aiohttp_server.py"),
+        true,
+    ),
+];
+
+const fn peer(name: &'static str, how: How, has_sessions: bool) -> Peer {
+    Peer {
+        name,
+        how,
+        has_sessions,
+    }
+}
+
+/// Where the programs are, and a folder for what they write.
+pub(crate) struct Kitchen {
+    root: &'static Path,
+    pub(crate) cores: Cores,
+    folder: TempDir,
+}
+
+impl Kitchen {
+    /// Builds the peers' programs, and looks whether there is all that is needed.
+    pub(crate) fn prepare(cores: Cores) -> Result<Self, String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+            return Err("this needs two cores, one for each side".into());
+        }
+        for tool in ["taskset", "wrk"] {
+            if Command::new(tool).arg("--version").output().is_err() {
+                return Err(format!(
+                    "{tool} is not installed (packages util-linux, wrk)"
+                ));
+            }
+        }
+        raise_descriptor_limit();
+        eprintln!("building the peers' programs (benches/peers); the first time takes minutes");
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--locked",
+                "--manifest-path",
+            ])
+            .arg(root.join("benches/peers/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(root.join("target/peers"))
+            .status();
+        if !built.is_ok_and(|status| status.success()) {
+            return Err("benches/peers does not build".into());
+        }
+        // Not in /tmp, which may be memory: some of what is measured is a disk.
+        let target = root.join("target");
+        let folder = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(target)
+            .map_err(|error| format!("no folder for what servers write: {error}"))?;
+        pin_self(cores)?;
+        Ok(Self {
+            root,
+            cores,
+            folder,
+        })
+    }
+
+    /// A new file's path.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A program of `benches/peers` that is no server.
+    pub(crate) fn tool(&self, name: &str) -> Command {
+        Command::new(self.root.join("target/peers/release").join(name))
+    }
+
+    /// The server under test, with these options.
+    pub(crate) fn loopgate(options: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loopgate"));
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .args(options)
+            .env("RUST_LOG", "warn");
+        command
+    }
+
+    /// Starts a server with its best settings for one core. `answer` are the bytes that the floor
+    /// sends, `close` has it close each connection after one answer.
+    pub(crate) fn start(&self, peer: Peer, answer: &str, close: bool) -> Result<Program, String> {
+        let cores = Some(self.cores);
+        let scripts = self.root.join("benches/peers");
+        let mut program = match peer.how {
+            How::Loopgate => Program::start(&Self::loopgate(&DEMO), cores)?,
+            How::Rust(name) => {
+                let mut command = self.tool(name);
+                if peer == FLOOR {
+                    let file = self.file("answer");
+                    std::fs::write(&file, answer).map_err(|error| error.to_string())?;
+                    command.arg("--answer").arg(file);
+                    command.args(close.then_some("--close"));
+                }
+                Program::start(&command, cores)?
+            }
+            How::Script(interpreter, script) => {
+                let mut command = Command::new(interpreter);
+                command.arg(scripts.join(script));
+                Program::start(&command, cores)?
+            }
+            How::Nginx => {
+                // It cannot choose a port and say which: one that was free just now has to do.
+                let address = TcpListener::bind("127.0.0.1:0")
+                    .and_then(|listener| listener.local_addr())
+                    .map_err(|error| error.to_string())?;
+                let template = std::fs::read_to_string(scripts.join("nginx.conf"));
+                let template = template.map_err(|error| error.to_string())?;
+                let configuration = template.replace("@PORT@", &address.port().to_string());
+                std::fs::write(self.file("nginx.conf"), configuration)
+                    .map_err(|error| error.to_string())?;
+                let mut command = Command::new("nginx");
+                command.arg("-p").arg(self.folder.path());
+                command.args(["-c", "nginx.conf"]);
+                Program::start_at(&command, cores, address)?
+            }
+        };
+        if peer == LOOPGATE {
+            program.sign = Some(log_in(program.address));
+        }
+        Ok(program)
+    }
+
+    /// Starts those of `peers` that are wanted and can be started; what to say of the others.
+    pub(crate) fn start_all(
+        &self,
+        peers: impl Iterator<Item = Peer>,
+        answer: &str,
+        close: bool,
+    ) -> (Vec<(Peer, Program)>, Vec<String>) {
+        let (mut started, mut missing) = (Vec::new(), Vec::new());
+        for peer in peers {
+            match self.start(peer, answer, close) {
+                Ok(program) => started.push((peer, program)),
+                Err(error) => {
+                    eprintln!("  without {}: {error}", peer.name);
+                    missing.push(format!("{} could not be started here.", peer.name));
+                }
+            }
+        }
+        (started, missing)
+    }
+
+    /// What loopgate answers to `request`, byte for byte: the floor sends the same.
+    pub(crate) fn answer_to(&self, request: &str) -> Result<String, String> {
+        let mut program = self.start(LOOPGATE, "", false)?;
+        let sign = program.sign.clone().unwrap_or_default();
+        let answer = ask(
+            &mut connect(program.address),
+            &request.replace("SIGN", &sign),
+        );
+        program.stop();
+        if answer.starts_with("HTTP/1.1 200") {
+            Ok(answer)
+        } else {
+            Err(format!("loopgate does not answer {request:?}: {answer}"))
+        }
+    }
+}
+
+/// For wrk: no disk, any number of connections that there is room for.
+pub(crate) const DEMO: [&str; 3] = ["--demo", "--connections-max", "15000"];
+
+/// 10,000 connections need as many descriptors, here and in the servers, which inherit this.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, raised); // what is missing shows when it is missed
+}
+
+/// Puts this process on the client's core.
+fn pin_self(cores: Cores) -> Result<(), String> {
+    let id = std::process::id().to_string();
+    let pinned = Command::new("taskset")
+        .args(["-c", "-p", cores.client, &id])
+        .output();
+    match pinned {
+        Ok(output) if output.status.success() => Ok(()),
+        _ => Err(format!("cannot run on core {}", cores.client)),
+    }
+}

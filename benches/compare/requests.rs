@@ -1,0 +1,337 @@
+//! Requests as fast as wrk asks: CPU time of each, beside the floor's.
+
+use crate::Options;
+use crate::chart::{Bar, Chart};
+use crate::peers::{self, FLOOR, Kitchen, LOOPGATE, Peer};
+use crate::program::Program;
+use crate::report::{Section, Table};
+use crate::spread::{Spread, grouped};
+use crate::wrk::{Load, Seen};
+
+/// A workload.
+pub(crate) struct Plan {
+    title: &'static str,
+    question: &'static str,
+    request: &'static str,
+    script: &'static str,
+    connections: usize,
+    /// Requests that are on their way on one connection at most.
+    depth: usize,
+    peers: fn(Peer) -> bool,
+    close: bool,
+    chart: bool,
+}
+
+const GET_HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n";
+
+pub(crate) const HEALTHZ: Plan = Plan {
+    title: "GET /healthz, 64 connections that stay open",
+    question: "The least that a request can cost: read, parse, find the handler, encode, write.",
+    request: GET_HEALTHZ,
+    script: "healthz",
+    connections: 64,
+    depth: 1,
+    peers: |_| true,
+    close: false,
+    chart: true,
+};
+
+pub(crate) const PIPELINED: Plan = Plan {
+    title: "GET /healthz, 16 at a time",
+    question: "One write of the client carries 16 requests, one write of a good server the answers. \
+               With the system calls shared by 16, what is left is the server's own work.",
+    script: "pipeline16",
+    depth: 16,
+    ..HEALTHZ
+};
+
+pub(crate) const SESSION: Plan = Plan {
+    title: "GET /session with a valid signature",
+    question: "Is this signature good, and whose is it? loopgate hashes it (SHA-256) and looks it up in \
+               its session table, which only holds what it has signed; the others verify an HS256 JWT \
+               with their ecosystem's library and look the session up in a map. The floor reads the same \
+               request and sends the same answer.",
+    request: "GET /session HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer SIGN\r\n\r\n",
+    script: "session",
+    peers: |peer| peer.has_sessions,
+    ..HEALTHZ
+};
+
+pub(crate) const CLOSE: Plan = Plan {
+    title: "GET /healthz, one connection for each",
+    question: "Accept, register, read, write, close. The floor closes after its first answer to \
+               anybody.",
+    request: "GET /healthz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n",
+    script: "close",
+    close: true,
+    ..HEALTHZ
+};
+
+/// One server's rounds.
+struct Measured {
+    peer: Peer,
+    rounds: Vec<Round>,
+}
+
+/// One round of one server.
+struct Round {
+    /// CPU time per request.
+    ns: f64,
+    user_share: f64,
+    /// The part of the time in which the server's core was busy with it.
+    busy: f64,
+    seen: Seen,
+}
+
+impl Measured {
+    fn spread(&self, of: impl Fn(&Round) -> f64) -> Spread {
+        Spread::of(self.rounds.iter().map(of))
+    }
+
+    /// CPU time per request as a multiple of `floor`'s in the same round.
+    fn ratio_to(&self, floor: &Self) -> Spread {
+        let pairs = self.rounds.iter().zip(&floor.rounds);
+        Spread::of(pairs.map(|(round, floor)| round.ns / floor.ns))
+    }
+}
+
+pub(crate) fn measure(
+    plan: &Plan,
+    kitchen: &Kitchen,
+    options: &Options,
+) -> Result<Section, String> {
+    let answer = kitchen.answer_to(plan.request)?;
+    let wanted = peers::ALL
+        .into_iter()
+        .filter(|peer| (plan.peers)(*peer) && options.wants(peer.name));
+    let (programs, mut notes) = kitchen.start_all(wanted, &answer, plan.close);
+    let measured = rounds(plan, plan.connections, &programs, kitchen, options)?;
+    drop(programs);
+    let mut table = Table::new(&[
+        "server",
+        "CPU ns per request",
+        "of that, own code",
+        "× floor",
+        "requests/s",
+        "p50 µs",
+        "p99 µs",
+        "core busy",
+    ]);
+    let floor = measured.iter().find(|m| m.peer == FLOOR);
+    let mut bars = Vec::new();
+    for one in &measured {
+        let (ns, share) = (one.spread(|r| r.ns), one.spread(|r| r.user_share).median);
+        let busy = one.spread(|r| r.busy).median;
+        table.row([
+            one.peer.name.to_owned(),
+            ns.show(0),
+            grouped(ns.median * share, 0),
+            floor.map_or("–".into(), |floor| one.ratio_to(floor).show(3)),
+            grouped(one.spread(|r| r.seen.requests / r.seen.seconds).median, 0),
+            grouped(one.spread(|r| r.seen.p50_us).median, 0),
+            grouped(one.spread(|r| r.seen.p99_us).median, 0),
+            format!("{:.0} %", busy * 100.0),
+        ]);
+        bars.push(Bar {
+            name: one.peer.name,
+            parts: vec![ns.median * (1.0 - share), ns.median * share],
+            strong: one.peer == LOOPGATE,
+        });
+    }
+    let idle: Vec<&str> = measured
+        .iter()
+        .filter(|one| one.spread(|r| r.busy).median < 0.95)
+        .map(|one| one.peer.name)
+        .collect();
+    if !idle.is_empty() {
+        notes.push(format!(
+            "The client was the bottleneck for {}: their requests per second and latencies are wrk's.",
+            idle.join(", ")
+        ));
+    }
+    if options.wants(LOOPGATE.name) {
+        notes.push(own_count(plan, kitchen, options)?);
+    }
+    let chart = plan.chart.then(|| Chart {
+        title: format!("CPU time per request: {}", plan.title),
+        unit: "ns per request",
+        legend: vec!["kernel", "own code"],
+        bars,
+    });
+    Ok(Section {
+        title: plan.title.into(),
+        question: plan.question.into(),
+        tables: vec![table],
+        notes,
+        chart,
+    })
+}
+
+/// A round that only warms up, then as many as are wanted, the servers taking turns.
+fn rounds(
+    plan: &Plan,
+    connections: usize,
+    programs: &[(Peer, Program)],
+    kitchen: &Kitchen,
+    options: &Options,
+) -> Result<Vec<Measured>, String> {
+    let mut measured: Vec<Measured> = programs
+        .iter()
+        .map(|(peer, _)| Measured {
+            peer: *peer,
+            rounds: Vec::new(),
+        })
+        .collect();
+    for round in 0..=options.rounds {
+        let seconds = if round == 0 { 1 } else { options.seconds };
+        eprint!("  round {round} of {}:", options.rounds);
+        for ((peer, program), measured) in programs.iter().zip(&mut measured) {
+            let load = load(plan, connections, seconds, program, programs);
+            let before = program.cpu();
+            let seen = load
+                .run(program.address, kitchen.cores)
+                .map_err(|error| format!("{}: {error}", peer.name))?;
+            let after = program.cpu();
+            let ns = after.all_ns - before.all_ns;
+            eprint!(" {} {:.0}", peer.name, ns / seen.requests);
+            if round > 0 {
+                measured.rounds.push(Round {
+                    ns: ns / seen.requests,
+                    user_share: after.user_share(&before),
+                    busy: ns / 1e9 / seen.seconds,
+                    seen,
+                });
+            }
+        }
+        eprintln!(" ns");
+    }
+    Ok(measured)
+}
+
+/// What wrk does to `program`. Who has no sessions gets a signature of the same length all the same.
+fn load(
+    plan: &Plan,
+    connections: usize,
+    seconds: usize,
+    program: &Program,
+    all: &[(Peer, Program)],
+) -> Load {
+    let sign = program.sign.clone();
+    let sign = sign.or_else(|| all.iter().find_map(|(_, program)| program.sign.clone()));
+    Load {
+        script: plan.script,
+        threads: 1,
+        connections,
+        seconds,
+        variables: vec![("SIGN", sign.unwrap_or_default())],
+    }
+}
+
+/// One more run, without a stopwatch: what loopgate itself counted, beside what wrk did.
+fn own_count(plan: &Plan, kitchen: &Kitchen, options: &Options) -> Result<String, String> {
+    let mut command = Kitchen::loopgate(&peers::DEMO);
+    command.env("RUST_LOG", "off,loopgate::cli=info");
+    let mut program = Program::start(&command, Some(kitchen.cores))?;
+    // A conversation of its own, which is taken off again; it is too short to matter for fairness
+    // only where there are many others.
+    let logs_in = plan.script == "session";
+    if logs_in {
+        program.sign = Some(crate::program::log_in(program.address));
+    }
+    let load = load(plan, plan.connections, options.seconds, &program, &[]);
+    let seen = load.run(program.address, kitchen.cores)?;
+    let words = program.stop();
+    let counted = words
+        .split_once("drained: ")
+        .and_then(|(_, rest)| rest.lines().next())
+        .ok_or(format!("loopgate did not say what it counted: {words}"))?;
+    let own: f64 = counted
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .ok_or(format!("no number: {counted}"))?;
+    let (wrk, in_flight) = (seen.requests, (plan.connections * plan.depth) as f64);
+    let unseen = own - wrk - f64::from(u8::from(logs_in));
+    if !(0.0..=in_flight).contains(&unseen) {
+        return Err(format!(
+            "wrk saw {wrk} answers, and loopgate counted: {counted}"
+        ));
+    }
+    Ok(format!(
+        "Counted by loopgate itself in one more run: {counted}. wrk saw {wrk} answers in it; it breaks \
+         off what is under way when its time is over, which are the resets{}.",
+        if logs_in {
+            ", and the login is a connection of its own"
+        } else {
+            ""
+        }
+    ))
+}
+
+/// Does a request cost more when there are many connections?
+pub(crate) fn measure_connections(kitchen: &Kitchen, options: &Options) -> Result<Section, String> {
+    const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
+    let answer = kitchen.answer_to(GET_HEALTHZ)?;
+    let wanted = peers::ALL.into_iter().filter(|peer| {
+        ["floor", "loopgate", "hyper", "nginx"].contains(&peer.name) && options.wants(peer.name)
+    });
+    let (programs, mut notes) = kitchen.start_all(wanted, &answer, false);
+    let mut table = Table::new(&[
+        "server",
+        "connections",
+        "CPU ns per request",
+        "× at 10",
+        "× floor",
+        "p99 µs",
+    ]);
+    // The counts take turns as the servers do: the ratio between them is what is asked for.
+    let long = Options {
+        rounds: 1,
+        seconds: options.seconds * 2,
+        only: Vec::new(),
+        sections: Vec::new(),
+        write: false,
+    };
+    let mut all: Vec<Vec<Measured>> = COUNTS.map(|_| Vec::new()).into();
+    for _ in 0..options.rounds {
+        for (count, measured) in COUNTS.iter().zip(&mut all) {
+            let more = rounds(&HEALTHZ, *count, &programs, kitchen, &long)?;
+            if measured.is_empty() {
+                *measured = more;
+            } else {
+                for (one, more) in measured.iter_mut().zip(more) {
+                    one.rounds.extend(more.rounds);
+                }
+            }
+        }
+    }
+    for at in 0..programs.len() {
+        for (count, measured) in COUNTS.iter().zip(&all) {
+            let (one, few) = (&measured[at], &all[0][at]);
+            let floor = measured.iter().find(|m| m.peer == FLOOR);
+            table.row([
+                one.peer.name.to_owned(),
+                grouped(*count as f64, 0),
+                one.spread(|r| r.ns).show(0),
+                one.ratio_to(few).show(3),
+                floor.map_or("–".into(), |floor| one.ratio_to(floor).show(3)),
+                grouped(one.spread(|r| r.seen.p99_us).median, 0),
+            ]);
+        }
+    }
+    notes.push(format!(
+        "Rounds of {} s, and wrk opens its connections in each: with 10,000 of them, accepting is in the \
+         figure.",
+        long.seconds
+    ));
+    Ok(Section {
+        title: "GET /healthz with 10 to 10,000 active connections".into(),
+        question:
+            "Does a request cost more where more are connected? What grows is the memory that is \
+                   touched between two requests of one connection."
+                .into(),
+        tables: vec![table],
+        notes,
+        chart: None,
+    })
+}

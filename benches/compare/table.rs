@@ -1,0 +1,259 @@
+//! A million sessions: what they take, how fast they are there, and what happens when all end at once.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use loopgate::config::{Config, HashCost, SessionTimes, StorePath};
+use loopgate::ledger::Phase;
+use loopgate::server::Server;
+use loopgate::token::{Claims, Keys, base64url, fingerprint, sign};
+use loopgate::work::{Change, SessionRow, Transaction};
+
+use crate::Options;
+use crate::latency::REQUEST;
+use crate::logins::store_with_admin;
+use crate::peers::Kitchen;
+use crate::program::{Program, connect, log_in};
+use crate::rate::Rate;
+use crate::report::{Section, Table};
+use crate::spread::{Spread, grouped};
+use crate::wrk::Load;
+
+const SESSIONS: usize = 1_000_000;
+/// Of these the signatures are known, so that they can be asked for.
+const SIGNED: usize = 100_000;
+/// How long after its start a server still has all of them.
+const LASTING_S: i64 = 20;
+
+pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, String> {
+    eprintln!("  writing {SESSIONS} sessions");
+    let (full, few) = (kitchen.file("full.db"), kitchen.file("few.db"));
+    let (all_signs, one_sign) = (kitchen.file("signs"), kitchen.file("sign"));
+    fill(&full, SESSIONS, SIGNED, &all_signs)?;
+    fill(&few, 1, 1, &one_sign)?;
+    let (mut load_s, mut bytes) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        let (empty, _) = start(kitchen, &few)?;
+        let (program, seconds) = start(kitchen, &full)?;
+        load_s.push(seconds);
+        bytes.push((program.memory_bytes() - empty.memory_bytes()) / SESSIONS as f64);
+        eprintln!("  loaded in {seconds:.2} s");
+    }
+    let mut table = Table::new(&["1,000,000 sessions", ""]);
+    table.row(["memory of one, bytes".into(), Spread::of(bytes).show(0)]);
+    table.row([
+        "from the program's start until it listens, s".into(),
+        Spread::of(load_s).show(2),
+    ]);
+    let (of_one, of_all, ratio) =
+        checks(kitchen, options, [(&few, &one_sign), (&full, &all_signs)])?;
+    table.row(["GET /session, one session, CPU ns".into(), of_one.show(0)]);
+    table.row([
+        format!(
+            "GET /session, {} of them in turn, CPU ns",
+            grouped(SIGNED as f64, 0)
+        ),
+        of_all.show(0),
+    ]);
+    table.row(["their ratio".into(), ratio.show(3)]);
+    for (what, figure) in sweep(kitchen)? {
+        table.row([what.to_owned(), figure]);
+    }
+    Ok(Section {
+        title: "A million sessions".into(),
+        question: "What does a session take in memory, how long does a start with a million of them take, \
+                   does checking one cost more where there are many, and who notices when all of them \
+                   expire in the same second?"
+            .into(),
+        tables: vec![table],
+        notes: vec![
+            "Memory: the difference of `RssAnon` to a server with one session, after the start. Expiry \
+             runs in this program, since only the ledger knows turns; each expired session is an event \
+             that is committed."
+                .into(),
+        ],
+        chart: None,
+    })
+}
+
+fn start(kitchen: &Kitchen, store: &Path) -> Result<(Program, f64), String> {
+    let mut command = Kitchen::loopgate(&["--session-idle", "24h", "--store"]);
+    command.arg(store);
+    let began = Instant::now();
+    let program = Program::start(&command, Some(kitchen.cores))?;
+    Ok((program, began.elapsed().as_secs_f64()))
+}
+
+/// CPU time of a check with few and with many sessions, and their ratio.
+fn checks(
+    kitchen: &Kitchen,
+    options: &Options,
+    stores: [(&Path, &Path); 2],
+) -> Result<(Spread, Spread, Spread), String> {
+    let mut servers = Vec::new();
+    for (store, signs) in stores {
+        let load = Load {
+            script: "sessions",
+            threads: 1,
+            connections: 64,
+            seconds: options.seconds,
+            variables: vec![("SIGNS", signs.display().to_string())],
+        };
+        servers.push((start(kitchen, store)?.0, load, Vec::new()));
+    }
+    for round in 0..=options.rounds {
+        for (program, load, costs) in &mut servers {
+            let before = program.cpu();
+            let seen = load.run(program.address, kitchen.cores)?;
+            if round > 0 {
+                costs.push((program.cpu().all_ns - before.all_ns) / seen.requests);
+            }
+        }
+    }
+    let [few, many] = [0, 1].map(|at| servers[at].2.clone());
+    let ratio = Spread::of(many.iter().zip(&few).map(|(many, few)| many / few));
+    Ok((Spread::of(few), Spread::of(many), ratio))
+}
+
+/// Lets all expire at once, and asks meanwhile.
+fn sweep(kitchen: &Kitchen) -> Result<Vec<(&'static str, String)>, String> {
+    eprintln!("  letting them expire");
+    let path = kitchen.file("sweep.db");
+    fill(&path, SESSIONS, 1, &kitchen.file("nobody"))?;
+    let config = Config {
+        listen: vec!["127.0.0.1:0".parse().expect("an address")],
+        store: StorePath::File(path),
+        hash_cost: HashCost::TOKEN,
+        sessions: SessionTimes {
+            idle: Duration::from_secs(LASTING_S as u64),
+            absolute: Duration::from_secs(24 * 3600),
+        },
+        ..Config::default()
+    };
+    let filled_s = unix_s();
+    let (say, hear) = std::sync::mpsc::channel();
+    let serving = std::thread::spawn(move || {
+        let mut server = Server::bind(config).map_err(|error| error.to_string())?;
+        let address = server.addresses()[0].to_string();
+        let _ = say.send((address, server.handle()));
+        server.run().map_err(|error| error.to_string())?;
+        // The newest turns: more than there are of the drain, fewer than there are of the sweep.
+        let turns = server.ledger().turns().copied();
+        Ok::<_, String>(turns.map(|turn| turn.phase_ns).collect::<Vec<_>>())
+    });
+    let (address, handle) = hear.recv().map_err(|_| "the server did not start")?;
+    let address = address.trim_start_matches("http://").parse();
+    let address = address.map_err(|_| "no address")?;
+    let due_s = filled_s + LASTING_S + 1;
+    while unix_s() < due_s - 1 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let rate = Rate {
+        request: REQUEST,
+        connections: 8,
+        per_s: 1000.0,
+        time: Duration::from_secs(5),
+    };
+    let answered = rate.run(address)?;
+    let began = Instant::now();
+    let (sign, mut publisher) = (log_in(address), connect(address));
+    // Each of them is an event; the ids count them.
+    loop {
+        let request = format!(
+            "GET /events?since=0&limit=1 HTTP/1.1\r\nHost: b\r\nAuthorization: Bearer {sign}\r\n\r\n"
+        );
+        let answer = crate::program::ask(&mut publisher, &request);
+        let last = answer
+            .split("\"last\":")
+            .nth(1)
+            .and_then(|rest| rest.split([',', '}']).next())
+            .and_then(|number| number.parse::<usize>().ok())
+            .ok_or(format!("no ids: {answer}"))?;
+        eprint!("\r  {last} events");
+        if last > SESSIONS {
+            break;
+        }
+        if began.elapsed() > Duration::from_secs(300) {
+            return Err("the sessions did not expire".into());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    eprintln!();
+    let took_s = (unix_s() - due_s) as f64;
+    handle.drain();
+    let turns = serving.join().map_err(|_| "the server panicked")??;
+    let longest = |phases: &dyn Fn(&[u64; Phase::COUNT]) -> u64| {
+        grouped(
+            turns.iter().map(phases).max().unwrap_or(0) as f64 / 1000.0,
+            0,
+        )
+    };
+    let micros = |quantile| grouped(answered.latency_us.value_at_quantile(quantile) as f64, 0);
+    Ok(vec![
+        ("all expired and on disk after, s", grouped(took_s, 0)),
+        (
+            "the longest timers phase meanwhile (the sweep), µs",
+            longest(&|phases| phases[Phase::Timers as usize]),
+        ),
+        (
+            "the longest turn meanwhile, µs",
+            longest(&|phases| phases.iter().skip(1).sum()),
+        ),
+        ("GET /healthz meanwhile, p50 µs", micros(0.5)),
+        ("p99 µs", micros(0.99)),
+        ("the longest of 5,000, µs", micros(1.0)),
+    ])
+}
+
+/// Makes a store with `count` sessions, of which `signed` have a signature; those go to a file.
+fn fill(path: &Path, count: usize, signed: usize, signs: &Path) -> Result<(), String> {
+    const AT_A_TIME: usize = 10_000;
+    let now_s = unix_s();
+    let keys = Keys::create(&path.with_extension("key"), 1, [9; 32], now_s);
+    let keys = keys.map_err(|error| error.to_string())?;
+    let mut store = store_with_admin(path, HashCost::TOKEN)?;
+    let file = std::fs::File::create(signs).map_err(|error| error.to_string())?;
+    let mut signs = std::io::BufWriter::new(file);
+    for begin in (0..count).step_by(AT_A_TIME) {
+        let mut changes = Vec::new();
+        for number in begin..count.min(begin + AT_A_TIME) {
+            let sid: [u8; 16] = (number as u128).to_be_bytes();
+            let hash = if number < signed {
+                let claims = Claims {
+                    iss: "loopgate".into(),
+                    sub: "1".into(),
+                    sid: base64url(&sid),
+                    iat: now_s,
+                    exp: now_s + 86_400,
+                };
+                let sign = sign(&claims, keys.current());
+                writeln!(signs, "{sign}").map_err(|error| error.to_string())?;
+                fingerprint(sign.as_bytes())
+            } else {
+                fingerprint(&sid)
+            };
+            changes.push(Change::AddSession(SessionRow {
+                hash,
+                sid,
+                user_id: 1,
+                key_id: 1,
+                issued_s: now_s,
+                last_used_s: now_s,
+            }));
+        }
+        let transaction = Transaction {
+            changes,
+            ..Transaction::default()
+        };
+        store
+            .apply(transaction)
+            .map_err(|error| error.to_string())?;
+    }
+    signs.flush().map_err(|error| error.to_string())
+}
+
+fn unix_s() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs().cast_signed())
+}

@@ -1,0 +1,92 @@
+//! Answers that are the same every time, encoded once.
+
+use super::date::Date;
+use super::encode::{Wire, encode};
+use super::head::Version;
+use super::response::Response;
+use super::status::Status;
+
+/// How nearly all answers are framed, and so what a prepared one is encoded for.
+const PLAIN: Wire = Wire {
+    version: Version::Http11,
+    head_only: false,
+    close: false,
+};
+
+/// An answer of which only the date changes: sending it costs two copies.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    response: Response,
+    /// The whole answer, with some date.
+    bytes: Vec<u8>,
+    /// Where the line with the date stands.
+    date_at: usize,
+}
+
+impl Prepared {
+    /// Encodes `response`, but for the date.
+    #[must_use]
+    pub fn new(response: Response) -> Self {
+        let mut bytes = Vec::new();
+        let date = Date::new(0);
+        encode(&response, PLAIN, &date, &mut bytes);
+        let date_at = bytes
+            .windows(date.line().len())
+            .position(|window| window == date.line())
+            .expect("the encoder writes the date");
+        Self {
+            response,
+            bytes,
+            date_at,
+        }
+    }
+
+    /// The answer's status.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.response.status
+    }
+
+    /// Appends the answer to `out`, as [`encode`] would.
+    pub fn encode(&self, wire: Wire, date: &Date, out: &mut Vec<u8>) {
+        if wire != PLAIN {
+            return encode(&self.response, wire, date, out);
+        }
+        let date_at = out.len() + self.date_at;
+        out.extend_from_slice(&self.bytes);
+        if let Some(line) = out[date_at..].first_chunk_mut() {
+            *line = *date.line();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_answer_is_what_the_encoder_makes_of_it_whatever_was_asked() {
+        let date = Date::new(784_111_777);
+        for response in [
+            Response::text(Status::OK, "ok"),
+            Response::new(Status::NO_CONTENT).with_header("X-Name", "value"),
+            Response::problem(Status::NOT_FOUND, "not_found", "nothing"),
+        ] {
+            let prepared = Prepared::new(response.clone());
+            assert_eq!(prepared.status(), response.status);
+            for version in [Version::Http10, Version::Http11] {
+                for (head_only, close) in [(false, false), (false, true), (true, false)] {
+                    let wire = Wire {
+                        version,
+                        head_only,
+                        close,
+                    };
+                    let (mut expected, mut bytes) = (b"before".to_vec(), b"before".to_vec());
+                    encode(&response, wire, &date, &mut expected);
+                    prepared.encode(wire, &date, &mut bytes);
+                    assert_eq!(bytes, expected);
+                }
+            }
+        }
+    }
+}

@@ -70,7 +70,7 @@ impl Event {
         #[derive(Serialize)]
         struct Wire<'e> {
             id: u64,
-            time: String,
+            time: Timestamp,
             name: &'e str,
             sender: &'e str,
             data: &'e Value,
@@ -92,9 +92,18 @@ impl fmt::Display for Event {
     }
 }
 
-/// A point in time as RFC 3339 in UTC with milliseconds: `2026-11-22T05:48:00.123Z`.
+/// A point in time as RFC 3339 in UTC with milliseconds: `2026-11-22T05:48:00.123Z`. Written without
+/// allocating, since every answer about a session says two of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Timestamp([u8; 24]);
+
+/// 9999-12-31T23:59:59.999Z: years have four digits.
+const UNIX_MS_MAX: u64 = 253_402_300_799_999;
+
+/// `unix_ms`, in milliseconds since 1970; later than the year 9999 is shown as its last moment.
 #[must_use]
-pub fn rfc3339(unix_ms: u64) -> String {
+pub fn rfc3339(unix_ms: u64) -> Timestamp {
+    let unix_ms = unix_ms.min(UNIX_MS_MAX);
     let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
     // Days to civil date by the 400-year cycle of the Gregorian calendar, years beginning in March
     // so that the leap day comes last (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
@@ -111,9 +120,50 @@ pub fn rfc3339(unix_ms: u64) -> String {
         march_month - 9
     };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute) = (ms_of_day / 3_600_000, ms_of_day / 60_000 % 60);
-    let (second, ms) = (ms_of_day / 1_000 % 60, ms_of_day % 1_000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut put = |range: std::ops::Range<usize>, mut number: u64| {
+        for place in text[range].iter_mut().rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    put(0..4, year);
+    put(5..7, month);
+    put(8..10, day);
+    put(11..13, ms_of_day / 3_600_000);
+    put(14..16, ms_of_day / 60_000 % 60);
+    put(17..19, ms_of_day / 1_000 % 60);
+    put(20..23, ms_of_day % 1_000);
+    Timestamp(text)
+}
+
+impl Timestamp {
+    /// As text.
+    ///
+    /// # Panics
+    /// Never: it is made of digits and punctuation.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("digits and punctuation")
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 #[cfg(test)]
@@ -129,8 +179,10 @@ mod tests {
             (1_767_225_599_000, "2025-12-31T23:59:59.000Z"),
             (1_795_326_480_123, "2026-11-22T05:48:00.123Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (UNIX_MS_MAX, "9999-12-31T23:59:59.999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
         ] {
-            assert_eq!(rfc3339(unix_ms), written);
+            assert_eq!(rfc3339(unix_ms).as_str(), written);
         }
     }
 

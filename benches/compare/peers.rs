@@ -161,7 +161,7 @@ impl Kitchen {
                     .map_err(|error| error.to_string())?;
                 let mut command = Command::new("nginx");
                 command.arg("-p").arg(self.folder.path());
-                command.args(["-c", "nginx.conf"]);
+                command.args(["-e", "stderr", "-c", "nginx.conf"]);
                 Program::start_at(&command, cores, address)?
             }
         };

@@ -13,7 +13,7 @@ use super::caller::{cross_site, unauthorized};
 use super::sessions::Session;
 use super::throttle::Refused;
 use super::{Context, Reply, Request, cookie, users};
-use crate::event::rfc3339;
+use crate::event::{Timestamp, rfc3339};
 use crate::http::{Response, Status};
 use crate::token::{self, Claims};
 use crate::work::password::{self, Verdict};
@@ -183,7 +183,7 @@ fn confirmation(sign: &str, session: &Session, over_tls: bool, cx: &Context<'_>)
         message: &'static str,
         user_id: String,
         user_sign: &'s str,
-        expires_at: String,
+        expires_at: Timestamp,
     }
     let expires_s = cx.app.sessions.expires_s(session);
     let body = Confirmation {
@@ -197,12 +197,12 @@ fn confirmation(sign: &str, session: &Session, over_tls: bool, cx: &Context<'_>)
     Reply::Now(
         Response::json(Status::OK, &body)
             .with_header("Set-Cookie", cookie)
-            .with_header("Cache-Control", "no-store"),
+            .no_store(),
     )
 }
 
 /// Whole seconds since 1970 as RFC 3339.
-pub(super) fn rfc3339_s(unix_s: i64) -> String {
+pub(super) fn rfc3339_s(unix_s: i64) -> Timestamp {
     rfc3339(unix_s.max(0).cast_unsigned() * 1000)
 }
 

@@ -117,6 +117,6 @@ fn end(
         if own {
             response = response.with_header("Set-Cookie", cookie::clear_cookie());
         }
-        Reply::Now(response.with_header("Cache-Control", "no-store"))
+        Reply::Now(response.no_store())
     })
 }

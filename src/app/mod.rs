@@ -51,7 +51,7 @@ pub use streams::Streams;
 
 use crate::config::Config;
 use crate::event::NewEvent;
-use crate::http::Method;
+use crate::http::{Blank, Body, Method, Response};
 use crate::reactor::{Delivered, Entropy, Moment};
 use crate::token::Keys;
 use crate::work::password;
@@ -80,6 +80,8 @@ pub struct App {
     /// Hashed for users that do not exist, so that they cost what others cost.
     decoy: String,
     answers: status::Answers,
+    /// The memory of the last answer.
+    blank: Blank,
     chores: chores::Chores,
     /// Emitted outside of any request's transaction; committed at the end of the turn.
     outgoing: Vec<NewEvent>,
@@ -132,12 +134,20 @@ pub const HANDLERS: [(Method, &str, BuiltIn); 11] = [
 ];
 
 impl App {
+    /// An answer has been encoded: its memory is for the next one.
+    pub fn reuse(&mut self, response: Response) {
+        if let Body::Bytes(_) = response.body {
+            self.blank = response.into_blank();
+        }
+    }
+
     /// The state of a server that starts with these users, sessions and keys.
     #[must_use]
     pub fn new(config: Config, users: Users, sessions: Sessions, keys: Keys) -> Self {
         Self {
             decoy: password::decoy(config.hash_cost),
             answers: status::Answers::default(),
+            blank: Blank::default(),
             config,
             users,
             sessions,
@@ -233,6 +243,12 @@ impl Context<'_> {
     #[must_use]
     pub fn unix_s(&self) -> i64 {
         (self.unix_ms / 1000).cast_signed()
+    }
+
+    /// The memory of the last answer, for [`Response::reusing`] and [`Response::json_reusing`]: a handler
+    /// that answers in it allocates nothing.
+    pub fn blank(&mut self) -> Blank {
+        std::mem::take(&mut self.app.blank)
     }
 
     /// So many random bytes.

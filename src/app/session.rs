@@ -1,34 +1,47 @@
 //! `GET /session`, `GET /sessions`, `GET /verify`: who is logged in.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::caller::{Caller, caller, user_of};
 use super::login::rfc3339_s;
+use crate::event::Timestamp;
 use super::{Context, Reply, Request};
 use crate::http::{Response, Status};
 use crate::token;
 
 #[derive(Serialize)]
 struct Shown<'s> {
-    user_id: String,
+    user_id: Decimal,
     username: &'s str,
     role: &'s str,
-    issued_at: String,
-    expires_at: String,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
 }
 
 pub(super) fn show(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
-    let caller = caller(request, cx)?;
+    let (caller, blank) = (caller(request, cx)?, cx.blank());
     let user = user_of(&caller, cx)?;
-    Ok(private(&Shown {
-        user_id: user.id.to_string(),
+    let shown = Shown {
+        user_id: Decimal(user.id),
         username: &user.name,
         role: &user.role,
         issued_at: rfc3339_s(caller.session.issued_s),
         expires_at: rfc3339_s(cx.app.sessions.expires_s(&caller.session)),
-    }))
+    };
+    Ok(Response::json_reusing(blank, Status::OK, &shown)
+        .no_store()
+        .into())
+}
+
+/// An id as JSON text: not every reader of JSON numbers has 64 bits for them.
+struct Decimal(i64);
+
+impl Serialize for Decimal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }
 
 /// Sessions that one answer lists: an account that has very many must not hold the loop.
@@ -37,9 +50,9 @@ const LISTED_MAX: usize = 100;
 #[derive(Serialize)]
 struct Listed {
     id: String,
-    issued_at: String,
-    last_used_at: String,
-    expires_at: String,
+    issued_at: Timestamp,
+    last_used_at: Timestamp,
+    expires_at: Timestamp,
     /// The one that asks.
     current: bool,
 }
@@ -77,40 +90,37 @@ pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply,
             });
         }
     }
-    Ok(private(&list))
+    Ok(Response::json(Status::OK, &list).no_store().into())
 }
 
 /// For reverse proxies: may the request that you hold go through, and whose is it?
 pub(super) fn verify(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
-    let caller = caller(request, cx)?;
+    let (caller, blank) = (caller(request, cx)?, cx.blank());
     let user = user_of(&caller, cx)?;
     Ok(Reply::Now(
-        Response::new(Status::NO_CONTENT)
-            .with_header("X-User-Id", user.id.to_string())
-            .with_header("X-User-Name", field_value(&user.name))
-            .with_header("X-User-Role", field_value(&user.role))
-            .with_header("Cache-Control", "no-store"),
+        Response::reusing(blank, Status::NO_CONTENT)
+            .with_header("X-User-Id", user.id)
+            .with_header("X-User-Name", FieldValue(&user.name))
+            .with_header("X-User-Role", FieldValue(&user.role))
+            .no_store(),
     ))
-}
-
-/// JSON that no cache may keep: it is one user's.
-fn private(body: &impl Serialize) -> Reply {
-    Reply::Now(Response::json(Status::OK, body).with_header("Cache-Control", "no-store"))
 }
 
 /// A name as a header field's value, which is ASCII only: what is not, and `%` itself, is
 /// percent-encoded as UTF-8.
-fn field_value(text: &str) -> String {
-    let mut value = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => value.push(byte as char),
-            _ => {
-                let _ = write!(value, "%{byte:02X}");
-            }
+struct FieldValue<'n>(&'n str);
+
+impl fmt::Display for FieldValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~' if byte != b'%');
+        if self.0.bytes().all(is_plain) {
+            return f.write_str(self.0);
         }
+        self.0.bytes().try_for_each(|byte| match byte {
+            byte if is_plain(byte) => f.write_char(char::from(byte)),
+            byte => write!(f, "%{byte:02X}"),
+        })
     }
-    value
 }
 
 #[cfg(test)]
@@ -126,7 +136,7 @@ mod tests {
             ("Ærø", "%C3%86r%C3%B8"),
             ("a\r\nSet-Cookie: x", "a%0D%0ASet-Cookie: x"),
         ] {
-            assert_eq!(field_value(name), value);
+            assert_eq!(FieldValue(name).to_string(), value);
         }
     }
 }

@@ -120,9 +120,7 @@ fn push_head(response: &Response, wire: Wire, ending: Ending, date: &Date, out: 
     }
     let close = wire.close || matches!(ending, Ending::Close);
     out.extend_from_slice(connection_line(response, wire.version, close));
-    for (name, value) in response.headers() {
-        push_field(name, value, out);
-    }
+    out.extend_from_slice(response.field_lines());
     out.extend_from_slice(b"\r\n");
 }
 

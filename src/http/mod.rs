@@ -39,6 +39,6 @@ pub use fault::Fault;
 pub use head::{EMPTY_LINES_MAX, Framing, Head, HeaderSlots, Version, parse_head};
 pub use method::Method;
 pub use prepared::Prepared;
-pub use response::{Body, Response};
+pub use response::{Blank, Body, Response};
 pub use status::Status;
 pub use target::{Target, percent_decode};

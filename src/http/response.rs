@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use serde::Serialize;
 
@@ -49,8 +50,19 @@ pub struct Response {
     /// The content.
     pub body: Body,
     content_type: Option<Cow<'static, str>>,
-    headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// Field lines as they are on the wire.
+    fields: Vec<u8>,
 }
+
+/// The memory of an answer that has been encoded, for the next one.
+#[derive(Debug, Default)]
+pub struct Blank {
+    body: Vec<u8>,
+    fields: Vec<u8>,
+}
+
+/// More memory than this is not worth keeping for the next answer.
+const BLANK_BYTES_MAX: usize = 16 * 1024;
 
 /// RFC 9457, section 3.1, and the stable code that programs compare.
 #[derive(Serialize)]
@@ -73,25 +85,70 @@ impl Response {
             status,
             body: Body::Empty,
             content_type: None,
-            headers: Vec::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    /// As [`new`](Self::new), in memory that was used before.
+    #[must_use]
+    pub fn reusing(blank: Blank, status: Status) -> Self {
+        let Blank {
+            mut body,
+            mut fields,
+        } = blank;
+        body.clear();
+        fields.clear();
+        Self {
+            status,
+            body: Body::Bytes(body),
+            content_type: None,
+            fields,
+        }
+    }
+
+    /// What is left of an answer that has been encoded.
+    #[must_use]
+    pub fn into_blank(self) -> Blank {
+        let worth_keeping = |bytes: Vec<u8>| {
+            if bytes.capacity() > BLANK_BYTES_MAX {
+                return Vec::new();
+            }
+            bytes
+        };
+        let body = match self.body {
+            Body::Bytes(bytes) => worth_keeping(bytes),
+            Body::Empty | Body::Static(_) => Vec::new(),
+        };
+        Blank {
+            body,
+            fields: worth_keeping(self.fields),
         }
     }
 
     /// `value` as JSON. A value that has no JSON form becomes a 500.
     #[must_use]
     pub fn json(status: Status, value: &impl Serialize) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(mut bytes) => {
-                // For people with curl, whose prompt would stand behind the last brace.
-                bytes.push(b'\n');
-                Self::with_body(status, "application/json", Body::Bytes(bytes))
-            }
-            Err(_) => Self::problem(
+        Self::json_reusing(Blank::default(), status, value)
+    }
+
+    /// As [`json`](Self::json), in memory that was used before.
+    #[must_use]
+    pub fn json_reusing(blank: Blank, status: Status, value: &impl Serialize) -> Self {
+        let mut response = Self::reusing(blank, status);
+        response.content_type = Some(Cow::Borrowed("application/json"));
+        let Body::Bytes(bytes) = &mut response.body else {
+            unreachable!("a reused response has bytes")
+        };
+        if serde_json::to_writer(&mut *bytes, value).is_err() {
+            return Self::problem(
                 Status::INTERNAL_SERVER_ERROR,
                 "internal_error",
                 "the answer could not be written as JSON",
-            ),
+            );
         }
+        // For people with curl, whose prompt would stand behind the last brace.
+        bytes.push(b'\n');
+        response
     }
 
     /// Plain text in UTF-8.
@@ -117,7 +174,7 @@ impl Response {
             status,
             body: Body::Static(bytes),
             content_type: Some(Cow::Borrowed(content_type)),
-            headers: Vec::new(),
+            fields: Vec::new(),
         }
     }
 
@@ -144,7 +201,7 @@ impl Response {
             status,
             body,
             content_type: Some(Cow::Borrowed(content_type)),
-            headers: Vec::new(),
+            fields: Vec::new(),
         }
     }
 
@@ -157,28 +214,45 @@ impl Response {
     /// # Panics
     /// In debug builds, when `name` is not a token; else such a field is left out.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        let value = harmless(value.into());
+    pub fn with_header(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         let name_is_token = is_token(name.as_bytes());
         debug_assert!(name_is_token, "{name:?} is no field name");
         if name.eq_ignore_ascii_case("Content-Type") {
-            self.content_type = Some(value);
+            let mut line = Vec::new();
+            push_harmless(value, &mut line);
+            let value = String::from_utf8_lossy(&line).into_owned();
+            self.content_type = Some(Cow::Owned(value));
         } else if name_is_token
             && !ENCODERS_OWN
                 .iter()
                 .any(|own| own.eq_ignore_ascii_case(name))
         {
-            self.headers.push((name, value));
+            self.fields.extend_from_slice(name.as_bytes());
+            self.fields.extend_from_slice(b": ");
+            push_harmless(value, &mut self.fields);
+            self.fields.extend_from_slice(b"\r\n");
         }
+        self
+    }
+
+    /// For one user's eyes: no cache may keep it.
+    #[must_use]
+    pub fn no_store(mut self) -> Self {
+        self.fields.extend_from_slice(b"Cache-Control: no-store\r\n");
         self
     }
 
     /// The value of the first field of that name, in any case, among those that were added.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        let found = headers.find(|(other, _)| other.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_ref())
+        let mut lines = self.fields.split(|byte| *byte == b'\n');
+        let value = lines.find_map(|line| {
+            let (field, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b": ")?.strip_suffix(b"\r")?;
+            let found = field.eq_ignore_ascii_case(name.as_bytes());
+            found.then_some(value)
+        })?;
+        std::str::from_utf8(value).ok()
     }
 
     /// What the content is.
@@ -187,8 +261,9 @@ impl Response {
         self.content_type.as_deref()
     }
 
-    pub(super) fn headers(&self) -> &[(&'static str, Cow<'static, str>)] {
-        &self.headers
+    /// The lines of all fields that were added, each with its line end.
+    pub(super) fn field_lines(&self) -> &[u8] {
+        &self.fields
     }
 }
 
@@ -198,16 +273,15 @@ impl From<Fault> for Response {
     }
 }
 
-fn harmless(value: Cow<'static, str>) -> Cow<'static, str> {
-    if value.bytes().all(is_value_byte) {
-        return value;
+/// Appends `value` with a space in the place of each control character.
+fn push_harmless(value: impl fmt::Display, line: &mut Vec<u8>) {
+    let begin = line.len();
+    let _ = write!(line, "{value}"); // memory does not fail to be written
+    for byte in &mut line[begin..] {
+        if !is_value_byte(*byte) {
+            *byte = b' ';
+        }
     }
-    let replaced = value.chars().map(|c| match c {
-        '\t' => c,
-        _ if c.is_ascii_control() => ' ',
-        _ => c,
-    });
-    Cow::Owned(replaced.collect())
 }
 
 impl fmt::Debug for Response {
@@ -255,9 +329,31 @@ mod tests {
             ("a\nb\0c\x7fd\x1b", "a b c d "),
             ("grüße", "grüße"),
         ] {
-            let response = Response::new(Status::OK).with_header("X-Name", value.to_owned());
+            let response = Response::new(Status::OK).with_header("X-Name", value);
             assert_eq!(response.header("x-name"), Some(kept));
         }
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_whole_name() {
+        let response = Response::new(Status::OK)
+            .with_header("X-Names", "many")
+            .with_header("X-Name", "one: two")
+            .no_store();
+        assert_eq!(response.header("x-name"), Some("one: two"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("X-Nam"), None);
+        assert_eq!(response.header("one"), None);
+    }
+
+    #[test]
+    fn nothing_of_an_answer_is_in_the_next_one_that_reuses_its_memory() {
+        let secret = Response::json(Status::OK, &"secret").with_header("X-Name", "secret");
+        let next = Response::reusing(secret.into_blank(), Status::NO_CONTENT);
+        assert_eq!((next.body.as_bytes(), next.content_type()), (&b""[..], None));
+        assert!(next.field_lines().is_empty());
+        let next = Response::json_reusing(next.into_blank(), Status::OK, &1);
+        assert_eq!(next.body.as_bytes(), b"1\n");
     }
 
     #[test]
@@ -266,10 +362,10 @@ mod tests {
         for name in ["Connection", "content-length", "DATE", "Transfer-Encoding"] {
             response = response.with_header(name, "7");
         }
-        assert!(response.headers().is_empty());
+        assert!(response.field_lines().is_empty());
         let response = response.with_header("content-type", "text/csv\r\n");
         assert_eq!(response.content_type(), Some("text/csv  "));
-        assert!(response.headers().is_empty());
+        assert!(response.field_lines().is_empty());
     }
 
     #[test]

@@ -24,6 +24,13 @@ impl Moment {
         self.0
     }
 
+    /// Nanoseconds from `earlier` until now; 0 where that is the later one. What [`Sub`] says, without
+    /// the division that a [`Duration`] begins with.
+    #[must_use]
+    pub fn ns_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// Whole seconds since the clock began.
     #[must_use]
     pub fn as_secs(self) -> u64 {
@@ -48,7 +55,7 @@ impl Sub for Moment {
 
     /// Zero where `earlier` is the later one.
     fn sub(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.ns_since(earlier))
     }
 }
 

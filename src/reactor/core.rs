@@ -1,7 +1,5 @@
 //! The parts of the loop that a source may reach, through [`Turn`](super::Turn), while it is dispatched.
 
-use std::time::Duration;
-
 use super::clock::{Clock, Moment};
 use super::completions::Completions;
 use super::mailbox::Mailbox;
@@ -11,8 +9,8 @@ use super::source::{CompleterOf, EntropyOf, Program, Reason, SelectorOf, Source}
 use super::timers::Timers;
 use crate::ledger::Ledger;
 
-/// How long a reading of the wall clock is believed before it is read again.
-const WALL_CLOCK_KEPT: Duration = Duration::from_secs(1);
+/// Nanoseconds for which a reading of the wall clock is believed before it is read again.
+const WALL_CLOCK_KEPT_NS: u64 = 1_000_000_000;
 
 /// The parts of the loop that a source may reach, through [`Turn`], while it is dispatched.
 pub(super) struct Core<P: Program> {
@@ -88,7 +86,7 @@ pub(super) struct Wall {
 
 impl Wall {
     pub(super) fn refresh(&mut self, now: Moment, clock: &impl Clock) {
-        if now - self.read_at >= WALL_CLOCK_KEPT {
+        if now.ns_since(self.read_at) >= WALL_CLOCK_KEPT_NS {
             *self = Self {
                 read_at: now,
                 unix_ms: clock.unix_ms(),
@@ -97,6 +95,6 @@ impl Wall {
     }
 
     pub(super) fn unix_ms(&self, now: Moment) -> u64 {
-        self.unix_ms + (now - self.read_at).as_millis() as u64
+        self.unix_ms + now.ns_since(self.read_at) / 1_000_000
     }
 }

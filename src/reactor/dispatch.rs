@@ -1,7 +1,5 @@
 //! Calling sources: what happens around each call, whatever the phase.
 
-use std::time::Duration;
-
 use super::clock::{Clock, Moment};
 use super::core::Core;
 use super::mailbox::Mail;
@@ -79,7 +77,7 @@ impl<P: Program> Reactor<P> {
     /// together they held the loop, that is recorded.
     pub(super) fn record_flushes(&mut self, began: Moment) {
         self.core.now = self.core.clock.now();
-        if self.core.now - began > Duration::from_nanos(SLOW_NS) {
+        if self.core.now.ns_since(began) > SLOW_NS {
             let recorder = Recorder {
                 token: Token::PROGRAM,
                 phase: Phase::Flush,
@@ -91,10 +89,15 @@ impl<P: Program> Reactor<P> {
         }
     }
 
+    #[inline]
     pub(super) fn deliver_mail(&mut self, phase: Phase) -> usize {
         if self.core.mailbox.is_empty() {
             return 0;
         }
+        self.deliver_each(phase)
+    }
+
+    fn deliver_each(&mut self, phase: Phase) -> usize {
         let (mut mail, mut count) = (self.core.mailbox.take(), 0);
         for mail in mail.drain(..) {
             match mail {
@@ -119,7 +122,15 @@ impl<P: Program> Reactor<P> {
         count
     }
 
+    #[inline]
     pub(super) fn insert_newcomers(&mut self) {
+        if !self.core.newcomers.is_empty() {
+            self.insert_each_newcomer();
+        }
+    }
+
+    #[cold]
+    fn insert_each_newcomer(&mut self) {
         while let Some(newcomer) = self.core.newcomers.pop() {
             if let Err(error) = self.add(newcomer) {
                 log::warn!("a new source was dropped, the system has no room for it: {error}");
@@ -136,10 +147,8 @@ impl<P: Program> Reactor<P> {
     }
 
     pub(super) fn end_phase(&mut self, phase: Phase, began: Moment, count: usize) {
-        let duration = self.core.now - began;
-        self.core
-            .ledger
-            .end_phase(phase, duration.as_nanos() as u64, count);
+        let duration_ns = self.core.now.ns_since(began);
+        self.core.ledger.end_phase(phase, duration_ns, count);
     }
 }
 
@@ -200,7 +209,7 @@ impl Recorder {
             kind: self.kind,
             label: self.label,
             began_ns: self.began.as_ns(),
-            duration_ns: (now - self.began).as_nanos() as u64,
+            duration_ns: now.ns_since(self.began),
             outcome,
         });
     }

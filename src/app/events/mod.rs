@@ -65,7 +65,7 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         // A proxy that collects answers would hold every event back (X-Accel-Buffering is nginx's).
         let head = Response::text(Status::OK, format!("retry: {RETRY_MS}\n\n"))
             .with_header("Content-Type", "text/event-stream")
-            .with_header("Cache-Control", "no-store")
+            .no_store()
             .with_header("X-Accel-Buffering", "no");
         return Ok(Reply::Events(Box::new(Follow {
             head,
@@ -230,5 +230,5 @@ pub fn polled(events: &[String], last: u64, more: bool) -> Response {
     let body = format!("{{\"events\":[{events}],\"last\":{last},\"more\":{more}}}\n");
     Response::text(Status::OK, body)
         .with_header("Content-Type", "application/json")
-        .with_header("Cache-Control", "no-store")
+        .no_store()
 }

@@ -78,7 +78,10 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) {
         match service.submit_all(reply, Some(turn.token()), turn) {
-            Some(Reply::Now(response)) => self.answer(&response, &exchange, service, turn),
+            Some(Reply::Now(response)) => {
+                self.answer(&response, &exchange, service, turn);
+                service.app.reuse(response);
+            }
             Some(Reply::Prepared(prepared)) => {
                 let encode =
                     |wire, date: &Date, out: &mut Vec<u8>| prepared.encode(wire, date, out);

@@ -14,6 +14,11 @@
 //! cargo bench --bench instructions -- --write    makes these counts the ones to compare with
 //! ```
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "figures for people, far below 2^52"
+)]
+
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};

@@ -16,6 +16,12 @@
 //!     --no-write                only prints
 //! ```
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "figures for people: positive, and far below 2^52"
+)]
+
 mod chart;
 mod fan_out;
 mod idle;

@@ -69,10 +69,9 @@ pub(super) fn bearer<'r>(mut headers: impl Iterator<Item = &'r [u8]>) -> Present
 fn is_token68(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let (characters, _) = token.split_at(token.len() - padding);
-    !characters.is_empty()
-        && characters
-            .iter()
-            .all(|byte| TOKEN68_BYTES[usize::from(*byte)])
+    // No early exit: nearly all are good to the end, and that is looked at once.
+    let good = |all, byte: &u8| all & TOKEN68_BYTES[usize::from(*byte)];
+    !characters.is_empty() && characters.iter().fold(true, good)
 }
 
 /// A table, since signatures are hundreds of bytes long.
@@ -81,7 +80,8 @@ const TOKEN68_BYTES: [bool; 256] = {
     let mut byte = 0;
     while byte < table.len() {
         let c = byte as u8;
-        table[byte] = c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        table[byte] =
+            c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
         byte += 1;
     }
     table

@@ -6,8 +6,8 @@ use serde::{Serialize, Serializer};
 
 use super::caller::{Caller, caller, user_of};
 use super::login::rfc3339_s;
-use crate::event::Timestamp;
 use super::{Context, Reply, Request};
+use crate::event::Timestamp;
 use crate::http::{Response, Status};
 use crate::token;
 

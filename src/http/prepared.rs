@@ -25,6 +25,9 @@ pub struct Prepared {
 
 impl Prepared {
     /// Encodes `response`, but for the date.
+    ///
+    /// # Panics
+    /// Never: every answer has a date.
     #[must_use]
     pub fn new(response: Response) -> Self {
         let mut bytes = Vec::new();

@@ -238,7 +238,8 @@ impl Response {
     /// For one user's eyes: no cache may keep it.
     #[must_use]
     pub fn no_store(mut self) -> Self {
-        self.fields.extend_from_slice(b"Cache-Control: no-store\r\n");
+        self.fields
+            .extend_from_slice(b"Cache-Control: no-store\r\n");
         self
     }
 
@@ -350,7 +351,10 @@ mod tests {
     fn nothing_of_an_answer_is_in_the_next_one_that_reuses_its_memory() {
         let secret = Response::json(Status::OK, &"secret").with_header("X-Name", "secret");
         let next = Response::reusing(secret.into_blank(), Status::NO_CONTENT);
-        assert_eq!((next.body.as_bytes(), next.content_type()), (&b""[..], None));
+        assert_eq!(
+            (next.body.as_bytes(), next.content_type()),
+            (&b""[..], None)
+        );
         assert!(next.field_lines().is_empty());
         let next = Response::json_reusing(next.into_blank(), Status::OK, &1);
         assert_eq!(next.body.as_bytes(), b"1\n");

@@ -197,7 +197,7 @@ fn is_port(digits: &[u8]) -> bool {
     let number = digits.iter().try_fold(0_u32, |number, digit| {
         let value = u32::from(digit.wrapping_sub(b'0'));
         let number = (number * 10).saturating_add(value);
-        (value < 10 && number <= u32::from(u16::MAX)).then_some(number)
+        (value < 10 && u16::try_from(number).is_ok()).then_some(number)
     });
     number.is_some()
 }

@@ -7,7 +7,7 @@ use super::seams::Seams;
 use super::slots::Token;
 use super::source::{CompleterOf, EntropyOf, Program, Reason, SelectorOf, Source};
 use super::timers::Timers;
-use crate::ledger::Ledger;
+use crate::ledger::{Label, Ledger};
 
 /// Nanoseconds for which a reading of the wall clock is believed before it is read again.
 const WALL_CLOCK_KEPT_NS: u64 = 1_000_000_000;
@@ -32,6 +32,7 @@ pub(super) struct Core<P: Program> {
     pub(super) ended: Vec<(Token, Reason)>,
     pub(super) short_of_descriptors: Vec<Token>,
     pub(super) ledger: Ledger,
+    pub(super) kinds: Kinds,
     pub(super) stopped: bool,
 }
 
@@ -44,6 +45,12 @@ impl<P: Program> Core<P> {
         completions: Completions<P::Completion>,
     ) -> Self {
         let now = clock.now();
+        let mut ledger = Ledger::default();
+        let kinds = Kinds {
+            program: ledger.label("program"),
+            events: ledger.label("events"),
+            flush: ledger.label("flush"),
+        };
         Self {
             wall: Wall {
                 read_at: now,
@@ -63,7 +70,8 @@ impl<P: Program> Core<P> {
             events_left: false,
             ended: Vec::new(),
             short_of_descriptors: Vec::new(),
-            ledger: Ledger::default(),
+            ledger,
+            kinds,
             stopped: false,
         }
     }
@@ -76,6 +84,13 @@ impl<P: Program> Core<P> {
             || self.completions.waiting()
             || self.events_left
     }
+}
+
+/// What is not a source, as the ledger names it.
+pub(super) struct Kinds {
+    pub(super) program: Label,
+    pub(super) events: Label,
+    pub(super) flush: Label,
 }
 
 /// The wall clock, read once a second and carried forward by the monotonic one.

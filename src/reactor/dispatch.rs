@@ -34,7 +34,7 @@ impl<P: Program> Reactor<P> {
     ) -> Option<(Recorder, Next)> {
         // A stale token is no fault: readiness for it was under way when its source ended.
         let entry = self.sources.get_mut(token).filter(|entry| !entry.ended)?;
-        let mut turn = Turn::new(&mut self.core, token, phase, entry.source.kind());
+        let mut turn = Turn::new(&mut self.core, token, phase, entry.kind);
         turn.arming = entry.arming;
         let next = call(&mut *entry.source, &mut self.program, &mut turn);
         let Turn {
@@ -65,7 +65,8 @@ impl<P: Program> Reactor<P> {
         phase: Phase,
         call: impl FnOnce(&mut P, &mut Turn<'_, P>),
     ) {
-        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, "program");
+        let kind = self.core.kinds.program;
+        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, kind);
         call(&mut self.program, &mut turn);
         let recorder = turn.recorder;
         self.core.now = self.core.clock.now();
@@ -81,7 +82,7 @@ impl<P: Program> Reactor<P> {
             let recorder = Recorder {
                 token: Token::PROGRAM,
                 phase: Phase::Flush,
-                kind: "flush",
+                kind: self.core.kinds.flush,
                 label: Label::NONE,
                 began,
             };
@@ -153,12 +154,7 @@ impl<P: Program> Reactor<P> {
 }
 
 impl<'t, P: Program> Turn<'t, P> {
-    pub(super) fn new(
-        core: &'t mut Core<P>,
-        token: Token,
-        phase: Phase,
-        kind: &'static str,
-    ) -> Self {
+    pub(super) fn new(core: &'t mut Core<P>, token: Token, phase: Phase, kind: Label) -> Self {
         let recorder = Recorder {
             token,
             phase,
@@ -180,7 +176,7 @@ impl<'t, P: Program> Turn<'t, P> {
 pub(super) struct Recorder {
     token: Token,
     phase: Phase,
-    kind: &'static str,
+    kind: Label,
     pub(super) label: Label,
     began: Moment,
 }
@@ -203,13 +199,12 @@ impl Recorder {
 
     fn record(&self, outcome: Outcome, now: Moment, ledger: &mut Ledger) {
         ledger.dispatched(DispatchRecord {
-            turn: ledger.turn_number(),
-            phase: self.phase,
             token: self.token.as_u64(),
-            kind: self.kind,
-            label: self.label,
             began_ns: self.began.as_ns(),
             duration_ns: now.ns_since(self.began),
+            kind: self.kind,
+            label: self.label,
+            phase: self.phase,
             outcome,
         });
     }

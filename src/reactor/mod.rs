@@ -50,7 +50,7 @@ pub use source::{
 pub use timers::{Arming, Due, Timers};
 
 use self::core::Core;
-use crate::ledger::{Ledger, Phase};
+use crate::ledger::{Label, Ledger, Phase};
 
 /// The loop, its sources, and the program that they share.
 pub struct Reactor<P: Program> {
@@ -68,6 +68,8 @@ pub struct Reactor<P: Program> {
 /// A source and what the loop knows about it.
 struct Entry<P: Program> {
     source: Box<dyn Source<P>>,
+    /// Its kind's name in the ledger.
+    kind: Label,
     arming: Arming,
     again: Again,
     /// It is on the flush queue already.
@@ -134,8 +136,10 @@ impl<P: Program> Reactor<P> {
     pub fn add(&mut self, mut source: Box<dyn Source<P>>) -> io::Result<Token> {
         let deadline = source.first_deadline(&self.program, self.core.now);
         let arming = Arming::until(deadline);
+        let kind = self.core.ledger.label(source.kind());
         let token = self.sources.insert(Entry {
             source,
+            kind,
             arming,
             again: Again::No,
             flush: false,
@@ -282,8 +286,8 @@ impl<P: Program> Reactor<P> {
 
     /// What was emitted in this turn goes to its subscribers.
     fn deliver_events(&mut self) {
-        let began = self.core.now;
-        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, "events");
+        let (began, kind) = (self.core.now, self.core.kinds.events);
+        let mut turn = Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, kind);
         let Delivered { mut count, more } = self.program.deliver_events(&mut turn);
         let recorder = turn.recorder;
         self.core.events_left = more;

@@ -42,7 +42,7 @@ fn a_session_that_nobody_uses_expires() {
     let expires_at = confirmed["expires_at"].as_str().unwrap();
     let noticed_at = rfc3339(event.fact.unix_ms);
     assert!(
-        *expires_at <= *noticed_at,
+        expires_at <= noticed_at.as_str(),
         "{expires_at} is not before {noticed_at}"
     );
     let sign = confirmed["user_sign"].as_str().unwrap();
@@ -117,7 +117,7 @@ fn sessions_and_their_last_use_survive_a_restart() {
         .expect("it is stored");
     let stored_s = row.last_used_s.max(0).cast_unsigned();
     assert_eq!(
-        rfc3339(stored_s * 1000),
+        rfc3339(stored_s * 1000).as_str(),
         last,
         "the last use is as it was shown"
     );

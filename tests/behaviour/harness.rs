@@ -76,8 +76,8 @@ impl Ended {
     fn of(stopped: Stopped, server: &mut Server) -> Self {
         let ledger = server.ledger();
         let slow = ledger.slow().map(|record| {
-            let took = Duration::from_nanos(record.duration_ns);
-            (ledger.name(record.label).to_owned(), took)
+            let took = Duration::from_nanos(record.dispatch.duration_ns);
+            (ledger.name(record.dispatch.label).to_owned(), took)
         });
         Self {
             stopped,

@@ -134,6 +134,7 @@ impl<S: Seams> Connection<S> {
 
     /// When the patience with this peer ends. Computed from when things began, so that a drip of
     /// bytes extends nothing.
+    #[inline]
     fn deadline(&self, service: &Service<S>) -> Moment {
         let limits = &service.app.config.limits;
         let blocked_until = self.blocked_since.map(|since| since + limits.write_timeout);
@@ -157,6 +158,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// After whatever was done: what to ask of the loop.
+    #[inline]
     fn settle(&mut self, service: &Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
         if let State::Closing {
             reason,
@@ -187,6 +189,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// After a flush: what follows if all is written, and patience with a peer that takes nothing.
+    #[inline]
     fn after_flush(
         &mut self,
         flushed: io::Result<Flushed>,
@@ -196,6 +199,9 @@ impl<S: Seams> Connection<S> {
         match flushed {
             Ok(Flushed::All) => {
                 let was_blocked = self.blocked_since.take().is_some();
+                if !was_blocked && matches!(self.state, State::Idle { .. }) && !self.has_more() {
+                    return Next::Wait; // nearly always: nothing has changed since it was settled
+                }
                 self.flushed(was_blocked, service, turn)
             }
             Ok(Flushed::Blocked(count)) => {

@@ -5,12 +5,12 @@
 //! is no epoll_ctl(2) per request; a short read proves that the socket is drained, so there is no
 //! second recv(2). It reads no header, not even `Connection: close`.
 //!
-//! `floor [--answer FILE] [--close]`: the bytes that answer each request, and whether to close a
-//! connection after its first answers.
+//! `floor [--answer FILE] [--close] [--second-thread]`: the bytes that answer each request, whether to
+//! close a connection after its first answers, and whether to have a second thread that does nothing.
 
 use std::error::Error;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::{env, fs, io};
+use std::{env, fs, io, thread};
 
 use loopgate_peers::HEALTHZ;
 use memchr::memmem::Finder;
@@ -33,6 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         match arg.as_str() {
             "--answer" => answer = Some(fs::read(args.next().ok_or("--answer needs a file")?)?),
             "--close" => close = true,
+            // Nothing but being there: the kernel then counts who uses a descriptor, in every call.
+            "--second-thread" => drop(thread::spawn(|| loop { thread::park() })),
             _ => return Err(format!("unknown option {arg}").into()),
         }
     }

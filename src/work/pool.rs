@@ -7,7 +7,13 @@ use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use std::{fmt, io};
+
+use super::password;
+
+/// How long a thread without a job keeps what password hashing left it, for the next one.
+const MEMORY_KEPT: Duration = Duration::from_secs(1);
 
 /// Something to do on a worker thread. It delivers its own result.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -153,10 +159,20 @@ impl Shared {
                 queue.idle -= 1;
                 return Some(job);
             }
-            queue = self
-                .changed
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            // A thread that keeps nothing sleeps for ever: an idle server does nothing.
+            if !password::keeps_memory() {
+                let woken = self.changed.wait(queue);
+                queue = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let woken = self.changed.wait_timeout(queue, MEMORY_KEPT);
+            let (waited, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+            queue = waited;
+            if timeout.timed_out() && queue.jobs.is_empty() {
+                drop(queue);
+                password::release_memory();
+                queue = self.lock();
+            }
         }
     }
 }
@@ -248,5 +264,31 @@ mod tests {
         release.send(()).unwrap();
         dropping.join().unwrap();
         assert_eq!(ended.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn what_a_hash_needed_is_given_back_when_no_other_comes() {
+        let pool = Pool::start(1, 1).unwrap();
+        let ask = |job: fn() -> bool| {
+            let (say, hear) = mpsc::channel();
+            pool.submit(Box::new(move || say.send(job()).unwrap()))
+                .unwrap();
+            hear.recv().unwrap()
+        };
+        let hash = || {
+            let _ = password::hash(b"password", [7; 16], crate::config::HashCost::TOKEN);
+            password::keeps_memory()
+        };
+        assert!(ask(hash));
+        assert!(ask(password::keeps_memory), "the next job comes at once");
+        // The thread says nothing when it lets go; it is asked after a longer and longer rest.
+        let mut rest = MEMORY_KEPT;
+        loop {
+            thread::sleep(rest);
+            if !ask(password::keeps_memory) {
+                break;
+            }
+            rest += MEMORY_KEPT;
+        }
     }
 }

@@ -34,7 +34,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--answer" => answer = Some(fs::read(args.next().ok_or("--answer needs a file")?)?),
             "--close" => close = true,
             // Nothing but being there: the kernel then counts who uses a descriptor, in every call.
-            "--second-thread" => drop(thread::spawn(|| loop { thread::park() })),
+            "--second-thread" => drop(thread::spawn(|| {
+                loop {
+                    thread::park()
+                }
+            })),
             _ => return Err(format!("unknown option {arg}").into()),
         }
     }

@@ -14,7 +14,7 @@ const TOUCHES_EVERY_S: i64 = 60;
 const RETRY_AFTER_S: i64 = 60;
 /// Sessions that expire, or are written, at a time. The next are taken when the store has these, so
 /// that a night's worth of them does not stand between a login and the disk.
-const SESSIONS_AT_A_TIME: usize = 256;
+const SESSIONS_AT_A_TIME: usize = 64;
 
 /// How far the chores are.
 #[derive(Debug, Default)]

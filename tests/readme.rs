@@ -363,7 +363,8 @@ fn read(page: &str) -> String {
 fn pages() -> Vec<String> {
     let mut pages = vec![
         "README.md".to_owned(),
-        "benches/wrk/README.md".to_owned(),
+        "benches/README.md".to_owned(),
+        "benches/peers/README.md".to_owned(),
         "src/lib.rs".to_owned(),
     ];
     for entry in fs::read_dir(root().join("docs")).expect("docs is a folder") {

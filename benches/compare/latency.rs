@@ -23,7 +23,7 @@ pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, S
     let wanted = peers::ALL
         .into_iter()
         .filter(|peer| options.wants(peer.name));
-    let (programs, mut notes) = kitchen.start_all(wanted, &answer, false);
+    let (programs, mut notes) = kitchen.start_all(wanted, &answer, false)?;
     let mut rows = Vec::new();
     for (peer, program) in &programs {
         let load = Load {

@@ -171,24 +171,29 @@ impl Kitchen {
         Ok(program)
     }
 
-    /// Starts those of `peers` that are wanted and can be started; what to say of the others.
+    /// Starts those of `peers` that can be started; what to say of the others.
+    ///
+    /// # Errors
+    /// Where `LOOPGATE_TEST_REQUIRE_TOOLS=1`, if one is missing.
     pub(crate) fn start_all(
         &self,
         peers: impl Iterator<Item = Peer>,
         answer: &str,
         close: bool,
-    ) -> (Vec<(Peer, Program)>, Vec<String>) {
+    ) -> Result<(Vec<(Peer, Program)>, Vec<String>), String> {
+        let all_needed = std::env::var_os("LOOPGATE_TEST_REQUIRE_TOOLS").is_some();
         let (mut started, mut missing) = (Vec::new(), Vec::new());
         for peer in peers {
             match self.start(peer, answer, close) {
                 Ok(program) => started.push((peer, program)),
+                Err(error) if all_needed => return Err(error),
                 Err(error) => {
                     eprintln!("  without {}: {error}", peer.name);
                     missing.push(format!("{} could not be started here.", peer.name));
                 }
             }
         }
-        (started, missing)
+        Ok((started, missing))
     }
 
     /// What loopgate answers to `request`, byte for byte: the floor sends the same.

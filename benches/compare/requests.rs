@@ -104,7 +104,7 @@ pub(crate) fn measure(
     let wanted = peers::ALL
         .into_iter()
         .filter(|peer| (plan.peers)(*peer) && options.wants(peer.name));
-    let (programs, mut notes) = kitchen.start_all(wanted, &answer, plan.close);
+    let (programs, mut notes) = kitchen.start_all(wanted, &answer, plan.close)?;
     let measured = rounds(plan, plan.connections, &programs, kitchen, options)?;
     drop(programs);
     let mut table = Table::new(&[
@@ -232,8 +232,7 @@ fn own_count(plan: &Plan, kitchen: &Kitchen, options: &Options) -> Result<String
     let mut command = Kitchen::loopgate(&peers::DEMO);
     command.env("RUST_LOG", "off,loopgate::cli=info");
     let mut program = Program::start(&command, Some(kitchen.cores))?;
-    // A conversation of its own, which is taken off again; it is too short to matter for fairness
-    // only where there are many others.
+    // A request, on a connection of its own, that wrk does not know of.
     let logs_in = plan.script == "session";
     if logs_in {
         program.sign = Some(crate::program::log_in(program.address));
@@ -275,7 +274,7 @@ pub(crate) fn measure_connections(kitchen: &Kitchen, options: &Options) -> Resul
     let wanted = peers::ALL.into_iter().filter(|peer| {
         ["floor", "loopgate", "hyper", "nginx"].contains(&peer.name) && options.wants(peer.name)
     });
-    let (programs, mut notes) = kitchen.start_all(wanted, &answer, false);
+    let (programs, mut notes) = kitchen.start_all(wanted, &answer, false)?;
     let mut table = Table::new(&[
         "server",
         "connections",

@@ -75,7 +75,7 @@ fn is_token68(token: &[u8]) -> bool {
 }
 
 /// A table, since signatures are hundreds of bytes long.
-const TOKEN68_BYTES: [bool; 256] = {
+static TOKEN68_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {

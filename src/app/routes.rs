@@ -110,9 +110,7 @@ impl Routes {
             None => Found::NotAllowed(allow(std::iter::once(row))),
         }
     }
-}
 
-impl Routes {
     /// The first row that fits when its path and this one are compared segment by segment.
     fn find_by_segments<'r>(&'r self, path: &'r str) -> Option<(&'r Row, Parameters<'r>)> {
         let mut rows = self.rows.iter();

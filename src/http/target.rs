@@ -163,7 +163,7 @@ pub(super) fn is_host_and_port(text: &[u8]) -> bool {
 }
 
 /// What a host name is made of. A table, since every request has a host.
-const HOST_BYTES: [bool; 256] = {
+static HOST_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {

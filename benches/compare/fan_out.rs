@@ -23,7 +23,7 @@ const SUBSCRIBERS: usize = 1_000;
 /// In a round.
 const EVENTS: usize = 50;
 /// A round takes a third of a second: there is time for more of them than of others.
-const ROUNDS_PER_ROUND: usize = 5;
+const ROUNDS_PER_ROUND: usize = 9;
 
 /// A WebSocket is asked now and then whether it is there (RFC 6455, section 5.5.2), and says so.
 const PING: [u8; 2] = [0x89, 0];

@@ -4,16 +4,16 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use crate::Options;
-use crate::latency::REQUEST;
 use crate::peers::{self, Kitchen};
 use crate::program::{Program, connect};
 use crate::report::{Section, Table};
+use crate::requests::GET_HEALTHZ;
 use crate::spread::grouped;
 
 const CONNECTIONS: usize = 10_000;
 
 pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, String> {
-    let answer = kitchen.answer_to(REQUEST)?;
+    let answer = kitchen.answer_to(GET_HEALTHZ)?;
     let mut table = Table::new(&["server", "bytes per connection", "in all, MiB"]);
     let mut notes = Vec::new();
     let wanted = peers::ALL.into_iter();
@@ -59,7 +59,7 @@ fn bytes_of_idle(program: &Program) -> (f64, f64) {
 
 fn open(program: &Program) -> TcpStream {
     let mut stream = connect(program.address);
-    stream.write_all(REQUEST.as_bytes()).expect("it reads");
+    stream.write_all(GET_HEALTHZ.as_bytes()).expect("it reads");
     let mut bytes = [0; 1024];
     let count = stream.read(&mut bytes).expect("it answers");
     assert!(count > 0, "it closed an idle connection");

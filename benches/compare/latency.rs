@@ -8,10 +8,10 @@ use crate::Options;
 use crate::peers::{self, Kitchen};
 use crate::rate::{Answered, Rate};
 use crate::report::{Section, Table};
+use crate::requests::GET_HEALTHZ;
 use crate::spread::{Spread, grouped};
 use crate::wrk::Load;
 
-pub(crate) const REQUEST: &str = "GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n";
 const CONNECTIONS: usize = 64;
 /// Of what the server could do when wrk asked as fast as it could.
 const SHARES: [f64; 2] = [0.5, 0.8];
@@ -19,7 +19,7 @@ const SHARES: [f64; 2] = [0.5, 0.8];
 const LATENESS_US_MAX: u64 = 500;
 
 pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, String> {
-    let answer = kitchen.answer_to(REQUEST)?;
+    let answer = kitchen.answer_to(GET_HEALTHZ)?;
     let wanted = peers::ALL
         .into_iter()
         .filter(|peer| options.wants(peer.name));
@@ -41,7 +41,7 @@ pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, S
         eprintln!("  round {round} of {}", options.rounds);
         for (peer, program, _, per_s, answered) in &mut rows {
             let rate = Rate {
-                request: REQUEST,
+                request: GET_HEALTHZ,
                 connections: CONNECTIONS,
                 per_s: *per_s,
                 time: Duration::from_secs(options.seconds as u64),

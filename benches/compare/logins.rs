@@ -9,11 +9,12 @@ use loopgate::server::Server;
 use loopgate::work::{Change, Store, Transaction, password};
 
 use crate::Options;
-use crate::latency::{REQUEST, spread};
+use crate::latency::spread;
 use crate::peers::Kitchen;
 use crate::program::Program;
 use crate::rate::Rate;
 use crate::report::{Section, Table};
+use crate::requests::GET_HEALTHZ;
 use crate::spread::Spread;
 use crate::wrk::Load;
 
@@ -105,7 +106,7 @@ pub(crate) fn measure_others(kitchen: &Kitchen, options: &Options) -> Result<Sec
     const PER_S: f64 = 1_000.0;
     let program = start_on_disk(kitchen, "others.db", 1, true)?;
     let rate = Rate {
-        request: REQUEST,
+        request: GET_HEALTHZ,
         connections: 8,
         per_s: PER_S,
         time: Duration::from_secs(options.seconds as u64 * 2),

@@ -11,7 +11,8 @@
 //! ```text
 //! cargo bench --bench peers                       all sections; writes docs/benchmarks.md
 //! cargo bench --bench peers -- healthz latency    only these, which it replaces there
-//!     --rounds 5 --seconds 2    of each measurement
+//!     --rounds 15 --seconds 1   of each measurement; those that need time have a third of the rounds,
+//!                               twice as long
 //!     --only loopgate,floor     of the servers
 //!     --no-write                only prints
 //! ```
@@ -23,6 +24,7 @@
 )]
 
 mod chart;
+mod connections;
 mod fan_out;
 mod idle;
 mod latency;
@@ -53,7 +55,8 @@ const CORES: Cores = Cores {
     client: "1",
 };
 
-/// How much is measured.
+/// How much is measured. Many short rounds: the machine drifts from one second to the next.
+#[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) seconds: usize,
@@ -67,6 +70,15 @@ impl Options {
     /// Whether this server takes part.
     pub(crate) fn wants(&self, peer: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == peer)
+    }
+
+    /// Fewer and longer rounds, for what needs time to settle.
+    pub(crate) fn longer(&self) -> Self {
+        Self {
+            rounds: self.rounds.div_ceil(3),
+            seconds: self.seconds * 2,
+            ..self.clone()
+        }
     }
 }
 
@@ -86,7 +98,7 @@ const SECTIONS: [(&str, Measure); 12] = [
     ("close", |kitchen, options| {
         requests::measure(&requests::CLOSE, kitchen, options)
     }),
-    ("connections", requests::measure_connections),
+    ("connections", connections::measure),
     ("idle", idle::measure),
     ("latency", latency::measure),
     ("login", logins::measure_hashing),
@@ -96,10 +108,14 @@ const SECTIONS: [(&str, Measure); 12] = [
     ("sessions", table::measure),
 ];
 
+/// Those with many short rounds.
+const SHORT: [&str; 4] = ["healthz", "pipelined", "session", "close"];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("--fan-out-floor") => return fan_out::floor(&arguments[1..]),
+        Some("--serve-and-watch-turns") => return table::serve(&arguments[1..]),
         Some("--serve-at-token-cost") => return logins::serve(&arguments[1..]),
         _ => {}
     }
@@ -121,8 +137,8 @@ fn main() -> ExitCode {
 
 fn parse(arguments: &[String]) -> Result<Options, String> {
     let mut options = Options {
-        rounds: 5,
-        seconds: 2,
+        rounds: 15,
+        seconds: 1,
         only: Vec::new(),
         sections: Vec::new(),
         write: true,
@@ -161,6 +177,12 @@ fn run(options: &Options) -> Result<(), String> {
     let mut failed = Vec::new();
     for (name, measure) in SECTIONS.iter().filter(|(name, _)| chosen(name)) {
         eprintln!("\n{name}:");
+        let longer = options.longer();
+        let options = if SHORT.contains(name) {
+            options
+        } else {
+            &longer
+        };
         match measure(&kitchen, options) {
             Ok(section) => {
                 println!("\n{}", section.text());

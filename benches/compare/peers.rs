@@ -55,6 +55,9 @@ const fn peer(name: &'static str, how: How, has_sessions: bool) -> Peer {
     }
 }
 
+/// Servers that run.
+pub(crate) type Started = Vec<(Peer, Program)>;
+
 /// Where the programs are, and a folder for what they write.
 pub(crate) struct Kitchen {
     root: &'static Path,
@@ -180,7 +183,7 @@ impl Kitchen {
         peers: impl Iterator<Item = Peer>,
         answer: &str,
         close: bool,
-    ) -> Result<(Vec<(Peer, Program)>, Vec<String>), String> {
+    ) -> Result<(Started, Vec<String>), String> {
         let all_needed = std::env::var_os("LOOPGATE_TEST_REQUIRE_TOOLS").is_some();
         let (mut started, mut missing) = (Vec::new(), Vec::new());
         for peer in peers {

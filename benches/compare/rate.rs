@@ -45,17 +45,36 @@ struct Connection {
     got: usize,
 }
 
+/// Connections that are there, before the first request.
+pub(crate) struct Opened<'r> {
+    rate: &'r Rate<'r>,
+    answer_bytes: usize,
+    poll: Poll,
+    connections: Vec<Connection>,
+}
+
 impl Rate<'_> {
-    /// Asks, for as long as it was told.
+    /// Connects, and asks for as long as it was told.
     ///
     /// # Errors
     /// If an answer is not 200, or does not come.
     pub(crate) fn run(&self, address: SocketAddr) -> Result<Answered, String> {
+        self.open(address)?.run()
+    }
+
+    fn say(&self, error: io::Error) -> String {
+        format!("at {:.0} requests/s: {error}", self.per_s)
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// If that is refused.
+    pub(crate) fn open(&self, address: SocketAddr) -> Result<Opened<'_>, String> {
         let answer_bytes =
             crate::program::ask(&mut crate::program::connect(address), self.request).len();
-        let say = |error: io::Error| format!("at {:.0} requests/s: {error}", self.per_s);
-        let mut poll = Poll::new().map_err(say)?;
-        let mut events = Events::with_capacity(1024);
+        let say = |error| self.say(error);
+        let poll = Poll::new().map_err(say)?;
         let mut connections = Vec::new();
         for token in 0..self.connections {
             let stream = crate::program::connect(address);
@@ -71,15 +90,38 @@ impl Rate<'_> {
                 got: 0,
             });
         }
+        Ok(Opened {
+            rate: self,
+            answer_bytes,
+            poll,
+            connections,
+        })
+    }
+}
+
+impl Opened<'_> {
+    /// Asks, for as long as it was told.
+    ///
+    /// # Errors
+    /// If an answer is not 200, or does not come.
+    pub(crate) fn run(self) -> Result<Answered, String> {
+        let Self {
+            rate,
+            answer_bytes,
+            mut poll,
+            mut connections,
+        } = self;
+        let say = |error| rate.say(error);
+        let mut events = Events::with_capacity(1024);
         let mut answered = Answered {
             latency_us: Histogram::new(3).expect("3 digits are allowed"),
             lateness_us: Histogram::new(3).expect("3 digits are allowed"),
         };
         let begin = Instant::now();
-        let total = (self.per_s * self.time.as_secs_f64()) as u64;
+        let total = (rate.per_s * rate.time.as_secs_f64()) as u64;
         let (mut asked, mut done) = (0, 0);
         while done < total {
-            if begin.elapsed() > self.time + PATIENCE {
+            if begin.elapsed() > rate.time + PATIENCE {
                 return Err(format!(
                     "{} of {total} requests were not answered",
                     total - done
@@ -87,18 +129,18 @@ impl Rate<'_> {
             }
             // Who is due is asked, in turn.
             while asked < total {
-                let due = begin + Duration::from_secs_f64(asked as f64 / self.per_s);
+                let due = begin + Duration::from_secs_f64(asked as f64 / rate.per_s);
                 let now = Instant::now();
                 if due > now {
                     break;
                 }
-                let at = asked as usize % self.connections;
+                let at = asked as usize % rate.connections;
                 let connection = &mut connections[at];
                 if connection.under_way.is_none() {
                     answered
                         .lateness_us
                         .saturating_record((now - due).as_micros() as u64);
-                    connection.ask(self.request, due).map_err(say)?;
+                    connection.ask(rate.request, due).map_err(say)?;
                 } else {
                     connection.waiting.push_back(due);
                 }
@@ -112,7 +154,7 @@ impl Rate<'_> {
                     answered.latency_us.saturating_record(latency);
                     done += 1;
                     if let Some(next) = connection.waiting.pop_front() {
-                        connection.ask(self.request, next).map_err(say)?;
+                        connection.ask(rate.request, next).map_err(say)?;
                     }
                 }
             }

@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     chart: bool,
 }
 
-const GET_HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n";
+pub(crate) const GET_HEALTHZ: &str = "GET /healthz HTTP/1.1\r\nHost: bench\r\n\r\n";
 
 pub(crate) const HEALTHZ: Plan = Plan {
     title: "GET /healthz, 64 connections that stay open",
@@ -105,7 +105,7 @@ pub(crate) fn measure(
         .into_iter()
         .filter(|peer| (plan.peers)(*peer) && options.wants(peer.name));
     let (programs, mut notes) = kitchen.start_all(wanted, &answer, plan.close)?;
-    let measured = rounds(plan, plan.connections, &programs, kitchen, options)?;
+    let measured = rounds(plan, &programs, kitchen, options)?;
     drop(programs);
     let mut table = Table::new(&[
         "server",
@@ -117,6 +117,12 @@ pub(crate) fn measure(
         "p99 µs",
         "core busy",
     ]);
+    let latency = |one: &Measured, of: fn(&Seen) -> f64| {
+        if plan.depth > 1 {
+            return "–".into(); // wrk has none for requests that were sent together
+        }
+        grouped(one.spread(|r| of(&r.seen)).median, 0)
+    };
     let floor = measured.iter().find(|m| m.peer == FLOOR);
     let mut bars = Vec::new();
     for one in &measured {
@@ -128,8 +134,8 @@ pub(crate) fn measure(
             grouped(ns.median * share, 0),
             floor.map_or("–".into(), |floor| one.ratio_to(floor).show(3)),
             grouped(one.spread(|r| r.seen.requests / r.seen.seconds).median, 0),
-            grouped(one.spread(|r| r.seen.p50_us).median, 0),
-            grouped(one.spread(|r| r.seen.p99_us).median, 0),
+            latency(one, |seen| seen.p50_us),
+            latency(one, |seen| seen.p99_us),
             format!("{:.0} %", busy * 100.0),
         ]);
         bars.push(Bar {
@@ -170,7 +176,6 @@ pub(crate) fn measure(
 /// A round that only warms up, then as many as are wanted, the servers taking turns.
 fn rounds(
     plan: &Plan,
-    connections: usize,
     programs: &[(Peer, Program)],
     kitchen: &Kitchen,
     options: &Options,
@@ -186,7 +191,7 @@ fn rounds(
         let seconds = if round == 0 { 1 } else { options.seconds };
         eprint!("  round {round} of {}:", options.rounds);
         for ((peer, program), measured) in programs.iter().zip(&mut measured) {
-            let load = load(plan, connections, seconds, program, programs);
+            let load = load(plan, seconds, program, programs);
             let before = program.cpu();
             let seen = load
                 .run(program.address, kitchen.cores)
@@ -209,19 +214,13 @@ fn rounds(
 }
 
 /// What wrk does to `program`. Who has no sessions gets a signature of the same length all the same.
-fn load(
-    plan: &Plan,
-    connections: usize,
-    seconds: usize,
-    program: &Program,
-    all: &[(Peer, Program)],
-) -> Load {
+fn load(plan: &Plan, seconds: usize, program: &Program, all: &[(Peer, Program)]) -> Load {
     let sign = program.sign.clone();
     let sign = sign.or_else(|| all.iter().find_map(|(_, program)| program.sign.clone()));
     Load {
         script: plan.script,
         threads: 1,
-        connections,
+        connections: plan.connections,
         seconds,
         variables: vec![("SIGN", sign.unwrap_or_default())],
     }
@@ -237,7 +236,7 @@ fn own_count(plan: &Plan, kitchen: &Kitchen, options: &Options) -> Result<String
     if logs_in {
         program.sign = Some(crate::program::log_in(program.address));
     }
-    let load = load(plan, plan.connections, options.seconds, &program, &[]);
+    let load = load(plan, options.seconds, &program, &[]);
     let seen = load.run(program.address, kitchen.cores)?;
     let words = program.stop();
     let counted = words
@@ -265,72 +264,4 @@ fn own_count(plan: &Plan, kitchen: &Kitchen, options: &Options) -> Result<String
             ""
         }
     ))
-}
-
-/// Does a request cost more when there are many connections?
-pub(crate) fn measure_connections(kitchen: &Kitchen, options: &Options) -> Result<Section, String> {
-    const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
-    let answer = kitchen.answer_to(GET_HEALTHZ)?;
-    let wanted = peers::ALL.into_iter().filter(|peer| {
-        ["floor", "loopgate", "hyper", "nginx"].contains(&peer.name) && options.wants(peer.name)
-    });
-    let (programs, mut notes) = kitchen.start_all(wanted, &answer, false)?;
-    let mut table = Table::new(&[
-        "server",
-        "connections",
-        "CPU ns per request",
-        "× at 10",
-        "× floor",
-        "p99 µs",
-    ]);
-    // The counts take turns as the servers do: the ratio between them is what is asked for.
-    let long = Options {
-        rounds: 1,
-        seconds: options.seconds * 2,
-        only: Vec::new(),
-        sections: Vec::new(),
-        write: false,
-    };
-    let mut all: Vec<Vec<Measured>> = COUNTS.map(|_| Vec::new()).into();
-    for _ in 0..options.rounds {
-        for (count, measured) in COUNTS.iter().zip(&mut all) {
-            let more = rounds(&HEALTHZ, *count, &programs, kitchen, &long)?;
-            if measured.is_empty() {
-                *measured = more;
-            } else {
-                for (one, more) in measured.iter_mut().zip(more) {
-                    one.rounds.extend(more.rounds);
-                }
-            }
-        }
-    }
-    for at in 0..programs.len() {
-        for (count, measured) in COUNTS.iter().zip(&all) {
-            let (one, few) = (&measured[at], &all[0][at]);
-            let floor = measured.iter().find(|m| m.peer == FLOOR);
-            table.row([
-                one.peer.name.to_owned(),
-                grouped(*count as f64, 0),
-                one.spread(|r| r.ns).show(0),
-                one.ratio_to(few).show(3),
-                floor.map_or("–".into(), |floor| one.ratio_to(floor).show(3)),
-                grouped(one.spread(|r| r.seen.p99_us).median, 0),
-            ]);
-        }
-    }
-    notes.push(format!(
-        "Rounds of {} s, and wrk opens its connections in each: with 10,000 of them, accepting is in the \
-         figure.",
-        long.seconds
-    ));
-    Ok(Section {
-        title: "GET /healthz with 10 to 10,000 active connections".into(),
-        question:
-            "Does a request cost more where more are connected? What grows is the memory that is \
-                   touched between two requests of one connection."
-                .into(),
-        tables: vec![table],
-        notes,
-        chart: None,
-    })
 }

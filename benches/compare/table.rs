@@ -1,24 +1,27 @@
 //! A million sessions: what they take, how fast they are there, and what happens when all end at once.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, ExitCode};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use hdrhistogram::Histogram;
 use loopgate::config::{Config, HashCost, SessionTimes, StorePath};
 use loopgate::ledger::Phase;
+use loopgate::reactor::Signal;
 use loopgate::server::Server;
 use loopgate::token::{Claims, Keys, base64url, fingerprint, sign};
 use loopgate::work::{Change, SessionRow, Transaction};
 
 use crate::Options;
-use crate::latency::REQUEST;
 use crate::logins::store_with_admin;
 use crate::peers::Kitchen;
 use crate::program::{Program, ask, connect, log_in};
 use crate::rate::Rate;
 use crate::report::{Section, Table};
+use crate::requests::GET_HEALTHZ;
 use crate::spread::{Spread, grouped};
 use crate::wrk::Load;
 
@@ -72,9 +75,10 @@ pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, S
             .into(),
         tables: vec![table],
         notes: vec![
-            "Memory: the difference of `RssAnon` to a server with one session, after the start. Expiry \
-             runs in this program, since only the ledger knows turns; each expired session is an event \
-             that is committed."
+            "Memory: the difference of `RssAnon` to a server with one session, after the start. What the \
+             sweep takes of a turn is the ledger's timers phase, by the clock and so with the time in which \
+             the storage thread, on the same core, had it. Each expired session is an event that is \
+             committed."
                 .into(),
         ],
         chart: None,
@@ -125,9 +129,59 @@ fn sweep(kitchen: &Kitchen) -> Result<Vec<(&'static str, String)>, String> {
     eprintln!("  letting them expire");
     let path = kitchen.file("sweep.db");
     fill(&path, SESSIONS, 1, &kitchen.file("nobody"))?;
+    let due_s = unix_s() + LASTING_S + 1;
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.arg("--serve-and-watch-turns").arg(path);
+    let mut program = Program::start(&command, Some(kitchen.cores))?;
+    while unix_s() < due_s - 1 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let rate = Rate {
+        request: GET_HEALTHZ,
+        connections: 8,
+        per_s: 1000.0,
+        time: Duration::from_secs(5),
+    };
+    let answered = rate.run(program.address)?;
+    let began = Instant::now();
+    let sign = log_in(program.address);
+    let mut client = connect(program.address);
+    // Each of them is an event, and ids count events.
+    let request = format!(
+        "GET /events?since={SESSIONS}&limit=1 HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {sign}\r\n\r\n"
+    );
+    while !ask(&mut client, &request).contains("\"id\":") {
+        if began.elapsed() > PATIENCE {
+            return Err(format!("not all sessions expired within {PATIENCE:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let took_s = (unix_s() - due_s) as f64;
+    let said = program.stop();
+    let watched: Vec<&str> = said.split_whitespace().collect();
+    let [median, most, longest, turn] = watched[..] else {
+        return Err(format!("the watched server said {said:?}"));
+    };
+    let micros = |quantile| grouped(answered.latency_us.value_at_quantile(quantile) as f64, 0);
+    Ok(vec![
+        ("all expired and on disk within, s", grouped(took_s, 0)),
+        ("a turn's share of the sweep, median µs", median.to_owned()),
+        ("99.9 % of the shares, µs", most.to_owned()),
+        ("the longest share, µs", longest.to_owned()),
+        ("the longest turn, µs", turn.to_owned()),
+        ("GET /healthz meanwhile, p50 µs", micros(0.5)),
+        ("p99 µs", micros(0.99)),
+        ("the longest of 5,000, µs", micros(1.0)),
+    ])
+}
+
+/// `--serve-and-watch-turns STORE`: a server that keeps what the ledger says of every turn, and says at
+/// its end, in microseconds: the median, the 99.9th percentile and the longest of the timers phases in
+/// which something was due, and the longest turn.
+pub(crate) fn serve(arguments: &[String]) -> ExitCode {
     let config = Config {
         listen: vec!["127.0.0.1:0".parse().expect("an address")],
-        store: StorePath::File(path),
+        store: StorePath::File(Path::new(&arguments[0]).to_owned()),
         hash_cost: HashCost::TOKEN,
         sessions: SessionTimes {
             idle: Duration::from_secs(LASTING_S as u64),
@@ -135,73 +189,33 @@ fn sweep(kitchen: &Kitchen) -> Result<Vec<(&'static str, String)>, String> {
         },
         ..Config::default()
     };
-    let filled_s = unix_s();
-    let (say, hear) = std::sync::mpsc::channel();
-    let seen = Arc::new(AtomicBool::new(false));
-    let all_seen = Arc::clone(&seen);
-    let serving = std::thread::spawn(move || {
-        let mut server = Server::bind(config).map_err(|error| error.to_string())?;
-        let address = server.addresses()[0].to_string();
-        let _ = say.send((address, server.handle()));
-        let mut turns = Vec::new();
-        while !all_seen.load(Ordering::Acquire) {
-            server.turn().map_err(|error| error.to_string())?;
-            let newest = server.ledger().turns().next_back();
-            turns.extend(newest.map(|turn| turn.phase_ns));
+    let mut server = Server::bind(config).expect("it can start");
+    let told = Rc::new(Cell::new(false));
+    let stop = Rc::clone(&told);
+    let signal = server.on_signal(Signal::Terminate, move || stop.set(true));
+    signal.expect("signals can be handled");
+    println!("listening on {}", server.addresses()[0]);
+    let us = || Histogram::<u64>::new(3).expect("3 digits are allowed");
+    let (mut shares, mut turns) = (us(), us());
+    while !told.get() {
+        server.turn().expect("the selector works");
+        let Some(turn) = server.ledger().turns().next_back() else {
+            continue;
+        };
+        if turn.counts[Phase::Timers as usize] > 0 {
+            shares.saturating_record(turn.phase_ns[Phase::Timers as usize] / 1000);
         }
-        Ok::<_, String>(turns)
-    });
-    let (address, handle) = hear.recv().map_err(|_| "the server did not start")?;
-    let address = address.trim_start_matches("http://").parse();
-    let address = address.map_err(|_| "no address")?;
-    let due_s = filled_s + LASTING_S + 1;
-    while unix_s() < due_s - 1 {
-        std::thread::sleep(Duration::from_millis(20));
+        let awake = turn.phase_ns.iter().skip(1).sum::<u64>();
+        turns.saturating_record(awake / 1000);
     }
-    let rate = Rate {
-        request: REQUEST,
-        connections: 8,
-        per_s: 1000.0,
-        time: Duration::from_secs(5),
-    };
-    let answered = rate.run(address)?;
-    let began = Instant::now();
-    let (sign, mut publisher) = (log_in(address), connect(address));
-    // Each of them is an event, and ids count events.
-    let request = format!(
-        "GET /events?since={SESSIONS}&limit=1 HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {sign}\r\n\r\n"
+    eprintln!(
+        "{} {} {} {}",
+        shares.value_at_quantile(0.5),
+        shares.value_at_quantile(0.999),
+        shares.max(),
+        turns.max()
     );
-    while !ask(&mut publisher, &request).contains("\"id\":") {
-        if began.elapsed() > PATIENCE {
-            return Err(format!("not all sessions expired within {PATIENCE:?}"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let took_s = (unix_s() - due_s) as f64;
-    seen.store(true, Ordering::Release);
-    handle.drain(); // which wakes it, for its last turn
-    let turns = serving.join().map_err(|_| "the server panicked")??;
-    let longest = |phases: &dyn Fn(&[u64; Phase::COUNT]) -> u64| {
-        grouped(
-            turns.iter().map(phases).max().unwrap_or(0) as f64 / 1000.0,
-            0,
-        )
-    };
-    let micros = |quantile| grouped(answered.latency_us.value_at_quantile(quantile) as f64, 0);
-    Ok(vec![
-        ("all expired and on disk within, s", grouped(took_s, 0)),
-        (
-            "the longest timers phase meanwhile (the sweep), µs",
-            longest(&|phases| phases[Phase::Timers as usize]),
-        ),
-        (
-            "the longest turn meanwhile, µs",
-            longest(&|phases| phases.iter().skip(1).sum()),
-        ),
-        ("GET /healthz meanwhile, p50 µs", micros(0.5)),
-        ("p99 µs", micros(0.99)),
-        ("the longest of 5,000, µs", micros(1.0)),
-    ])
+    ExitCode::SUCCESS
 }
 
 /// Makes a store with `count` sessions, of which `signed` have a signature; those go to a file.

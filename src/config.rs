@@ -37,6 +37,8 @@ const _: () = assert!(
 pub enum ListenAddr {
     /// An IP address and a port; port 0 lets the system choose one.
     Tcp(SocketAddr),
+    /// The same where clients speak TLS: what a `Tcp` address becomes when [`Config::tls`] is there.
+    Tls(SocketAddr),
     /// A unix socket, written `unix:/path`.
     Unix(PathBuf),
 }
@@ -70,6 +72,7 @@ impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Tls(address) => write!(f, "https://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -105,6 +108,15 @@ impl fmt::Display for StorePath {
     }
 }
 
+/// Where the server's certificate and its key are: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those that lead to its issuer.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// What a peer may ask of the server, and for how long.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -116,6 +128,8 @@ pub struct Limits {
     pub headers_max: usize,
     /// Longest body, in bytes; 413 above it.
     pub body_bytes_max: usize,
+    /// From the connection to the end of its TLS handshake.
+    pub handshake_timeout: Duration,
     /// From the first byte of a head to its last; 408 after it.
     pub head_timeout: Duration,
     /// From the end of a head to the end of its body; 408 after it.
@@ -146,6 +160,7 @@ impl Default for Limits {
             head_bytes_max: 16 * 1024,
             headers_max: HEADERS_CEILING,
             body_bytes_max: 64 * 1024,
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
@@ -228,6 +243,10 @@ pub struct Config {
     pub produce: Vec<String>,
     /// Threads that hash passwords and run handlers' jobs.
     pub workers: usize,
+    /// With it, clients on TCP speak TLS; on unix sockets they do not.
+    pub tls: Option<TlsFiles>,
+    /// How long browsers are told to use TLS only; zero says nothing about it (RFC 6797).
+    pub hsts: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trust_proxy: Vec<IpAddr>,
     /// What a peer may ask.
@@ -255,6 +274,8 @@ impl Default for Config {
             subscribe: Vec::new(),
             produce: Vec::new(),
             workers: default_workers(),
+            tls: None,
+            hsts: Duration::from_secs(365 * 24 * 60 * 60),
             trust_proxy: Vec::new(),
             limits: Limits::default(),
             sessions: SessionTimes::default(),
@@ -308,6 +329,7 @@ impl Config {
             return Err(format!("headers-max must be at most {HEADERS_CEILING}"));
         }
         let timeouts = [
+            ("handshake-timeout", limits.handshake_timeout),
             ("head-timeout", limits.head_timeout),
             ("body-timeout", limits.body_timeout),
             ("idle-timeout", limits.idle_timeout),

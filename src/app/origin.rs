@@ -12,18 +12,24 @@ use std::net::{IpAddr, SocketAddr};
 /// * `Sec-Fetch-Site` must be `same-origin`, or `none` (the user typed the address).
 /// * `Origin` must name the host and port of `Host`. A port that is missing is the default one
 ///   of the origin's scheme: behind a TLS proxy, `https://example.com` is `Host: example.com`.
+/// * On a connection that is encrypted it must say `https`: over plain HTTP anybody on the way could
+///   have written the page.
 /// * If both are there both must agree; if neither is, no browser of today sent it.
 #[must_use]
 pub(super) fn same_origin(
     host: Option<&[u8]>,
     origin: Option<&[u8]>,
     sec_fetch_site: Option<&[u8]>,
+    secure: bool,
 ) -> bool {
     if sec_fetch_site.is_none() && origin.is_none() {
         return false;
     }
     let fetch_agrees = sec_fetch_site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
-    let origin_agrees = origin.is_none_or(|origin| host.is_some_and(|host| names(origin, host)));
+    let origin_agrees = origin.is_none_or(|origin| {
+        let plain_elsewhere = secure && !has_scheme(origin, b"https://");
+        !plain_elsewhere && host.is_some_and(|host| names(origin, host))
+    });
     fetch_agrees && origin_agrees
 }
 
@@ -44,14 +50,17 @@ fn names(origin: &[u8], host: &[u8]) -> bool {
     }
 }
 
+fn has_scheme(origin: &[u8], scheme: &[u8]) -> bool {
+    let start = origin.get(..scheme.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+}
+
 /// What follows `http://` or `https://`, and that scheme's default port.
 fn without_scheme(origin: &[u8]) -> Option<(&[u8], u16)> {
     [(&b"http://"[..], 80), (b"https://", 443)]
         .into_iter()
         .find_map(|(scheme, port)| {
-            let (start, authority) = origin.split_at_checked(scheme.len())?;
-            let matches = start.eq_ignore_ascii_case(scheme);
-            matches.then_some((authority, port))
+            has_scheme(origin, scheme).then(|| (&origin[scheme.len()..], port))
         })
 }
 
@@ -238,10 +247,24 @@ mod tests {
         ] {
             let bytes = |text: Option<&'static str>| text.map(str::as_bytes);
             assert_eq!(
-                same_origin(bytes(host), bytes(origin), bytes(site)),
+                same_origin(bytes(host), bytes(origin), bytes(site), false),
                 expected,
                 "Host {host:?}, Origin {origin:?}, Sec-Fetch-Site {site:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_encrypted_site_does_not_trust_its_plain_namesake() {
+        let host = Some(&b"example.com"[..]);
+        for (origin, site, expected) in [
+            (Some(&b"https://example.com"[..]), None, true),
+            (Some(b"HTTPS://example.com:443"), None, true),
+            (Some(b"http://example.com"), None, false),
+            (Some(b"http://example.com:443"), None, false),
+            (None, Some(&b"same-origin"[..]), true),
+        ] {
+            assert_eq!(same_origin(host, origin, site, true), expected);
         }
     }
 

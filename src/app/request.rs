@@ -12,6 +12,8 @@ pub struct Request<'r> {
     head: &'r Head<'r>,
     body: &'r [u8],
     peer: Peer,
+    /// The connection itself is encrypted.
+    secure: bool,
     parameters: Parameters<'r>,
 }
 
@@ -26,8 +28,15 @@ impl<'r> Request<'r> {
             head,
             body,
             peer,
+            secure: false,
             parameters,
         }
+    }
+
+    /// The same request, if `secure` on a connection that is encrypted.
+    #[must_use]
+    pub fn over(self, secure: bool) -> Self {
+        Self { secure, ..self }
     }
 
     /// Its method. A HEAD request is handled by the GET handler, which sees `Head` here.
@@ -93,9 +102,12 @@ impl<'r> Request<'r> {
         origin::client_address(self.peer.ip(), self.headers("x-forwarded-for"), trusted)
     }
 
-    /// Whether a trusted proxy says that it came over TLS (`X-Forwarded-Proto: https`).
+    /// Whether it came over TLS: to this server, or as a trusted proxy says (`X-Forwarded-Proto: https`).
     #[must_use]
     pub fn came_over_tls(&self, trusted: &[IpAddr]) -> bool {
+        if self.secure {
+            return true;
+        }
         let said = self.header("x-forwarded-proto");
         origin::is_proxy(self.peer.ip(), trusted)
             && said.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
@@ -114,6 +126,7 @@ impl<'r> Request<'r> {
             self.head.host(),
             self.header("origin"),
             self.header("sec-fetch-site"),
+            self.secure,
         )
     }
 

@@ -42,6 +42,9 @@ pub(super) struct LimitOptions {
         default_value_t = 65536
     )]
     body_bytes_max: usize,
+    /// For a TLS handshake
+    #[arg(long, env = "LOOPGATE_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
+    handshake_timeout: Duration,
     /// From the first byte of a head to its last; 408 after it
     #[arg(long, env = "LOOPGATE_HEAD_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
     head_timeout: Duration,
@@ -98,6 +101,7 @@ impl LimitOptions {
             head_bytes_max,
             headers_max,
             body_bytes_max,
+            handshake_timeout,
             head_timeout,
             body_timeout,
             idle_timeout,
@@ -113,6 +117,7 @@ impl LimitOptions {
             head_bytes_max,
             headers_max,
             body_bytes_max,
+            handshake_timeout,
             head_timeout,
             body_timeout,
             idle_timeout,

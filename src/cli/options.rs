@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::limits::LimitOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, default_workers,
+    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TlsFiles, default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.
@@ -166,6 +166,25 @@ pub(super) struct ServeOptions {
     /// Threads that hash passwords [default: cores but one]
     #[arg(long, env = "LOOPGATE_WORKERS", value_name = "N")]
     workers: Option<usize>,
+    /// Speak TLS on TCP, with this certificate (PEM, and those that lead to its issuer); SIGHUP reads it again
+    #[arg(
+        long,
+        env = "LOOPGATE_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(
+        long,
+        env = "LOOPGATE_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+    /// With TLS, browsers are told to use nothing else for so long; 0 tells them nothing
+    #[arg(long, env = "LOOPGATE_HSTS", value_name = "TIME", default_value = "8760h", value_parser = time)]
+    hsts: Duration,
     /// Believe X-Forwarded-For from this address; may be repeated
     #[arg(
         long,
@@ -222,6 +241,8 @@ impl ServeOptions {
             subscribe: self.subscribe,
             produce: self.produce,
             workers: self.workers.unwrap_or_else(default_workers),
+            tls: self.tls_cert.zip(self.tls_key).map(files),
+            hsts: self.hsts,
             trust_proxy: self.trust_proxy,
             limits: self.limits.limits(),
             sessions: SessionTimes {
@@ -238,6 +259,10 @@ impl ServeOptions {
             issuer: self.issuer,
         }
     }
+}
+
+fn files((certificate, key): (PathBuf, PathBuf)) -> TlsFiles {
+    TlsFiles { certificate, key }
 }
 
 /// A time as people write it: `250ms`, `10s`, `30m`, `24h`; a bare number is seconds.

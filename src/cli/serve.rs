@@ -91,7 +91,7 @@ pub(super) fn serve(
 /// An address that other machines can reach: everybody knows the demo's password.
 fn beyond_loopback(addresses: &[ListenAddr]) -> Option<SocketAddr> {
     addresses.iter().find_map(|address| match address {
-        ListenAddr::Tcp(tcp) if !tcp.ip().is_loopback() => Some(*tcp),
+        ListenAddr::Tcp(tcp) | ListenAddr::Tls(tcp) if !tcp.ip().is_loopback() => Some(*tcp),
         _ => None,
     })
 }

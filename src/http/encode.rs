@@ -16,7 +16,7 @@ const HEAD_BYTES_TYPICAL: usize = 256;
 
 /// How one answer is framed: what the request asked for, and what becomes of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wire {
+pub struct Wire<'f> {
     /// The version of the request. An answer always says 1.1, but tells a 1.0 peer that its wish
     /// to keep the connection was granted.
     pub version: Version,
@@ -24,6 +24,8 @@ pub struct Wire {
     pub head_only: bool,
     /// The connection is closed after this answer.
     pub close: bool,
+    /// Field lines, each with its line end, that every answer on this connection has.
+    pub fields: &'f [u8],
 }
 
 /// How the content of an answer ends.
@@ -40,7 +42,7 @@ enum Ending {
 ///
 /// 1xx, 204 and 304 never have content, a length or a type, whatever the response holds; a 205
 /// says that its length is 0. An answer to HEAD has the length that its content would have.
-pub fn encode(response: &Response, wire: Wire, date: &Date, out: &mut Vec<u8>) {
+pub fn encode(response: &Response, wire: Wire<'_>, date: &Date, out: &mut Vec<u8>) {
     let content = match response.status {
         Status::RESET_CONTENT => &[],
         _ => response.body.as_bytes(),
@@ -66,7 +68,7 @@ pub fn encode(response: &Response, wire: Wire, date: &Date, out: &mut Vec<u8>) {
 #[must_use]
 pub fn encode_stream_head(
     response: &Response,
-    wire: Wire,
+    wire: Wire<'_>,
     date: &Date,
     chunked: bool,
     out: &mut Vec<u8>,
@@ -102,7 +104,7 @@ pub fn encode_last_chunk(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");
 }
 
-fn push_head(response: &Response, wire: Wire, ending: Ending, date: &Date, out: &mut Vec<u8>) {
+fn push_head(response: &Response, wire: Wire<'_>, ending: Ending, date: &Date, out: &mut Vec<u8>) {
     push_status_line(response.status, out);
     out.extend_from_slice(date.line());
     if let (Some(content_type), true) = (response.content_type(), response.status.allows_content())
@@ -120,6 +122,7 @@ fn push_head(response: &Response, wire: Wire, ending: Ending, date: &Date, out: 
     }
     let close = wire.close || matches!(ending, Ending::Close);
     out.extend_from_slice(connection_line(response, wire.version, close));
+    out.extend_from_slice(wire.fields);
     out.extend_from_slice(response.field_lines());
     out.extend_from_slice(b"\r\n");
 }

@@ -81,6 +81,9 @@ faults! {
     /// A trailer line that is no field line.
     BAD_TRAILER = BAD_REQUEST "bad_trailer"
         "the chunked body ends with a malformed trailer field";
+    /// HTTP where TLS is spoken.
+    TLS_NEEDED = BAD_REQUEST "tls_needed"
+        "this port speaks TLS: use https:// in place of http://";
     /// The head did not end in time.
     HEAD_TIMEOUT = REQUEST_TIMEOUT "head_timeout"
         "the request head took too long to arrive";

@@ -7,10 +7,11 @@ use super::response::Response;
 use super::status::Status;
 
 /// How nearly all answers are framed, and so what a prepared one is encoded for.
-const PLAIN: Wire = Wire {
+const PLAIN: Wire<'static> = Wire {
     version: Version::Http11,
     head_only: false,
     close: false,
+    fields: &[],
 };
 
 /// An answer of which only the date changes: sending it costs two copies.
@@ -51,7 +52,7 @@ impl Prepared {
     }
 
     /// Appends the answer to `out`, as [`encode`] would.
-    pub fn encode(&self, wire: Wire, date: &Date, out: &mut Vec<u8>) {
+    pub fn encode(&self, wire: Wire<'_>, date: &Date, out: &mut Vec<u8>) {
         if wire != PLAIN {
             return encode(&self.response, wire, date, out);
         }
@@ -78,11 +79,17 @@ mod tests {
             let prepared = Prepared::new(response.clone());
             assert_eq!(prepared.status(), response.status);
             for version in [Version::Http10, Version::Http11] {
-                for (head_only, close) in [(false, false), (false, true), (true, false)] {
+                for (head_only, close, fields) in [
+                    (false, false, &b""[..]),
+                    (false, true, b""),
+                    (true, false, b""),
+                    (false, false, b"X-Every: time\r\n"),
+                ] {
                     let wire = Wire {
                         version,
                         head_only,
                         close,
+                        fields,
                     };
                     let (mut expected, mut bytes) = (b"before".to_vec(), b"before".to_vec());
                     encode(&response, wire, &date, &mut expected);

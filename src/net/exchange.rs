@@ -55,12 +55,13 @@ impl Exchange {
         self.version == Version::Http11
     }
 
-    /// How the answer is framed.
-    pub(super) fn wire(&self, close: bool) -> Wire {
+    /// How the answer is framed, and what every answer on its connection says.
+    pub(super) fn wire<'f>(&self, close: bool, fields: &'f [u8]) -> Wire<'f> {
         Wire {
             version: self.version,
             head_only: self.head_only,
             close,
+            fields,
         }
     }
 

@@ -73,8 +73,7 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        self.discard(buffers);
-        Ok(Flushed::All)
+        all_but_the_streams_own(stream, total, || self.discard(buffers))
     }
 
     /// So many bytes from the front were written. They are forgotten soon, whatever else waits: behind a
@@ -105,8 +104,7 @@ impl Outbox {
         loop {
             let own = &self.bytes[self.written..];
             if own.is_empty() && feed.is_empty() {
-                self.discard(buffers);
-                return Ok(Flushed::All);
+                return all_but_the_streams_own(stream, total, || self.discard(buffers));
             }
             let (own_length, ahead) = (own.len(), feed.rest_of_item());
             let sole = own.is_empty().then(|| feed.sole()).flatten();
@@ -150,6 +148,21 @@ impl Outbox {
     pub(super) fn discard(&mut self, buffers: &mut Buffers) {
         self.written = 0;
         buffers.give_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+/// Everything was given to the stream: now what it holds back itself.
+#[inline]
+fn all_but_the_streams_own(
+    stream: &mut impl Write,
+    total: usize,
+    discard: impl FnOnce(),
+) -> io::Result<Flushed> {
+    discard();
+    match stream.flush() {
+        Ok(()) => Ok(Flushed::All),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Flushed::Blocked(total)),
+        Err(error) => Err(error),
     }
 }
 

@@ -18,6 +18,10 @@ use crate::work::{Outcome, Pool, Writer};
 /// would race with a request that is on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
+/// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and whoever is
+/// connected already must not wait for all who connect at once.
+const HANDSHAKES_PER_TURN: usize = 8;
+
 /// What one source tells another.
 #[derive(Debug)]
 pub enum Message {
@@ -86,10 +90,14 @@ pub struct Service<S: Seams> {
     pub tally: Tally,
     pub(super) buffers: Buffers,
     pub(super) date: Date,
+    /// Field lines of every answer on a connection that is encrypted.
+    pub(super) secure_fields: Vec<u8>,
     /// Connections that are open.
     pub(super) connections: usize,
     /// How many may be.
     pub(super) connections_max: usize,
+    /// Steps of handshakes that may still be taken in this turn.
+    handshakes_left: usize,
     /// Child processes that have been started once, or are about to be.
     pub(super) children: Vec<Token>,
     /// Those that have not ended for good.
@@ -114,14 +122,21 @@ impl<S: Seams> Service<S> {
         completer: CompleterOf<Self>,
         connections_max: usize,
     ) -> Self {
+        let secure_fields = match app.config.hsts.as_secs() {
+            0 => Vec::new(),
+            // RFC 6797, section 6.1. Not for subdomains, which may be somebody else's.
+            age_s => format!("Strict-Transport-Security: max-age={age_s}\r\n").into(),
+        };
         Self {
             app,
             routes: Routes::default(),
             tally: Tally::default(),
             buffers: Buffers::default(),
             date: Date::new(0),
+            secure_fields,
             connections: 0,
             connections_max,
+            handshakes_left: HANDSHAKES_PER_TURN,
             children: Vec::new(),
             children_left: 0,
             groups: Vec::new(),
@@ -172,6 +187,13 @@ impl<S: Seams> Service<S> {
             Reply::empty(204)
         });
         self.do_unasked(reply, turn);
+    }
+
+    /// Whether one more step of a handshake may be taken in this turn. If not, it is for the next.
+    pub(super) fn may_shake_hands(&mut self) -> bool {
+        let left = self.handshakes_left.checked_sub(1);
+        self.handshakes_left = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// Begins to shut down: nobody new comes in, what is under way is finished.
@@ -255,6 +277,7 @@ impl<S: Seams> Program for Service<S> {
         for stream in self.app.streams.take_ended() {
             turn.tell(stream, Message::SessionEnded);
         }
+        self.handshakes_left = HANDSHAKES_PER_TURN;
         self.commit_outgoing(turn);
         self.rearm_chores(turn);
         delivered

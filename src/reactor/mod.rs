@@ -32,6 +32,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod timers;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io;
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub use source::{
     StreamOf, Turn,
 };
 pub use timers::{Arming, Due, Timers};
+#[cfg(feature = "tls")]
+pub use tls::{Credentials, Identity, TlsError};
 
 use self::core::Core;
 use crate::ledger::{Label, Ledger, Phase};

@@ -16,6 +16,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::clock::OsClock;
 use super::seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
 use super::slots::Token;
+#[cfg(feature = "tls")]
+use super::tls::{Identity, TlsStream};
 
 /// Whether a read or write that moved fewer bytes than it could have proves that the descriptor is
 /// drained, so that the call that would only say `WouldBlock` can be left out.
@@ -169,6 +171,9 @@ impl Wake for OsWaker {
 pub enum OsStream {
     /// Over IP.
     Tcp(TcpStream),
+    /// Over IP, encrypted.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
     /// On this machine. Also one end of the pipe through which signals arrive.
     Unix(UnixStream),
     /// A pipe that a child process writes.
@@ -203,6 +208,8 @@ impl Read for OsStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.read(bytes),
             Self::Unix(stream) => stream.read(bytes),
             Self::PipeReader(pipe) => pipe.read(bytes),
             Self::PipeWriter(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -214,6 +221,8 @@ impl Write for OsStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::PipeWriter(pipe) => pipe.write(bytes),
             Self::PipeReader(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -223,6 +232,8 @@ impl Write for OsStream {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write_vectored(slices),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.write_vectored(slices),
             Self::Unix(stream) => stream.write_vectored(slices),
             Self::PipeWriter(pipe) => pipe.write_vectored(slices),
             Self::PipeReader(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -230,7 +241,11 @@ impl Write for OsStream {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.flush(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -238,6 +253,8 @@ impl Stream<OsSelector> for OsStream {
     fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => selector.register(stream, token, BOTH),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => selector.register(&mut stream.tcp, token, BOTH),
             Self::Unix(stream) => selector.register(stream, token, BOTH),
             Self::PipeReader(pipe) => selector.register(pipe, token, Interest::READABLE),
             Self::PipeWriter(pipe) => selector.register(pipe, token, Interest::WRITABLE),
@@ -247,6 +264,8 @@ impl Stream<OsSelector> for OsStream {
     fn deregister(&mut self, selector: &mut OsSelector) {
         match self {
             Self::Tcp(stream) => selector.deregister(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => selector.deregister(&mut stream.tcp),
             Self::Unix(stream) => selector.deregister(stream),
             Self::PipeReader(pipe) => selector.deregister(pipe),
             Self::PipeWriter(pipe) => selector.deregister(pipe),
@@ -256,10 +275,27 @@ impl Stream<OsSelector> for OsStream {
     fn shutdown(&mut self, how: Shutdown) {
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(how),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.shutdown(how),
             Self::Unix(stream) => stream.shutdown(how),
             // A pipe has one direction; it ends when it is dropped.
             Self::PipeReader(_) | Self::PipeWriter(_) => Ok(()),
         };
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_handshaking(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.is_handshaking())
+    }
+
+    #[cfg(feature = "tls")]
+    fn has_more(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.has_more())
     }
 }
 
@@ -268,6 +304,9 @@ impl Stream<OsSelector> for OsStream {
 pub enum OsAcceptor {
     /// On an IP address and port.
     Tcp(TcpListener),
+    /// The same, where clients speak TLS.
+    #[cfg(feature = "tls")]
+    Tls(TcpListener, Identity),
     /// On a path, which is removed when the acceptor is dropped.
     Unix(UnixListener, PathBuf),
 }
@@ -278,20 +317,16 @@ impl OsAcceptor {
     /// # Errors
     /// What the OS says: the port is in use, the address is not this machine's, no permission.
     pub fn tcp(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        // Without it a restarted server waits a minute for its own old connections.
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::from(address))?;
-        socket.listen(BACKLOG)?;
-        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
+        Ok(Self::Tcp(listen(address)?))
+    }
+
+    /// The same, where clients speak TLS and are shown `identity`.
+    ///
+    /// # Errors
+    /// As for [`tcp`](Self::tcp).
+    #[cfg(feature = "tls")]
+    pub fn tls(address: SocketAddr, identity: Identity) -> io::Result<Self> {
+        Ok(Self::Tls(listen(address)?, identity))
     }
 
     /// Listens on a unix socket at `path`. A socket that a dead server left there is replaced.
@@ -318,9 +353,28 @@ impl OsAcceptor {
     pub fn local_addr(&self) -> io::Result<crate::config::ListenAddr> {
         Ok(match self {
             Self::Tcp(listener) => crate::config::ListenAddr::Tcp(listener.local_addr()?),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => crate::config::ListenAddr::Tls(listener.local_addr()?),
             Self::Unix(_, path) => crate::config::ListenAddr::Unix(path.clone()),
         })
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // Without it a restarted server waits a minute for its own old connections.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
 }
 
 impl Drop for OsAcceptor {
@@ -342,6 +396,13 @@ impl Acceptor<OsSelector> for OsAcceptor {
                 let _ = stream.set_nodelay(true);
                 Ok((OsStream::Tcp(stream), Peer::Ip(address)))
             }
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, identity) => {
+                let (stream, address) = listener.accept()?;
+                let _ = stream.set_nodelay(true);
+                let stream = Box::new(identity.stream(stream)?);
+                Ok((OsStream::Tls(stream), Peer::Ip(address)))
+            }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
                 Ok((OsStream::Unix(stream), Peer::Unix))
@@ -352,6 +413,8 @@ impl Acceptor<OsSelector> for OsAcceptor {
     fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
         match self {
             Self::Tcp(listener) => selector.register(listener, token, Interest::READABLE),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => selector.register(listener, token, Interest::READABLE),
             Self::Unix(listener, _) => selector.register(listener, token, Interest::READABLE),
         }
     }
@@ -359,6 +422,8 @@ impl Acceptor<OsSelector> for OsAcceptor {
     fn deregister(&mut self, selector: &mut OsSelector) {
         match self {
             Self::Tcp(listener) => selector.deregister(listener),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => selector.deregister(listener),
             Self::Unix(listener, _) => selector.deregister(listener),
         }
     }

@@ -124,6 +124,10 @@ pub trait Wake: Clone + Send + Sync + 'static {
 }
 
 /// The seam through which bytes pass: a connected, non-blocking stream.
+///
+/// `flush` writes what the stream itself holds back, and fails with `WouldBlock` while the peer does not
+/// take it. A read fails with `InvalidData` when the peer does not speak the stream's protocol but can be
+/// told so.
 pub trait Stream<S>: Read + Write + 'static {
     /// Starts reporting this stream's readiness, both directions, as `token`.
     ///
@@ -136,6 +140,21 @@ pub trait Stream<S>: Read + Write + 'static {
 
     /// Closes one or both directions. A peer that is gone already is no error here.
     fn shutdown(&mut self, how: Shutdown);
+
+    /// Whether bytes pass encrypted.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
+    /// Whether the two ends are still agreeing how to encrypt: no byte can have passed.
+    fn is_handshaking(&self) -> bool {
+        false
+    }
+
+    /// Whether a read may give something though no readiness tells of it.
+    fn has_more(&self) -> bool {
+        false
+    }
 }
 
 /// Streams from peers who connect.

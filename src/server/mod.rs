@@ -1,14 +1,16 @@
 //! Wires everything together: a store, an application, a reactor, listeners. `start` is what is done
 //! once, at the beginning.
 
+mod listening;
 mod start;
 
 use std::fmt;
 use std::io;
 use std::rc::Rc;
 
+use listening::Listening;
 pub use start::{StartError, key_path};
-use start::{listen, open_keys, read_keys, service};
+use start::{open_keys, read_keys, service};
 
 use crate::app::{
     Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber, SubscriptionId,
@@ -29,6 +31,7 @@ use crate::work::Store;
 pub struct Server<S: Seams = Os> {
     reactor: Reactor<Service<S>>,
     addresses: Vec<ListenAddr>,
+    listening: Option<Rc<Listening>>,
 }
 
 /// How a server came to its end.
@@ -59,12 +62,15 @@ impl Server<Os> {
     pub fn with_store(config: Config, store: Store) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         // First: what cannot be listened on is the most common mistake, and costs nothing.
+        let listening = Listening::new(&config)?;
         let mut acceptors = Vec::new();
         for address in &config.listen {
-            acceptors.push(listen(address).map_err(|e| StartError::Listen(address.clone(), e))?);
+            let listen = || listening.listen(address);
+            acceptors.push(listen().map_err(|e| StartError::Listen(address.clone(), e))?);
         }
         let selector = OsSelector::new().map_err(StartError::Os)?;
         let mut server = Self::in_world(config, store, OsClock::default(), OsEntropy, selector)?;
+        server.listening = Some(Rc::new(listening));
         for acceptor in acceptors {
             let address = acceptor.local_addr().map_err(StartError::Os)?;
             server.addresses.push(address);
@@ -108,7 +114,7 @@ impl Server<Os> {
     }
 
     /// Shuts down on SIGTERM and SIGINT: the first drains, a second one stops at once. SIGHUP
-    /// reads the key file again.
+    /// reads the key file and the certificate again.
     ///
     /// # Errors
     /// When the system gives no descriptors.
@@ -125,9 +131,13 @@ impl Server<Os> {
             self.reactor
                 .add(Box::new(SignalSource::new(signal.stream()?, act)))?;
         }
-        let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
+        let listening = self.listening.clone();
+        let act = move |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
             if let Some(path) = key_path(&service.app.config.store) {
                 service.do_unasked(read_keys(path), turn);
+            }
+            if let Some(reply) = listening.as_ref().and_then(|l| l.read_again()) {
+                service.do_unasked(reply, turn);
             }
         };
         self.reactor
@@ -169,6 +179,7 @@ impl<S: Seams> Server<S> {
         let mut server = Self {
             reactor,
             addresses: Vec::new(),
+            listening: None,
         };
         server.add_handlers().map_err(StartError::Os)?;
         Ok(server)

@@ -10,7 +10,9 @@ use crate::app::sessions::{Session, Sessions};
 use crate::app::users::Users;
 use crate::config::{Config, ListenAddr, StorePath};
 use crate::net::{Completion, Service, Workers};
-use crate::reactor::{CompleterOf, OsAcceptor, Seams};
+#[cfg(feature = "tls")]
+use crate::reactor::TlsError;
+use crate::reactor::{CompleterOf, Seams};
 use crate::token::{KeyError, Keys};
 use crate::work::{Pool, Store, StoreError};
 
@@ -29,6 +31,9 @@ pub enum StartError {
     Store(StoreError),
     /// The key file cannot be used.
     Key(KeyError),
+    /// The certificate or its key cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
     /// Somebody else has the address, or it is not ours.
     Listen(ListenAddr, io::Error),
     /// The system gave no thread or descriptor.
@@ -41,9 +46,13 @@ impl fmt::Display for StartError {
             Self::Config(what) => f.write_str(what),
             Self::Store(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
             Self::Listen(address, error) => {
                 let address = address.to_string();
-                let address = address.trim_start_matches("http://");
+                let address = address
+                    .trim_start_matches("http://")
+                    .trim_start_matches("https://");
                 write!(f, "cannot listen on {address}: ")?;
                 match error.kind() {
                     io::ErrorKind::AddrInUse => f.write_str(
@@ -74,6 +83,13 @@ impl From<StoreError> for StartError {
     }
 }
 
+#[cfg(feature = "tls")]
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 impl From<KeyError> for StartError {
     fn from(error: KeyError) -> Self {
         Self::Key(error)
@@ -86,13 +102,6 @@ pub fn key_path(store: &StorePath) -> Option<PathBuf> {
     match store {
         StorePath::Memory => None,
         StorePath::File(path) => Some(path.with_extension("key")),
-    }
-}
-
-pub(super) fn listen(address: &ListenAddr) -> io::Result<OsAcceptor> {
-    match address {
-        ListenAddr::Tcp(address) => OsAcceptor::tcp(*address),
-        ListenAddr::Unix(path) => OsAcceptor::unix(path),
     }
 }
 

@@ -5,12 +5,13 @@ use crate::http::{Chunked, Fault};
 
 const NOW: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
-const MODERN: Wire = Wire {
+const MODERN: Wire<'_> = Wire {
     version: Version::Http11,
     head_only: false,
     close: false,
+    fields: &[],
 };
-const OLD: Wire = Wire {
+const OLD: Wire<'_> = Wire {
     version: Version::Http10,
     ..MODERN
 };
@@ -23,7 +24,7 @@ fn undated(answer: &[u8]) -> String {
     text.replacen(NOW, "", 1)
 }
 
-fn encoded(response: &Response, wire: Wire) -> String {
+fn encoded(response: &Response, wire: Wire<'_>) -> String {
     let mut out = Vec::new();
     encode(response, wire, &Date::new(784_111_777), &mut out);
     undated(&out)
@@ -97,6 +98,20 @@ fn a_head_request_is_answered_with_the_length_and_without_the_content() {
         get.trim_end_matches("[1,2,3]\n")
     );
     assert!(get.contains("Content-Length: 8\r\n"));
+}
+
+#[test]
+fn a_connections_own_fields_are_in_every_answer() {
+    let own = Wire {
+        fields: b"Strict-Transport-Security: max-age=1\r\n",
+        ..MODERN
+    };
+    let ok = encoded(&Response::text(Status::OK, "ok"), own);
+    assert!(ok.contains("\r\nStrict-Transport-Security: max-age=1\r\n"));
+    let mut head = Vec::new();
+    let response = Response::new(Status::NO_CONTENT);
+    let chunked = encode_stream_head(&response, own, &Date::new(0), true, &mut head);
+    assert!(!chunked && head.ends_with(b"Strict-Transport-Security: max-age=1\r\n\r\n"));
 }
 
 #[test]

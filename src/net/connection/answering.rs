@@ -10,7 +10,7 @@ use crate::http::{
 };
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
-use crate::reactor::{Next, Peer, Reason, Seams, Turn};
+use crate::reactor::{Next, Peer, Reason, Seams, Stream, Turn};
 
 /// Bytes of a stream that are made ready at a time.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -36,7 +36,8 @@ impl<S: Seams> Connection<S> {
                 parameters,
             } => {
                 turn.label(label);
-                let request = Request::new(head, body, self.peer, parameters);
+                let request =
+                    Request::new(head, body, self.peer, parameters).over(self.stream.is_secure());
                 let mut cx = Service::context(app, turn);
                 catch_unwind(AssertUnwindSafe(|| handler(&request, &mut cx))).map_err(|_| label)
             }
@@ -83,8 +84,9 @@ impl<S: Seams> Connection<S> {
                 service.app.reuse(response);
             }
             Some(Reply::Prepared(prepared)) => {
-                let encode =
-                    |wire, date: &Date, out: &mut Vec<u8>| prepared.encode(wire, date, out);
+                let encode = |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| {
+                    prepared.encode(wire, date, out);
+                };
                 self.answer_with(prepared.status(), encode, &exchange, service, turn);
             }
             Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
@@ -112,14 +114,15 @@ impl<S: Seams> Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) {
-        let encode = |wire, date: &Date, out: &mut Vec<u8>| encode(response, wire, date, out);
+        let encode =
+            |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| encode(response, wire, date, out);
         self.answer_with(response.status, encode, exchange, service, turn);
     }
 
     fn answer_with(
         &mut self,
         status: Status,
-        encode: impl FnOnce(Wire, &Date, &mut Vec<u8>),
+        encode: impl FnOnce(Wire<'_>, &Date, &mut Vec<u8>),
         exchange: &Exchange,
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
@@ -127,8 +130,9 @@ impl<S: Seams> Connection<S> {
         let close = self.closes_after(exchange, service);
         service.date.refresh(turn.unix_ms() / 1000);
         let waiting = self.outbox.len();
+        let fields = own_fields(&self.stream, &service.secure_fields);
         let out = self.outbox.buffer(&mut service.buffers);
-        encode(exchange.wire(close), &service.date, out);
+        encode(exchange.wire(close, fields), &service.date, out);
         let bytes = self.outbox.len() - waiting;
         log(self.peer, exchange, status, bytes, turn);
         self.after_answer(close, exchange.keep_alive, turn);
@@ -185,7 +189,8 @@ impl<S: Seams> Connection<S> {
         // Without chunks only the end of the connection can end the body.
         let close = self.closes_after(&exchange, service) || !chunked;
         service.date.refresh(turn.unix_ms() / 1000);
-        let (wire, date) = (exchange.wire(close), &service.date);
+        let fields = own_fields(&self.stream, &service.secure_fields);
+        let (wire, date) = (exchange.wire(close, fields), &service.date);
         let out = self.outbox.buffer(&mut service.buffers);
         let chunked = encode_stream_head(&pieces.head, wire, date, chunked, out);
         if exchange.head_only() || !pieces.head.status.allows_content() {
@@ -273,6 +278,16 @@ impl<S: Seams> Connection<S> {
             State::Closing { reason, linger } => self.part(reason, linger, turn),
             _ => self.settle(service, turn),
         }
+    }
+}
+
+/// The fields of every answer on this connection.
+#[inline]
+pub(super) fn own_fields<'f, T>(stream: &impl Stream<T>, secure_fields: &'f [u8]) -> &'f [u8] {
+    if stream.is_secure() {
+        secure_fields
+    } else {
+        &[]
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::answering::log;
+use super::answering::{log, own_fields};
 use super::farewell::Farewell;
 use super::talking::Talk;
 use super::{Connection, LINGER, State};
@@ -147,7 +147,8 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) {
         service.date.refresh(turn.unix_ms() / 1000);
-        let (wire, date) = (exchange.wire(true), &service.date);
+        let fields = own_fields(&self.stream, &service.secure_fields);
+        let (wire, date) = (exchange.wire(true, fields), &service.date);
         let out = self.outbox.buffer(&mut service.buffers);
         let before = out.len();
         let _not_chunked = encode_stream_head(head, wire, date, false, out);

@@ -26,7 +26,7 @@ mod parked;
 mod reading;
 mod talking;
 
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -145,6 +145,9 @@ impl<S: Seams> Connection<S> {
             return until;
         }
         match &self.state {
+            State::Idle { since } if self.stream.is_handshaking() => {
+                (*since + limits.handshake_timeout).min(service.idle_until())
+            }
             State::Idle { since } => (*since + limits.idle_timeout).min(service.idle_until()),
             State::Head { since } => *since + limits.head_timeout,
             State::Body { since, .. } => *since + limits.body_timeout,
@@ -164,7 +167,7 @@ impl<S: Seams> Connection<S> {
             reason,
             linger: false,
         } = self.state
-            && self.outbox.is_empty()
+            && self.has_written_all()
         {
             return Next::Close(reason);
         }
@@ -179,6 +182,11 @@ impl<S: Seams> Connection<S> {
         } else {
             Next::Wait
         }
+    }
+
+    /// Whether the peer has been given everything: a stream that encrypts may hold some of it back.
+    fn has_written_all(&self) -> bool {
+        self.outbox.is_empty() && self.blocked_since.is_none()
     }
 
     /// Whether there is something to look at without a new edge: unread bytes, or whole requests
@@ -280,8 +288,13 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         if let State::Lingering { reason, .. } = self.state {
             return self.linger(service, reason);
         }
-        if readiness.contains(Readiness::WRITABLE) && self.blocked_since.is_some() {
-            turn.flush();
+        if readiness.contains(Readiness::WRITABLE) {
+            if self.blocked_since.is_some() {
+                turn.flush();
+            } else {
+                // Part of a handshake that did not fit. A stream that fails tells when it is read.
+                let _ = self.stream.flush();
+            }
         }
         self.unpark_if_ended(service, turn);
         self.advance(service, turn)
@@ -298,6 +311,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         match self.state {
             State::Live(_) => return self.live_due(service, turn),
             State::Parked(_) => self.unpark(service, turn),
+            State::Idle { .. } if self.stream.is_handshaking() => {
+                return Next::Close(Reason("no TLS handshake in time"));
+            }
             State::Idle { .. } => return Next::Close(Reason("idle for too long")),
             State::Lingering { reason, .. } => return Next::Close(reason),
             State::Head { .. } => self.answer_fault(Fault::HEAD_TIMEOUT, service, turn),

@@ -9,7 +9,7 @@ use crate::http::{CONTINUE, Fault, Framing, HeaderSlots, parse_head};
 use crate::net::body::Body;
 use crate::net::service::Service;
 use crate::net::tally::RESET;
-use crate::reactor::{Next, Readiness, Reason, SHORT_MEANS_DRAINED, Seams, Turn};
+use crate::reactor::{Next, Readiness, Reason, SHORT_MEANS_DRAINED, Seams, Stream as _, Turn};
 
 /// What came of the bytes at hand.
 enum Step {
@@ -33,6 +33,9 @@ impl<S: Seams> Connection<S> {
             self.keep(inbox, used, service);
         }
         if budget > 0 && self.takes_bytes() && self.can.contains(Readiness::READABLE) {
+            if self.stream.is_handshaking() && !service.may_shake_hands() {
+                return Next::Again;
+            }
             let mut buffer = service.buffers.take_read();
             let read = self.stream.read(&mut buffer);
             let next = self.take_in(read, &buffer, &mut budget, service, turn);
@@ -59,7 +62,8 @@ impl<S: Seams> Connection<S> {
                 // Not if the peer's end was reported along with these bytes: no edge will report it
                 // again, so it has to be read.
                 let ended = self.can.contains(Readiness::ENDED);
-                if SHORT_MEANS_DRAINED && count < buffer.len() && !ended {
+                let more = ended || self.stream.has_more();
+                if SHORT_MEANS_DRAINED && count < buffer.len() && !more {
                     self.can = self.can.without(Readiness::READABLE);
                 }
                 let bytes = &buffer[..count];
@@ -81,6 +85,12 @@ impl<S: Seams> Connection<S> {
                 self.can = self.can.without(Readiness::READABLE);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.answer_fault(Fault::TLS_NEEDED, service, turn);
+            }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {
+                return Some(Reason("TLS failed"));
+            }
             Err(_) => return Some(RESET),
         }
         None
@@ -97,7 +107,7 @@ impl<S: Seams> Connection<S> {
             State::Idle { .. } => Reason("closed by the peer"),
             _ => Reason("closed by the peer within a request"),
         };
-        if self.outbox.is_empty() {
+        if self.has_written_all() {
             return Some(reason);
         }
         self.state = State::Closing {

@@ -1,0 +1,366 @@
+//! TLS beneath the stream seam: what is read and written above it is plain.
+//!
+//! rustls does the protocol, 1.2 and 1.3, and never sees a socket; this file moves its bytes. Nothing here
+//! waits: a handshake goes on whenever its peer has sent something. What the peer has not taken yet stays
+//! in the session, and counts as written only after [`flush`](Write::flush).
+//!
+//! Time and randomness of TLS are the session's own. They are below the seam, like the kernel's.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
+
+use super::os::SHORT_MEANS_DRAINED;
+use crate::config::TlsFiles;
+
+/// Steps within one read of the stream, each of which reads from the socket or gives something:
+/// records that hold nothing for the reader must not keep it for ever.
+const STEPS_MAX: usize = 64;
+/// Plain bytes that are encrypted before the socket is asked whether it takes them: one record (RFC 8446,
+/// section 5.1).
+const BATCH_BYTES: usize = 16 * 1024;
+
+/// The only protocol spoken here, as ALPN names it (RFC 7301, section 6).
+const ALPN: &[u8] = b"http/1.1";
+
+/// A certificate and its key, read and found to fit.
+#[derive(Clone)]
+pub struct Credentials(ServerConfig);
+
+/// Why a certificate or its key cannot be used: what, why, and what to do.
+#[derive(Debug)]
+pub enum TlsError {
+    /// A file that cannot be read, or holds nothing of the kind.
+    File(PathBuf, &'static str, pem::Error),
+    /// The two do not fit together, or rustls does not know their kind.
+    Pair(TlsFiles, rustls::Error),
+    /// The system gave no randomness for session tickets.
+    Tickets(rustls::Error),
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, what, error) => {
+                let path = path.display();
+                match error {
+                    pem::Error::Io(error) => write!(f, "cannot read the {what} {path}: {error}; ")?,
+                    pem::Error::NoItemsFound => write!(f, "{path} holds no {what}; ")?,
+                    error => write!(f, "{path} is damaged: {error}; ")?,
+                }
+                f.write_str("name the PEM files with --tls-cert and --tls-key")
+            }
+            Self::Pair(files, error) => write!(
+                f,
+                "the certificate {} and the key {} cannot be used together: {error}; they must be of one pair, the server's own certificate first",
+                files.certificate.display(),
+                files.key.display()
+            ),
+            Self::Tickets(error) => write!(f, "the system gave no randomness: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+impl Credentials {
+    /// Reads the files. It blocks.
+    ///
+    /// # Errors
+    /// When they cannot be read, or do not fit together.
+    pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        let unreadable = |path: &Path, what, error| TlsError::File(path.into(), what, error);
+        let certificates = CertificateDer::pem_file_iter(&files.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .and_then(|found| {
+                let some = (!found.is_empty()).then_some(found);
+                some.ok_or(pem::Error::NoItemsFound)
+            })
+            .map_err(|error| unreadable(&files.certificate, "certificate", error))?;
+        let key = PrivateKeyDer::from_pem_file(&files.key)
+            .map_err(|error| unreadable(&files.key, "private key", error))?;
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|config| {
+                config
+                    .with_no_client_auth()
+                    .with_single_cert(certificates, key)
+            })
+            .map_err(|error| TlsError::Pair(files.clone(), error))?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        // A ticket holds the session's state: resuming costs no memory here. No early data, which could
+        // be replayed: a login must not be.
+        config.ticketer = ring::Ticketer::new().map_err(TlsError::Tickets)?;
+        Ok(Self(config))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+/// Who this server is to those who connect from now on. All clones are one.
+#[derive(Clone, Debug)]
+pub struct Identity(Rc<RefCell<Arc<ServerConfig>>>);
+
+impl Identity {
+    /// Shows these credentials.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Self {
+        Self(Rc::new(RefCell::new(Arc::new(credentials.0))))
+    }
+
+    /// Shows other credentials to those who connect from now on. Connections that are open go on, and
+    /// their sessions can be resumed.
+    pub fn replace(&self, Credentials(mut config): Credentials) {
+        let mut current = self.0.borrow_mut();
+        config.ticketer = Arc::clone(&current.ticketer);
+        config.session_storage = Arc::clone(&current.session_storage);
+        *current = Arc::new(config);
+    }
+
+    pub(super) fn stream(&self, tcp: TcpStream) -> io::Result<TlsStream> {
+        let config = Arc::clone(&self.0.borrow());
+        let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
+        // What waits is bounded here, batch by batch.
+        session.set_buffer_limit(None);
+        Ok(TlsStream {
+            tcp,
+            session,
+            first_byte: None,
+            has_more: false,
+        })
+    }
+}
+
+/// One connection that speaks TLS.
+pub struct TlsStream {
+    pub(super) tcp: TcpStream,
+    session: ServerConnection,
+    /// The first byte that the peer sent.
+    first_byte: Option<u8>,
+    /// A read stopped before everything was taken.
+    has_more: bool,
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream")
+            .field("tcp", &self.tcp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsStream {
+    /// Whether the peer has not proved yet that it speaks TLS.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// Whether a read may give something though no readiness tells of it.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    fn ends_after(&mut self, count: usize) -> usize {
+        self.has_more = count > 0; // the end itself is still to be read
+        count
+    }
+
+    /// Begins with an upper-case letter, as every request does; a record of a handshake begins with 22.
+    fn speaks_plain(&self) -> bool {
+        self.first_byte
+            .is_some_and(|byte| byte.is_ascii_uppercase())
+    }
+
+    /// Writes what the session has ready; whether that was all of it.
+    fn push(&mut self) -> io::Result<bool> {
+        while self.session.wants_write() {
+            match self.session.write_tls(&mut self.tcp) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads once from the socket, and decrypts what came; whether there may be more.
+    fn pull(&mut self) -> io::Result<bool> {
+        let mut socket = Socket {
+            tcp: &mut self.tcp,
+            first_byte: &mut self.first_byte,
+            drained: false,
+        };
+        match self.session.read_tls(&mut socket) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        let drained = socket.drained;
+        if let Err(error) = self.session.process_new_packets() {
+            if self.speaks_plain() {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            log::debug!("TLS failed: {error}");
+            let _ = self.push(); // the alert
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error));
+        }
+        self.push()?;
+        Ok(!drained)
+    }
+
+    /// Encrypts and writes as much as the socket takes, and at most one batch more.
+    fn send(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.speaks_plain() {
+            return self.tcp.write_vectored(slices);
+        }
+        if !self.push()? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let (mut rest, mut sent) = (slices, 0);
+        while let Some(first) = rest.first() {
+            if first.len() > BATCH_BYTES {
+                for batch in first.chunks(BATCH_BYTES) {
+                    sent += self.session.writer().write(batch)?;
+                    if !self.push()? {
+                        return Ok(sent);
+                    }
+                }
+                rest = &rest[1..];
+                continue;
+            }
+            let mut bytes = 0;
+            let count = rest
+                .iter()
+                .take_while(|slice| {
+                    bytes += slice.len();
+                    bytes <= BATCH_BYTES
+                })
+                .count();
+            let (batch, later) = rest.split_at(count);
+            sent += self.session.writer().write_vectored(batch)?;
+            if !self.push()? {
+                return Ok(sent);
+            }
+            rest = later;
+        }
+        Ok(sent)
+    }
+
+    pub(super) fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read && !self.speaks_plain() {
+            self.session.send_close_notify();
+            self.push()?;
+        }
+        self.tcp.shutdown(how)
+    }
+}
+
+impl Read for TlsStream {
+    /// A read that gives fewer bytes than it could has taken all there is, unless
+    /// [`has_more`](Self::has_more) says otherwise. `InvalidData`: the peer does not speak TLS but HTTP,
+    /// and what is written from now on goes out as it is.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.speaks_plain() {
+            return self.tcp.read(bytes);
+        }
+        let (mut count, mut drained) = (0, false);
+        for _ in 0..STEPS_MAX {
+            match self.session.reader().read(&mut bytes[count..]) {
+                Ok(more @ 1..) => {
+                    count += more;
+                    if count == bytes.len() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if drained {
+                        self.has_more = false;
+                        return if count > 0 { Ok(count) } else { Err(error) };
+                    }
+                    match self.pull() {
+                        Ok(more) => drained = !more,
+                        // What came before it counts; the error comes again.
+                        Err(_) if count > 0 => break,
+                        Err(error) => return Err(error),
+                    }
+                }
+                // The end, whether the peer announced it or not: a request that it cuts off is none.
+                Ok(0) => return Ok(self.ends_after(count)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(self.ends_after(count));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.has_more = true;
+        if count > 0 {
+            Ok(count)
+        } else {
+            Err(io::ErrorKind::Interrupted.into())
+        }
+    }
+}
+
+/// The socket, as the session reads it.
+struct Socket<'s> {
+    tcp: &'s mut TcpStream,
+    first_byte: &'s mut Option<u8>,
+    drained: bool,
+}
+
+impl Read for Socket<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.tcp.read(bytes)?;
+        self.drained = SHORT_MEANS_DRAINED && count < bytes.len();
+        if let (1.., None) = (count, &self.first_byte) {
+            *self.first_byte = Some(bytes[0]);
+        }
+        Ok(count)
+    }
+}
+
+impl Write for TlsStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.send(slices)
+    }
+
+    /// Writes what was encrypted and not taken; `WouldBlock` while the peer takes too little.
+    fn flush(&mut self) -> io::Result<()> {
+        if self.speaks_plain() || self.push()? {
+            return Ok(());
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Drop for TlsStream {
+    /// An end without `close_notify` would look like an attacker's (RFC 8446, section 6.1).
+    fn drop(&mut self) {
+        if !self.session.is_handshaking() {
+            self.session.send_close_notify();
+            let _ = self.push();
+        }
+    }
+}

@@ -29,10 +29,11 @@ const FROM_BROWSER: &str = "GET /session?from=home HTTP/1.1\r\nHost: 127.0.0.1:8
     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
     Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
     Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\n\r\n";
-const PLAIN: Wire = Wire {
+const PLAIN: Wire<'static> = Wire {
     version: Version::Http11,
     head_only: false,
     close: false,
+    fields: &[],
 };
 const NOW_S: i64 = 1_795_000_000;
 

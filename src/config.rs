@@ -140,6 +140,12 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Connections at the same time; fewer where the descriptor limit leaves fewer.
     pub connections_max: usize,
+    /// Connections at the same time from one IPv4 address or one /64 of IPv6; 429 above it. Loopback, unix
+    /// sockets and trusted proxies do not count.
+    pub connections_per_address_max: usize,
+    /// Bytes of requests and messages that are not whole, of all connections together; above it, 503 for
+    /// whoever adds to them. A request that comes in one piece does not count.
+    pub unfinished_bytes_max: usize,
     /// Passwords waiting to be hashed; 503 above it.
     pub hash_jobs_max: usize,
     /// Streams of events that one session may have open: server-sent events, a WebSocket, a
@@ -166,6 +172,8 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
             connections_max: 10_000,
+            connections_per_address_max: 1_000,
+            unfinished_bytes_max: 64 * 1024 * 1024,
             hash_jobs_max: 64,
             streams_per_session_max: 5,
             websocket_bytes_max: 1024 * 1024,
@@ -306,6 +314,11 @@ impl Config {
             ("target-bytes-max", limits.target_bytes_max),
             ("headers-max", limits.headers_max),
             ("connections-max", limits.connections_max),
+            (
+                "connections-per-address-max",
+                limits.connections_per_address_max,
+            ),
+            ("unfinished-bytes-max", limits.unfinished_bytes_max),
             ("hash-jobs-max", limits.hash_jobs_max),
             ("streams-per-session-max", limits.streams_per_session_max),
         ];

@@ -177,6 +177,7 @@ pub struct Ledger {
     slow: Ring<SlowRecord>,
     turn: TurnRecord,
     accept_pauses: u64,
+    refusals: [u64; Limit::ALL.len()],
     /// Slow dispatches that the log has not said yet, and when it said some last.
     slow_unsaid: u64,
     slow_said_ns: Option<u64>,
@@ -191,13 +192,83 @@ impl Default for Ledger {
             slow: Ring::new(SLOW_KEPT),
             turn: TurnRecord::default(),
             accept_pauses: 0,
+            refusals: [0; Limit::ALL.len()],
             slow_unsaid: 0,
             slow_said_ns: None,
         }
     }
 }
 
+/// What is there for all, and of which one peer may not take more than its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `connections_per_address_max`.
+    ConnectionsPerAddress,
+    /// `unfinished_bytes_max`.
+    UnfinishedBytes,
+    /// The longest target, head, body, or number of fields.
+    RequestSize,
+    /// The time for a head or a body to arrive.
+    RequestTime,
+    /// `hash_jobs_max`.
+    Jobs,
+    /// Transactions and readings that wait for the store.
+    Transactions,
+    /// Failed logins of one name or address.
+    FailedLogins,
+    /// `streams_per_session_max`.
+    StreamsPerSession,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ConnectionsPerAddress,
+        Self::UnfinishedBytes,
+        Self::RequestSize,
+        Self::RequestTime,
+        Self::Jobs,
+        Self::Transactions,
+        Self::FailedLogins,
+        Self::StreamsPerSession,
+    ];
+
+    /// Its name, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionsPerAddress => "connections per address",
+            Self::UnfinishedBytes => "bytes of unfinished requests",
+            Self::RequestSize => "size of a request",
+            Self::RequestTime => "time for a request",
+            Self::Jobs => "jobs that wait",
+            Self::Transactions => "transactions that wait",
+            Self::FailedLogins => "failed logins",
+            Self::StreamsPerSession => "streams per session",
+        }
+    }
+}
+
 impl Ledger {
+    /// How often somebody was refused because of `limit`.
+    #[must_use]
+    pub fn refusals(&self, limit: Limit) -> u64 {
+        self.refusals[limit as usize]
+    }
+
+    /// Somebody was refused because of `limit`. The log hears of it less and less often: an attack must
+    /// not fill the disk.
+    pub(crate) fn limit_reached(&mut self, limit: Limit) {
+        let refusals = &mut self.refusals[limit as usize];
+        *refusals += 1;
+        if refusals.is_power_of_two() {
+            log::warn!(
+                "limit reached: {} (refused {refusals} so far)",
+                limit.name()
+            );
+        }
+    }
+
     /// Turns completed so far.
     #[must_use]
     pub fn turns_total(&self) -> u64 {

@@ -15,6 +15,7 @@ use super::throttle::Refused;
 use super::{Context, Reply, Request, cookie, users};
 use crate::event::{Timestamp, rfc3339};
 use crate::http::{Response, Status};
+use crate::ledger::Limit;
 use crate::token::{self, Claims};
 use crate::work::password::{self, Verdict};
 use crate::work::{Change, Transaction};
@@ -54,7 +55,7 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
     cx.app
         .throttle
         .admit(&username, address, now_s)
-        .map_err(too_many)?;
+        .map_err(|refused| too_many(refused, cx))?;
     let user = cx.app.users.named(&username);
     let stored = user.map_or(&cx.app.decoy, |user| &user.password).clone();
     let attempt = Attempt {
@@ -89,7 +90,7 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Rep
     cx.app
         .throttle
         .admit(username, *address, now_s)
-        .map_err(too_many)?;
+        .map_err(|refused| too_many(refused, cx))?;
     match (checked.verdict, attempt.user_id) {
         (Verdict::Right | Verdict::RightButWeak, Some(user_id)) => {
             cx.app.throttle.succeeded(username);
@@ -206,7 +207,8 @@ pub(super) fn rfc3339_s(unix_s: i64) -> Timestamp {
     rfc3339(unix_s.max(0).cast_unsigned() * 1000)
 }
 
-fn too_many(refused: Refused) -> Reply {
+fn too_many(refused: Refused, cx: &mut Context<'_>) -> Reply {
+    cx.ledger.limit_reached(Limit::FailedLogins);
     Reply::Now(
         Response::problem(
             Status::TOO_MANY_REQUESTS,

@@ -48,10 +48,12 @@ pub use routes::{Found, Handler, Routes};
 pub(crate) use socket::endpoint;
 pub use socket::{Conversation, Socket};
 pub use streams::Streams;
+pub use throttle::network;
 
 use crate::config::Config;
 use crate::event::NewEvent;
 use crate::http::{Blank, Body, Method, Response};
+use crate::ledger::Ledger;
 use crate::reactor::{Delivered, Entropy, Moment};
 use crate::token::Keys;
 use crate::work::password;
@@ -113,6 +115,8 @@ pub struct Context<'c> {
     pub unix_ms: u64,
     /// Randomness fit for secrets.
     pub entropy: &'c mut dyn Entropy,
+    /// The record of what the loop did.
+    pub ledger: &'c mut Ledger,
 }
 
 /// A handler that every server has.

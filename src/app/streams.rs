@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::caller::session_needed;
 use super::{App, Context};
 use crate::http::{Response, Status};
+use crate::ledger::Limit;
 use crate::reactor::Token;
 use crate::token::Fingerprint;
 
@@ -15,6 +16,8 @@ use crate::token::Fingerprint;
 #[derive(Debug, Default)]
 pub struct Streams {
     of_session: HashMap<Fingerprint, Vec<Token>>,
+    /// Polls whose events are being read from the store.
+    readings: HashMap<Fingerprint, usize>,
     /// Those whose session has ended in this turn.
     ended: Vec<Token>,
 }
@@ -24,6 +27,16 @@ impl Streams {
     #[must_use]
     pub fn of(&self, session: &Fingerprint) -> usize {
         self.of_session.get(session).map_or(0, Vec::len)
+    }
+
+    /// A poll has its events, or will not get them.
+    pub fn end_reading(&mut self, session: &Fingerprint) {
+        if let Some(readings) = self.readings.get_mut(session) {
+            *readings -= 1;
+            if *readings == 0 {
+                self.readings.remove(session);
+            }
+        }
     }
 
     /// A stream has ended by itself.
@@ -70,6 +83,24 @@ impl App {
 }
 
 impl Context<'_> {
+    /// Begins to read events for a poll. The store serves one after the other, and one session must not
+    /// have all others wait.
+    ///
+    /// # Errors
+    /// The answer instead: 429, if it polls as often at once as it may have streams.
+    pub fn begin_reading(&mut self, session: Fingerprint) -> Result<(), Response> {
+        let max = self.app.config.limits.streams_per_session_max;
+        let readings = self.app.streams.readings.entry(session).or_default();
+        if *readings >= max {
+            self.ledger.limit_reached(Limit::StreamsPerSession);
+            let detail = format!("{max} requests of this session ask for events at the moment");
+            let refusal = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_streams", &detail);
+            return Err(refusal.with_header("Retry-After", "1"));
+        }
+        *readings += 1;
+        Ok(())
+    }
+
     /// Opens a stream on the strength of a session.
     ///
     /// # Errors
@@ -83,6 +114,7 @@ impl Context<'_> {
             let detail = format!(
                 "this session has {max} streams open already, which is as many as it may; close one"
             );
+            self.ledger.limit_reached(Limit::StreamsPerSession);
             let refusal = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_streams", &detail);
             return Err(refusal.with_header("Retry-After", "5"));
         }

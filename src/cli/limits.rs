@@ -65,6 +65,23 @@ pub(super) struct LimitOptions {
         default_value_t = 10_000
     )]
     connections_max: usize,
+    /// Connections at the same time from one address (a /64 of IPv6); 429 above it. Loopback, unix sockets
+    /// and trusted proxies do not count
+    #[arg(
+        long,
+        env = "LOOPGATE_CONNECTIONS_PER_ADDRESS_MAX",
+        value_name = "N",
+        default_value_t = 1000
+    )]
+    connections_per_address_max: usize,
+    /// Bytes of requests that are not whole, of all connections together; 503 above it
+    #[arg(
+        long,
+        env = "LOOPGATE_UNFINISHED_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 67_108_864
+    )]
+    unfinished_bytes_max: usize,
     /// Passwords waiting to be hashed; 503 above it
     #[arg(
         long,
@@ -107,6 +124,8 @@ impl LimitOptions {
             idle_timeout,
             write_timeout,
             connections_max,
+            connections_per_address_max,
+            unfinished_bytes_max,
             hash_jobs_max,
             streams_per_session_max,
             outbox_bytes_max,
@@ -123,6 +142,8 @@ impl LimitOptions {
             idle_timeout,
             write_timeout,
             connections_max,
+            connections_per_address_max,
+            unfinished_bytes_max,
             hash_jobs_max,
             streams_per_session_max,
             outbox_bytes_max,

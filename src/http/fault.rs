@@ -114,6 +114,9 @@ faults! {
     /// A method without a name here, or CONNECT.
     METHOD_NOT_IMPLEMENTED = NOT_IMPLEMENTED "method_not_implemented"
         "this server does not implement the request method";
+    /// More bytes of unfinished requests than the server holds, of all peers together.
+    OVERLOADED = SERVICE_UNAVAILABLE "overloaded"
+        "too many requests are on their way in pieces; try again, in one piece";
     /// A version other than 1.0 and 1.1.
     UNSUPPORTED_VERSION = VERSION_NOT_SUPPORTED "unsupported_version"
         "this server speaks HTTP/1.0 and HTTP/1.1";

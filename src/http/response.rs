@@ -270,7 +270,11 @@ impl Response {
 
 impl From<Fault> for Response {
     fn from(fault: Fault) -> Self {
-        Self::problem(fault.status, fault.code, fault.detail)
+        let response = Self::problem(fault.status, fault.code, fault.detail);
+        match fault.status {
+            Status::SERVICE_UNAVAILABLE => response.with_header("Retry-After", "1"),
+            _ => response,
+        }
     }
 }
 

@@ -31,6 +31,11 @@ impl Body {
         }
     }
 
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.head.capacity() + self.bytes.capacity()
+    }
+
     /// Takes what belongs to the body from the front of `input`; how many bytes that were, and
     /// whether the body is whole.
     ///

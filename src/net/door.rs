@@ -19,8 +19,8 @@ impl<S: Seams> Accept<Service<S>> for Door {
         peer: Peer,
         service: &mut Service<S>,
     ) -> Box<dyn Source<Service<S>>> {
-        service.connections += 1;
-        Box::new(Connection::<S>::new(stream, peer))
+        let admitted = service.opened(peer);
+        Box::new(Connection::<S>::new(stream, peer, admitted))
     }
 
     fn closes(&self, message: &Message) -> bool {

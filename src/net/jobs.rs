@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::service::{Completion, Message, Service};
 use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
-use crate::ledger::Label;
+use crate::ledger::{Label, Limit};
 use crate::reactor::{Seams, Token, Turn};
 use crate::work::{Outcome, StoreError, Transaction};
 
@@ -61,6 +61,10 @@ impl<S: Seams> Service<S> {
         match refused {
             Ok(()) => Ok(()),
             Err(refused) => {
+                turn.ledger().limit_reached(match refused {
+                    Refused::Job => Limit::Jobs,
+                    Refused::Store => Limit::Transactions,
+                });
                 let Pending { then, .. } = self.pending.remove(id).expect("inserted just now");
                 let instead = self.continue_with(turn, |cx| match (refused, then) {
                     (Refused::Job, Then::Job(then)) => then(Err(JobError::Busy), cx),

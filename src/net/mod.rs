@@ -6,6 +6,7 @@
 //! none. `children` are the processes that the server runs. `chores` is the source without a
 //! descriptor: it has deadlines only.
 
+mod addresses;
 mod body;
 mod buffers;
 mod children;

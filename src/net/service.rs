@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::addresses::Addresses;
 use super::buffers::Buffers;
 use super::children::Forked;
 use super::jobs::Pending;
@@ -11,7 +12,7 @@ use crate::app::{
     App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
 };
 use crate::http::Date;
-use crate::reactor::{CompleterOf, Delivered, Moment, Program, Seams, Slots, Token, Turn};
+use crate::reactor::{CompleterOf, Delivered, Moment, Peer, Program, Seams, Slots, Token, Turn};
 use crate::work::{Outcome, Pool, Writer};
 
 /// How long an idle connection may still send a request after draining began: closing at once
@@ -94,6 +95,9 @@ pub struct Service<S: Seams> {
     pub(super) secure_fields: Vec<u8>,
     /// Connections that are open.
     pub(super) connections: usize,
+    pub(super) addresses: Addresses,
+    /// Bytes that connections hold of requests and messages that are not whole.
+    pub(super) unfinished_bytes: usize,
     /// How many may be.
     pub(super) connections_max: usize,
     /// Steps of handshakes that may still be taken in this turn.
@@ -135,6 +139,8 @@ impl<S: Seams> Service<S> {
             date: Date::new(0),
             secure_fields,
             connections: 0,
+            addresses: Addresses::default(),
+            unfinished_bytes: 0,
             connections_max,
             handshakes_left: HANDSHAKES_PER_TURN,
             children: Vec::new(),
@@ -151,11 +157,13 @@ impl<S: Seams> Service<S> {
     /// What a handler or a continuation may use.
     pub(super) fn context<'c>(app: &'c mut App, turn: &'c mut Turn<'_, Self>) -> Context<'c> {
         let (now, unix_ms) = (turn.now(), turn.unix_ms());
+        let (entropy, ledger) = turn.entropy_and_ledger();
         Context {
             app,
             now,
             unix_ms,
-            entropy: turn.entropy(),
+            entropy,
+            ledger,
         }
     }
 
@@ -194,6 +202,20 @@ impl<S: Seams> Service<S> {
         let left = self.handshakes_left.checked_sub(1);
         self.handshakes_left = left.unwrap_or(0);
         left.is_some()
+    }
+
+    /// A client connected: whether its network has no more connections than it may.
+    pub(super) fn opened(&mut self, peer: Peer) -> bool {
+        let config = &self.app.config;
+        self.connections += 1;
+        let of_network = self.addresses.opened(peer, &config.trust_proxy);
+        of_network.is_none_or(|open| open <= config.limits.connections_per_address_max)
+    }
+
+    /// A connection of a client's has ended.
+    pub(super) fn ended(&mut self, peer: Peer) {
+        self.connections -= 1;
+        self.addresses.ended(peer, &self.app.config.trust_proxy);
     }
 
     /// Begins to shut down: nobody new comes in, what is under way is finished.
@@ -270,7 +292,14 @@ impl<S: Seams> Program for Service<S> {
     }
 
     fn deliver_events(&mut self, turn: &mut Turn<'_, Self>) -> Delivered {
-        let delivered = self.app.deliver_events(turn.unix_ms());
+        // While some are still to be sent what they have, more would only wait: the next time they are sent
+        // all of it at once.
+        let delivered = if turn.has_flushes_left() {
+            let more = self.app.hub.has_more();
+            Delivered { count: 0, more }
+        } else {
+            self.app.deliver_events(turn.unix_ms())
+        };
         self.app.hub.take_touched(|owner| turn.flush_of(owner));
         // After the delivery: a stream still gets the event that tells of its session's end, unless so
         // many came at once that it is for the next turn. The end does not wait for that.

@@ -1,5 +1,7 @@
 //! The parts of the loop that a source may reach, through [`Turn`](super::Turn), while it is dispatched.
 
+use std::collections::VecDeque;
+
 use super::clock::{Clock, Moment};
 use super::completions::Completions;
 use super::mailbox::Mailbox;
@@ -27,6 +29,8 @@ pub(super) struct Core<P: Program> {
     pub(super) newcomers: Vec<Box<dyn Source<P>>>,
     pub(super) again: Vec<Token>,
     pub(super) flush: Vec<Token>,
+    /// Those for whom others asked, which may be many: so many a turn.
+    pub(super) flush_of: VecDeque<Token>,
     /// The program has more to deliver.
     pub(super) events_left: bool,
     pub(super) ended: Vec<(Token, Reason)>,
@@ -67,6 +71,7 @@ impl<P: Program> Core<P> {
             newcomers: Vec::new(),
             again: Vec::new(),
             flush: Vec::new(),
+            flush_of: VecDeque::new(),
             events_left: false,
             ended: Vec::new(),
             short_of_descriptors: Vec::new(),
@@ -80,6 +85,7 @@ impl<P: Program> Core<P> {
     pub(super) fn has_work(&self) -> bool {
         !self.again.is_empty()
             || !self.flush.is_empty()
+            || !self.flush_of.is_empty()
             || !self.mailbox.is_empty()
             || self.completions.waiting()
             || self.events_left

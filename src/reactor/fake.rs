@@ -193,7 +193,7 @@ enum Incoming {
 #[derive(Debug, Default)]
 struct Wire {
     incoming: VecDeque<Incoming>,
-    waiting: VecDeque<FakeStream>,
+    waiting: VecDeque<(FakeStream, Peer)>,
     outgoing: Vec<u8>,
     /// Bytes that the peer still takes; `None` for any number.
     window: Option<usize>,
@@ -387,12 +387,18 @@ impl FakeAcceptor {
 }
 
 impl FakeDoor {
-    /// Connects.
+    /// Connects from this machine.
     #[must_use]
     pub fn connect(&self) -> FakePeer {
+        self.connect_from(Peer::Unix)
+    }
+
+    /// Connects from anywhere.
+    #[must_use]
+    pub fn connect_from(&self, from: Peer) -> FakePeer {
         let (stream, peer) = connection();
         let mut wire = self.0.borrow_mut();
-        wire.waiting.push_back(stream);
+        wire.waiting.push_back((stream, from));
         wire.edge = Readiness::READABLE;
         peer
     }
@@ -412,8 +418,8 @@ impl Acceptor<FakeSelector> for FakeAcceptor {
         if let Some(Incoming::Fails(kind)) = wire.incoming.front() {
             return Err((*kind).into());
         }
-        let stream = wire.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((stream, Peer::Unix))
+        let connected = wire.waiting.pop_front();
+        connected.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
     fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {

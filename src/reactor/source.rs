@@ -166,10 +166,18 @@ impl<P: Program> Turn<'_, P> {
         self.flush = true;
     }
 
-    /// Asks for one [`Source::flush`] of another source, in this turn's flush phase: its outbox got
-    /// something.
+    /// Asks for one [`Source::flush`] of another source: its outbox got something. That is in this turn's
+    /// flush phase, unless more than [`FLUSHES_PER_TURN`](super::FLUSHES_PER_TURN) are asked for: they are
+    /// flushed in turns to come, in the order in which they were asked for.
     pub fn flush_of(&mut self, token: Token) {
-        self.core.flush.push(token);
+        self.core.flush_of.push_back(token);
+    }
+
+    /// Whether some of them are still to be flushed: who goes on asking for more now has them wait ever
+    /// longer.
+    #[must_use]
+    pub fn has_flushes_left(&self) -> bool {
+        !self.core.flush_of.is_empty()
     }
 
     /// Starts reporting a stream's readiness as that of the source being dispatched, beside those that
@@ -213,6 +221,11 @@ impl<P: Program> Turn<'_, P> {
     /// Randomness.
     pub fn entropy(&mut self) -> &mut EntropyOf<P> {
         &mut self.core.entropy
+    }
+
+    /// Randomness and the record together.
+    pub fn entropy_and_ledger(&mut self) -> (&mut EntropyOf<P>, &mut Ledger) {
+        (&mut self.core.entropy, &mut self.core.ledger)
     }
 
     /// What a worker needs to hand a completion back.

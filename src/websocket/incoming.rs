@@ -91,6 +91,13 @@ impl Incoming {
         }
     }
 
+    /// Bytes that are held of a message that is not whole.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let message = self.message.as_ref();
+        message.map_or(0, |message| message.bytes.capacity()) + self.control.capacity()
+    }
+
     /// Takes bytes from the front of `input` until they mean something, or none are left. What the
     /// protocol itself has to answer, a pong or the reply to a close frame, is appended to `out`.
     ///

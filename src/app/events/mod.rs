@@ -84,6 +84,7 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         found: Vec::new(),
         bytes: 0,
     };
+    cx.begin_reading(poll.asked.session)?;
     Ok(poll.read())
 }
 
@@ -190,13 +191,16 @@ impl Poll {
             bytes_max: ANSWER_BYTES_MAX - self.bytes,
             wanted: Box::new(move |name, user_id| interest.covers(name, user_id)),
         };
-        Reply::read(query, |page, _| match page {
-            Ok(page) => self.take(page),
-            Err(error) => error.into(),
+        Reply::read(query, |page, cx| match page {
+            Ok(page) => self.take(page, cx),
+            Err(error) => {
+                cx.app.streams.end_reading(&self.asked.session);
+                error.into()
+            }
         })
     }
 
-    fn take(mut self, page: Page) -> Reply {
+    fn take(mut self, page: Page, cx: &mut Context<'_>) -> Reply {
         if let Some((from, to)) = self.since.and_then(|since| page.missing_after(since)) {
             self.found.push(super::gap_json(from, to));
         }
@@ -210,6 +214,7 @@ impl Poll {
         if page.more && !full {
             return self.read();
         }
+        cx.app.streams.end_reading(&self.asked.session);
         match self.until {
             Some(until) if self.found.is_empty() => Reply::Wait(Box::new(Wait {
                 interest: self.asked.interest,

@@ -29,8 +29,11 @@ use crate::event::Event;
 use crate::reactor::{Slots, Token};
 use crate::work::{Page, StoreError};
 
-/// Most events that are delivered in one turn. Of a thousand subscribers each, that is some milliseconds.
+/// Most events that are delivered in one turn.
 const EVENTS_PER_TURN: usize = 256;
+/// Deliveries to remote subscribers after which no further event is taken in the same turn: a millisecond
+/// or two.
+const DELIVERIES_PER_TURN: usize = 64 * 1024;
 
 /// Receives events, on the loop: it must not block.
 pub trait Subscriber {
@@ -182,11 +185,12 @@ impl Hub {
     /// Delivers what was confirmed, at most 256 of it. How many events that were, and what
     /// subscribers missed by panicking.
     pub fn deliver(&mut self) -> (usize, Vec<Missed>) {
-        let (count, mut missed) = (self.confirmed.len().min(EVENTS_PER_TURN), Vec::new());
-        for _ in 0..count {
+        let (mut count, mut missed) = (0, Vec::new());
+        while count < EVENTS_PER_TURN && count * self.feeds.len() < DELIVERIES_PER_TURN {
             let Some(event) = self.confirmed.pop_front() else {
                 break;
             };
+            count += 1;
             self.deliver_here(&event, &mut missed);
             if self.feeds.is_empty() {
                 continue;

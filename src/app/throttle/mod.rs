@@ -87,7 +87,7 @@ impl Throttle {
     pub fn admit(&mut self, name: &str, address: IpAddr, now_s: u64) -> Result<(), Refused> {
         let refusals = [
             refusal_left_s(&mut self.names, name_key(name), now_s),
-            refusal_left_s(&mut self.addresses, address_key(address), now_s),
+            refusal_left_s(&mut self.addresses, network(address), now_s),
         ];
         match refusals.into_iter().flatten().max() {
             Some(retry_after_s) => Err(Refused { retry_after_s }),
@@ -99,7 +99,7 @@ impl Throttle {
     pub fn failed(&mut self, name: &str, address: IpAddr, now_s: u64) {
         let name = self.names.get_or_default(name_key(name));
         name.count(now_s, NAME_ATTEMPTS_MAX);
-        let address = self.addresses.get_or_default(address_key(address));
+        let address = self.addresses.get_or_default(network(address));
         address.count(now_s, ADDRESS_ATTEMPTS_MAX);
     }
 
@@ -127,8 +127,9 @@ fn name_key(name: &str) -> u128 {
     u128::from_be_bytes(fingerprint(name.as_bytes()).as_chunks().0[0])
 }
 
-/// One for each IPv4 address, and one for each /64 of IPv6, of which a single customer has all.
-fn address_key(address: IpAddr) -> u128 {
+/// One number for each IPv4 address, and one for each /64 of IPv6, of which a single customer has all.
+#[must_use]
+pub fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
         IpAddr::V6(v6) => v6.to_bits() >> 64 << 64, // never an IPv4 key: those have a low half

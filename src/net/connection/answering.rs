@@ -8,6 +8,7 @@ use crate::http::{
     Date, Fault, Head, Response, Status, Wire, encode, encode_chunk, encode_last_chunk,
     encode_stream_head,
 };
+use crate::ledger::Limit;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
 use crate::reactor::{Next, Peer, Reason, Seams, Stream, Turn};
@@ -169,6 +170,13 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) {
         log::debug!("{} sent no request: {fault}", self.peer);
+        match fault.status {
+            Status::REQUEST_TIMEOUT => turn.ledger().limit_reached(Limit::RequestTime),
+            Status::CONTENT_TOO_LARGE | Status::URI_TOO_LONG | Status::HEADER_FIELDS_TOO_LARGE => {
+                turn.ledger().limit_reached(Limit::RequestSize);
+            }
+            _ => {}
+        }
         self.state = State::Closing {
             reason: Reason(fault.code),
             linger: true,

@@ -21,6 +21,7 @@
 
 mod answering;
 mod farewell;
+mod limits;
 mod live;
 mod parked;
 mod reading;
@@ -66,9 +67,13 @@ pub(super) struct Connection<S: Seams> {
     can: Readiness,
     /// Whole requests that have come.
     requests: u32,
+    /// Bytes held of what is not whole, as they are in the sum over all connections.
+    counted: u32,
 }
 
 enum State {
+    /// Its network has as many connections as it may. It is told so as soon as the loop turns to it.
+    Refused,
     /// Between two requests.
     Idle { since: Moment },
     /// Part of a head has arrived.
@@ -100,18 +105,23 @@ struct Streaming {
 }
 
 impl<S: Seams> Connection<S> {
-    pub(super) fn new(stream: S::Stream, peer: Peer) -> Self {
+    /// Whoever is not admitted is told so, and no more.
+    pub(super) fn new(stream: S::Stream, peer: Peer, admitted: bool) -> Self {
+        let since = Moment::default();
         Self {
             stream,
             peer,
-            state: State::Idle {
-                since: Moment::default(),
+            state: if admitted {
+                State::Idle { since }
+            } else {
+                State::Refused
             },
             inbox: Vec::new(),
             outbox: Outbox::default(),
             blocked_since: None,
             can: Readiness::NONE,
             requests: 0,
+            counted: 0,
         }
     }
 
@@ -153,6 +163,7 @@ impl<S: Seams> Connection<S> {
             State::Body { since, .. } => *since + limits.body_timeout,
             State::Lingering { since, .. } => *since + LINGER,
             State::Parked(parked) => parked.until.min(service.idle_until()),
+            State::Refused => Moment::default(),
             State::Waiting { .. }
             | State::Streaming(_)
             | State::Live(_)
@@ -274,7 +285,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     }
 
     fn first_deadline(&mut self, service: &Service<S>, now: Moment) -> Moment {
-        self.state = State::Idle { since: now };
+        if let State::Idle { since } = &mut self.state {
+            *since = now;
+        }
         self.deadline(service)
     }
 
@@ -297,7 +310,11 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             }
         }
         self.unpark_if_ended(service, turn);
-        self.advance(service, turn)
+        let next = self.advance(service, turn);
+        if self.held() == self.counted {
+            return next; // nearly always: nothing is held
+        }
+        self.holds_otherwise(next, service, turn)
     }
 
     fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
@@ -309,6 +326,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             return Next::Close(Reason("took none of its answers for too long"));
         }
         match self.state {
+            State::Refused => return self.refuse(service, turn),
             State::Live(_) => return self.live_due(service, turn),
             State::Parked(_) => self.unpark(service, turn),
             State::Idle { .. } if self.stream.is_handshaking() => {
@@ -320,6 +338,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             State::Body { .. } => self.answer_fault(Fault::BODY_TIMEOUT, service, turn),
             _ => {}
         }
+        self.count_held(service);
         self.settle(service, turn)
     }
 
@@ -364,7 +383,8 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     }
 
     fn ended(&mut self, reason: Reason, service: &mut Service<S>) {
-        service.connections -= 1;
+        service.ended(self.peer);
+        service.unfinished_bytes -= self.counted as usize;
         service.tally.connection_ended(self.requests, reason);
         self.leave(service);
         self.outbox.discard(&mut service.buffers);

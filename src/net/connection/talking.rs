@@ -38,6 +38,11 @@ impl Talk {
         self.pinged = Some(now);
     }
 
+    /// Bytes that are held of a message that is not whole.
+    pub(super) fn held(&self) -> usize {
+        self.incoming.held()
+    }
+
     /// When the peer has not answered a ping for too long. While it is not read, its answer cannot be
     /// seen.
     pub(super) fn pong_due(&self) -> Moment {
@@ -216,7 +221,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Ends a WebSocket whose close frame is in the outbox: no event may follow that.
-    fn hang_up(
+    pub(super) fn hang_up(
         &mut self,
         reason: Reason,
         service: &mut Service<S>,

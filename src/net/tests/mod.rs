@@ -2,6 +2,7 @@
 //! Only the workers are real threads.
 
 mod connections;
+mod limits;
 mod streams;
 
 use std::convert::Infallible;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Chores, Completion, Door, Service, Workers};
 use crate::app::sessions::Sessions;
 use crate::app::{App, Context, HANDLERS, Reply, Request};
-use crate::config::{Config, HashCost, StorePath};
+use crate::config::{Config, HashCost, Limits, StorePath};
 use crate::http::{Method, Response, Status};
 use crate::ledger::{Label, Phase};
 use crate::reactor::fake::{
@@ -91,6 +92,10 @@ impl World {
         let peer = self.door.connect();
         self.settle();
         peer
+    }
+
+    fn limits(&mut self) -> &mut Limits {
+        &mut self.reactor.program.app.config.limits
     }
 
     /// Turns until nobody is ready; no time passes meanwhile.

@@ -9,7 +9,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl World {
     /// Logs in; the signature.
-    fn log_in(&mut self) -> String {
+    pub(super) fn log_in(&mut self) -> String {
         let peer = self.connect();
         let body = "username=admin&password=password";
         let head = "POST /login HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\n";
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Follows server-sent events; the head has been read.
-    fn sse(&mut self, sign: &str) -> FakePeer {
+    pub(super) fn sse(&mut self, sign: &str) -> FakePeer {
         let peer = self.ask(sign, "GET /events", "Accept: text/event-stream\r\n");
         assert!(text(&peer).ends_with("retry: 2000\n\n"));
         peer
@@ -52,8 +52,15 @@ impl World {
         peer
     }
 
-    /// So many events are confirmed, as far as the hub knows, and delivered in one turn.
+    /// So many events are confirmed and delivered in one turn.
     fn happen(&mut self, count: u64, data: &str) {
+        self.confirm(count, data);
+        self.settle(); // begins with a wait: the program was not told by a turn of what is there now
+        self.settle();
+    }
+
+    /// So many events are confirmed, as far as the hub knows.
+    pub(super) fn confirm(&mut self, count: u64, data: &str) {
         let hub = &mut self.reactor.program.app.hub;
         let first = hub.newest() + 1;
         let event = |id| Event {
@@ -67,8 +74,6 @@ impl World {
             },
         };
         hub.confirmed((first..first + count).map(event).collect());
-        self.settle(); // begins with a wait: the program was not told by a turn of what is there now
-        self.settle();
     }
 }
 

@@ -1,0 +1,94 @@
+//! What one peer may not take of what is there for all.
+
+use super::live::LiveKind;
+use super::{Connection, State};
+use crate::http::{Fault, Response, Status};
+use crate::ledger::Limit;
+use crate::net::exchange::Exchange;
+use crate::net::service::Service;
+use crate::reactor::{Next, Reason, Seams, Stream as _, Turn};
+use crate::websocket;
+
+impl<S: Seams> Connection<S> {
+    /// Bytes that are held of what is not whole.
+    #[inline]
+    pub(super) fn held(&self) -> u32 {
+        let in_parts = match &self.state {
+            State::Body { body, .. } => body.held(),
+            State::Live(live) => match &live.kind {
+                LiveKind::WebSocket(talk) => talk.held(),
+                LiveKind::Sse => 0,
+            },
+            _ => 0,
+        };
+        (self.inbox.capacity() + in_parts) as u32
+    }
+
+    /// Brings the sum over all connections up to date.
+    pub(super) fn count_held(&mut self, service: &mut Service<S>) {
+        let held = self.held();
+        let before = std::mem::replace(&mut self.counted, held);
+        service.unfinished_bytes -= before as usize;
+        service.unfinished_bytes += self.counted as usize;
+    }
+
+    /// After a step that changed how much is held. If it is more, and all together hold more than the
+    /// server has room for, this peer is the one who goes: whoever sends a request in one piece holds
+    /// nothing, and is served all the time.
+    #[cold]
+    pub(super) fn holds_otherwise(
+        &mut self,
+        next: Next,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        let before = self.counted;
+        self.count_held(service);
+        let over = service.unfinished_bytes > service.app.config.limits.unfinished_bytes_max;
+        if self.counted < before || !over || matches!(next, Next::Close(_)) {
+            return next;
+        }
+        turn.ledger().limit_reached(Limit::UnfinishedBytes);
+        match &mut self.state {
+            State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
+                self.answer_fault(Fault::OVERLOADED, service, turn);
+            }
+            State::Live(_) => {
+                let words = "too many messages are on their way in pieces";
+                let out = self.outbox.buffer(&mut service.buffers);
+                websocket::encode_close(websocket::TRY_AGAIN_LATER, words, out);
+                self.hang_up(Reason("no room for its message"), service, turn);
+            }
+            // It has sent ahead what nobody can look at yet.
+            _ => return Next::Close(Reason("no room for what it sent ahead")),
+        }
+        service.buffers.give_back(std::mem::take(&mut self.inbox));
+        self.count_held(service);
+        self.settle(service, turn)
+    }
+
+    /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:
+    /// that would let them have more.
+    pub(super) fn refuse(
+        &mut self,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Next {
+        turn.ledger().limit_reached(Limit::ConnectionsPerAddress);
+        let reason = Reason("too many connections of its address");
+        if self.stream.is_secure() {
+            return Next::Close(reason); // to tell it would take a handshake
+        }
+        self.state = State::Closing {
+            reason,
+            linger: false,
+        };
+        let detail =
+            "as many connections as one address may have are open; use those, or close some";
+        let answer = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_connections", detail)
+            .with_header("Retry-After", "1");
+        let exchange = Exchange::unknown(turn.now());
+        self.answer(&answer, &exchange, service, turn);
+        self.settle(service, turn)
+    }
+}

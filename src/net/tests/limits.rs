@@ -1,0 +1,158 @@
+//! What one peer may not take of what is there for all.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::ledger::Limit;
+use crate::reactor::{FLUSHES_PER_TURN, Peer};
+
+fn from(address: &str) -> Peer {
+    Peer::Ip(SocketAddr::new(address.parse().unwrap(), 50_000))
+}
+
+#[test]
+fn one_address_does_not_get_all_connections() {
+    let mut world = world();
+    world.limits().connections_per_address_max = 2;
+    let door = world.door.clone();
+    let mut connect = |address: &str| {
+        let peer = door.connect_from(from(address));
+        world.settle();
+        peer
+    };
+    let (first, second) = (connect("192.0.2.1"), connect("192.0.2.1"));
+    for _ in 0..3 {
+        let third = connect("192.0.2.1");
+        assert_eq!(statuses(&third), ["429"]);
+        assert!(third.ended());
+    }
+    let refused = text(&connect("192.0.2.1"));
+    assert!(refused.contains("\"code\":\"too_many_connections\""));
+    assert!(refused.contains("Retry-After: 1\r\n") && refused.contains("Connection: close\r\n"));
+    let others: Vec<_> = [
+        "192.0.2.2",
+        "2001:db8::1",
+        "127.0.0.1",
+        "127.0.0.1",
+        "127.0.0.1",
+    ]
+    .into_iter()
+    .map(&mut connect)
+    .collect();
+    for peer in [&first, &second].into_iter().chain(&others) {
+        peer.send(HEALTHZ);
+    }
+    world.settle();
+    for peer in [&first, &second].into_iter().chain(&others) {
+        assert_eq!(statuses(peer), ["200"]);
+    }
+    let refusals = world
+        .reactor
+        .ledger()
+        .refusals(Limit::ConnectionsPerAddress);
+    assert_eq!(refusals, 4);
+    // A place that was left is free again.
+    first.end();
+    world.settle();
+    let again = world.door.connect_from(from("192.0.2.1"));
+    again.send(HEALTHZ);
+    world.settle();
+    assert_eq!(statuses(&again), ["200"]);
+}
+
+#[test]
+fn a_request_in_one_piece_is_served_when_no_room_is_left_for_pieces() {
+    let mut world = world();
+    world.limits().unfinished_bytes_max = 100_000;
+    let body = "x".repeat(20_000);
+    let part = format!("POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n{body}");
+    let slow: Vec<_> = (0..10)
+        .map(|_| {
+            let peer = world.connect();
+            peer.send(part.as_bytes());
+            world.settle();
+            peer
+        })
+        .collect();
+    let (refused, kept): (Vec<_>, Vec<_>) =
+        slow.into_iter().partition(|peer| statuses(peer) == ["503"]);
+    assert!(
+        (5..10).contains(&refused.len()),
+        "{} were refused",
+        refused.len()
+    );
+    assert!(world.reactor.program.unfinished_bytes <= 100_000);
+    let whole = world.connect();
+    whole.send(HEALTHZ);
+    world.settle();
+    assert_eq!(statuses(&whole), ["200"]);
+    // Those who were there first may end what they began, and then there is room again.
+    for peer in &kept {
+        peer.send(body.as_bytes());
+    }
+    world.settle();
+    for peer in &kept {
+        assert_eq!(statuses(peer), ["415"]);
+    }
+    world.pass(Duration::from_secs(2)); // the refused have said all they had to say
+    assert_eq!(world.reactor.program.unfinished_bytes, 0);
+    let late = world.connect();
+    late.send(&HEALTHZ[..10]);
+    world.settle();
+    late.send(&HEALTHZ[10..]);
+    world.settle();
+    assert_eq!(statuses(&late), ["200"]);
+}
+
+#[test]
+fn what_was_held_is_not_counted_any_longer_however_a_connection_ends() {
+    let mut world = world();
+    let part: &[u8] = b"POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc";
+    let peers = [part, part, &HEALTHZ[..9], &HEALTHZ[..9]].map(|bytes| {
+        let peer = world.connect();
+        peer.send(bytes);
+        peer
+    });
+    world.settle();
+    assert!(world.reactor.program.unfinished_bytes > 0);
+    peers[0].end();
+    peers[2].end();
+    world.settle();
+    assert!(world.reactor.program.unfinished_bytes > 0);
+    world.pass(Duration::from_secs(10));
+    world.pass(Duration::from_secs(20));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(statuses(&peers[1]), ["408"]);
+    assert_eq!(statuses(&peers[3]), ["408"]);
+    assert_eq!(world.reactor.program.unfinished_bytes, 0);
+    assert_eq!(world.reactor.ledger().refusals(Limit::RequestTime), 2);
+}
+
+#[test]
+fn news_for_thousands_do_not_delay_an_answer() {
+    const STREAMS: usize = 3 * FLUSHES_PER_TURN;
+    let mut world = world();
+    let sign = world.log_in();
+    world.limits().streams_per_session_max = STREAMS;
+    world.reactor.program.connections_max = 2 * STREAMS;
+    let streams: Vec<_> = (0..STREAMS).map(|_| world.sse(&sign)).collect();
+    let asking = world.connect();
+    let writes: Vec<usize> = streams.iter().map(FakePeer::writes).collect();
+    let told = || {
+        let pairs = streams.iter().zip(&writes);
+        pairs
+            .filter(|(peer, before)| peer.writes() > **before)
+            .count()
+    };
+    world.confirm(1, "news");
+    asking.send(HEALTHZ);
+    world.until("some have the news", |_| told() > 0);
+    assert_eq!(told(), FLUSHES_PER_TURN);
+    world.reactor.turn().unwrap();
+    assert_eq!(statuses(&asking), ["200"], "it waited for all of them");
+    world.settle();
+    for peer in &streams {
+        assert!(text(peer).contains("news"));
+    }
+}

@@ -1,13 +1,15 @@
 //! Options and subcommands.
 //!
 //! `options` says what can be asked for, `serve` and `users` and `keys` do it, `logging` sets up the
-//! log. Everything here may block: the loop has not begun to turn, or has ended.
+//! log. `handover` is how one process follows another, `supervisor` how a service manager starts it. Everything here may block: the loop has not begun to turn, or has ended.
 
+mod handover;
 mod keys;
 mod limits;
 mod logging;
 mod options;
 mod serve;
+mod supervisor;
 mod users;
 
 use std::fmt;

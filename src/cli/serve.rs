@@ -4,17 +4,21 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use loopgate::config::{Config, ListenAddr, StorePath};
+use loopgate::ledger::{Ledger, Limit};
 use loopgate::reactor::{Entropy, OsEntropy, Signal};
-use loopgate::server::{Server, Stopped};
+use loopgate::server::{Server, Sockets, Stopped};
 use loopgate::token::base64url;
 use loopgate::work::Store;
+use loopgate::work::log_writer::LogThread;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::handover::{self, Predecessor, Successor};
 use super::options::ServeOptions;
 use super::users::add_user;
-use super::{Failure, Outcome, logging, say};
+use super::{Failure, Outcome, logging, say, supervisor};
 
 const DEMO_BANNER: &str = "\
 DEMO: no store is used and nothing is kept; everybody knows the password. Loopback only.
@@ -45,47 +49,169 @@ pub(super) fn serve(
         None => format!("cannot start the log's thread: {error}"),
     })?;
     raise_descriptor_limit();
-    let mut store = Store::open(&config.store, config.events_kept_max)?;
-    if store.load()?.users.is_empty() {
-        add_first_user(&mut store, &config, demo)?;
+    let stopped = Running {
+        config,
+        demo,
+        program: std::env::current_exe()?,
+        log_thread: Rc::new(log_thread),
     }
-    let mut server = Server::with_store(config, store)?;
-    server.handle_signals()?;
-    let log_thread = Rc::new(log_thread);
-    let reopened = Rc::downgrade(&log_thread);
-    server.on_signal(Signal::User1, move || {
-        if let Some(log_thread) = reopened.upgrade() {
-            log_thread.reopen();
+    .run()?;
+    Ok(match stopped {
+        Stopped::Drained | Stopped::HandedOver => Outcome::Done,
+        Stopped::AtOnce => Outcome::Cut,
+    })
+}
+
+/// What stays the same while one server follows another: after a handover that failed, the same process
+/// serves again.
+struct Running {
+    config: Config,
+    demo: bool,
+    /// Where this program is. Asked at the beginning: a successor is to be what stands there by then.
+    program: PathBuf,
+    log_thread: Rc<LogThread>,
+}
+
+impl Running {
+    fn run(self) -> Result<Stopped, Failure> {
+        let mut predecessor = Predecessor::of_this_process()
+            .map_err(|error| format!("cannot follow the process before this one: {error}"))?;
+        let given = match &mut predecessor {
+            Some(predecessor) => std::mem::take(&mut predecessor.sockets),
+            None => supervisor::sockets()?,
+        };
+        let mut sockets = Sockets::take_over(given, &self.config.listen)?;
+        let mut connections = Vec::new();
+        if let Some(predecessor) = &mut predecessor {
+            Server::check(&self.config)?;
+            connections = predecessor.wait_for_the_store()?;
         }
-    })?;
-    if demo && let Some(address) = server.addresses().first() {
-        say(format_args!("{DEMO_BANNER}{address}/login"));
-    }
-    for address in server.addresses() {
-        say(format_args!("listening on {address}"));
-    }
-    let _ = io::stdout().flush();
-    let stopped = server.run()?;
-    match stopped {
-        Stopped::Drained => {
-            let tally = server.tally().clone();
-            drop(server);
-            log::info!("drained: {tally}");
+        loop {
+            let mut server = self.start(&sockets)?;
+            server.adopt(connections);
+            let successor = self.handle_signals(&mut server, &sockets)?;
+            self.announce(&server);
+            if let Some(mut predecessor) = predecessor.take() {
+                sockets.own_paths(true);
+                predecessor.may_go();
+            }
+            supervisor::tell("READY=1");
+            let stopped = server.run()?;
+            let followed_by = successor
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            let (Stopped::HandedOver, Some(successor)) = (stopped, followed_by) else {
+                self.end(server, stopped);
+                return Ok(stopped);
+            };
+            connections = server.take_passed();
+            drop(server); // and closes the store
+            let (id, count) = (successor.id(), connections.len());
+            match successor.give(&connections) {
+                Ok(()) => {
+                    log::info!("process {id} goes on, with {count} connections");
+                    sockets.own_paths(false);
+                    supervisor::tell(&format!("MAINPID={id}"));
+                    self.finish_log();
+                    return Ok(stopped);
+                }
+                Err(error) => log::error!("process {id} does not go on, so this one does: {error}"),
+            }
         }
-        Stopped::AtOnce => {
+    }
+
+    /// Opens the store, and makes a server on it.
+    fn start(&self, sockets: &Sockets) -> Result<Server, Failure> {
+        let config = &self.config;
+        let mut store = Store::open(&config.store, config.events_kept_max)?;
+        if store.load()?.users.is_empty() {
+            add_first_user(&mut store, config, self.demo)?;
+        }
+        Ok(Server::with_sockets(config.clone(), store, sockets)?)
+    }
+
+    /// SIGUSR1 reopens the log; SIGUSR2 starts a process that is to go on, which is found in the place
+    /// that is returned when the server has handed over.
+    fn handle_signals(
+        &self,
+        server: &mut Server,
+        sockets: &Sockets,
+    ) -> Result<Arc<Mutex<Option<Successor>>>, Failure> {
+        server.handle_signals()?;
+        let log_thread = Rc::downgrade(&self.log_thread);
+        server.on_signal(Signal::User1, move || {
+            if let Some(log_thread) = log_thread.upgrade() {
+                log_thread.reopen();
+            }
+        })?;
+        let place = Arc::new(Mutex::new(None));
+        let (successor, handle) = (Arc::clone(&place), server.handle());
+        let (program, sockets) = (self.program.clone(), handover::copies(sockets)?);
+        let keeps_nothing = self.config.store == StorePath::Memory;
+        server.on_signal_later(Signal::User2, move || {
+            let mut successor = successor.lock().unwrap_or_else(PoisonError::into_inner);
+            if keeps_nothing {
+                log::warn!("cannot restart: a store in memory cannot be handed over");
+            } else if successor.is_some() {
+                log::warn!("another process is about to go on already");
+            } else {
+                match Successor::start(&program, &sockets) {
+                    Ok(ready) => {
+                        *successor = Some(ready);
+                        handle.hand_over();
+                    }
+                    Err(error) => log::error!(
+                        "cannot restart, and serving on: {} did not become ready: {error}",
+                        program.display()
+                    ),
+                }
+            }
+        })?;
+        Ok(place)
+    }
+
+    fn announce(&self, server: &Server) {
+        if self.demo
+            && let Some(address) = server.addresses().first()
+        {
+            say(format_args!("{DEMO_BANNER}{address}/login"));
+        }
+        for address in server.addresses() {
+            say(format_args!("listening on {address}"));
+        }
+        let _ = io::stdout().flush();
+    }
+
+    fn end(self, mut server: Server, stopped: Stopped) {
+        if stopped == Stopped::AtOnce {
             // Nobody waits for the workers any more. What was confirmed is on disk already.
             std::mem::forget(server);
             log::warn!("stopped before all was finished");
+        } else {
+            let tally = server.tally().clone();
+            let refusals = refusals(server.ledger());
+            drop(server);
+            log::info!("drained: {tally}{refusals}");
+        }
+        self.finish_log();
+    }
+
+    fn finish_log(self) {
+        if let Some(log_thread) = Rc::into_inner(self.log_thread) {
+            log_thread.finish();
         }
     }
-    if let Some(log_thread) = Rc::into_inner(log_thread) {
-        log_thread.finish();
-    }
-    Ok(if stopped == Stopped::Drained {
-        Outcome::Done
-    } else {
-        Outcome::Cut
-    })
+}
+
+/// Which limits were reached, and how often.
+fn refusals(ledger: &Ledger) -> String {
+    let reached = Limit::ALL
+        .into_iter()
+        .map(|limit| (limit, ledger.refusals(limit)));
+    let reached = reached.filter(|(_, count)| *count > 0);
+    let each = reached.map(|(limit, count)| format!("; {} refused for {}", count, limit.name()));
+    each.collect()
 }
 
 /// An address that other machines can reach: everybody knows the demo's password.

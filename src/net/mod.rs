@@ -23,6 +23,7 @@ mod tests;
 
 pub use children::{Child, Forked, Role};
 pub use chores::Chores;
+pub use connection::adopt;
 pub use door::Door;
-pub use service::{Completion, Message, Service, Workers};
+pub use service::{Completion, Message, Passed, Service, Workers};
 pub use tally::Tally;

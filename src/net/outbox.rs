@@ -144,6 +144,19 @@ impl Outbox {
         }
     }
 
+    /// Takes what waits.
+    pub(super) fn take(&mut self, buffers: &mut Buffers) -> Vec<u8> {
+        let waiting = self.bytes[self.written..].to_vec();
+        self.discard(buffers);
+        waiting
+    }
+
+    /// Has these bytes wait, and nothing else.
+    pub(super) fn put(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
+        self.written = 0;
+    }
+
     /// Forgets what waits, and gives the buffer back.
     pub(super) fn discard(&mut self, buffers: &mut Buffers) {
         self.written = 0;

@@ -1,6 +1,7 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::addresses::Addresses;
@@ -18,6 +19,10 @@ use crate::work::{Outcome, Pool, Writer};
 /// How long an idle connection may still send a request after draining began: closing at once
 /// would race with a request that is on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
+
+/// How long a request may still be on its way, or an answer, when another process is to go on: those who
+/// connect meanwhile wait for it.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and whoever is
 /// connected already must not wait for all who connect at once.
@@ -52,6 +57,8 @@ pub enum Completion {
     Spawned(Token, io::Result<Forked>),
     /// Somebody wants the server to shut down.
     Drain,
+    /// Another process is ready to go on.
+    HandOver,
 }
 
 impl std::fmt::Debug for Completion {
@@ -61,6 +68,7 @@ impl std::fmt::Debug for Completion {
             Self::Stored(..) => "Stored",
             Self::Spawned(..) => "Spawned",
             Self::Drain => "Drain",
+            Self::HandOver => "HandOver",
         })
     }
 }
@@ -78,7 +86,24 @@ pub struct Workers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Serving,
-    Draining { since: Moment },
+    Draining {
+        since: Moment,
+    },
+    /// Another process goes on.
+    HandingOver {
+        since: Moment,
+    },
+}
+
+/// A connection that one process gives to another: between two requests, or with a part of one.
+#[derive(Debug)]
+pub struct Passed {
+    /// The socket.
+    pub descriptor: OwnedFd,
+    /// Bytes that the peer has sent, and that are no whole request.
+    pub input: Vec<u8>,
+    /// Bytes of answers that the peer has not taken.
+    pub output: Vec<u8>,
 }
 
 /// What a server's sources share.
@@ -102,6 +127,8 @@ pub struct Service<S: Seams> {
     pub(super) connections_max: usize,
     /// Steps of handshakes that may still be taken in this turn.
     handshakes_left: usize,
+    /// Connections for another process.
+    pub(super) passed: Vec<Passed>,
     /// Child processes that have been started once, or are about to be.
     pub(super) children: Vec<Token>,
     /// Those that have not ended for good.
@@ -143,6 +170,7 @@ impl<S: Seams> Service<S> {
             unfinished_bytes: 0,
             connections_max,
             handshakes_left: HANDSHAKES_PER_TURN,
+            passed: Vec::new(),
             children: Vec::new(),
             children_left: 0,
             groups: Vec::new(),
@@ -220,28 +248,57 @@ impl<S: Seams> Service<S> {
 
     /// Begins to shut down: nobody new comes in, what is under way is finished.
     pub fn drain(&mut self, turn: &mut Turn<'_, Self>) {
-        if self.life == Life::Serving {
+        if !self.is_draining() {
             log::info!("draining: {} connections are open", self.connections);
-            self.life = Life::Draining { since: turn.now() };
             self.app.draining = true;
-            let nothing = serde_json::Value::Null;
-            self.app
-                .announce("server.draining", nothing, turn.unix_ms());
-            turn.tell_all(|| Message::Drain);
+            self.end_with(Life::Draining { since: turn.now() }, turn);
         }
     }
 
-    /// Whether the server is shutting down.
+    /// Begins to leave everything to another process: requests under way are finished, and connections
+    /// that have none are given up as they are.
+    pub fn hand_over(&mut self, turn: &mut Turn<'_, Self>) {
+        if self.life == Life::Serving {
+            log::info!("handing over: {} connections are open", self.connections);
+            self.end_with(Life::HandingOver { since: turn.now() }, turn);
+        }
+    }
+
+    fn end_with(&mut self, life: Life, turn: &mut Turn<'_, Self>) {
+        self.life = life;
+        let data = serde_json::json!({ "restarting": self.is_handing_over() });
+        self.app.announce("server.draining", data, turn.unix_ms());
+        turn.tell_all(|| Message::Drain);
+    }
+
+    /// Whether the server is shutting down for good.
     #[must_use]
     pub fn is_draining(&self) -> bool {
+        matches!(self.life, Life::Draining { .. })
+    }
+
+    /// Whether nobody new comes in, and nothing new is begun.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
         self.life != Life::Serving
     }
 
-    /// Whether shutting down is complete: no connection is open, no child runs, no job is under way, and
+    /// Whether another process is to go on.
+    #[must_use]
+    pub fn is_handing_over(&self) -> bool {
+        matches!(self.life, Life::HandingOver { .. })
+    }
+
+    /// The connections that another process is to go on with.
+    pub fn take_passed(&mut self) -> Vec<Passed> {
+        std::mem::take(&mut self.passed)
+    }
+
+    /// Whether shutting down, or handing over, is complete: no connection is open, no child runs, no job is under way, and
     /// everything that was confirmed is delivered.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.is_draining()
+        self.is_ending()
             && self.connections == 0
             && self.children_left == 0
             && self.pending.is_empty()
@@ -252,7 +309,23 @@ impl<S: Seams> Service<S> {
     pub(super) fn idle_until(&self) -> Moment {
         match self.life {
             Life::Serving => Moment::NEVER,
-            Life::Draining { since } => since + DRAIN_GRACE,
+            Life::Draining { since } | Life::HandingOver { since } => since + DRAIN_GRACE,
+        }
+    }
+
+    /// When streams end, which other than requests are never finished.
+    pub(super) fn streams_until(&self) -> Moment {
+        match self.life {
+            Life::HandingOver { since } => since,
+            _ => self.idle_until(),
+        }
+    }
+
+    /// When connections are cut that have something under way.
+    pub(super) fn busy_until(&self) -> Moment {
+        match self.life {
+            Life::HandingOver { since } => since + HANDOVER_PATIENCE,
+            _ => Moment::NEVER,
         }
     }
 
@@ -288,6 +361,7 @@ impl<S: Seams> Program for Service<S> {
             Completion::Stored(id, outcome) => self.stored(id, outcome, turn),
             Completion::Spawned(child, forked) => turn.tell(child, Message::Spawned(forked)),
             Completion::Drain => self.drain(turn),
+            Completion::HandOver => self.hand_over(turn),
         }
     }
 

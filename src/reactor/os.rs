@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
@@ -180,9 +181,28 @@ pub enum OsStream {
     PipeReader(pipe::Receiver),
     /// A pipe that a child process reads.
     PipeWriter(pipe::Sender),
+    /// Its descriptor was given away.
+    Gone,
 }
 
 impl OsStream {
+    /// A client's connection that another process had before, and who is at its other end.
+    ///
+    /// # Errors
+    /// When it is no socket, or its peer has gone.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<(Self, Peer)> {
+        let socket = Socket::from(descriptor);
+        socket.set_nonblocking(true)?;
+        let peer = socket.peer_addr()?;
+        Ok(if let Some(address) = peer.as_socket() {
+            let stream = TcpStream::from_std(socket.into());
+            (Self::Tcp(stream), Peer::Ip(address))
+        } else {
+            let stream = UnixStream::from_std(OwnedFd::from(socket).into());
+            (Self::Unix(stream), Peer::Unix)
+        })
+    }
+
     /// What a child process reads as its stdin.
     ///
     /// # Errors
@@ -212,7 +232,7 @@ impl Read for OsStream {
             Self::Tls(stream) => stream.read(bytes),
             Self::Unix(stream) => stream.read(bytes),
             Self::PipeReader(pipe) => pipe.read(bytes),
-            Self::PipeWriter(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::PipeWriter(_) | Self::Gone => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -225,7 +245,7 @@ impl Write for OsStream {
             Self::Tls(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::PipeWriter(pipe) => pipe.write(bytes),
-            Self::PipeReader(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::PipeReader(_) | Self::Gone => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -236,7 +256,7 @@ impl Write for OsStream {
             Self::Tls(stream) => stream.write_vectored(slices),
             Self::Unix(stream) => stream.write_vectored(slices),
             Self::PipeWriter(pipe) => pipe.write_vectored(slices),
-            Self::PipeReader(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::PipeReader(_) | Self::Gone => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -258,6 +278,7 @@ impl Stream<OsSelector> for OsStream {
             Self::Unix(stream) => selector.register(stream, token, BOTH),
             Self::PipeReader(pipe) => selector.register(pipe, token, Interest::READABLE),
             Self::PipeWriter(pipe) => selector.register(pipe, token, Interest::WRITABLE),
+            Self::Gone => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -269,6 +290,7 @@ impl Stream<OsSelector> for OsStream {
             Self::Unix(stream) => selector.deregister(stream),
             Self::PipeReader(pipe) => selector.deregister(pipe),
             Self::PipeWriter(pipe) => selector.deregister(pipe),
+            Self::Gone => {}
         }
     }
 
@@ -279,8 +301,20 @@ impl Stream<OsSelector> for OsStream {
             Self::Tls(stream) => stream.shutdown(how),
             Self::Unix(stream) => stream.shutdown(how),
             // A pipe has one direction; it ends when it is dropped.
-            Self::PipeReader(_) | Self::PipeWriter(_) => Ok(()),
+            Self::PipeReader(_) | Self::PipeWriter(_) | Self::Gone => Ok(()),
         };
+    }
+
+    /// Of a connection that is encrypted, half of the state is in this process.
+    fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Tcp(stream) => Some(std::net::TcpStream::from(stream).into()),
+            Self::Unix(stream) => Some(std::os::unix::net::UnixStream::from(stream).into()),
+            other => {
+                *self = other;
+                None
+            }
+        }
     }
 
     #[cfg(feature = "tls")]
@@ -299,6 +333,14 @@ impl Stream<OsSelector> for OsStream {
     }
 }
 
+/// Where a unix socket is.
+#[derive(Debug)]
+pub struct UnixPath {
+    path: PathBuf,
+    /// It is removed when the acceptor is dropped.
+    ours: bool,
+}
+
 /// A listening TCP or unix socket.
 #[derive(Debug)]
 pub enum OsAcceptor {
@@ -307,8 +349,8 @@ pub enum OsAcceptor {
     /// The same, where clients speak TLS.
     #[cfg(feature = "tls")]
     Tls(TcpListener, Identity),
-    /// On a path, which is removed when the acceptor is dropped.
-    Unix(UnixListener, PathBuf),
+    /// On a path.
+    Unix(UnixListener, UnixPath),
 }
 
 impl OsAcceptor {
@@ -318,15 +360,6 @@ impl OsAcceptor {
     /// What the OS says: the port is in use, the address is not this machine's, no permission.
     pub fn tcp(address: SocketAddr) -> io::Result<Self> {
         Ok(Self::Tcp(listen(address)?))
-    }
-
-    /// The same, where clients speak TLS and are shown `identity`.
-    ///
-    /// # Errors
-    /// As for [`tcp`](Self::tcp).
-    #[cfg(feature = "tls")]
-    pub fn tls(address: SocketAddr, identity: Identity) -> io::Result<Self> {
-        Ok(Self::Tls(listen(address)?, identity))
     }
 
     /// Listens on a unix socket at `path`. A socket that a dead server left there is replaced.
@@ -343,7 +376,54 @@ impl OsAcceptor {
             }
             std::fs::remove_file(path)?;
         }
-        Ok(Self::Unix(UnixListener::bind(path)?, path.to_owned()))
+        let listener = UnixListener::bind(path)?;
+        let path = path.to_owned();
+        Ok(Self::Unix(listener, UnixPath { path, ours: true }))
+    }
+
+    /// A socket that listens already, in this process or in the one that it comes from.
+    ///
+    /// # Errors
+    /// When it is no socket that listens on an address or a path.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        if !socket.is_listener()? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        if address.as_socket().is_some() {
+            return Ok(Self::Tcp(TcpListener::from_std(socket.into())));
+        }
+        let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
+        let path = path.to_owned();
+        let listener = UnixListener::from_std(OwnedFd::from(socket).into());
+        Ok(Self::Unix(listener, UnixPath { path, ours: false }))
+    }
+
+    /// From now on the path is removed when this is dropped; or it is left.
+    pub fn owns_path(&mut self, owns: bool) {
+        if let Self::Unix(_, path) = self {
+            path.ours = owns;
+        }
+    }
+
+    /// Another handle to the same socket, which leaves its path alone.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Self::adopt(self.as_fd().try_clone_to_owned()?)
+    }
+
+    /// The same, but those who connect over TCP speak TLS, and are shown `identity`.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(self, identity: Identity) -> Self {
+        match self {
+            Self::Tcp(listener) => Self::Tls(listener, identity),
+            other => other,
+        }
     }
 
     /// The address in use, with the port that the system chose.
@@ -355,7 +435,7 @@ impl OsAcceptor {
             Self::Tcp(listener) => crate::config::ListenAddr::Tcp(listener.local_addr()?),
             #[cfg(feature = "tls")]
             Self::Tls(listener, _) => crate::config::ListenAddr::Tls(listener.local_addr()?),
-            Self::Unix(_, path) => crate::config::ListenAddr::Unix(path.clone()),
+            Self::Unix(_, path) => crate::config::ListenAddr::Unix(path.path.clone()),
         })
     }
 }
@@ -377,10 +457,21 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-impl Drop for OsAcceptor {
+impl Drop for UnixPath {
     fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path);
+        if self.ours {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl AsFd for OsAcceptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -149,6 +150,12 @@ pub trait Stream<S>: Read + Write + 'static {
     /// Whether the two ends are still agreeing how to encrypt: no byte can have passed.
     fn is_handshaking(&self) -> bool {
         false
+    }
+
+    /// Gives the descriptor away, which another process goes on with; from then on this stream is nothing.
+    /// To be deregistered before. `None` if nobody else could go on: it stays as it is.
+    fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        None
     }
 
     /// Whether a read may give something though no readiness tells of it.

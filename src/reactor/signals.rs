@@ -7,7 +7,7 @@
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::seams::{Readiness, Stream};
 use super::source::{Next, Program, SelectorOf, Source, StreamOf, Turn};
@@ -24,6 +24,8 @@ pub enum Signal {
     Hangup,
     /// The first of the two that a program may define.
     User1,
+    /// The second.
+    User2,
     /// A child process has ended.
     Child,
 }
@@ -42,6 +44,7 @@ impl Signal {
             Self::Interrupt => SIGINT,
             Self::Hangup => SIGHUP,
             Self::User1 => SIGUSR1,
+            Self::User2 => SIGUSR2,
             Self::Child => SIGCHLD,
         };
         signal_hook::low_level::pipe::register(number, writer)?;

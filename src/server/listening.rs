@@ -1,6 +1,7 @@
 //! Where a server listens, and who it says it is there.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::StartError;
 use crate::app::Reply;
@@ -12,7 +13,81 @@ use crate::{
     reactor::{Credentials, Identity},
 };
 
-/// How sockets are listened on.
+/// Sockets that listen. They outlive the server that accepts from them: who connects meanwhile waits.
+#[derive(Debug)]
+pub struct Sockets(Vec<(Asked, OsAcceptor)>);
+
+/// The address under which a socket was asked for; none, where whoever started the program gave it.
+pub type Asked = Option<ListenAddr>;
+
+impl Sockets {
+    /// Listens on all of `addresses`.
+    ///
+    /// # Errors
+    /// The first one that cannot be had.
+    pub fn bind(addresses: &[ListenAddr]) -> Result<Self, StartError> {
+        Self::take_over(Vec::new(), addresses)
+    }
+
+    /// Sockets that listen already, and new ones for those of `addresses` that are not among them. What is
+    /// no longer asked for is closed. Sockets that nobody asked for by an address are all there is.
+    ///
+    /// # Errors
+    /// What is no socket that listens; or the first address that cannot be had.
+    pub fn take_over(
+        given: Vec<(Asked, OwnedFd)>,
+        addresses: &[ListenAddr],
+    ) -> Result<Self, StartError> {
+        let mut open = Vec::new();
+        for (asked, descriptor) in given {
+            let acceptor = OsAcceptor::adopt(descriptor).map_err(StartError::Socket)?;
+            open.push((asked, acceptor));
+        }
+        if open.iter().any(|(asked, _)| asked.is_none()) {
+            open.retain(|(asked, _)| asked.is_none());
+            return Ok(Self(open));
+        }
+        let mut sockets = Vec::new();
+        for address in addresses {
+            let known = open
+                .iter()
+                .position(|(asked, _)| asked.as_ref() == Some(address));
+            let acceptor = match known {
+                Some(at) => open.swap_remove(at).1,
+                None => listen(address).map_err(|e| StartError::Listen(address.clone(), e))?,
+            };
+            sockets.push((Some(address.clone()), acceptor));
+        }
+        for (_, acceptor) in &mut open {
+            acceptor.owns_path(true); // nobody listens there any longer
+        }
+        Ok(Self(sockets))
+    }
+
+    /// Each of them, for a process that goes on with it.
+    pub fn descriptors(&self) -> impl Iterator<Item = (&Asked, BorrowedFd<'_>)> {
+        self.0
+            .iter()
+            .map(|(asked, acceptor)| (asked, acceptor.as_fd()))
+    }
+
+    /// Whether the paths of unix sockets are removed when these are dropped. They are, for those that were
+    /// bound here; another process that goes on with them needs them.
+    pub fn own_paths(&mut self, own: bool) {
+        for (asked, acceptor) in &mut self.0 {
+            acceptor.owns_path(own && asked.is_some());
+        }
+    }
+}
+
+fn listen(address: &ListenAddr) -> io::Result<OsAcceptor> {
+    match address {
+        ListenAddr::Unix(path) => OsAcceptor::unix(path),
+        ListenAddr::Tcp(address) | ListenAddr::Tls(address) => OsAcceptor::tcp(*address),
+    }
+}
+
+/// Who the server is to those who connect.
 pub(super) struct Listening {
     #[cfg(feature = "tls")]
     tls: Option<(TlsFiles, Identity)>,
@@ -42,17 +117,17 @@ impl Listening {
         Ok(Self {})
     }
 
-    /// Listens on `address`.
-    pub(super) fn listen(&self, address: &ListenAddr) -> io::Result<OsAcceptor> {
-        match address {
-            ListenAddr::Unix(path) => OsAcceptor::unix(path),
+    /// What a server accepts from.
+    pub(super) fn acceptors(&self, sockets: &Sockets) -> io::Result<Vec<OsAcceptor>> {
+        let clones = sockets.0.iter().map(|(_, acceptor)| {
+            let acceptor = acceptor.try_clone()?;
             #[cfg(feature = "tls")]
-            ListenAddr::Tcp(address) | ListenAddr::Tls(address) if self.tls.is_some() => {
-                let (_, identity) = self.tls.as_ref().expect("it was just seen");
-                OsAcceptor::tls(*address, identity.clone())
+            if let Some((_, identity)) = &self.tls {
+                return Ok(acceptor.with_tls(identity.clone()));
             }
-            ListenAddr::Tcp(address) | ListenAddr::Tls(address) => OsAcceptor::tcp(*address),
-        }
+            Ok(acceptor)
+        });
+        clones.collect()
     }
 
     /// Reads the certificate again on a worker thread, then shows it to those who connect.

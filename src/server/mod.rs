@@ -7,8 +7,11 @@ mod start;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
+pub use crate::net::Passed;
 use listening::Listening;
+pub use listening::{Asked, Sockets};
 pub use start::{StartError, key_path};
 use start::{open_keys, read_keys, service};
 
@@ -19,7 +22,7 @@ use crate::app::{
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
 use crate::ledger::Ledger;
-use crate::net::{Child, Chores, Completion, Door, Role, Service, Tally};
+use crate::net::{Child, Chores, Completion, Door, Role, Service, Tally, adopt};
 use crate::reactor::{
     Clock as _, CompleterOf, Entropy as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor,
     Seams, Signal, SignalSource, Turn,
@@ -32,6 +35,8 @@ pub struct Server<S: Seams = Os> {
     reactor: Reactor<Service<S>>,
     addresses: Vec<ListenAddr>,
     listening: Option<Rc<Listening>>,
+    /// Those that are this server's own.
+    sockets: Option<Sockets>,
 }
 
 /// How a server came to its end.
@@ -39,6 +44,8 @@ pub struct Server<S: Seams = Os> {
 pub enum Stopped {
     /// Everything that was under way was finished.
     Drained,
+    /// Another process is to go on with the sockets, the store and what [`Server::take_passed`] gives.
+    HandedOver,
     /// It was told twice, or draining took longer than allowed: connections were cut.
     AtOnce,
 }
@@ -61,13 +68,24 @@ impl Server<Os> {
     /// Whatever keeps it from starting.
     pub fn with_store(config: Config, store: Store) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        // First: what cannot be listened on is the most common mistake, and costs nothing.
+        let sockets = Sockets::bind(&config.listen)?;
+        let mut server = Self::with_sockets(config, store, &sockets)?;
+        server.sockets = Some(sockets);
+        Ok(server)
+    }
+
+    /// The same on sockets that listen already, and that stay open when the server ends.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub fn with_sockets(
+        config: Config,
+        store: Store,
+        sockets: &Sockets,
+    ) -> Result<Self, StartError> {
+        config.check().map_err(StartError::Config)?;
         let listening = Listening::new(&config)?;
-        let mut acceptors = Vec::new();
-        for address in &config.listen {
-            let listen = || listening.listen(address);
-            acceptors.push(listen().map_err(|e| StartError::Listen(address.clone(), e))?);
-        }
+        let acceptors = listening.acceptors(sockets).map_err(StartError::Os)?;
         let selector = OsSelector::new().map_err(StartError::Os)?;
         let mut server = Self::in_world(config, store, OsClock::default(), OsEntropy, selector)?;
         server.listening = Some(Rc::new(listening));
@@ -82,6 +100,15 @@ impl Server<Os> {
         let app = &mut server.reactor.program.app;
         app.announce("server.started", data, unix_ms);
         Ok(server)
+    }
+
+    /// Looks at everything that can be wrong before the store is opened.
+    ///
+    /// # Errors
+    /// The first thing that would keep a server from starting.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        config.check().map_err(StartError::Config)?;
+        Listening::new(config).map(drop)
     }
 
     /// The processes that the configuration names, which are started in the first turn.
@@ -145,6 +172,43 @@ impl Server<Os> {
         Ok(())
     }
 
+    /// Calls `job`, which may block, on a worker thread whenever `signal` arrives.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors.
+    pub fn on_signal_later(
+        &mut self,
+        signal: Signal,
+        job: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        let job = Arc::new(job);
+        let act = move |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
+            let job = Arc::clone(&job);
+            let reply = Reply::later(
+                move || job(),
+                move |done, _cx| {
+                    if let Err(error) = done {
+                        log::warn!("the signal {signal:?} had no effect: {error}");
+                    }
+                    Reply::empty(204)
+                },
+            );
+            service.do_unasked(reply, turn);
+        };
+        self.reactor
+            .add(Box::new(SignalSource::new(signal.stream()?, act)))?;
+        Ok(())
+    }
+
+    /// Goes on with connections that another process gave up. Those whose peer has gone are left out.
+    pub fn adopt(&mut self, passed: Vec<Passed>) {
+        for passed in passed {
+            if let Err(error) = adopt(&mut self.reactor, passed) {
+                log::debug!("a connection was not taken over: {error}");
+            }
+        }
+    }
+
     /// Calls `act` on the loop whenever `signal` arrives; it must not block.
     ///
     /// # Errors
@@ -180,6 +244,7 @@ impl<S: Seams> Server<S> {
             reactor,
             addresses: Vec::new(),
             listening: None,
+            sockets: None,
         };
         server.add_handlers().map_err(StartError::Os)?;
         Ok(server)
@@ -261,11 +326,20 @@ impl<S: Seams> Server<S> {
         }
         let drained = self.reactor.program.is_drained();
         self.reactor.program.kill_children();
-        Ok(if drained {
+        Ok(if drained && self.reactor.program.is_handing_over() {
+            Stopped::HandedOver
+        } else if drained {
             Stopped::Drained
         } else {
             Stopped::AtOnce
         })
+    }
+
+    /// The connections that another process is to go on with, after the server has
+    /// [handed over](Stopped::HandedOver).
+    #[must_use]
+    pub fn take_passed(&mut self) -> Vec<Passed> {
+        self.reactor.program.take_passed()
     }
 
     /// Where the server listens, with the ports that the system chose.
@@ -314,6 +388,11 @@ impl<S: Seams> Handle<S> {
     /// Begins to drain, as SIGTERM does.
     pub fn drain(&self) {
         self.0.complete(Completion::Drain);
+    }
+
+    /// Begins to hand over: what is under way is finished, and [`Server::run`] returns.
+    pub fn hand_over(&self) {
+        self.0.complete(Completion::HandOver);
     }
 }
 

@@ -34,6 +34,8 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[cfg(feature = "tls")]
     Tls(TlsError),
+    /// What was given to listen on is no socket that listens.
+    Socket(io::Error),
     /// Somebody else has the address, or it is not ours.
     Listen(ListenAddr, io::Error),
     /// The system gave no thread or descriptor.
@@ -67,6 +69,10 @@ impl fmt::Display for StartError {
                     _ => write!(f, "{error}; choose another address with --listen"),
                 }
             }
+            Self::Socket(error) => write!(
+                f,
+                "what was given to listen on is no TCP or unix socket that listens: {error}; look at the service manager's unit"
+            ),
             Self::Os(error) => write!(
                 f,
                 "the system gave no thread or descriptor: {error}; raise its limits (ulimit -n, ulimit -u)"

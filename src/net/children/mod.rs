@@ -286,7 +286,7 @@ impl Child {
 
     /// After whatever was done: what to ask of the loop.
     fn settle(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
-        let draining = service.is_draining();
+        let draining = service.is_ending();
         let (now, idle_until) = (turn.now(), service.idle_until());
         let process = match &mut self.stage {
             Stage::Resting { .. } if draining => {
@@ -369,7 +369,7 @@ impl Source<Service<Os>> for Child {
         }
         if let Stage::Resting { until } = self.stage
             && until <= now
-            && !service.is_draining()
+            && !service.is_ending()
         {
             if !service.children.contains(&turn.token()) {
                 service.children.push(turn.token());

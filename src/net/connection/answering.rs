@@ -104,7 +104,10 @@ impl<S: Seams> Connection<S> {
 
     /// Whether the connection ends after this answer.
     fn closes_after(&self, exchange: &Exchange, service: &Service<S>) -> bool {
-        !exchange.keep_alive || service.is_draining() || matches!(self.state, State::Closing { .. })
+        !exchange.keep_alive
+            || service.is_draining()
+            || matches!(self.state, State::Closing { .. })
+            || (self.stream.is_secure() && service.is_handing_over())
     }
 
     /// Puts a whole answer into the outbox.

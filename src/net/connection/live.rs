@@ -232,7 +232,7 @@ impl<S: Seams> Connection<S> {
         {
             return Next::Close(reason);
         }
-        if now >= service.idle_until() {
+        if now >= service.streams_until() {
             self.bid(Farewell::Draining, service, turn);
             return self.settle(service, turn);
         }

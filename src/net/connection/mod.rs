@@ -24,12 +24,15 @@ mod farewell;
 mod limits;
 mod live;
 mod parked;
+mod passing;
 mod reading;
 mod talking;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
+
+pub use self::passing::adopt;
 
 use self::farewell::Farewell;
 use self::live::Live;
@@ -149,31 +152,29 @@ impl<S: Seams> Connection<S> {
         let limits = &service.app.config.limits;
         let blocked_until = self.blocked_since.map(|since| since + limits.write_timeout);
         if let State::Live(live) = &self.state {
-            return live.deadline(blocked_until, service.idle_until());
+            return live.deadline(blocked_until, service.streams_until());
         }
         if let Some(until) = blocked_until {
-            return until;
+            return until.min(service.busy_until());
         }
         match &self.state {
             State::Idle { since } if self.stream.is_handshaking() => {
                 (*since + limits.handshake_timeout).min(service.idle_until())
             }
             State::Idle { since } => (*since + limits.idle_timeout).min(service.idle_until()),
-            State::Head { since } => *since + limits.head_timeout,
-            State::Body { since, .. } => *since + limits.body_timeout,
+            State::Head { since } => (*since + limits.head_timeout).min(service.busy_until()),
+            State::Body { since, .. } => (*since + limits.body_timeout).min(service.busy_until()),
             State::Lingering { since, .. } => *since + LINGER,
-            State::Parked(parked) => parked.until.min(service.idle_until()),
+            State::Parked(parked) => parked.until.min(service.streams_until()),
+            State::Streaming(_) => service.busy_until(),
             State::Refused => Moment::default(),
-            State::Waiting { .. }
-            | State::Streaming(_)
-            | State::Live(_)
-            | State::Closing { .. } => Moment::NEVER,
+            State::Waiting { .. } | State::Live(_) | State::Closing { .. } => Moment::NEVER,
         }
     }
 
     /// After whatever was done: what to ask of the loop.
     #[inline]
-    fn settle(&mut self, service: &Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+    fn settle(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
         if let State::Closing {
             reason,
             linger: false,
@@ -184,6 +185,9 @@ impl<S: Seams> Connection<S> {
         }
         let something_to_do =
             !self.outbox.is_empty() || matches!(self.state, State::Closing { .. });
+        if service.is_handing_over() && self.passes(service, turn) {
+            return Next::Close(Reason("handed over"));
+        }
         if something_to_do && self.blocked_since.is_none() {
             turn.flush();
         }
@@ -322,6 +326,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             return self.settle(service, turn); // it was moved in a flush, after the timers
         }
         let stalled = |since| turn.now() >= since + service.app.config.limits.write_timeout;
+        if self.blocked_since.is_some() && turn.now() >= service.busy_until() {
+            return Next::Close(Reason("the server restarts"));
+        }
         if self.blocked_since.is_some_and(stalled) {
             return Next::Close(Reason("took none of its answers for too long"));
         }
@@ -334,6 +341,10 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             }
             State::Idle { .. } => return Next::Close(Reason("idle for too long")),
             State::Lingering { reason, .. } => return Next::Close(reason),
+            State::Streaming(_) => return Next::Close(Reason("the server restarts")),
+            State::Head { .. } | State::Body { .. } if turn.now() >= service.busy_until() => {
+                self.answer_fault(Fault::RESTARTING, service, turn);
+            }
             State::Head { .. } => self.answer_fault(Fault::HEAD_TIMEOUT, service, turn),
             State::Body { .. } => self.answer_fault(Fault::BODY_TIMEOUT, service, turn),
             _ => {}

@@ -124,9 +124,33 @@ impl<'b> Head<'b> {
 /// Allocates nothing.
 ///
 /// # Errors
-/// As soon as no continuation of `bytes` could make it a head that this server accepts. The
-/// connection must be closed after the answer.
+/// As soon as no continuation of `bytes` could make it a head that this server accepts, and always
+/// the fault that shows first, however much has arrived behind it. The connection must be closed after
+/// the answer.
 pub fn parse_head<'b>(
+    bytes: &'b [u8],
+    slots: &'b mut HeaderSlots<'b>,
+    limits: &Limits,
+) -> Result<Option<Head<'b>>, Fault> {
+    read(bytes, slots, limits).map_err(|fault| first_fault(fault, bytes, limits))
+}
+
+/// The fault of the shortest beginning of `bytes` that has one: the answer of a reader who gets them
+/// one by one. Of two faults, `read` may see the later one first.
+#[cold]
+fn first_fault(fault: Fault, bytes: &[u8], limits: &Limits) -> Fault {
+    let (mut good, mut bad, mut first) = (0, bytes.len().min(limits.head_bytes_max), fault);
+    while good + 1 < bad {
+        let middle = good.midpoint(bad);
+        match read(&bytes[..middle], &mut HeaderSlots::new(), limits) {
+            Ok(_) => good = middle,
+            Err(fault) => (bad, first) = (middle, fault),
+        }
+    }
+    first
+}
+
+fn read<'b>(
     bytes: &'b [u8],
     slots: &'b mut HeaderSlots<'b>,
     limits: &Limits,
@@ -200,6 +224,9 @@ fn wait_for_more<'b>(
     }
     match (request.method, request.path) {
         (None, _) if line.len() > METHOD_BYTES_MAX => return Err(Fault::METHOD_NOT_IMPLEMENTED),
+        (Some(method), _) if method.len() > METHOD_BYTES_MAX => {
+            return Err(Fault::METHOD_NOT_IMPLEMENTED);
+        }
         // Counted over all reads so far: a target that comes in pieces has the same limit.
         (Some(method), None) if line.len() - method.len() - 1 > limits.target_bytes_max => {
             return Err(Fault::TARGET_TOO_LONG);

@@ -2,7 +2,7 @@
 
 /// Cuts what arrives into lines.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(in crate::net) struct Lines {
     bytes_max: usize,
     /// The beginning of a line whose end has not arrived.
     part: Vec<u8>,
@@ -12,7 +12,7 @@ pub(super) struct Lines {
 
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(in crate::net) enum Line {
     /// Text; what was not UTF-8 is replaced by `U+FFFD`.
     Text(String),
     /// It was longer than lines may be; this is how it began.
@@ -21,7 +21,7 @@ pub(super) enum Line {
 
 impl Lines {
     /// Lines of at most so many bytes.
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(in crate::net) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
             part: Vec::new(),
@@ -30,7 +30,7 @@ impl Lines {
     }
 
     /// Calls `line` for every line that is whole with these bytes. Empty ones are passed over.
-    pub(super) fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(Line)) {
+    pub(in crate::net) fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(Line)) {
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
             self.add(piece, &mut line);
@@ -41,7 +41,7 @@ impl Lines {
     }
 
     /// No more will come: what there is of a line is one.
-    pub(super) fn finish(&mut self, mut line: impl FnMut(Line)) {
+    pub(in crate::net) fn finish(&mut self, mut line: impl FnMut(Line)) {
         self.end(&mut line);
     }
 
@@ -49,14 +49,16 @@ impl Lines {
         if self.skipping {
             return;
         }
-        let room = self.bytes_max - self.part.len();
-        if piece.len() <= room {
-            self.part.extend_from_slice(piece);
-            return;
+        // One more than a line has: the carriage return before its end is not part of it.
+        let room = self.bytes_max + 1 - self.part.len();
+        let taken = piece.len().min(room);
+        self.part.extend_from_slice(&piece[..taken]);
+        let is_over = self.part.len() > self.bytes_max && self.part.last() != Some(&b'\r');
+        if is_over || taken < piece.len() {
+            self.part.truncate(self.bytes_max);
+            line(Line::TooLong(self.take()));
+            self.skipping = true;
         }
-        self.part.extend_from_slice(&piece[..room]);
-        line(Line::TooLong(self.take()));
-        self.skipping = true;
     }
 
     fn end(&mut self, line: &mut impl FnMut(Line)) {
@@ -89,6 +91,9 @@ mod tests {
             (b"one\r\ntwo", vec![text("one"), text("two")]),
             (b"\n\n\r\none\n\n", vec![text("one")]),
             (b"12345678\n", vec![text("12345678")]),
+            (b"12345678\r\n", vec![text("12345678")]),
+            (b"12345678\r", vec![text("12345678")]),
+            (b"12345678\r\r\n1", vec![long("12345678"), text("1")]),
             (b"123456789\nnext\n", vec![long("12345678"), text("next")]),
             (b"1234567890123456789012", vec![long("12345678")]),
             (b"a\xffb\n", vec![text("a\u{fffd}b")]),

@@ -22,9 +22,9 @@ use crate::work::{Change, Transaction};
 
 /// What a client posts, as a form or as JSON.
 #[derive(Deserialize)]
-struct Credentials {
-    username: String,
-    password: String,
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password: String,
 }
 
 /// An attempt that was admitted, and who made it.
@@ -224,7 +224,7 @@ fn too_many(refused: Refused, cx: &mut Context<'_>) -> Reply {
 /// # Errors
 /// 415 for a type that is neither form nor JSON; 400 for a body that is not what its type says,
 /// or names and passwords that nobody can have.
-fn credentials(request: &Request<'_>) -> Result<Credentials, Reply> {
+pub(super) fn credentials(request: &Request<'_>) -> Result<Credentials, Reply> {
     let malformed = |code, detail: &str| Reply::problem(Status::BAD_REQUEST, code, detail);
     let credentials = match request.content_type().as_deref() {
         Some("application/json") => from_json(request.body()).map_err(|why| {

@@ -9,6 +9,8 @@ mod caller;
 mod chores;
 mod cookie;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod home;
 mod hub;
 mod login;

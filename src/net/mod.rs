@@ -14,6 +14,8 @@ mod chores;
 mod connection;
 mod door;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod jobs;
 mod outbox;
 mod service;

@@ -21,6 +21,8 @@ mod spawn;
 use std::io;
 use std::time::Duration;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use self::lines::{Line, Lines};
 use self::process::{Heard, Process};
 pub use self::spawn::Forked;
 use super::service::{Message, Service};

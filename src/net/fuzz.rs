@@ -1,0 +1,108 @@
+//! What is asserted of any bytes that bodies and the output of child processes are read from: for the
+//! fuzzer, and for the test below, which reads what is kept in `fuzz/corpus`.
+
+use super::body::Body;
+use super::children::{Line, Lines};
+use crate::config::Limits;
+use crate::http::{Fault, Framing, encode_chunk, encode_last_chunk};
+
+/// Longest body that is read here, in bytes: short enough to be exceeded.
+const BODY_BYTES_MAX: usize = 300;
+/// Longest line, too.
+const LINE_BYTES_MAX: usize = 12;
+
+/// The first byte chooses something, mostly how the others are cut.
+fn choice(data: &[u8]) -> (usize, &[u8]) {
+    let (first, rest) = data.split_first().unwrap_or((&0, data));
+    (usize::from(*first), rest)
+}
+
+/// A body and what follows it: the first byte chooses the framing and how the rest is cut.
+///
+/// - The same content, end and fault, however the bytes are cut; what follows is left alone.
+/// - No body is longer than allowed. What is written in chunks is read back.
+pub fn body(data: &[u8]) {
+    let (choice, bytes) = choice(data);
+    let framing = match choice % 4 {
+        0 => Framing::Length(1 + choice as u64),
+        _ => Framing::Chunked,
+    };
+    let whole = read(framing, [bytes]);
+    assert_eq!(read(framing, bytes.chunks(1 + choice / 4)), whole);
+    assert_eq!(read(framing, bytes.chunks(1)), whole);
+    if let Ok((_, content, _)) = &whole {
+        assert!(content.len() <= BODY_BYTES_MAX, "{} bytes", content.len());
+    }
+
+    let content = &bytes[..bytes.len().min(BODY_BYTES_MAX)];
+    let mut written = Vec::new();
+    for piece in content.chunks(1 + choice / 4) {
+        encode_chunk(piece, &mut written);
+    }
+    encode_last_chunk(&mut written);
+    let length = written.len();
+    written.extend_from_slice(bytes);
+    let read = read(Framing::Chunked, [&written[..]]);
+    assert_eq!(read, Ok((length, content.to_vec(), true)));
+}
+
+/// How many bytes the body took, its content so far, whether that is all.
+fn read<'b>(
+    framing: Framing,
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+) -> Result<(usize, Vec<u8>, bool), Fault> {
+    let limits = Limits {
+        body_bytes_max: BODY_BYTES_MAX,
+        ..Limits::default()
+    };
+    let mut body = Body::new(b"", framing);
+    let mut taken = 0;
+    for piece in pieces {
+        let (count, whole) = body.feed(piece, &limits)?;
+        taken += count;
+        if whole {
+            return Ok((taken, body.bytes, true));
+        }
+        assert_eq!(count, piece.len(), "a body takes all there is");
+    }
+    Ok((taken, body.bytes, false))
+}
+
+/// What a child process writes: the first byte chooses how it is cut. The same lines as one gets by
+/// splitting the whole.
+pub fn lines(data: &[u8]) {
+    let (choice, bytes) = choice(data);
+    let expected: Vec<Line> = bytes
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.is_empty())
+        .map(|line| match line.get(..LINE_BYTES_MAX) {
+            Some(begin) if line.len() > LINE_BYTES_MAX => Line::TooLong(text(begin)),
+            _ => Line::Text(text(line)),
+        })
+        .collect();
+    for length in [1, 1 + choice, bytes.len().max(1)] {
+        let (mut lines, mut read) = (Lines::new(LINE_BYTES_MAX), Vec::new());
+        for piece in bytes.chunks(length) {
+            lines.feed(piece, |line| read.push(line));
+        }
+        lines.finish(|line| read.push(line));
+        assert_eq!(read, expected, "in pieces of {length}");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::fuzz::replay;
+
+    #[test]
+    fn the_corpora_are_read() {
+        replay("body", body);
+        replay("lines", lines);
+    }
+}

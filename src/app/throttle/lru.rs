@@ -121,6 +121,9 @@ impl<V: Default> Lru<V> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -143,36 +146,37 @@ mod tests {
         assert_eq!((lru.len(), lru.nodes()), (3, 3));
     }
 
-    /// Every order of a few operations, against a list.
-    #[test]
-    fn it_agrees_with_a_list() {
-        let mut lru = Lru::<u128>::new(4);
-        let mut list: Vec<u128> = Vec::new(); // oldest first
-        let mut seed: u64 = 1;
-        for _ in 0..20_000 {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let key = u128::from(seed >> 61);
-            let known = list.contains(&key);
-            list.retain(|other| *other != key);
-            match seed >> 32 & 3 {
-                0 => lru.remove(key),
-                1 => {
-                    assert_eq!(lru.get_mut(key).is_some(), known);
-                    list.extend(known.then_some(key));
-                }
-                _ => {
-                    if list.len() == 4 {
-                        list.remove(0);
+    proptest! {
+        /// Any order of a few operations, against a list.
+        #[test]
+        fn it_agrees_with_a_list(
+            capacity in 1_usize..6,
+            steps in vec((0..4, 0_u128..8), 0..200),
+        ) {
+            let mut lru = Lru::<u128>::new(capacity);
+            let mut list: Vec<(u128, u128)> = Vec::new(); // keys and values, oldest first
+            for (number, (step, key)) in (1..).zip(steps) {
+                let at = list.iter().position(|(other, _)| *other == key);
+                let known = at.map(|at| list.remove(at));
+                match step {
+                    0 => lru.remove(key),
+                    1 => {
+                        prop_assert_eq!(lru.get_mut(key).copied(), known.map(|(_, value)| value));
+                        list.extend(known);
                     }
-                    list.push(key);
-                    let value = lru.get_or_default(key);
-                    assert_eq!(*value, if known { key + 1 } else { 0 });
-                    *value = key + 1;
+                    _ => {
+                        if list.len() == capacity {
+                            list.remove(0);
+                        }
+                        list.push((key, number));
+                        let value = lru.get_or_default(key);
+                        prop_assert_eq!(*value, known.map_or(0, |(_, value)| value));
+                        *value = number;
+                    }
                 }
+                prop_assert_eq!(lru.len(), list.len());
+                prop_assert!(lru.nodes() <= capacity);
             }
-            assert_eq!(lru.len(), list.len());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The reactor in a written world: the order of a turn, budgets, deadlines, freeing.
 
 mod listener;
+mod models;
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};

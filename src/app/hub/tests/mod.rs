@@ -1,5 +1,7 @@
-//! The hub, without a server around it; `feeds` is what remote subscribers get.
+//! The hub, without a server around it; `feeds` is what remote subscribers get,
+//! and `balance` that of it nothing is lost without a word.
 
+mod balance;
 mod feeds;
 
 use std::cell::RefCell;

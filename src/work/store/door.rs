@@ -184,7 +184,8 @@ fn identify(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 /// Reads every page: damage must be found now, not by the login that meets it.
 fn inspect(path: &Path) -> Result<(), StoreError> {
     let fail = |why| StoreError::from_sqlite(path, &why);
-    let connection = if has_bytes(&beside(path, "-wal"))? {
+    let has_log = has_bytes(&beside(path, "-wal"))?;
+    let connection = if has_log {
         open_with_log(path)
     } else {
         open_immutable(path)
@@ -205,6 +206,24 @@ fn inspect(path: &Path) -> Result<(), StoreError> {
         connection
             .prepare(query)
             .map_err(|why| damaged(why.to_string()))?;
+    }
+    schema::last_event_id(&connection).map_err(|why| damaged(why.to_string()))?;
+    if has_log {
+        // Opened in earnest, the log goes into the file, and whoever cannot load it then is too late.
+        read_rows(&connection).map_err(|why| damaged(why.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Reads what is loaded at start, and keeps nothing of it.
+fn read_rows(connection: &Connection) -> rusqlite::Result<()> {
+    let mut users = connection.prepare(schema::USERS)?;
+    for user in users.query_map([], schema::user_of)? {
+        user?;
+    }
+    let mut sessions = connection.prepare(schema::SESSIONS)?;
+    for session in sessions.query_map([], schema::session_of)? {
+        session?;
     }
     Ok(())
 }

@@ -270,26 +270,9 @@ impl Store {
     pub fn load(&self) -> Result<Snapshot, StoreError> {
         let read = || -> rusqlite::Result<Snapshot> {
             let mut users = self.connection.prepare(schema::USERS)?;
-            let users = users.query_map([], |row| {
-                Ok(UserRow {
-                    id: row.get(0)?,
-                    name: row.get(1)?,
-                    role: row.get(2)?,
-                    password: row.get(3)?,
-                    created_s: row.get(4)?,
-                })
-            })?;
+            let users = users.query_map([], schema::user_of)?;
             let mut sessions = self.connection.prepare(schema::SESSIONS)?;
-            let sessions = sessions.query_map([], |row| {
-                Ok(SessionRow {
-                    hash: row.get(0)?,
-                    sid: row.get(1)?,
-                    user_id: row.get(2)?,
-                    key_id: row.get(3)?,
-                    issued_s: row.get(4)?,
-                    last_used_s: row.get(5)?,
-                })
-            })?;
+            let sessions = sessions.query_map([], schema::session_of)?;
             Ok(Snapshot {
                 users: users.collect::<Result<_, _>>()?,
                 sessions: sessions.collect::<Result<_, _>>()?,

@@ -6,7 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row};
 
-use super::StoreError;
+use super::{SessionRow, StoreError, UserRow};
 use crate::event::{Event, NewEvent};
 
 /// Marks a file as ours, in its header: "loop". `file(1)` and `sqlite3` show it.
@@ -96,6 +96,29 @@ pub(super) fn last_event_id(connection: &Connection) -> rusqlite::Result<u64> {
         [],
         |row| row.get(0).map(i64::cast_unsigned),
     )
+}
+
+/// One row of [`USERS`].
+pub(super) fn user_of(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+    Ok(UserRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        role: row.get(2)?,
+        password: row.get(3)?,
+        created_s: row.get(4)?,
+    })
+}
+
+/// One row of [`SESSIONS`].
+pub(super) fn session_of(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
+    Ok(SessionRow {
+        hash: row.get(0)?,
+        sid: row.get(1)?,
+        user_id: row.get(2)?,
+        key_id: row.get(3)?,
+        issued_s: row.get(4)?,
+        last_used_s: row.get(5)?,
+    })
 }
 
 /// One row of [`EVENTS_SINCE`].

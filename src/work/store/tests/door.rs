@@ -256,6 +256,39 @@ fn a_checkpoint_cut_short_is_not_damage() {
     assert_eq!(store.events_since(0, 1000).unwrap().len(), 400);
 }
 
+/// Replaces the only place where the file says `what`.
+fn misspell(path: &Path, what: &[u8], with: &[u8]) {
+    let bytes = fs::read(path).unwrap();
+    let at = bytes.windows(what.len()).position(|bytes| bytes == what);
+    patch(path, at.unwrap(), with);
+}
+
+#[test]
+fn what_could_not_be_loaded_is_refused_before_the_log_goes_into_the_file() {
+    let damages: [(&[u8], &[u8]); 2] = [(b"(name,seq)", b"(name,six)"), (b"alice", b"ali\xffe")];
+    for (what, with) in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, left) = (folder.path().join("s.db"), folder.path().join("left.db"));
+        let mut store = open(&path).unwrap();
+        store.apply(changes([add_user("alice")])).unwrap();
+        drop(store);
+        let mut store = open(&path).unwrap();
+        store.apply(events(&["a"])).unwrap();
+        fs::copy(&path, &left).unwrap();
+        fs::copy(
+            folder.path().join("s.db-wal"),
+            folder.path().join("left.db-wal"),
+        )
+        .unwrap();
+        drop(store);
+        misspell(&left, what, with);
+        let before = contents(folder.path());
+        let refused = open(&left).and_then(|store| store.load()).unwrap_err();
+        assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
+        assert!(contents(folder.path()) == before, "{refused}");
+    }
+}
+
 #[test]
 fn a_damaged_store_with_a_log_keeps_both_as_they_were() {
     let folder = tempfile::tempdir().unwrap();

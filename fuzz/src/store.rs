@@ -64,11 +64,14 @@ fn open(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Four bytes a change: where (three bytes, the highest bits say what to do), and a byte.
+/// Four bytes a change: what to do (two bits), where (22 bits), and a byte. Counted are only places near
+/// bytes that are not zero: most of a store's file is empty.
 fn change(file: &mut Vec<u8>, changes: &[u8]) {
+    let is_used = |at: &usize| (at.saturating_sub(2)..=*at).any(|at| file[at] != 0);
+    let used: Vec<usize> = (0..file.len()).filter(is_used).collect();
     for change in changes.chunks_exact(4) {
         let place = u32::from_be_bytes([0, change[0] & 0x3f, change[1], change[2]]) as usize;
-        let place = place % (file.len() + 1);
+        let place = used[place % used.len()].min(file.len());
         match change[0] >> 6 {
             0 | 1 if place < file.len() => file[place] = change[3],
             2 if place < file.len() => file[place] ^= 1 << (change[3] % 8),

@@ -12,6 +12,9 @@ use crate::reactor::Peer;
 ///
 /// - A name and a password are within the limits.
 /// - Written anew, as a form and as JSON, they are read as the same.
+///
+/// # Panics
+/// When that does not hold.
 pub fn login(data: &[u8]) {
     let (first, body) = data.split_first().unwrap_or((&0, data));
     let is_json = first & 1 == 1;
@@ -54,6 +57,9 @@ fn read(is_json: bool, body: &[u8]) -> Option<Credentials> {
 /// - One token is found if, and only if, all cookies of the name say the same.
 /// - It makes no difference whether cookies come in one field or in several.
 /// - A bearer token is one run of the characters that a token has, in the only field there is.
+///
+/// # Panics
+/// When that does not hold.
 pub fn cookie(data: &[u8]) {
     let fields = || data.split(|byte| *byte == b'\n');
     let found = session_cookie(fields());

@@ -21,6 +21,9 @@ fn choice(data: &[u8]) -> (usize, &[u8]) {
 ///
 /// - The same content, end and fault, however the bytes are cut; what follows is left alone.
 /// - No body is longer than allowed. What is written in chunks is read back.
+///
+/// # Panics
+/// When that does not hold.
 pub fn body(data: &[u8]) {
     let (choice, bytes) = choice(data);
     let framing = match choice % 4 {
@@ -70,6 +73,9 @@ fn read<'b>(
 
 /// What a child process writes: the first byte chooses how it is cut. The same lines as one gets by
 /// splitting the whole.
+///
+/// # Panics
+/// When that does not hold.
 pub fn lines(data: &[u8]) {
     let (choice, bytes) = choice(data);
     let expected: Vec<Line> = bytes
@@ -97,8 +103,45 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::app::fuzz::replay;
+
+    /// A byte that chooses, then some of these words, and now and then any other byte.
+    fn made_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+        let words = select(words).prop_map(|word| word.as_bytes().to_vec());
+        let word = prop_oneof![20 => words, 1 => vec(any::<u8>(), 1)];
+        (any::<u8>(), vec(word, 0..14))
+            .prop_map(|(choice, words)| [vec![choice], words.concat()].concat())
+    }
+
+    const CHUNKS: &[&str] = &[
+        "5\r\nhello\r\n",
+        "5;a=b\r\nhello\r\n",
+        "0\r\n",
+        "X: y\r\n",
+        "\r\n",
+        "\n",
+        "ff\r\n",
+        "12D\r\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn bodies_are_the_same_however_they_are_cut(bytes in made_of(CHUNKS)) {
+            body(&bytes);
+        }
+
+        #[test]
+        fn lines_are_the_same_however_they_are_cut(
+            bytes in made_of(&["\n", "\r\n", "\r", "one", "eleven more", "\u{fc}"]),
+        ) {
+            lines(&bytes);
+        }
+    }
 
     #[test]
     fn the_corpora_are_read() {

@@ -1,53 +1,10 @@
-//! The bytes that the fuzzer found worth keeping, through the assertions that it makes, without the
-//! fuzzer: `fuzz/README.md`. The corpora of what only the crate itself sees are read by its unit tests,
-//! in `src/net/fuzz.rs` and `src/app/fuzz.rs`.
+//! What holds for any bytes: for those that the fuzzer found worth keeping, and for some that are put
+//! together anew in every run. The assertions are the fuzzer's own: `fuzz/README.md`.
+//!
+//! What concerns types that only the crate itself sees is in `src/net/fuzz.rs` and `src/app/fuzz.rs`.
 
 #[expect(unreachable_pub, reason = "it is another package's library, too")]
-#[path = "../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/lib.rs"]
 mod checks;
-
-use std::fs;
-use std::path::Path;
-
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let files = fs::read_dir(folder.join(target)).expect("a corpus");
-    let mut count = 0;
-    for file in files {
-        let path = file.expect("an entry").path();
-        println!("{}", path.display()); // shown where the test fails
-        check(&fs::read(&path).expect("a file"));
-        count += 1;
-    }
-    assert!(count > 5, "only {count} files for {target}");
-}
-
-#[test]
-fn heads() {
-    replay("head", checks::head);
-}
-
-#[test]
-fn targets() {
-    replay("target", checks::target);
-}
-
-#[test]
-fn frames() {
-    replay("websocket", checks::websocket);
-}
-
-#[test]
-fn tokens() {
-    replay("token", checks::token);
-}
-
-#[test]
-fn stores() {
-    replay("store", checks::store);
-}
-
-#[test]
-fn connections() {
-    replay("connection", checks::connection);
-}
+mod corpora;
+mod generated;

@@ -44,11 +44,12 @@ fn believe_no_change(changes: &[u8], keys: &Keys) {
     let mut token = good.clone().into_bytes();
     for change in changes.chunks_exact(4) {
         let at = usize::from(u16::from_be_bytes([change[1], change[2]])) % (token.len() + 1);
-        match change[0] % 5 {
+        match change[0] % 6 {
             0 => token.insert(at, change[3]),
             1 if at < token.len() => drop(token.remove(at)),
             2 if at < token.len() => token[at] = change[3],
             3 if at < token.len() => token[at] ^= 1 << (change[3] % 8),
+            4 => token.truncate(token.len().saturating_sub(usize::from(change[3] % 44))),
             _ => token.rotate_left(at),
         }
     }

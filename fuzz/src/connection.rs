@@ -1,24 +1,18 @@
-use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use loopgate::app::Reply;
-use loopgate::config::{Config, HashCost, Limits, SessionTimes, StorePath};
+use loopgate::config::{Limits, SlowPolicy};
 use loopgate::http::{Chunked, Framing, HeaderSlots, Method, Response, Status, parse_head};
-use loopgate::reactor::fake::{
-    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector, FakeWaits,
-};
-use loopgate::server::Server;
-use loopgate::work::{Change, Store, Transaction, password};
 
 use super::choice;
+use super::world::World;
 
 /// Turns after which a connection whose peer has ended must be gone, however long its deadlines are.
 const TURNS_MAX: usize = 10_000;
 
 thread_local! {
     /// One for all inputs: to start one takes longer than to serve one.
-    static WORLD: World = World::new();
+    static WORLD: World = World::new(SlowPolicy::DropOldest, add_handlers);
 }
 
 /// Bytes from one client to the whole server, in memory: the first byte chooses how they are cut, and
@@ -31,13 +25,13 @@ thread_local! {
 pub fn connection(data: &[u8]) {
     let (choice, bytes) = choice(data);
     WORLD.with(|world| {
-        let bytes = world.signed(bytes);
-        let whole = world.converse([&bytes[..]], usize::MAX);
+        let bytes = signed(world, bytes);
+        let whole = converse(world, [&bytes[..]], usize::MAX);
         let expected = understand(&bytes, &world.limits);
         check(&whole, &expected);
         let step = 1 + usize::from(choice);
-        let cut = world.converse(bytes.chunks(step), usize::MAX);
-        let slow = world.converse(bytes.chunks(step * 16), step);
+        let cut = converse(world, bytes.chunks(step), usize::MAX);
+        let slow = converse(world, bytes.chunks(step * 16), step);
         if expected.asks_first {
             // Whether it is told to go on depends on what has arrived by then.
             check(&cut, &expected);
@@ -49,202 +43,91 @@ pub fn connection(data: &[u8]) {
     });
 }
 
-struct World {
-    server: std::cell::RefCell<Server<Fake>>,
-    waits: FakeWaits,
-    door: FakeDoor,
-    limits: Limits,
-    /// Jobs that a worker has.
-    jobs: Rc<Cell<usize>>,
-    sign: Vec<u8>,
-}
-
-impl World {
-    fn new() -> Self {
-        let limits = Limits {
-            target_bytes_max: 64,
-            head_bytes_max: 512,
-            headers_max: 12,
-            body_bytes_max: 200,
-            websocket_bytes_max: 100,
-            ..Limits::default()
-        };
-        let long = Duration::from_secs(100 * 365 * 86_400);
-        let config = Config {
-            workers: 1,
-            hash_cost: HashCost::TOKEN,
-            limits: limits.clone(),
-            sessions: SessionTimes {
-                idle: long,
-                absolute: long,
+/// What waits for threads of its own accord is replaced: answers must not depend on who is faster.
+fn add_handlers(world: &World) {
+    let mut server = world.server.borrow_mut();
+    for (method, path) in [
+        (Method::Post, "/login"),
+        (Method::Post, "/logout"),
+        (Method::Get, "/events"),
+        (Method::Post, "/events"),
+        (Method::Delete, "/sessions/{id}"),
+    ] {
+        server.on(method, path, |_, _| Reply::empty(Status::NO_CONTENT));
+    }
+    server.on(Method::Post, "/echo", |request, _| {
+        Reply::text(200, String::from_utf8_lossy(request.body()).into_owned())
+    });
+    let jobs = Rc::clone(&world.jobs);
+    server.on(Method::Get, "/later", move |_, _| {
+        jobs.set(jobs.get() + 1);
+        let jobs = Rc::clone(&jobs);
+        Reply::later(
+            || 6 * 7,
+            move |number, _| {
+                jobs.set(jobs.get() - 1);
+                Reply::text(200, format!("{number:?}"))
             },
-            ..Config::default()
-        };
-        let clock = FakeClock::default();
-        let selector = FakeSelector::new(clock.clone());
-        let (waits, acceptor) = (selector.waits(), FakeAcceptor::default());
-        let door = acceptor.door();
-        let store = store(config.hash_cost);
-        let entropy = FakeEntropy::new(1);
-        let mut server = Server::<Fake>::in_world(config, store, clock, entropy, selector)
-            .expect("nothing keeps it from starting");
-        server.accept_from(acceptor).expect("there is room");
-        let jobs = Rc::new(Cell::new(0));
-        let mut world = Self {
-            server: server.into(),
-            waits,
-            door,
-            limits,
-            jobs,
-            sign: Vec::new(),
-        };
-        world.sign = world.log_in();
-        world.add_handlers();
-        world
-    }
+        )
+    });
+    server.on(Method::Get, "/stream", |_, _| {
+        let head = Response::text(Status::OK, "");
+        Reply::stream(head, (0..3).map(|number| vec![b'0' + number; 40]))
+    });
+    server.websocket("/ws", |message, socket| socket.send(message));
+}
 
-    fn log_in(&self) -> Vec<u8> {
-        let body = "username=admin&password=password";
-        let length = body.len();
-        let peer = self.door.connect();
-        peer.send(
-            format!(
-                "POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\
-                 Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
-            )
-            .as_bytes(),
-        );
-        let mut answer = String::new();
-        loop {
-            self.turn();
-            answer += &String::from_utf8_lossy(&peer.received());
-            if let Some(sign) = answer.split("\"user_sign\":\"").nth(1) {
-                peer.end();
-                return sign.split('"').next().unwrap_or_default().into();
-            }
-            std::thread::yield_now();
+fn signed(world: &World, bytes: &[u8]) -> Vec<u8> {
+    let mut signed = Vec::new();
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(4).position(|word| word == b"SIGN") {
+        signed.extend_from_slice(&rest[..at]);
+        signed.extend_from_slice(&world.sign);
+        rest = &rest[at + 4..];
+    }
+    signed.extend_from_slice(rest);
+    signed
+}
+
+/// What the server answers to a client that sends these pieces, one after the other, and takes
+/// `taken` bytes at a time.
+fn converse<'b>(
+    world: &World,
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+    taken: usize,
+) -> Vec<u8> {
+    world.waits.hold_clock(true);
+    let peer = world.door.connect();
+    let mut received = Vec::new();
+    let take = |received: &mut Vec<u8>| loop {
+        if taken < usize::MAX {
+            peer.take_only(taken);
+            peer.becomes_writable();
         }
-    }
-
-    /// What waits for threads of its own accord is replaced: answers must not depend on who is faster.
-    fn add_handlers(&self) {
-        let mut server = self.server.borrow_mut();
-        for (method, path) in [
-            (Method::Post, "/login"),
-            (Method::Post, "/logout"),
-            (Method::Get, "/events"),
-            (Method::Post, "/events"),
-            (Method::Delete, "/sessions/{id}"),
-        ] {
-            server.on(method, path, |_, _| Reply::empty(Status::NO_CONTENT));
-        }
-        server.on(Method::Post, "/echo", |request, _| {
-            Reply::text(200, String::from_utf8_lossy(request.body()).into_owned())
-        });
-        let jobs = Rc::clone(&self.jobs);
-        server.on(Method::Get, "/later", move |_, _| {
-            jobs.set(jobs.get() + 1);
-            let jobs = Rc::clone(&jobs);
-            Reply::later(
-                || 6 * 7,
-                move |number, _| {
-                    jobs.set(jobs.get() - 1);
-                    Reply::text(200, format!("{number:?}"))
-                },
-            )
-        });
-        server.on(Method::Get, "/stream", |_, _| {
-            let head = Response::text(Status::OK, "");
-            Reply::stream(head, (0..3).map(|number| vec![b'0' + number; 40]))
-        });
-        server.websocket("/ws", |message, socket| socket.send(message));
-        server.on_error(|incident| panic!("an incident: {incident:?}"));
-    }
-
-    fn signed(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut signed = Vec::new();
-        let mut rest = bytes;
-        while let Some(at) = rest.windows(4).position(|word| word == b"SIGN") {
-            signed.extend_from_slice(&rest[..at]);
-            signed.extend_from_slice(&self.sign);
-            rest = &rest[at + 4..];
-        }
-        signed.extend_from_slice(rest);
-        signed
-    }
-
-    fn turn(&self) {
-        let mut server = self.server.borrow_mut();
-        server.turn().expect("this selector does not fail");
-    }
-
-    /// Turns until nobody is ready, and no worker has anything to do.
-    fn settle(&self) {
-        loop {
-            let idle = self.waits.idle();
-            self.turn();
-            let slept = self.waits.idle() > idle;
-            match self.jobs.get() {
-                0 if slept => return,
-                0 => {}
-                _ => std::thread::yield_now(),
-            }
-        }
-    }
-
-    /// What the server answers to a client that sends these pieces, one after the other, and takes
-    /// `taken` bytes at a time.
-    fn converse<'b>(&self, pieces: impl IntoIterator<Item = &'b [u8]>, taken: usize) -> Vec<u8> {
-        self.waits.hold_clock(true);
-        let peer = self.door.connect();
-        let mut received = Vec::new();
-        let take = |received: &mut Vec<u8>| loop {
-            if taken < usize::MAX {
-                peer.take_only(taken);
-                peer.becomes_writable();
-            }
-            self.settle();
-            let bytes = peer.received();
-            if bytes.is_empty() || taken == usize::MAX {
-                received.extend(bytes);
-                return;
-            }
+        world.settle();
+        let bytes = peer.received();
+        if bytes.is_empty() || taken == usize::MAX {
             received.extend(bytes);
-        };
-        for piece in pieces {
-            peer.send(piece);
-            take(&mut received);
+            return;
         }
-        peer.end();
+        received.extend(bytes);
+    };
+    for piece in pieces {
+        peer.send(piece);
         take(&mut received);
-        self.waits.hold_clock(false);
-        let mut turns = 0;
-        while !peer.freed() {
-            self.turn();
-            turns += 1;
-            assert!(turns < TURNS_MAX, "the connection is never freed");
-        }
-        received.extend(peer.received());
-        received
     }
+    peer.end();
+    take(&mut received);
+    world.waits.hold_clock(false);
+    let mut turns = 0;
+    while !peer.freed() {
+        world.turn();
+        turns += 1;
+        assert!(turns < TURNS_MAX, "the connection is never freed");
+    }
+    received.extend(peer.received());
+    received
 }
-
-fn store(cost: HashCost) -> Store {
-    let mut store = Store::open(&StorePath::Memory, 1000).expect("memory");
-    let admin = Change::AddUser {
-        name: "admin".into(),
-        role: "admin".into(),
-        password: password::hash(b"password", [7; 16], cost),
-        created_s: 0,
-    };
-    let transaction = Transaction {
-        changes: vec![admin],
-        ..Transaction::default()
-    };
-    store.apply(transaction).expect("memory");
-    store
-}
-
 /// What some bytes are, read the plain way.
 #[derive(Debug, Default)]
 struct Expected {

@@ -7,13 +7,16 @@
 mod connection;
 mod head;
 mod store;
+mod streams;
 mod target;
 mod token;
 mod websocket;
+mod world;
 
 pub use connection::connection;
 pub use head::head;
 pub use store::store;
+pub use streams::streams;
 pub use target::target;
 pub use token::token;
 pub use websocket::websocket;

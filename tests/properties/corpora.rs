@@ -44,6 +44,11 @@ fn stores() {
 }
 
 #[test]
+fn streams() {
+    replay("streams", checks::streams);
+}
+
+#[test]
 fn connections() {
     replay("connection", checks::connection);
 }

@@ -131,6 +131,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
+    fn a_follower_is_told_everything_or_of_a_gap(bytes in vec(any::<u8>(), 1..60)) {
+        checks::streams(&bytes);
+    }
+
+    #[test]
     fn a_damaged_store_is_read_or_left_alone(bytes in vec(any::<u8>(), 1..13)) {
         checks::store(&bytes);
     }

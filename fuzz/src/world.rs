@@ -1,0 +1,137 @@
+//! A whole server in memory, in which somebody has logged in.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use loopgate::config::{
+    Config, HashCost, Limits, OUTBOX_BYTES_FLOOR, SessionTimes, SlowPolicy, StorePath,
+};
+use loopgate::reactor::fake::{
+    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector, FakeWaits,
+};
+use loopgate::server::Server;
+use loopgate::work::{Change, Store, Transaction, password};
+
+/// So many of the newest events are kept.
+pub const EVENTS_KEPT_MAX: u64 = 12;
+
+pub struct World {
+    pub server: RefCell<Server<Fake>>,
+    pub waits: FakeWaits,
+    pub door: FakeDoor,
+    pub limits: Limits,
+    /// Jobs that a worker has.
+    pub jobs: Rc<Cell<usize>>,
+    pub sign: Vec<u8>,
+}
+
+impl World {
+    /// `add_handlers` adds what a target needs beside the server's own.
+    pub fn new(slow_subscriber: SlowPolicy, add_handlers: fn(&Self)) -> Self {
+        let limits = Limits {
+            target_bytes_max: 64,
+            head_bytes_max: 512,
+            headers_max: 12,
+            body_bytes_max: 200,
+            websocket_bytes_max: 100,
+            outbox_bytes_max: OUTBOX_BYTES_FLOOR,
+            ..Limits::default()
+        };
+        let long = Duration::from_secs(100 * 365 * 86_400);
+        let config = Config {
+            workers: 1,
+            hash_cost: HashCost::TOKEN,
+            limits: limits.clone(),
+            slow_subscriber,
+            sessions: SessionTimes {
+                idle: long,
+                absolute: long,
+            },
+            ..Config::default()
+        };
+        let clock = FakeClock::default();
+        let selector = FakeSelector::new(clock.clone());
+        let (waits, acceptor) = (selector.waits(), FakeAcceptor::default());
+        let door = acceptor.door();
+        let store = store(config.hash_cost);
+        let entropy = FakeEntropy::new(1);
+        let mut server = Server::<Fake>::in_world(config, store, clock, entropy, selector)
+            .expect("nothing keeps it from starting");
+        server.accept_from(acceptor).expect("there is room");
+        let jobs = Rc::new(Cell::new(0));
+        let mut world = Self {
+            server: server.into(),
+            waits,
+            door,
+            limits,
+            jobs,
+            sign: Vec::new(),
+        };
+        world.waits.hold_clock(true); // else it would jump to the end of the session
+        world.sign = world.log_in();
+        add_handlers(&world);
+        let mut server = world.server.borrow_mut();
+        server.on_error(|incident| panic!("an incident: {incident:?}"));
+        drop(server);
+        world
+    }
+
+    fn log_in(&self) -> Vec<u8> {
+        let body = "username=admin&password=password";
+        let length = body.len();
+        let peer = self.door.connect();
+        peer.send(
+            format!(
+                "POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
+            )
+            .as_bytes(),
+        );
+        let mut answer = String::new();
+        loop {
+            self.turn();
+            answer += &String::from_utf8_lossy(&peer.received());
+            if let Some(sign) = answer.split("\"user_sign\":\"").nth(1) {
+                peer.end();
+                return sign.split('"').next().unwrap_or_default().into();
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn turn(&self) {
+        let mut server = self.server.borrow_mut();
+        server.turn().expect("this selector does not fail");
+    }
+
+    /// Turns until nobody is ready, and no worker has anything to do.
+    pub fn settle(&self) {
+        loop {
+            let idle = self.waits.idle();
+            self.turn();
+            let slept = self.waits.idle() > idle;
+            match self.jobs.get() {
+                0 if slept => return,
+                0 => {}
+                _ => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+fn store(cost: HashCost) -> Store {
+    let mut store = Store::open(&StorePath::Memory, EVENTS_KEPT_MAX).expect("memory");
+    let admin = Change::AddUser {
+        name: "admin".into(),
+        role: "admin".into(),
+        password: password::hash(b"password", [7; 16], cost),
+        created_s: 0,
+    };
+    let transaction = Transaction {
+        changes: vec![admin],
+        ..Transaction::default()
+    };
+    store.apply(transaction).expect("memory");
+    store
+}

@@ -11,6 +11,9 @@ use serde_json::Value;
 use super::choice;
 use super::world::World;
 
+/// As many pages as those who went away may have asked for, and more.
+const ROUNDS_MAX: usize = 200;
+
 thread_local! {
     static WORLDS: [World; 2] =
         [SlowPolicy::DropOldest, SlowPolicy::DropNewest].map(|policy| World::new(policy, add_handlers));
@@ -26,6 +29,8 @@ enum Told {
 /// One who follows the events, reads as slowly as they like, and comes back where they were.
 struct Follower<'w> {
     world: &'w World,
+    /// The event after which it began.
+    first: u64,
     over_websocket: bool,
     peer: FakePeer,
     received: Vec<u8>,
@@ -50,22 +55,18 @@ pub fn streams(data: &[u8]) {
         for step in steps.chunks_exact(2).take(40) {
             match step[0] % 8 {
                 0..3 => {
-                    last = publish(
-                        world,
-                        1 + usize::from(step[0] / 32),
-                        usize::from(step[1]) * 4,
-                    )
+                    let (count, bytes) = (1 + step[0] / 32, usize::from(step[1]) * 4);
+                    last = publish(world, count.into(), bytes);
                 }
                 3 | 4 => follower.take(usize::from(step[1]) * 8),
                 5 => follower.peer.take_all(),
-                6 => follower.resume(first),
+                6 => follower.resume(),
                 _ => world.turn(),
             }
         }
-        follower.take_everything();
-        follower.parse();
-        follower.check(first, last);
+        follower.take_everything(last);
         follower.leave();
+        follower.check(last);
     });
 }
 
@@ -98,8 +99,7 @@ fn add_handlers(world: &World) {
     );
 }
 
-/// Publishes `count` events with so many bytes each; the id of the last. When it is there, the store has
-/// done all that it was asked before.
+/// Publishes `count` events with so many bytes each; the id of the last.
 fn publish(world: &World, count: usize, bytes: usize) -> u64 {
     let peer = world.door.connect();
     let path = format!("/publish/{count}/{bytes}");
@@ -117,6 +117,7 @@ impl<'w> Follower<'w> {
     fn new(world: &'w World, over_websocket: bool, since: u64) -> Self {
         let mut follower = Self {
             world,
+            first: since,
             over_websocket,
             peer: world.door.connect(),
             received: Vec::new(),
@@ -152,41 +153,52 @@ impl<'w> Follower<'w> {
         self.received.extend(self.peer.received());
     }
 
-    fn take_everything(&mut self) {
+    /// Takes everything up to the event `last`, or as much as there is.
+    fn take_everything(&mut self, last: u64) {
         self.peer.take_all();
-        let mut quiet = 0;
-        while quiet < 3 {
-            // The store answers in order: when this is done, so is what was asked before.
+        for _ in 0..ROUNDS_MAX {
+            // Meanwhile the store reads at least one page of those that it was asked for.
             publish(self.world, 0, 0);
-            let bytes = self.peer.received();
-            quiet = if bytes.is_empty() { quiet + 1 } else { 0 };
-            self.received.extend(bytes);
+            self.received.extend(self.peer.received());
+            let told = self.told_here();
+            if self.last_of(&told) >= last {
+                return;
+            }
         }
     }
 
     fn leave(&mut self) {
         self.received.extend(self.peer.received());
-        self.parse();
+        let told = self.told_here();
+        self.told.extend(told);
+        self.received.clear();
         self.peer.fail(std::io::ErrorKind::ConnectionReset);
         self.world.settle();
         assert!(self.peer.freed(), "the connection is never freed");
     }
 
     /// Goes away, and comes back for what follows the last that was told whole.
-    fn resume(&mut self, first: u64) {
+    fn resume(&mut self) {
         self.leave();
-        let last = self.told.last().map_or(first, |told| match told {
-            Told::Event(id) | Told::Gap(_, id) => *id,
-        });
         self.peer = self.world.door.connect();
-        self.ask(last);
+        self.ask(self.last_of(&[]));
     }
 
-    /// Takes in what one connection told, as far as it came whole.
-    fn parse(&mut self) {
-        let bytes = std::mem::take(&mut self.received);
+    /// The last event that was told of, if `here` is what the present connection told.
+    fn last_of(&self, here: &[Told]) -> u64 {
+        let last = here.last().or(self.told.last());
+        last.map_or(self.first, |told| match told {
+            Told::Event(id) | Told::Gap(_, id) => *id,
+        })
+    }
+
+    /// What the present connection told, as far as it came whole.
+    fn told_here(&self) -> Vec<Told> {
+        let bytes = &self.received;
         let end = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-        let Some(end) = end else { return };
+        let Some(end) = end else {
+            return Vec::new();
+        };
         let status: &[u8] = if self.over_websocket {
             b"HTTP/1.1 101"
         } else {
@@ -195,7 +207,7 @@ impl<'w> Follower<'w> {
         assert!(
             bytes.starts_with(status),
             "{}",
-            String::from_utf8_lossy(&bytes)
+            String::from_utf8_lossy(bytes)
         );
         let body = &bytes[end + 4..];
         let texts = if self.over_websocket {
@@ -203,19 +215,11 @@ impl<'w> Follower<'w> {
         } else {
             records(body)
         };
-        for text in texts {
-            let said: Value = serde_json::from_str(&text).expect("JSON");
-            let number = |value: &Value| value.as_u64().expect("a number");
-            self.told.push(if said["name"] == "gap" {
-                Told::Gap(number(&said["data"]["from"]), number(&said["data"]["to"]))
-            } else {
-                Told::Event(number(&said["id"]))
-            });
-        }
+        texts.iter().map(|text| told_of(text)).collect()
     }
 
-    fn check(&self, first: u64, last: u64) {
-        let mut next = first + 1;
+    fn check(&self, last: u64) {
+        let mut next = self.first + 1;
         for told in &self.told {
             let (from, to) = match told {
                 Told::Event(id) => (*id, *id),
@@ -226,6 +230,17 @@ impl<'w> Follower<'w> {
             next = to + 1;
         }
         assert_eq!(next, last + 1, "{:?}", self.told);
+    }
+}
+
+fn told_of(text: &str) -> Told {
+    let said: Value = serde_json::from_str(text).expect("JSON");
+    let number = |value: &Value| value.as_u64().expect("a number");
+    if said["name"] == "gap" {
+        let data = &said["data"];
+        Told::Gap(number(&data["from"]), number(&data["to"]))
+    } else {
+        Told::Event(number(&said["id"]))
     }
 }
 

@@ -18,7 +18,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use loopgate::config::ListenAddr;
-use loopgate::server::{Asked, Passed, Sockets};
+use loopgate::server::{Asked, Passed};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -325,15 +325,4 @@ impl Predecessor {
         // If it has died, it has gone.
         let _ = self.line.send(Kind::Serving, [&[], &[]], None);
     }
-}
-
-/// The sockets, to be given to a successor whenever there is to be one.
-///
-/// # Errors
-/// When no descriptor is left.
-pub(super) fn copies(sockets: &Sockets) -> io::Result<Vec<(Asked, OwnedFd)>> {
-    let copies = sockets
-        .descriptors()
-        .map(|(asked, descriptor)| Ok((asked.clone(), descriptor.try_clone_to_owned()?)));
-    copies.collect()
 }

@@ -15,7 +15,7 @@ use loopgate::work::Store;
 use loopgate::work::log_writer::LogThread;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::handover::{self, Predecessor, Successor};
+use super::handover::{Predecessor, Successor};
 use super::options::ServeOptions;
 use super::users::add_user;
 use super::{Failure, Outcome, logging, say, supervisor};
@@ -80,7 +80,7 @@ impl Running {
             Some(predecessor) => std::mem::take(&mut predecessor.sockets),
             None => supervisor::sockets()?,
         };
-        let mut sockets = Sockets::take_over(given, &self.config.listen)?;
+        let sockets = Sockets::take_over(given, &self.config.listen)?;
         let mut connections = Vec::new();
         if let Some(predecessor) = &mut predecessor {
             Server::check(&self.config)?;
@@ -128,7 +128,11 @@ impl Running {
         if store.load()?.users.is_empty() {
             add_first_user(&mut store, config, self.demo)?;
         }
-        Ok(Server::with_sockets(config.clone(), store, sockets)?)
+        Ok(Server::with_sockets(
+            config.clone(),
+            store,
+            sockets.clone(),
+        )?)
     }
 
     /// SIGUSR1 reopens the log; SIGUSR2 starts a process that is to go on, which is found in the place
@@ -147,24 +151,28 @@ impl Running {
         })?;
         let place = Arc::new(Mutex::new(None));
         let (successor, handle) = (Arc::clone(&place), server.handle());
-        let (program, sockets) = (self.program.clone(), handover::copies(sockets)?);
+        let (program, sockets) = (self.program.clone(), sockets.clone());
         let keeps_nothing = self.config.store == StorePath::Memory;
         server.on_signal_later(Signal::User2, move || {
-            let mut successor = successor.lock().unwrap_or_else(PoisonError::into_inner);
-            if keeps_nothing {
-                log::warn!("cannot restart: a store in memory cannot be handed over");
-            } else if successor.is_some() {
-                log::warn!("another process is about to go on already");
-            } else {
-                match Successor::start(&program, &sockets) {
-                    Ok(ready) => {
-                        *successor = Some(ready);
-                        handle.hand_over();
+            let (successor, handle) = (Arc::clone(&successor), handle.clone());
+            let (program, copies) = (program.clone(), sockets.copies());
+            move || {
+                let mut successor = successor.lock().unwrap_or_else(PoisonError::into_inner);
+                if keeps_nothing {
+                    log::warn!("cannot restart: a store in memory cannot be handed over");
+                } else if successor.is_some() {
+                    log::warn!("another process is about to go on already");
+                } else {
+                    match copies.and_then(|sockets| Successor::start(&program, &sockets)) {
+                        Ok(ready) => {
+                            *successor = Some(ready);
+                            handle.hand_over();
+                        }
+                        Err(error) => log::error!(
+                            "cannot restart, and serving on: {} did not become ready: {error}",
+                            program.display()
+                        ),
                     }
-                    Err(error) => log::error!(
-                        "cannot restart, and serving on: {} did not become ready: {error}",
-                        program.display()
-                    ),
                 }
             }
         })?;

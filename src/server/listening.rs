@@ -1,7 +1,9 @@
 //! Where a server listens, and who it says it is there.
 
+use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
 
 use super::StartError;
 use crate::app::Reply;
@@ -13,9 +15,10 @@ use crate::{
     reactor::{Credentials, Identity},
 };
 
-/// Sockets that listen. They outlive the server that accepts from them: who connects meanwhile waits.
-#[derive(Debug)]
-pub struct Sockets(Vec<(Asked, OsAcceptor)>);
+/// Sockets that listen. They outlive a server that hands over, so that who connects meanwhile waits; a server
+/// that drains closes them, so that who connects is refused. A clone is another handle to the same ones.
+#[derive(Clone, Debug)]
+pub struct Sockets(Rc<RefCell<Vec<(Asked, OsAcceptor)>>>);
 
 /// The address under which a socket was asked for; none, where whoever started the program gave it.
 pub type Asked = Option<ListenAddr>;
@@ -45,7 +48,7 @@ impl Sockets {
         }
         if open.iter().any(|(asked, _)| asked.is_none()) {
             open.retain(|(asked, _)| asked.is_none());
-            return Ok(Self(open));
+            return Ok(Self::of(open));
         }
         let mut sockets = Vec::new();
         for address in addresses {
@@ -61,20 +64,38 @@ impl Sockets {
         for (_, acceptor) in &mut open {
             acceptor.owns_path(true); // nobody listens there any longer
         }
-        Ok(Self(sockets))
+        Ok(Self::of(sockets))
     }
 
-    /// Each of them, for a process that goes on with it.
-    pub fn descriptors(&self) -> impl Iterator<Item = (&Asked, BorrowedFd<'_>)> {
-        self.0
-            .iter()
-            .map(|(asked, acceptor)| (asked, acceptor.as_fd()))
+    fn of(sockets: Vec<(Asked, OsAcceptor)>) -> Self {
+        Self(Rc::new(RefCell::new(sockets)))
+    }
+
+    /// Each of them, for a process that is to go on with it.
+    ///
+    /// # Errors
+    /// When they are closed, or no descriptor is left.
+    pub fn copies(&self) -> io::Result<Vec<(Asked, OwnedFd)>> {
+        let sockets = self.0.borrow();
+        if sockets.is_empty() {
+            return Err(io::Error::other("the server is about to end"));
+        }
+        let copies = sockets.iter().map(|(asked, acceptor)| {
+            let descriptor = acceptor.as_fd().try_clone_to_owned()?;
+            Ok((asked.clone(), descriptor))
+        });
+        copies.collect()
+    }
+
+    /// Nobody listens any longer, unless another process has copies.
+    pub fn close(&self) {
+        self.0.borrow_mut().clear();
     }
 
     /// Whether the paths of unix sockets are removed when these are dropped. They are, for those that were
     /// bound here; another process that goes on with them needs them.
-    pub fn own_paths(&mut self, own: bool) {
-        for (asked, acceptor) in &mut self.0 {
+    pub fn own_paths(&self, own: bool) {
+        for (asked, acceptor) in self.0.borrow_mut().iter_mut() {
             acceptor.owns_path(own && asked.is_some());
         }
     }
@@ -119,7 +140,8 @@ impl Listening {
 
     /// What a server accepts from.
     pub(super) fn acceptors(&self, sockets: &Sockets) -> io::Result<Vec<OsAcceptor>> {
-        let clones = sockets.0.iter().map(|(_, acceptor)| {
+        let sockets = sockets.0.borrow();
+        let clones = sockets.iter().map(|(_, acceptor)| {
             let acceptor = acceptor.try_clone()?;
             #[cfg(feature = "tls")]
             if let Some((_, identity)) = &self.tls {

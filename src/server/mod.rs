@@ -7,7 +7,6 @@ mod start;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 
 pub use crate::net::Passed;
 use listening::Listening;
@@ -35,7 +34,7 @@ pub struct Server<S: Seams = Os> {
     reactor: Reactor<Service<S>>,
     addresses: Vec<ListenAddr>,
     listening: Option<Rc<Listening>>,
-    /// Those that are this server's own.
+    /// Closed as soon as the server drains.
     sockets: Option<Sockets>,
 }
 
@@ -69,26 +68,25 @@ impl Server<Os> {
     pub fn with_store(config: Config, store: Store) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let sockets = Sockets::bind(&config.listen)?;
-        let mut server = Self::with_sockets(config, store, &sockets)?;
-        server.sockets = Some(sockets);
-        Ok(server)
+        Self::with_sockets(config, store, sockets)
     }
 
-    /// The same on sockets that listen already, and that stay open when the server ends.
+    /// The same on sockets that listen already.
     ///
     /// # Errors
     /// Whatever keeps it from starting.
     pub fn with_sockets(
         config: Config,
         store: Store,
-        sockets: &Sockets,
+        sockets: Sockets,
     ) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let listening = Listening::new(&config)?;
-        let acceptors = listening.acceptors(sockets).map_err(StartError::Os)?;
+        let acceptors = listening.acceptors(&sockets).map_err(StartError::Os)?;
         let selector = OsSelector::new().map_err(StartError::Os)?;
         let mut server = Self::in_world(config, store, OsClock::default(), OsEntropy, selector)?;
         server.listening = Some(Rc::new(listening));
+        server.sockets = Some(sockets);
         for acceptor in acceptors {
             let address = acceptor.local_addr().map_err(StartError::Os)?;
             server.addresses.push(address);
@@ -172,27 +170,23 @@ impl Server<Os> {
         Ok(())
     }
 
-    /// Calls `job`, which may block, on a worker thread whenever `signal` arrives.
+    /// Calls `prepare` on the loop whenever `signal` arrives, and the job that it makes, which may block, on a
+    /// worker thread.
     ///
     /// # Errors
     /// When the system gives no descriptors.
-    pub fn on_signal_later(
+    pub fn on_signal_later<J: FnOnce() + Send + 'static>(
         &mut self,
         signal: Signal,
-        job: impl Fn() + Send + Sync + 'static,
+        prepare: impl Fn() -> J + 'static,
     ) -> io::Result<()> {
-        let job = Arc::new(job);
         let act = move |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
-            let job = Arc::clone(&job);
-            let reply = Reply::later(
-                move || job(),
-                move |done, _cx| {
-                    if let Err(error) = done {
-                        log::warn!("the signal {signal:?} had no effect: {error}");
-                    }
-                    Reply::empty(204)
-                },
-            );
+            let reply = Reply::later(prepare(), move |done, _cx| {
+                if let Err(error) = done {
+                    log::warn!("the signal {signal:?} had no effect: {error}");
+                }
+                Reply::empty(204)
+            });
             service.do_unasked(reply, turn);
         };
         self.reactor
@@ -313,7 +307,12 @@ impl<S: Seams> Server<S> {
     /// # Errors
     /// Only when the system's selector fails.
     pub fn turn(&mut self) -> io::Result<()> {
-        self.reactor.turn()
+        self.reactor.turn()?;
+        let draining = self.reactor.program.is_draining();
+        if let Some(sockets) = self.sockets.take_if(|_| draining) {
+            sockets.close();
+        }
+        Ok(())
     }
 
     /// Turns the loop until the server has shut down.

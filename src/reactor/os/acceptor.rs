@@ -1,0 +1,208 @@
+//! Where streams come from: sockets that listen.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use mio::Interest;
+use mio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::{OsSelector, OsStream};
+use crate::config::ListenAddr;
+use crate::reactor::seams::{Acceptor, Peer};
+use crate::reactor::slots::Token;
+#[cfg(feature = "tls")]
+use crate::reactor::tls::Identity;
+
+/// Connections that may wait to be accepted; the OS lowers it to its own limit.
+const BACKLOG: i32 = 4096;
+
+/// Where a unix socket is.
+#[derive(Debug)]
+pub struct UnixPath {
+    path: PathBuf,
+    /// It is removed when the acceptor is dropped.
+    ours: bool,
+}
+
+/// A listening TCP or unix socket.
+#[derive(Debug)]
+pub enum OsAcceptor {
+    /// On an IP address and port.
+    Tcp(TcpListener),
+    /// The same, where clients speak TLS.
+    #[cfg(feature = "tls")]
+    Tls(TcpListener, Identity),
+    /// On a path.
+    Unix(UnixListener, UnixPath),
+}
+
+impl OsAcceptor {
+    /// Listens on `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// What the OS says: the port is in use, the address is not this machine's, no permission.
+    pub fn tcp(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::Tcp(listen(address)?))
+    }
+
+    /// Listens on a unix socket at `path`. A socket that a dead server left there is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` when somebody listens there or it is not a socket; what the OS says otherwise.
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        if let Ok(found) = path.symlink_metadata() {
+            // Only a refusal says that nobody listens; that we may not ask says nothing.
+            let asked = std::os::unix::net::UnixStream::connect(path);
+            let refused = asked.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+            if !(found.file_type().is_socket() && refused) {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            std::fs::remove_file(path)?;
+        }
+        let listener = UnixListener::bind(path)?;
+        let path = path.to_owned();
+        Ok(Self::Unix(listener, UnixPath { path, ours: true }))
+    }
+
+    /// A socket that listens already, in this process or in the one that it comes from.
+    ///
+    /// # Errors
+    /// When it is no socket that listens on an address or a path.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        if !socket.is_listener()? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        if address.as_socket().is_some() {
+            return Ok(Self::Tcp(TcpListener::from_std(socket.into())));
+        }
+        let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
+        let path = path.to_owned();
+        let listener = UnixListener::from_std(OwnedFd::from(socket).into());
+        Ok(Self::Unix(listener, UnixPath { path, ours: false }))
+    }
+
+    /// From now on the path is removed when this is dropped; or it is left.
+    pub fn owns_path(&mut self, owns: bool) {
+        if let Self::Unix(_, path) = self {
+            path.ours = owns;
+        }
+    }
+
+    /// Another handle to the same socket, which leaves its path alone.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Self::adopt(self.as_fd().try_clone_to_owned()?)
+    }
+
+    /// The same, but those who connect over TCP speak TLS, and are shown `identity`.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(self, identity: Identity) -> Self {
+        match self {
+            Self::Tcp(listener) => Self::Tls(listener, identity),
+            other => other,
+        }
+    }
+
+    /// The address in use, with the port that the system chose.
+    ///
+    /// # Errors
+    /// What the OS says.
+    pub fn local_addr(&self) -> io::Result<ListenAddr> {
+        Ok(match self {
+            Self::Tcp(listener) => ListenAddr::Tcp(listener.local_addr()?),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => ListenAddr::Tls(listener.local_addr()?),
+            Self::Unix(_, path) => ListenAddr::Unix(path.path.clone()),
+        })
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // Without it a restarted server waits a minute for its own old connections.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+impl Drop for UnixPath {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl AsFd for OsAcceptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+impl Acceptor<OsSelector> for OsAcceptor {
+    type Stream = OsStream;
+
+    fn accept(&mut self) -> io::Result<(OsStream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                // Each batch of answers leaves in one write; there is nothing to wait for.
+                let _ = stream.set_nodelay(true);
+                Ok((OsStream::Tcp(stream), Peer::Ip(address)))
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, identity) => {
+                let (stream, address) = listener.accept()?;
+                let _ = stream.set_nodelay(true);
+                let stream = Box::new(identity.stream(stream)?);
+                Ok((OsStream::Tls(stream), Peer::Ip(address)))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((OsStream::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+
+    fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => selector.register(listener, token, Interest::READABLE),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => selector.register(listener, token, Interest::READABLE),
+            Self::Unix(listener, _) => selector.register(listener, token, Interest::READABLE),
+        }
+    }
+
+    fn deregister(&mut self, selector: &mut OsSelector) {
+        match self {
+            Self::Tcp(listener) => selector.deregister(listener),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => selector.deregister(listener),
+            Self::Unix(listener, _) => selector.deregister(listener),
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use loopgate::config::{Config, ListenAddr, StorePath};
 use loopgate::ledger::{Ledger, Limit};
 use loopgate::reactor::{Entropy, OsEntropy, Signal};
-use loopgate::server::{Server, Sockets, Stopped};
+use loopgate::server::{Server, Sockets, StartError, Stopped};
 use loopgate::token::base64url;
 use loopgate::work::Store;
 use loopgate::work::log_writer::LogThread;
@@ -78,7 +78,7 @@ impl Running {
             .map_err(|error| format!("cannot follow the process before this one: {error}"))?;
         let given = match &mut predecessor {
             Some(predecessor) => std::mem::take(&mut predecessor.sockets),
-            None => supervisor::sockets()?,
+            None => supervisor::sockets().map_err(StartError::Socket)?,
         };
         let sockets = Sockets::take_over(given, &self.config.listen)?;
         let mut connections = Vec::new();

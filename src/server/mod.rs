@@ -26,6 +26,7 @@ use crate::reactor::{
     Clock as _, CompleterOf, Entropy as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor,
     Seams, Signal, SignalSource, Turn,
 };
+use crate::token::Keys;
 use crate::websocket::Message;
 use crate::work::Store;
 
@@ -106,6 +107,9 @@ impl Server<Os> {
     /// The first thing that would keep a server from starting.
     pub fn check(config: &Config) -> Result<(), StartError> {
         config.check().map_err(StartError::Config)?;
+        if let Some(path) = key_path(&config.store) {
+            Keys::load(&path)?;
+        }
         Listening::new(config).map(drop)
     }
 

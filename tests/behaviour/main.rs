@@ -25,6 +25,8 @@ mod origin;
 mod program;
 mod publishing;
 mod refusals;
+#[cfg(target_os = "linux")]
+mod restarts;
 mod run;
 mod scenario;
 mod sessions;

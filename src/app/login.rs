@@ -1,6 +1,6 @@
 //! `POST /login`: a name and a password become a session.
 //!
-//! In order: read the form, ask the throttle, hash on a worker thread, ask the throttle again, commit
+//! In order: read the form, ask the throttle, take a place, hash on a worker thread, ask the throttle again, commit
 //! the session together with its event, answer. Every way in which the name and the password can be wrong costs the
 //! same and is answered alike.
 
@@ -56,6 +56,10 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         .throttle
         .admit(&username, address, now_s)
         .map_err(|refused| too_many(refused, cx))?;
+    // Half of the queue: who takes that does not keep others out.
+    let places = cx.app.config.limits.hash_jobs_max.div_ceil(2);
+    let place = cx.app.throttle.begin(&username, address, places);
+    let place = place.ok_or_else(|| too_many_at_once(cx))?;
     let user = cx.app.users.named(&username);
     let stored = user.map_or(&cx.app.decoy, |user| &user.password).clone();
     let attempt = Attempt {
@@ -74,9 +78,12 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
             rehashed: weak.then(|| password::hash(password, salt, cost)),
         }
     };
-    Ok(Reply::later(job, move |checked, cx| match checked {
-        Err(error) => error.into(),
-        Ok(checked) => judge(checked, attempt, cx).into(),
+    Ok(Reply::later(job, move |checked, cx| {
+        cx.app.throttle.end(place);
+        match checked {
+            Err(error) => error.into(),
+            Ok(checked) => judge(checked, attempt, cx).into(),
+        }
     }))
 }
 
@@ -216,6 +223,18 @@ fn too_many(refused: Refused, cx: &mut Context<'_>) -> Reply {
             "too many failed logins; wait as long as Retry-After says, in seconds",
         )
         .with_header("Retry-After", refused.retry_after_s.to_string()),
+    )
+}
+
+fn too_many_at_once(cx: &mut Context<'_>) -> Reply {
+    cx.ledger.limit_reached(Limit::Jobs);
+    Reply::Now(
+        Response::problem(
+            Status::TOO_MANY_REQUESTS,
+            "too_many_at_once",
+            "too many logins of this user or address are under way; wait for their answers",
+        )
+        .with_header("Retry-After", "1"),
     )
 }
 

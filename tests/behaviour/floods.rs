@@ -89,6 +89,38 @@ fn good_logins_at_once_are_all_good() {
 }
 
 #[test]
+fn one_account_with_a_good_password_does_not_keep_others_out() {
+    let mut config = config();
+    config.limits.hash_jobs_max = 10;
+    let (server, hold) = TestServer::held(config);
+    let mut flood: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut flood {
+        client.send(login("alice", "password"));
+    }
+    server.catch_up();
+    // Half of the places are hers; the rest of her attempts are answered at once.
+    let mut other = server.connect();
+    other.send(login("admin", "password"));
+    for client in &mut flood[5..] {
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.code()),
+            (429, "too_many_at_once".into())
+        );
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    hold.let_go();
+    assert_eq!(other.answer().status, 200);
+    for client in &mut flood[..5] {
+        assert_eq!(client.answer().status, 200);
+    }
+    // Places are given back.
+    for client in &mut flood {
+        assert_eq!(client.ask(login("alice", "password")).status, 200);
+    }
+}
+
+#[test]
 fn of_guesses_at_once_no_more_are_told_than_of_guesses_in_turn() {
     let (server, hold) = TestServer::held(config());
     let mut clients: Vec<_> = (0..30).map(|_| server.connect()).collect();

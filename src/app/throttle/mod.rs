@@ -13,6 +13,9 @@
 //!   about the name at once, and nothing about the address, or one good account would be a licence
 //!   to try all others.
 //!
+//! * Of attempts under way, good or bad, a name has so many and an address has so many: one of them alone
+//!   cannot take all places in the queue of hashes.
+//!
 //! The tables are bounded. When one is full, who has not been seen for the longest time is
 //! forgotten, so that a flood can make the throttle forget but never locks out others.
 //!
@@ -20,12 +23,16 @@
 //! that is the price of limiting names at all.
 
 mod lru;
+mod under_way;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::token::fingerprint;
 use lru::Lru;
+use under_way::UnderWay;
+
+pub use under_way::Place;
 
 /// Failures that one user name may have in [`WINDOW_S`].
 pub const NAME_ATTEMPTS_MAX: usize = 5;
@@ -59,6 +66,7 @@ pub struct Refused {
 pub struct Throttle {
     names: Lru<Record>,
     addresses: Lru<Record>,
+    under_way: UnderWay,
 }
 
 impl Default for Throttle {
@@ -74,6 +82,7 @@ impl Throttle {
         Self {
             names: Lru::new(capacity),
             addresses: Lru::new(capacity),
+            under_way: UnderWay::default(),
         }
     }
 
@@ -93,6 +102,17 @@ impl Throttle {
             Some(retry_after_s) => Err(Refused { retry_after_s }),
             None => Ok(()),
         }
+    }
+
+    /// Takes a place for an attempt that was admitted just now; none, while the name or the address has
+    /// `max` already. Addresses of this machine have as many as they like.
+    pub fn begin(&mut self, name: &str, address: IpAddr, max: usize) -> Option<Place> {
+        self.under_way.begin(name, address, max)
+    }
+
+    /// An attempt is over, whatever came of it.
+    pub fn end(&mut self, place: Place) {
+        self.under_way.end(&place);
     }
 
     /// An attempt that was admitted just now has failed.

@@ -260,3 +260,25 @@ fn a_record_never_holds_more_failures_than_its_limit() {
         assert!(record.failures_s.capacity() <= 2 * NAME_ATTEMPTS_MAX);
     }
 }
+
+#[test]
+fn a_name_and_an_address_have_so_many_places_and_give_them_back() {
+    let mut throttle = Throttle::new(10);
+    let mut places = Vec::new();
+    for number in 0..3 {
+        places.extend(throttle.begin("alice", elsewhere(number), 3));
+        places.extend(throttle.begin(&format!("user{number}"), elsewhere(9), 3));
+    }
+    assert_eq!(places.len(), 6);
+    assert!(throttle.begin("alice", elsewhere(100), 3).is_none());
+    assert!(throttle.begin("nobody", elsewhere(9), 3).is_none());
+    // On this machine there may be a proxy that does not say for whom it speaks.
+    let here = IpAddr::from([127, 0, 0, 1]);
+    places.extend((0..9).filter_map(|n| throttle.begin(&format!("name{n}"), here, 3)));
+    assert_eq!(places.len(), 15);
+    for place in places {
+        throttle.end(place);
+    }
+    assert!(throttle.under_way.is_empty(), "nothing is kept of them");
+    assert!(throttle.begin("alice", elsewhere(9), 3).is_some());
+}

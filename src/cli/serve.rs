@@ -74,6 +74,7 @@ struct Running {
 
 impl Running {
     fn run(self) -> Result<Stopped, Failure> {
+        Server::check(&self.config)?;
         let mut predecessor = Predecessor::of_this_process()
             .map_err(|error| format!("cannot follow the process before this one: {error}"))?;
         let given = match &mut predecessor {
@@ -83,7 +84,6 @@ impl Running {
         let sockets = Sockets::take_over(given, &self.config.listen)?;
         let mut connections = Vec::new();
         if let Some(predecessor) = &mut predecessor {
-            Server::check(&self.config)?;
             connections = predecessor.wait_for_the_store()?;
         }
         loop {

@@ -142,6 +142,7 @@ impl Identity {
             session,
             first_byte: None,
             has_more: false,
+            failed: false,
         })
     }
 }
@@ -154,6 +155,8 @@ pub struct TlsStream {
     first_byte: Option<u8>,
     /// A read stopped before everything was taken.
     has_more: bool,
+    /// What came was no TLS any more.
+    failed: bool,
 }
 
 impl fmt::Debug for TlsStream {
@@ -200,8 +203,11 @@ impl TlsStream {
         Ok(true)
     }
 
-    /// Reads once from the socket, and decrypts what came; whether there may be more.
-    fn pull(&mut self) -> io::Result<bool> {
+    /// Reads once from the socket, and decrypts what came.
+    fn pull(&mut self) -> io::Result<Pulled> {
+        if self.failed {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let mut socket = Socket {
             tcp: &mut self.tcp,
             first_byte: &mut self.first_byte,
@@ -209,21 +215,26 @@ impl TlsStream {
         };
         match self.session.read_tls(&mut socket) {
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Pulled::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Pulled::Some),
             Err(error) => return Err(error),
         }
-        let drained = socket.drained;
+        let pulled = if socket.drained {
+            Pulled::All
+        } else {
+            Pulled::Some
+        };
         if let Err(error) = self.session.process_new_packets() {
             if self.speaks_plain() {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             log::debug!("TLS failed: {error}");
             let _ = self.push(); // the alert
+            self.failed = true;
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error));
         }
         self.push()?;
-        Ok(!drained)
+        Ok(pulled)
     }
 
     /// Encrypts and writes as much as the socket takes, and at most one batch more.
@@ -281,7 +292,7 @@ impl Read for TlsStream {
         if self.speaks_plain() {
             return self.tcp.read(bytes);
         }
-        let (mut count, mut drained) = (0, false);
+        let (mut count, mut pulled) = (0, Pulled::Some);
         for _ in 0..STEPS_MAX {
             match self.session.reader().read(&mut bytes[count..]) {
                 Ok(more @ 1..) => {
@@ -291,16 +302,29 @@ impl Read for TlsStream {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if drained {
-                        self.has_more = false;
-                        return if count > 0 { Ok(count) } else { Err(error) };
+                    // Who is told that nothing is there asks no more, though the end may be: so the socket
+                    // must have said it. Beside bytes, the end was reported with them.
+                    match pulled {
+                        Pulled::All | Pulled::Nothing if count > 0 => {
+                            self.has_more = false;
+                            return Ok(count);
+                        }
+                        Pulled::Nothing => {
+                            self.has_more = false;
+                            return Err(error);
+                        }
+                        Pulled::All | Pulled::Some => {}
                     }
                     match self.pull() {
-                        Ok(more) => drained = !more,
+                        Ok(more) => pulled = more,
                         // What came before it counts; the error comes again.
                         Err(_) if count > 0 => break,
                         Err(error) => return Err(error),
                     }
+                }
+                // Who ends before the handshake does has nothing to be answered.
+                Ok(0) | Err(_) if self.session.is_handshaking() => {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
                 }
                 // The end, whether the peer announced it or not: a request that it cuts off is none.
                 Ok(0) => return Ok(self.ends_after(count)),
@@ -317,6 +341,16 @@ impl Read for TlsStream {
             Err(io::ErrorKind::Interrupted.into())
         }
     }
+}
+
+/// What one read from the socket gave.
+enum Pulled {
+    /// Bytes, and there may be more.
+    Some,
+    /// As many bytes as there were.
+    All,
+    /// It would block.
+    Nothing,
 }
 
 /// The socket, as the session reads it.

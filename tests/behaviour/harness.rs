@@ -100,7 +100,8 @@ impl TestServer {
             let store = store(&config);
             let mut server = Server::with_store(config, store).expect("the server starts");
             prepare(&mut server);
-            let ListenAddr::Tcp(address) = server.addresses()[0] else {
+            let (ListenAddr::Tcp(address) | ListenAddr::Tls(address)) = server.addresses()[0]
+            else {
                 panic!("not TCP")
             };
             started
@@ -288,7 +289,8 @@ impl Program {
                     directory.log()
                 );
             };
-            if let Some(address) = line.strip_prefix("listening on http://") {
+            let address = line.strip_prefix("listening on http");
+            if let Some(address) = address.and_then(|rest| rest.split("://").nth(1)) {
                 break address.parse().expect("an address");
             }
             said.push_str(&line);
@@ -384,8 +386,8 @@ pub(crate) fn wait_until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -
 }
 
 /// One connection that sends and sees bytes.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     unread: Vec<u8>,
 }
 
@@ -423,28 +425,7 @@ impl Client {
             .set_read_timeout(Some(PATIENCE))
             .expect("a socket option");
         stream.set_nodelay(true).expect("a socket option");
-        Self {
-            stream,
-            unread: Vec::new(),
-        }
-    }
-
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream
-            .write_all(bytes.as_ref())
-            .expect("the server takes what is sent");
-    }
-
-    /// Sends a request and reads its answer.
-    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
-        self.send(request);
-        self.answer()
-    }
-
-    /// The same; `None` if the connection ends instead.
-    pub(crate) fn try_ask(&mut self, request: impl AsRef<[u8]>) -> Option<Answer> {
-        self.stream.write_all(request.as_ref()).ok()?;
-        self.try_answer()
+        Self::over(stream)
     }
 
     /// The end of what this side sends; it still reads.
@@ -459,6 +440,33 @@ impl Client {
         socket2::SockRef::from(&self.stream)
             .set_linger(Some(Duration::ZERO))
             .expect("a socket option");
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let sent = self.stream.write_all(bytes.as_ref());
+        sent.and_then(|()| self.stream.flush())
+            .expect("the server takes what is sent");
+    }
+
+    /// Sends a request and reads its answer.
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+        self.send(request);
+        self.answer()
+    }
+
+    /// The same; `None` if the connection ends instead.
+    pub(crate) fn try_ask(&mut self, request: impl AsRef<[u8]>) -> Option<Answer> {
+        self.stream.write_all(request.as_ref()).ok()?;
+        self.try_answer()
     }
 
     /// The next answer. Panics if the connection ends before it is whole.

@@ -1,6 +1,6 @@
 //! Those who follow events, each over a transport of its own.
 
-use std::io::{BufRead as _, BufReader, Cursor, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Cursor, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -107,13 +107,17 @@ pub(crate) struct Frame {
 
 impl Sse {
     /// Follows events, from the next one or from where `query` says.
-    pub(crate) fn open(client: Client, sign: &str, query: &str) -> Self {
+    pub(crate) fn open(
+        client: Client<impl Read + Write + Send + 'static>,
+        sign: &str,
+        query: &str,
+    ) -> Self {
         Self::open_with(client, sign, query, "").1
     }
 
     /// The same with more header fields; the head of the answer, too.
     pub(crate) fn open_with(
-        mut client: Client,
+        mut client: Client<impl Read + Write + Send + 'static>,
         sign: &str,
         query: &str,
         fields: &str,

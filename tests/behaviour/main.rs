@@ -37,6 +37,8 @@ mod store;
 mod stored;
 mod streams;
 mod throttle;
+#[cfg(feature = "tls")]
+mod tls;
 mod users;
 mod websockets;
 mod workers;

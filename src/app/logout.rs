@@ -54,7 +54,15 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         "everywhere": everywhere,
     });
     let event = cx.event("user.logged_out", "logout", Some(user_id), data);
-    Ok(end("logout confirmed", hashes, event, user_id, true))
+    let ending = Ending::new("logout confirmed", user_id, true);
+    Ok(end(
+        hashes,
+        vec![event],
+        Ending {
+            everywhere,
+            ..ending
+        },
+    ))
 }
 
 pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -72,7 +80,8 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         "session_id": request.parameter("id"),
     });
     let event = cx.event("session.revoked", "logout", Some(user_id), data);
-    Ok(end("session revoked", vec![hash], event, user_id, own))
+    let ending = Ending::new("session revoked", user_id, own);
+    Ok(end(vec![hash], vec![event], ending))
 }
 
 fn no_such_session() -> Reply {
@@ -80,43 +89,77 @@ fn no_such_session() -> Reply {
     Reply::problem(Status::NOT_FOUND, "no_such_session", detail)
 }
 
-/// Ends these sessions, on disk first. Where none was left to end, somebody else was faster, and there
-/// is no event. `own` says that the caller's is among them: their cookie goes too.
-fn end(
+/// What is ended, and what has been so far.
+struct Ending {
     message: &'static str,
-    hashes: Vec<[u8; 32]>,
-    event: NewEvent,
     user_id: i64,
+    /// The caller's own session is among them: their cookie goes too.
     own: bool,
-) -> Reply {
-    let transaction = Transaction {
-        changes: vec![Change::RemoveSessions(hashes.clone())],
-        events: vec![event],
-        events_only_if_changed: true,
-    };
-    Reply::commit(transaction, move |committed, cx| {
-        let revoked = match committed {
-            Err(error) => return error.into(),
-            Ok(commit) => commit.rows,
-        };
-        let mut streams_closed = 0;
-        for hash in &hashes {
-            cx.app.sessions.remove(hash);
-            streams_closed += cx.app.streams.end(hash);
+    /// Sessions of the user that were confirmed meanwhile end as well.
+    everywhere: bool,
+    revoked: usize,
+    streams_closed: usize,
+}
+
+impl Ending {
+    fn new(message: &'static str, user_id: i64, own: bool) -> Self {
+        Self {
+            message,
+            user_id,
+            own,
+            everywhere: false,
+            revoked: 0,
+            streams_closed: 0,
         }
-        if revoked == 0 {
-            return if own { no_session() } else { no_such_session() };
+    }
+
+    fn answer(self) -> Reply {
+        if self.revoked == 0 {
+            return if self.own {
+                no_session()
+            } else {
+                no_such_session()
+            };
         }
         let confirmation = Confirmation {
-            message,
-            user_id: user_id.to_string(),
-            revoked,
-            streams_closed,
+            message: self.message,
+            user_id: self.user_id.to_string(),
+            revoked: self.revoked,
+            streams_closed: self.streams_closed,
         };
         let mut response = Response::json(Status::OK, &confirmation);
-        if own {
+        if self.own {
             response = response.with_header("Set-Cookie", cookie::clear_cookie());
         }
         Reply::Now(response.no_store())
+    }
+}
+
+/// Ends these sessions, on disk first. Where none was left to end, somebody else was faster, and there
+/// is no event.
+fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Reply {
+    let transaction = Transaction {
+        changes: vec![Change::RemoveSessions(hashes.clone())],
+        events,
+        events_only_if_changed: true,
+    };
+    Reply::commit(transaction, move |committed, cx| {
+        match committed {
+            Err(error) => return error.into(),
+            Ok(commit) => ending.revoked += commit.rows,
+        }
+        for hash in &hashes {
+            cx.app.sessions.remove(hash);
+            ending.streams_closed += cx.app.streams.end(hash);
+        }
+        if std::mem::take(&mut ending.everywhere) {
+            // Commits come back in their order: these logins were confirmed before this logout.
+            let late = cx.app.sessions.of_user(ending.user_id);
+            let late: Vec<[u8; 32]> = late.map(|(hash, _)| *hash).collect();
+            if !late.is_empty() {
+                return end(late, Vec::new(), ending);
+            }
+        }
+        ending.answer()
     })
 }

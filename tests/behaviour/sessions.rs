@@ -1,6 +1,8 @@
 //! Sessions: who presents one, who sees which, and how they end when a user ends them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use loopgate::event::Event;
 use serde_json::Value;
@@ -280,6 +282,49 @@ fn logging_out_everywhere_ends_all_sessions_of_the_user() {
         assert_no_session(&client.ask(signed("POST", "/logout", sign)));
     }
     assert_eq!(client.ask(signed("GET", "/session", &stranger)).status, 200);
+}
+
+#[test]
+fn logging_out_everywhere_ends_what_was_confirmed_while_it_was_under_way() {
+    let (server, events) = heard();
+    let address = server.address;
+    let done = AtomicBool::new(false);
+    let mut client = server.connect();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = Client::connect(address);
+                while !done.load(Ordering::Relaxed) {
+                    client.log_in("alice");
+                }
+            });
+        }
+        for _ in 0..100 {
+            let sign = client.log_in("alice");
+            let answer = client.ask(signed("POST", "/logout?everywhere=true", &sign));
+            assert_eq!(answer.status, 200);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let last = client.log_in("alice");
+    let living = client.ask(signed("GET", "/sessions", &last)).json();
+    let living = living["sessions"].as_array().expect("a list").clone();
+    assert!(!living.is_empty());
+    // What happened before the last logout, in the order in which it was written down.
+    let all: Vec<Event> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    let out = all
+        .iter()
+        .rposition(|event| event.fact.name == "user.logged_out");
+    let before = &all[..out.expect("there was one")];
+    let logins = before
+        .iter()
+        .filter(|event| event.fact.name == "user.logged_in");
+    for login in logins {
+        let id = &login.fact.data["session_id"];
+        assert!(id.is_string());
+        let lives = living.iter().any(|session| session["id"] == *id);
+        assert!(!lives, "{login:?}");
+    }
 }
 
 /// How often two try at once.

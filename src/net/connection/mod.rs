@@ -325,12 +325,20 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         if self.deadline(service) > turn.now() {
             return self.settle(service, turn); // it was moved in a flush, after the timers
         }
-        let stalled = |since| turn.now() >= since + service.app.config.limits.write_timeout;
+        let (now, patience) = (turn.now(), service.app.config.limits.write_timeout);
+        let stalled = |since| now >= since + patience;
         if self.blocked_since.is_some() && turn.now() >= service.busy_until() {
             return Next::Close(Reason("the server restarts"));
         }
         if self.blocked_since.is_some_and(stalled) {
-            return Next::Close(Reason("took none of its answers for too long"));
+            // An edge comes when a third of the socket's buffer is free (Linux, sk_stream_is_writeable): a
+            // peer that takes little may have taken something without one.
+            self.can = self.can.and(Readiness::WRITABLE);
+            let next = self.flush(service, turn);
+            if self.blocked_since.is_some_and(stalled) {
+                return Next::Close(Reason("took none of its answers for too long"));
+            }
+            return next;
         }
         match self.state {
             State::Refused => return self.refuse(service, turn),

@@ -124,6 +124,25 @@ fn whoever_takes_no_bytes_is_cut_and_who_takes_some_is_not() {
 }
 
 #[test]
+fn who_takes_bytes_of_which_no_edge_tells_is_not_cut() {
+    let mut world = world();
+    let patience = world.limits().write_timeout;
+    let peer = world.connect();
+    peer.take_only(10);
+    peer.send(HEALTHZ);
+    world.settle();
+    for _ in 0..5 {
+        assert_eq!(peer.received().len(), 10);
+        peer.take_only(10); // no report: not enough of the buffer is free
+        world.pass(patience);
+        assert!(!peer.freed(), "it takes what it is sent");
+    }
+    assert_eq!(peer.received().len(), 10);
+    world.pass(patience);
+    assert!(peer.freed(), "it took nothing");
+}
+
+#[test]
 fn a_peer_that_does_not_read_its_answers_is_not_read_either() {
     let mut world = world();
     world.on("/big", || Reply::text(200, "x".repeat(10_000)));

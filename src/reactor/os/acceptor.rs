@@ -19,6 +19,10 @@ use crate::reactor::tls::Identity;
 
 /// Connections that may wait to be accepted; the OS lowers it to its own limit.
 const BACKLOG: i32 = 4096;
+/// How long bytes may stay unacknowledged (RFC 5482): who has gone without a word, and is sent a heartbeat
+/// now and then, would keep its place for a quarter of an hour. Longer than an answer may be blocked.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Where a unix socket is.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ impl OsAcceptor {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         if address.as_socket().is_some() {
+            set_options(&socket)?;
             return Ok(Self::Tcp(TcpListener::from_std(socket.into())));
         }
         let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
@@ -127,6 +132,17 @@ impl OsAcceptor {
     }
 }
 
+/// What connections inherit from the socket that they are accepted from.
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(unused_variables, clippy::unnecessary_wraps)
+)]
+fn set_options(listener: &Socket) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    listener.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
+}
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -139,6 +155,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    set_options(&socket)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
@@ -204,5 +221,25 @@ impl Acceptor<OsSelector> for OsAcceptor {
             Self::Tls(listener, _) => selector.deregister(listener),
             Self::Unix(listener, _) => selector.deregister(listener),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_those_who_vanish_end_before_long() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut acceptor = OsAcceptor::tcp(address).unwrap();
+        let ListenAddr::Tcp(address) = acceptor.local_addr().unwrap() else {
+            panic!("it is TCP")
+        };
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let OsStream::Tcp(accepted) = acceptor.accept().unwrap().0 else {
+            panic!("it is TCP")
+        };
+        let timeout = socket2::SockRef::from(&accepted).tcp_user_timeout();
+        assert_eq!(timeout.unwrap(), Some(UNACKNOWLEDGED));
     }
 }

@@ -21,8 +21,12 @@ mod listeners;
 mod logging;
 mod login;
 mod manners;
+#[expect(dead_code, reason = "nobody asks for its log here")]
+#[path = "../conformance/nginx.rs"]
+mod nginx;
 mod origin;
 mod program;
+mod proxy;
 mod publishing;
 mod refusals;
 #[cfg(target_os = "linux")]

@@ -18,6 +18,9 @@ pub const HEADERS_CEILING: usize = 100;
 /// Requests that one connection may have answered in one turn, and answers that may wait in its
 /// outbox before it is read again.
 pub const REQUESTS_PER_TURN: usize = 16;
+/// Sources that may use all of that in one turn. Where more are ready, each has less, down to one request:
+/// a turn stays as short as it would be, and whoever has one question waits for no crowd with thousands.
+pub const SOURCES_WITH_ALL: usize = 64;
 /// Least that `outbox_bytes_max` may allow: an ordinary event and more must fit.
 pub const OUTBOX_BYTES_FLOOR: usize = 4 * 1024;
 /// Longest message, in bytes, that a client may send over the WebSocket of `GET /events`.

@@ -29,6 +29,7 @@ mod fan_out;
 mod idle;
 mod latency;
 mod logins;
+mod machine;
 mod peers;
 mod program;
 mod rate;

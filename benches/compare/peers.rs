@@ -7,6 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::Cores;
+use crate::machine::{pin_self, raise_descriptor_limit};
 use crate::program::{Program, ask, connect, log_in};
 
 /// One of the servers.
@@ -218,26 +219,3 @@ impl Kitchen {
 
 /// For wrk: no disk, any number of connections that there is room for.
 pub(crate) const DEMO: [&str; 3] = ["--demo", "--connections-max", "15000"];
-
-/// 10,000 connections need as many descriptors, here and in the servers, which inherit this.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    let _ = setrlimit(Resource::Nofile, raised); // what is missing shows when it is missed
-}
-
-/// Puts this process on the client's core.
-fn pin_self(cores: Cores) -> Result<(), String> {
-    let id = std::process::id().to_string();
-    let pinned = Command::new("taskset")
-        .args(["-c", "-p", cores.client, &id])
-        .output();
-    match pinned {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err(format!("cannot run on core {}", cores.client)),
-    }
-}

@@ -131,6 +131,20 @@ impl Program {
         first_number(anonymous.expect("Linux 4.5 or newer").trim_start()) * 1024.0
     }
 
+    /// Its process id.
+    #[allow(dead_code, reason = "one bench asks, the other does not")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The same as [`stop`](Self::stop); whether its exit code is 0, too.
+    #[allow(dead_code, reason = "one bench asks, the other does not")]
+    pub(crate) fn end_well(&mut self) -> (String, bool) {
+        let said = self.stop();
+        let status = self.child.try_wait();
+        (said, matches!(status, Ok(Some(status)) if status.success()))
+    }
+
     /// Ends it as a supervisor does; what it said on stderr.
     pub(crate) fn stop(&mut self) -> String {
         let id = rustix::process::Pid::from_child(&self.child);

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
 
 use crate::chart::Chart;
+use crate::machine::machine;
 
 /// What one measurement came to.
 pub(crate) struct Section {
@@ -92,23 +92,4 @@ pub(crate) fn write(name: &str, section: &Section, names: &[&str]) -> Result<(),
         }
     }
     fs::write(page, new).map_err(say)
-}
-
-/// When and on what.
-fn machine() -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown processor", |line| {
-            line.trim_start_matches([' ', '\t', ':'])
-        });
-    let cores = cpuinfo
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    format!("{date}; {cores} cores of {model}; Linux {}", kernel.trim())
 }

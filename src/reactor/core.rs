@@ -27,10 +27,13 @@ pub(super) struct Core<P: Program> {
     pub(super) completions: Completions<P::Completion>,
     pub(super) mailbox: Mailbox<P::Message>,
     pub(super) newcomers: Vec<Box<dyn Source<P>>>,
-    pub(super) again: Vec<Token>,
+    /// In the order in which they asked.
+    pub(super) again: VecDeque<Token>,
     pub(super) flush: Vec<Token>,
     /// Those for whom others asked, which may be many: so many a turn.
     pub(super) flush_of: VecDeque<Token>,
+    /// Sources that were to be dispatched in the last readiness phase.
+    pub(super) crowd: usize,
     /// The program has more to deliver.
     pub(super) events_left: bool,
     pub(super) ended: Vec<(Token, Reason)>,
@@ -69,9 +72,10 @@ impl<P: Program> Core<P> {
             completions,
             mailbox: Mailbox::default(),
             newcomers: Vec::new(),
-            again: Vec::new(),
+            again: VecDeque::new(),
             flush: Vec::new(),
             flush_of: VecDeque::new(),
+            crowd: 0,
             events_left: false,
             ended: Vec::new(),
             short_of_descriptors: Vec::new(),

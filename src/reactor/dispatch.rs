@@ -141,9 +141,9 @@ impl<P: Program> Reactor<P> {
 
     pub(super) fn queue_again(&mut self, token: Token) {
         if let Some(entry) = self.sources.get_mut(token)
-            && std::mem::replace(&mut entry.again, Again::NextTurn) != Again::NextTurn
+            && std::mem::replace(&mut entry.again, Again::Queued) != Again::Queued
         {
-            self.core.again.push(token);
+            self.core.again.push_back(token);
         }
     }
 

@@ -51,6 +51,9 @@ pub use source::{
 };
 pub use timers::{Arming, Due, Timers};
 
+/// Sources that go on in one turn with what they have left, the longest waiting first. Whoever has little to
+/// ask is always asked at once, and does not wait for all who have much.
+pub const AGAINS_PER_TURN: usize = 64;
 /// Sources that are flushed in one turn because others asked for it: each costs a write, some
 /// microseconds.
 pub const FLUSHES_PER_TURN: usize = 1024;
@@ -91,8 +94,8 @@ struct Entry<P: Program> {
 enum Again {
     /// It is not.
     No,
-    /// In the next turn: it is on the queue.
-    NextTurn,
+    /// In the next turn, or after those that have waited longer: it is on the queue.
+    Queued,
     /// In this turn, unless readiness brought it here before.
     ThisTurn,
 }
@@ -220,17 +223,22 @@ impl<P: Program> Reactor<P> {
     /// Accept, read, write: each source goes as far as its descriptor or its budget allows.
     fn dispatch_readiness(&mut self) {
         let began = self.core.now;
-        // Only those that asked before this turn: who asks now is asked in the next one.
-        let mut again = std::mem::replace(&mut self.core.again, std::mem::take(&mut self.asked));
+        // Only those that asked before this turn: who asks now is asked in the next one, or after that.
+        let mut again = std::mem::take(&mut self.asked);
+        let first = self.core.again.len().min(AGAINS_PER_TURN);
+        again.extend(self.core.again.drain(..first));
         let mut ready = std::mem::take(&mut self.ready);
         let count = again.len() + ready.len();
+        self.core.crowd = count;
         for token in &again {
             if let Some(entry) = self.sources.get_mut(*token) {
                 entry.again = Again::ThisTurn;
             }
         }
         for Ready { token, readiness } in ready.drain(..) {
-            if let Some(entry) = self.sources.get_mut(token) {
+            if let Some(entry) = self.sources.get_mut(token)
+                && entry.again == Again::ThisTurn
+            {
                 entry.again = Again::No; // it has its budget once, whatever brought it here
             }
             self.dispatch(token, Phase::Readiness, |source, program, turn| {

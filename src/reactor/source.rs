@@ -138,6 +138,13 @@ impl<P: Program> Turn<'_, P> {
         self.core.now
     }
 
+    /// How many sources the turn's readiness phase has to ask, with this one: the more there are, the less
+    /// each should do.
+    #[must_use]
+    pub fn crowd(&self) -> usize {
+        self.core.crowd
+    }
+
     /// Reads the clock, for what has to be timed on its own, and moves [`Turn::now`] to it.
     pub fn measure(&mut self) -> Moment {
         self.core.now = self.core.clock.now();

@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 
 use super::{Connection, State};
 use crate::app::Found;
-use crate::config::REQUESTS_PER_TURN;
+use crate::config::{REQUESTS_PER_TURN, SOURCES_WITH_ALL};
 use crate::http::{CONTINUE, Fault, Framing, HeaderSlots, parse_head};
 use crate::net::body::Body;
 use crate::net::service::Service;
@@ -26,7 +26,10 @@ impl<S: Seams> Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
-        let mut budget = REQUESTS_PER_TURN;
+        let mut budget = match turn.crowd() {
+            ..=SOURCES_WITH_ALL => REQUESTS_PER_TURN,
+            crowd => (REQUESTS_PER_TURN * SOURCES_WITH_ALL / crowd).max(1),
+        };
         if !self.inbox.is_empty() && self.takes_bytes() {
             let inbox = std::mem::take(&mut self.inbox);
             let used = self.consume(&inbox, &mut budget, service, turn);

@@ -156,3 +156,25 @@ fn news_for_thousands_do_not_delay_an_answer() {
         assert!(text(peer).contains("news"));
     }
 }
+
+#[test]
+fn who_has_one_question_does_not_wait_for_a_crowd_with_many() {
+    let mut world = world();
+    let crowd: Vec<_> = (0..500).map(|_| world.connect()).collect();
+    let light = world.connect();
+    for peer in &crowd {
+        peer.send(&HEALTHZ.repeat(100));
+    }
+    let (mut answered, mut turns) = (0, 0);
+    while answered < crowd.len() * 100 {
+        light.send(HEALTHZ);
+        world.reactor.turn().unwrap();
+        assert_eq!(statuses(&light), ["200"], "in the turn in which it asks");
+        let of_turn: usize = crowd.iter().map(|peer| statuses(peer).len()).sum();
+        assert!(of_turn <= 64 * 16, "{of_turn} answers in one turn");
+        answered += of_turn;
+        turns += 1;
+        assert!(turns < 1000, "the crowd is served as well");
+    }
+    assert_eq!(answered, crowd.len() * 100);
+}

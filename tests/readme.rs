@@ -131,6 +131,32 @@ fn paths_and_links_in_the_documentation_lead_somewhere() {
 }
 
 #[test]
+fn every_test_that_the_page_on_security_names_is_there() {
+    let page = read("docs/security.md");
+    let mut sources = String::new();
+    let mut folders = vec![root().join("src"), root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources += &fs::read_to_string(path).expect("UTF-8");
+            }
+        }
+    }
+    let mut named = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let shown_by = line.trim_end_matches(" |").rsplit(" | ").next();
+        for name in shown_by.unwrap_or_default().split('`').skip(1).step_by(2) {
+            named += 1;
+            assert!(sources.contains(&format!("fn {name}()")), "no such test: {name}");
+        }
+    }
+    assert!(named > 50, "{named} tests are named");
+}
+
+#[test]
 fn every_limit_that_is_an_option_is_in_the_readmes_table() {
     let output = Command::new(env!("CARGO_BIN_EXE_loopgate"))
         .args(["serve", "--help"])

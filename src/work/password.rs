@@ -27,6 +27,11 @@ const DIGEST_BYTES: usize = 32;
 /// Blocks of 1 KiB that a thread keeps from one hash to the next: more is for imported hashes only.
 const KEPT_BLOCKS_MAX: usize = 64 * 1024;
 
+/// Room that is asked for at least, in KiB: glibc gives back at once what is larger than 32 MiB (mallopt(3),
+/// `M_MMAP_THRESHOLD`), and may keep several times 19 MiB of what is smaller. What is not written takes no
+/// memory.
+const MAPPED_BLOCKS_MIN: usize = 33 * 1024;
+
 /// What [`verify`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -136,7 +141,8 @@ fn hash_into(
     MEMORY.with_borrow_mut(|memory| {
         let count = argon2.params().block_count();
         if let Some(missing) = count.checked_sub(memory.len()) {
-            let reserved = memory.try_reserve_exact(missing);
+            let room = missing.max(MAPPED_BLOCKS_MIN);
+            let reserved = memory.try_reserve_exact(room);
             reserved.map_err(|_| argon2::Error::OutOfMemory)?;
             memory.resize(count, Block::default());
         }

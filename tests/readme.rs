@@ -150,7 +150,10 @@ fn every_test_that_the_page_on_security_names_is_there() {
         let shown_by = line.trim_end_matches(" |").rsplit(" | ").next();
         for name in shown_by.unwrap_or_default().split('`').skip(1).step_by(2) {
             named += 1;
-            assert!(sources.contains(&format!("fn {name}()")), "no such test: {name}");
+            assert!(
+                sources.contains(&format!("fn {name}()")),
+                "no such test: {name}"
+            );
         }
     }
     assert!(named > 50, "{named} tests are named");

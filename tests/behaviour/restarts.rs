@@ -240,6 +240,34 @@ fn whoever_follows_events_comes_back_and_has_missed_none() {
     );
 }
 
+/// Half of the state of a connection that is encrypted is in the process, so it cannot be passed on.
+#[cfg(feature = "tls")]
+#[test]
+fn connections_that_are_encrypted_end_in_order_and_come_back() {
+    use crate::tls::{BOTH, Certificate, connect};
+
+    let directory = Directory::new();
+    directory.add_users();
+    let certificate = Certificate::new();
+    certificate.write(directory.path());
+    let mut command = directory.command(&["serve", "--listen", "127.0.0.1:0", "--log", "log"]);
+    command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let mut server = Generations::spawn(&directory, command);
+    let trusting = std::sync::Arc::new(certificate.client(BOTH));
+    let address = server.first.address;
+    let mut idle = connect(address, &trusting);
+    let sign = idle.log_in("alice");
+    let mut under_way = connect(address, &trusting);
+    under_way.send(login("alice", "password"));
+    server.restart();
+    assert!(idle.ends(), "with a close_notify, or this fails");
+    let answer = under_way.answer();
+    assert_eq!(answer.status, 200);
+    assert!(under_way.ends());
+    let mut again = connect(address, &trusting);
+    assert_eq!(again.ask(signed("GET", "/session", &sign)).status, 200);
+}
+
 #[test]
 fn a_body_that_does_not_come_holds_nobody_up() {
     let mut server = Generations::start(&[]);

@@ -27,17 +27,17 @@ use crate::harness::{
 use crate::listeners::{Sse, id_of, publication};
 use crate::run::run;
 
-type Secure = Client<StreamOwned<ClientConnection, TcpStream>>;
+pub(crate) type Secure = Client<StreamOwned<ClientConnection, TcpStream>>;
 
 /// A certificate for `localhost` and its key, as files.
-struct Certificate {
+pub(crate) struct Certificate {
     pem: String,
     key_pem: String,
     der: rustls::pki_types::CertificateDer<'static>,
 }
 
 impl Certificate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
         Self {
             pem: made.cert.pem(),
@@ -46,7 +46,7 @@ impl Certificate {
         }
     }
 
-    fn write(&self, directory: &Path) -> TlsFiles {
+    pub(crate) fn write(&self, directory: &Path) -> TlsFiles {
         let files = TlsFiles {
             certificate: directory.join("cert.pem"),
             key: directory.join("key.pem"),
@@ -57,7 +57,7 @@ impl Certificate {
     }
 
     /// What a client is that trusts this certificate.
-    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    pub(crate) fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("a certificate");
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -68,7 +68,7 @@ impl Certificate {
     }
 }
 
-const BOTH: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
+pub(crate) const BOTH: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
 
 fn session(config: &Arc<ClientConfig>) -> ClientConnection {
     let name = ServerName::try_from("localhost").expect("a name");
@@ -82,7 +82,7 @@ fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Secure {
+pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Secure {
     Client::over(StreamOwned::new(session(config), tcp(address)))
 }
 

@@ -140,7 +140,7 @@ fn hash_into(
 ) -> Result<(), argon2::Error> {
     MEMORY.with_borrow_mut(|memory| {
         let count = argon2.params().block_count();
-        if let Some(missing) = count.checked_sub(memory.len()) {
+        if let Some(missing @ 1..) = count.checked_sub(memory.len()) {
             let room = missing.max(MAPPED_BLOCKS_MIN);
             let reserved = memory.try_reserve_exact(room);
             reserved.map_err(|_| argon2::Error::OutOfMemory)?;
@@ -345,5 +345,22 @@ mod tests {
         let phc = hash(b"secret", SALT, lanes);
         assert_eq!(verify(b"secret", &phc, lanes), Verdict::Right);
         assert_eq!(verify(b"secret", &phc, LOW), Verdict::Wrong);
+    }
+
+    #[test]
+    fn a_thread_keeps_the_memory_of_one_hash_until_it_is_released() {
+        let capacity = || MEMORY.with_borrow(Vec::capacity);
+        for _ in 0..3 {
+            hash(b"password", SALT, HashCost::DEFAULT);
+            assert!(keeps_memory());
+            // More than glibc ever keeps for itself, and not more with each hash.
+            assert!(
+                (32 * 1024 + 1..40 * 1024).contains(&capacity()),
+                "{}",
+                capacity()
+            );
+        }
+        release_memory();
+        assert_eq!(capacity(), 0);
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use loopgate::config::ListenAddr;
 use loopgate::server::{Asked, Passed};
+use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -100,12 +101,9 @@ impl Line {
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
         }
         // The descriptor goes with the first byte; a header is never taken in part.
-        let sent = sendmsg(
-            self.0.as_fd(),
-            &[IoSlice::new(&header)],
-            &mut control,
-            SendFlags::empty(),
-        )?;
+        let header_bytes = [IoSlice::new(&header)];
+        let sent =
+            retry_on_intr(|| sendmsg(&self.0, &header_bytes, &mut control, SendFlags::empty()))?;
         self.0.write_all(&header[sent..])?;
         parts.iter().try_for_each(|part| self.0.write_all(part))
     }
@@ -114,12 +112,11 @@ impl Line {
         let mut header = [0; 12];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = recvmsg(
-            self.0.as_fd(),
-            &mut [IoSliceMut::new(&mut header)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        )?;
+        // With a time limit a signal interrupts it, whatever its handler is told (signal(7)).
+        let received = retry_on_intr(|| {
+            let header = &mut [IoSliceMut::new(&mut header)];
+            recvmsg(&self.0, header, &mut control, RecvFlags::CMSG_CLOEXEC)
+        })?;
         if received.bytes == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -149,7 +149,8 @@ pub struct Limits {
     /// Bytes of requests and messages that are not whole, of all connections together; above it, 503 for
     /// whoever adds to them. A request that comes in one piece does not count.
     pub unfinished_bytes_max: usize,
-    /// Passwords waiting to be hashed; 503 above it.
+    /// Passwords waiting to be hashed; 503 above it. One user or one address has half of it under way; 429
+    /// above that.
     pub hash_jobs_max: usize,
     /// Streams of events that one session may have open: server-sent events, a WebSocket, a
     /// request that waits. Browsers open six connections to a site, so this leaves one for everything else.
@@ -177,7 +178,7 @@ impl Default for Limits {
             connections_max: 10_000,
             connections_per_address_max: 1_000,
             unfinished_bytes_max: 64 * 1024 * 1024,
-            hash_jobs_max: 64,
+            hash_jobs_max: 128,
             streams_per_session_max: 5,
             websocket_bytes_max: 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,

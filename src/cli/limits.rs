@@ -82,12 +82,12 @@ pub(super) struct LimitOptions {
         default_value_t = 67_108_864
     )]
     unfinished_bytes_max: usize,
-    /// Passwords waiting to be hashed; 503 above it
+    /// Passwords waiting to be hashed; 503 above it, and 429 above half of it for one user or address
     #[arg(
         long,
         env = "LOOPGATE_HASH_JOBS_MAX",
         value_name = "N",
-        default_value_t = 64
+        default_value_t = 128
     )]
     hash_jobs_max: usize,
     /// Streams of events that one session may have open; 429 above it

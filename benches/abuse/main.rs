@@ -36,21 +36,12 @@ use std::time::{Duration, Instant};
 use loopgate::config::{HashCost, StorePath};
 use loopgate::work::{Change, Store, Transaction, password};
 
+pub(crate) use machine::Cores;
+
 use attacks::{ATTACKS, Attack, Scene};
+use machine::CORES;
 use program::Program;
 use witness::{Seen, Witness};
-
-/// The server's core, and the client's.
-#[derive(Clone, Copy)]
-pub(crate) struct Cores {
-    pub(crate) server: &'static str,
-    pub(crate) client: &'static str,
-}
-
-const CORES: Cores = Cores {
-    server: "0",
-    client: "1",
-};
 
 /// What may be left of an attack, in bytes: pages that the allocator keeps for the next one.
 const LEFT_BYTES_MAX: f64 = 96.0 * 1024.0 * 1024.0;

@@ -4,7 +4,17 @@ use std::fs;
 use std::process::Command;
 use std::time::SystemTime;
 
-use crate::Cores;
+/// The server's core, and the client's.
+#[derive(Clone, Copy)]
+pub(crate) struct Cores {
+    pub(crate) server: &'static str,
+    pub(crate) client: &'static str,
+}
+
+pub(crate) const CORES: Cores = Cores {
+    server: "0",
+    client: "1",
+};
 
 /// 10,000 connections need as many descriptors, here and in the servers, which inherit this.
 pub(crate) fn raise_descriptor_limit() {

@@ -41,20 +41,11 @@ mod wrk;
 
 use std::process::ExitCode;
 
+pub(crate) use machine::Cores;
+
+use machine::CORES;
 use peers::Kitchen;
 use report::Section;
-
-/// The server's core, and the client's.
-#[derive(Clone, Copy)]
-pub(crate) struct Cores {
-    pub(crate) server: &'static str,
-    pub(crate) client: &'static str,
-}
-
-const CORES: Cores = Cores {
-    server: "0",
-    client: "1",
-};
 
 /// How much is measured. Many short rounds: the machine drifts from one second to the next.
 #[derive(Clone)]

@@ -19,6 +19,11 @@ use crate::world::World;
 /// Fewer, of those that any server can be held to, would be less than there is to say.
 const ROWS_MIN: usize = 250;
 
+fn none_fails(wrong: &[String]) {
+    let list = wrong.join("\n");
+    assert!(wrong.is_empty(), "{} rows fail:\n{list}", wrong.len());
+}
+
 #[test]
 fn every_row_holds_however_it_is_cut() {
     let rows = rows::all();
@@ -53,12 +58,7 @@ fn every_row_holds_however_it_is_cut() {
         runs += 1 + row.sent.len();
     }
     println!("{} rows, {runs} connections", rows.len());
-    assert!(
-        wrong.is_empty(),
-        "{} rows fail:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    none_fails(&wrong);
 }
 
 #[test]
@@ -71,12 +71,7 @@ fn every_row_holds_over_a_network() {
             wrong.push(format!("{}: {why}\n    {seen:?}", row.name()));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} rows fail:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    none_fails(&wrong);
 }
 
 #[test]

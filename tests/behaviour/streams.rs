@@ -25,8 +25,11 @@ impl Streams {
             websocket: Ws::open(server.address, sign, "/events"),
             parked,
         };
-        // The one that waits has been answered by nobody, and been read by the server.
+        // The one that waits is a stream as soon as the store has been asked for what came before. It
+        // answers one after the other, so whoever asks later is answered later.
         server.catch_up();
+        let asked_later = poll(&mut server.connect(), sign, "pattern=none&since=0&wait=0");
+        assert_eq!(asked_later.status, 200);
         streams
     }
 

@@ -32,8 +32,9 @@ use loopgate::config::{Config, HashCost, StorePath};
 use loopgate::reactor::{
     Acceptor, Clock, Entropy, Moment, Peer, Readiness, Ready, Seams, Selector, Stream, Token, Wake,
 };
-use loopgate::server::Server;
-use loopgate::work::{Change, Store, Transaction, password};
+use loopgate::server::{Server, World};
+use loopgate::token::Keys;
+use loopgate::work::{Change, Store, Threads, Transaction, password};
 
 /// A growth by more than this is a regression.
 const TOLERANCE: f64 = 0.02;
@@ -210,10 +211,16 @@ fn server(tape: &Rc<Tape>) -> Server<Replay> {
         ..Transaction::default()
     };
     store.apply(transaction).expect("memory");
-    let selector = Playing(Rc::clone(tape));
-    let clock = Stepping::default();
-    let mut server = Server::<Replay>::in_world(config, store, clock, Fixed, selector)
-        .expect("nothing keeps it from starting");
+    let world = World {
+        store,
+        keys: Keys::ephemeral(1, [1; 32], 0),
+        clock: Stepping::default(),
+        entropy: Fixed,
+        selector: Playing(Rc::clone(tape)),
+        crew: &mut Threads,
+    };
+    let mut server =
+        Server::<Replay>::in_world(config, world).expect("nothing keeps it from starting");
     let listener = Playing(Rc::clone(tape));
     server.accept_from(listener).expect("there is room");
     server

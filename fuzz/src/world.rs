@@ -11,7 +11,8 @@ use loopgate::reactor::fake::{
     Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector, FakeWaits,
 };
 use loopgate::server::Server;
-use loopgate::work::{Change, Store, Transaction, password};
+use loopgate::token::Keys;
+use loopgate::work::{Change, Store, Threads, Transaction, password};
 
 /// So many of the newest events are kept.
 pub const EVENTS_KEPT_MAX: u64 = 12;
@@ -55,9 +56,16 @@ impl World {
         let (waits, acceptor) = (selector.waits(), FakeAcceptor::default());
         let door = acceptor.door();
         let store = store(config.hash_cost);
-        let entropy = FakeEntropy::new(1);
-        let mut server = Server::<Fake>::in_world(config, store, clock, entropy, selector)
-            .expect("nothing keeps it from starting");
+        let place = loopgate::server::World {
+            store,
+            keys: Keys::ephemeral(1, [1; 32], 0),
+            clock,
+            entropy: FakeEntropy::new(1),
+            selector,
+            crew: &mut Threads,
+        };
+        let mut server =
+            Server::<Fake>::in_world(config, place).expect("nothing keeps it from starting");
         server.accept_from(acceptor).expect("there is room");
         let jobs = Rc::new(Cell::new(0));
         let mut world = Self {

@@ -13,7 +13,7 @@ use loopgate::config::{HashCost, StorePath};
 use loopgate::event::rfc3339;
 use loopgate::reactor::{Clock, Entropy, OsClock, OsEntropy};
 use loopgate::work::password::{check_phc, hash};
-use loopgate::work::{Change, Pool, Store, StoreError, Transaction, UserRow};
+use loopgate::work::{Change, Pool, Store, StoreError, Threads, Transaction, UserRow};
 
 use super::options::{Role, UserCommand};
 use super::{Failure, Outcome, say};
@@ -292,7 +292,7 @@ fn check(line: &Line) -> Result<(), String> {
 /// Hashes on all cores; this takes a while, and shows how far it is.
 fn hash_all(lines: Vec<Line>) -> Result<Vec<Change>, Failure> {
     let threads = available_parallelism().map_or(1, usize::from);
-    let pool = Pool::start(threads, lines.len().max(1))?;
+    let pool = Pool::start(&mut Threads, threads, lines.len().max(1))?;
     let style = ProgressStyle::with_template("hashing {bar:40} {pos}/{len} ({eta} left)")?;
     let progress = ProgressBar::new(lines.len() as u64).with_style(style);
     let (done, results) = mpsc::channel();

@@ -23,12 +23,12 @@ use crate::http::Method;
 use crate::ledger::Ledger;
 use crate::net::{Child, Chores, Completion, Door, Role, Service, Tally, adopt};
 use crate::reactor::{
-    Clock as _, CompleterOf, Entropy as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor,
-    Seams, Signal, SignalSource, Turn,
+    Clock as _, CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
+    SignalSource, Turn,
 };
 use crate::token::Keys;
 use crate::websocket::Message;
-use crate::work::Store;
+use crate::work::{Crew, Store, Threads};
 
 /// A login/logout server on its event loop.
 pub struct Server<S: Seams = Os> {
@@ -37,6 +37,28 @@ pub struct Server<S: Seams = Os> {
     listening: Option<Rc<Listening>>,
     /// Closed as soon as the server drains.
     sockets: Option<Sockets>,
+}
+
+/// Where a server is: everything through which it meets what is not itself.
+pub struct World<'c, S: Seams> {
+    /// Its users, sessions and events.
+    pub store: Store,
+    /// What it signs with.
+    pub keys: Keys,
+    /// Where time comes from.
+    pub clock: S::Clock,
+    /// Where randomness comes from.
+    pub entropy: S::Entropy,
+    /// Where readiness comes from.
+    pub selector: S::Selector,
+    /// Who does what blocks.
+    pub crew: &'c mut dyn Crew,
+}
+
+impl<S: Seams> fmt::Debug for World<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
 }
 
 /// How a server came to its end.
@@ -85,7 +107,17 @@ impl Server<Os> {
         let listening = Listening::new(&config)?;
         let acceptors = listening.acceptors(&sockets).map_err(StartError::Os)?;
         let selector = OsSelector::new().map_err(StartError::Os)?;
-        let mut server = Self::in_world(config, store, OsClock::default(), OsEntropy, selector)?;
+        let (clock, mut entropy) = (OsClock::default(), OsEntropy);
+        let now_s = (clock.unix_ms() / 1000).cast_signed();
+        let world = World {
+            keys: open_keys(&config.store, &mut entropy, now_s)?,
+            store,
+            clock,
+            entropy,
+            selector,
+            crew: &mut Threads,
+        };
+        let mut server = Self::in_world(config, world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
         for acceptor in acceptors {
@@ -220,23 +252,23 @@ impl Server<Os> {
 }
 
 impl<S: Seams> Server<S> {
-    /// A server in any world, which listens nowhere yet: what `config` says of that, and of child
-    /// processes, is left out.
+    /// A server in any world, which listens nowhere yet: what `config` says of that, of child
+    /// processes, and of where the store is, is left out.
     ///
     /// # Errors
     /// Whatever keeps it from starting.
-    pub fn in_world(
-        config: Config,
-        store: Store,
-        clock: S::Clock,
-        mut entropy: S::Entropy,
-        selector: S::Selector,
-    ) -> Result<Self, StartError> {
+    pub fn in_world(config: Config, world: World<'_, S>) -> Result<Self, StartError> {
+        let World {
+            store,
+            keys,
+            clock,
+            entropy,
+            selector,
+            crew,
+        } = world;
         let unix_s = (clock.unix_ms() / 1000).cast_signed();
-        let (id, secret) = (u32::from_le_bytes(entropy.bytes()), entropy.bytes());
         let reactor = Reactor::with_seams(clock, entropy, selector, |completer| {
-            let keys = open_keys(&config.store, id, secret, unix_s)?;
-            service::<S>(config, store, keys, completer, unix_s)
+            service::<S>(config, store, keys, crew, completer, unix_s)
         })?;
         let mut server = Self {
             reactor,

@@ -12,9 +12,9 @@ use crate::config::{Config, ListenAddr, StorePath};
 use crate::net::{Completion, Service, Workers};
 #[cfg(feature = "tls")]
 use crate::reactor::TlsError;
-use crate::reactor::{CompleterOf, Seams};
+use crate::reactor::{CompleterOf, Entropy, Seams};
 use crate::token::{KeyError, Keys};
-use crate::work::{Pool, Store, StoreError};
+use crate::work::{Crew, Pool, Store, StoreError};
 
 /// Descriptors that are not for connections: the store's files, the log, listeners, the selector.
 const DESCRIPTORS_RESERVED: usize = 32;
@@ -116,6 +116,7 @@ pub(super) fn service<S: Seams>(
     config: Config,
     store: Store,
     keys: Keys,
+    crew: &mut dyn Crew,
     completer: CompleterOf<Service<S>>,
     now_s: i64,
 ) -> Result<Service<S>, StartError> {
@@ -137,10 +138,13 @@ pub(super) fn service<S: Seams>(
         sessions.len(),
         snapshot.last_event_id
     );
-    let pool = Pool::start(config.workers, config.limits.hash_jobs_max).map_err(StartError::Os)?;
+    let jobs_max = config.limits.hash_jobs_max;
+    let pool = Pool::start(crew, config.workers, jobs_max).map_err(StartError::Os)?;
     let stored = completer.clone();
     let writer = store
-        .into_writer(move |id, outcome| stored.complete(Completion::Stored(id, outcome)))
+        .into_writer(crew, move |id, outcome| {
+            stored.complete(Completion::Stored(id, outcome));
+        })
         .map_err(StartError::Os)?;
     let connections_max = connections_max(&config);
     let mut app = App::new(config, users, sessions, keys);
@@ -156,10 +160,10 @@ pub(super) fn service<S: Seams>(
 /// The key file beside the store, made at the first start; for a store in memory, a new key.
 pub(super) fn open_keys(
     store: &StorePath,
-    id: u32,
-    secret: [u8; 32],
+    entropy: &mut impl Entropy,
     now_s: i64,
 ) -> Result<Keys, StartError> {
+    let (id, secret) = (u32::from_le_bytes(entropy.bytes()), entropy.bytes());
     let Some(path) = key_path(store) else {
         return Ok(Keys::ephemeral(id, secret, now_s));
     };

@@ -2,25 +2,30 @@
 //!
 //! | file | holds | thread |
 //! |---|---|---|
+//! | `crew` | who works: threads, or a written world | |
 //! | `pool` | a few threads behind one bounded queue | `loopgate-hash-0` … |
 //! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
 //! | `store` | users, sessions and events in one `SQLite` file, committed in groups | `loopgate-store` |
 //! | `log_writer` | log lines on their way to stderr or a file | `loopgate-log` |
 //!
-//! This is the only folder that spawns threads. What it gives to the loop has the same shape three
+//! This is the only folder that spawns threads, and `crew` the only place in it that spawns some for a
+//! server's work; `fake` is a crew, and a disk, that a test writes. What it gives to the loop has the same shape three
 //! times: a bounded queue whose `submit` never blocks and says [`Busy`] when it is full, and results
 //! that come back through a closure of the caller's. None of these threads sees a socket, a timer
 //! or the session table; how a result wakes the loop is the caller's business.
 //!
 //! Read next: `pool`, the smallest of the three, then `store`.
 
+pub mod crew;
+pub mod fake;
 pub mod log_writer;
 pub mod password;
 pub mod pool;
 pub mod store;
 
+pub use crew::{Crew, Hired, Threads, Worker};
 pub use pool::{Busy, Job, Pool};
 pub use store::{
-    Change, Commit, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError, Transaction,
-    UserRow, Writer,
+    Change, Commit, Disk, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError,
+    Transaction, UserRow, Writer,
 };

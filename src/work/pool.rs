@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{fmt, io};
 
+use super::crew::{Crew, Hired, Worker};
 use super::password;
 
 /// How long a thread without a job keeps what password hashing left it, for the next one.
@@ -37,7 +37,7 @@ impl std::error::Error for Busy {}
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    workers: Vec<Hired>,
     waiting_max: usize,
 }
 
@@ -65,30 +65,31 @@ impl fmt::Debug for Queue {
 }
 
 impl Pool {
-    /// Starts `threads` threads, named `loopgate-hash-0` and on. Beyond the jobs that they run,
+    /// Hires `workers` workers, named `loopgate-hash-0` and on. Beyond the jobs that they run,
     /// `waiting_max` may wait.
     ///
     /// # Errors
     /// When the system refuses a thread; those already started are ended again.
-    pub fn start(threads: usize, waiting_max: usize) -> io::Result<Self> {
+    pub fn start(crew: &mut dyn Crew, workers: usize, waiting_max: usize) -> io::Result<Self> {
         let mut pool = Self {
             shared: Arc::new(Shared {
                 queue: Mutex::new(Queue {
                     jobs: VecDeque::new(),
-                    idle: threads,
+                    idle: workers,
                     closed: false,
                 }),
                 changed: Condvar::new(),
             }),
-            threads: Vec::with_capacity(threads),
+            workers: Vec::with_capacity(workers),
             waiting_max,
         };
-        for number in 0..threads {
-            let shared = Arc::clone(&pool.shared);
-            let thread = thread::Builder::new()
-                .name(format!("loopgate-hash-{number}"))
-                .spawn(move || shared.work())?;
-            pool.threads.push(thread);
+        for number in 0..workers {
+            let hand = Box::new(Hand {
+                shared: Arc::clone(&pool.shared),
+                job: None,
+            });
+            let hired = crew.hire(format!("loopgate-hash-{number}"), hand)?;
+            pool.workers.push(hired);
         }
         Ok(pool)
     }
@@ -126,10 +127,32 @@ impl Drop for Pool {
         self.shared.changed.notify_all();
         // Outside the lock: what a job owns may take its time to drop.
         drop(unrun);
-        for thread in self.threads.drain(..) {
-            // It cannot have panicked: jobs are caught, and nothing else runs there.
-            let _ = thread.join();
+        self.workers.clear(); // which waits for them
+    }
+}
+
+/// Runs one job after the other.
+struct Hand {
+    shared: Arc<Shared>,
+    job: Option<Job>,
+}
+
+impl Worker for Hand {
+    fn take(&mut self) -> bool {
+        self.job = self.shared.next();
+        self.job.is_some()
+    }
+
+    fn finish(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        if panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
+            log::error!("a job panicked on its worker thread; the thread goes on");
         }
+        self.shared.lock().idle += 1;
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.shared.lock().jobs.is_empty()
     }
 }
 
@@ -137,15 +160,6 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No foreign code runs under this lock, so a poisoned queue is still a whole one.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self) {
-        while let Some(job) = self.next() {
-            if panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
-                log::error!("a job panicked on its worker thread; the thread goes on");
-            }
-            self.lock().idle += 1;
-        }
     }
 
     /// Sleeps until there is a job; `None` once the pool is being dropped.
@@ -180,8 +194,10 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::thread;
 
     use super::*;
+    use crate::work::Threads;
 
     /// A job that says that it began and ends when told, and the two channels for it.
     fn held() -> (Job, mpsc::Receiver<()>, mpsc::Sender<()>) {
@@ -196,7 +212,7 @@ mod tests {
 
     #[test]
     fn jobs_run_on_named_threads() {
-        let pool = Pool::start(1, 1).unwrap();
+        let pool = Pool::start(&mut Threads, 1, 1).unwrap();
         let (send, name) = mpsc::channel();
         let say = move || {
             let thread = thread::current();
@@ -208,7 +224,7 @@ mod tests {
 
     #[test]
     fn only_jobs_without_a_thread_count_as_waiting() {
-        let pool = Pool::start(2, 3).unwrap();
+        let pool = Pool::start(&mut Threads, 2, 3).unwrap();
         let mut releases = Vec::new();
         // Two for the threads and three to wait, without giving the threads time to wake up.
         for _ in 0..5 {
@@ -226,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_pool_that_lets_nobody_wait_still_works() {
-        let pool = Pool::start(1, 0).unwrap();
+        let pool = Pool::start(&mut Threads, 1, 0).unwrap();
         let (job, began, release) = held();
         pool.submit(job).unwrap();
         began.recv().unwrap();
@@ -236,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_thread_survives_a_job_that_panics() {
-        let pool = Pool::start(1, 8).unwrap();
+        let pool = Pool::start(&mut Threads, 1, 8).unwrap();
         pool.submit(Box::new(|| panic!("this panic belongs to the test")))
             .unwrap();
         let (send, done) = mpsc::channel();
@@ -247,7 +263,7 @@ mod tests {
 
     #[test]
     fn dropping_the_pool_ends_what_runs_and_drops_what_waits() {
-        let pool = Pool::start(1, 8).unwrap();
+        let pool = Pool::start(&mut Threads, 1, 8).unwrap();
         let (job, began, release) = held();
         let (send, ended) = mpsc::channel();
         let running = Box::new(move || {
@@ -268,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_a_hash_needed_is_given_back_when_no_other_comes() {
-        let pool = Pool::start(1, 1).unwrap();
+        let pool = Pool::start(&mut Threads, 1, 1).unwrap();
         let ask = |job: fn() -> bool| {
             let (say, hear) = mpsc::channel();
             pool.submit(Box::new(move || say.send(job()).unwrap()))

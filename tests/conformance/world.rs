@@ -11,7 +11,8 @@ use loopgate::reactor::fake::{
     Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeWaits,
 };
 use loopgate::server::Server;
-use loopgate::work::Store;
+use loopgate::token::Keys;
+use loopgate::work::{Store, Threads};
 
 use crate::answers::Transcript;
 use crate::judge::{HIDDEN, PROBE};
@@ -92,9 +93,15 @@ impl World {
         let selector = FakeSelector::new(clock.clone());
         let waits = selector.waits();
         let store = Store::open(&StorePath::Memory, 1000).expect("memory");
-        let entropy = FakeEntropy::new(1);
-        let mut server =
-            Server::in_world(config(), store, clock, entropy, selector).expect("it starts");
+        let world = loopgate::server::World {
+            store,
+            keys: Keys::ephemeral(1, [1; 32], 0),
+            clock,
+            entropy: FakeEntropy::new(1),
+            selector,
+            crew: &mut Threads,
+        };
+        let mut server = Server::in_world(config(), world).expect("it starts");
         add_routes(&mut server, &Seen::default());
         let acceptor = FakeAcceptor::default();
         let door = acceptor.door();

@@ -19,7 +19,7 @@ use crate::reactor::fake::{
 };
 use crate::reactor::{Listener, Reactor};
 use crate::token::Keys;
-use crate::work::{Change, Pool, Store, Transaction, password};
+use crate::work::{Change, Pool, Store, Threads, Transaction, password};
 
 const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -45,8 +45,8 @@ fn world() -> World {
         let stored = completer.clone();
         let deliver = move |id, outcome| stored.complete(Completion::Stored(id, outcome));
         let workers = Workers {
-            pool: Pool::start(1, 1).unwrap(),
-            writer: store.into_writer(deliver).unwrap(),
+            pool: Pool::start(&mut Threads, 1, 1).unwrap(),
+            writer: store.into_writer(&mut Threads, deliver).unwrap(),
         };
         let sessions = Sessions::new(config.sessions);
         let app = App::new(config, users, sessions, Keys::ephemeral(1, [1; 32], 0));

@@ -51,6 +51,7 @@ impl Store {
                 (trimmed.cast_signed(),),
             )?;
         }
+        self.disk.commits()?;
         sql.commit().map_err(fail)?;
         self.last_event_id = last_event_id;
         Ok(outcomes)

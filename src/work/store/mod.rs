@@ -7,6 +7,7 @@
 //! | `schema` | the tables and the settings of a connection |
 //! | `group` | many transactions, one commit |
 //! | `writer` | the thread `loopgate-store`, and the loop's handle to it |
+//! | `disk` | what a disk says to a commit: nothing, but in a written world |
 //! | `error` | everything that can go wrong, each with what to do about it |
 //!
 //! The file is read once, at start: afterwards the loop answers from its own memory and this folder
@@ -14,6 +15,7 @@
 //!
 //! Read next: `group`, where "confirmed means on disk" is kept.
 
+mod disk;
 mod door;
 mod error;
 mod group;
@@ -30,6 +32,7 @@ use rusqlite::Connection;
 use crate::config::StorePath;
 use crate::event::{Event, NewEvent};
 
+pub use disk::Disk;
 pub use error::StoreError;
 pub use writer::{Outcome, TRANSACTIONS_WAITING_MAX, Writer};
 
@@ -219,6 +222,7 @@ pub struct Store {
     path: PathBuf,
     events_kept_max: u64,
     last_event_id: u64,
+    disk: Box<dyn Disk>,
     /// Held until the store is closed; `None` in memory.
     _lock: Option<door::Lock>,
 }
@@ -259,8 +263,35 @@ impl Store {
             path,
             events_kept_max,
             last_event_id,
+            disk: Box::new(disk::Real),
             _lock: lock,
         })
+    }
+
+    /// The same in memory that has a name, so that it can be opened again as long as somebody has it open.
+    pub(super) fn on_memory(
+        name: &str,
+        events_kept_max: u64,
+        is_new: bool,
+        disk: Box<dyn Disk>,
+    ) -> Result<Self, StoreError> {
+        let mut store = Self {
+            connection: schema::named_memory(name, is_new)?,
+            path: PathBuf::from(":memory:"),
+            events_kept_max,
+            last_event_id: 0,
+            disk,
+            _lock: None,
+        };
+        store.refresh()?;
+        Ok(store)
+    }
+
+    /// Takes note of what others have written.
+    pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
+        self.last_event_id = schema::last_event_id(&self.connection)
+            .map_err(|why| StoreError::from_sqlite(&self.path, &why))?;
+        Ok(())
     }
 
     /// Reads all users and sessions.
@@ -288,6 +319,7 @@ impl Store {
     /// # Errors
     /// Like [`load`](Self::load).
     pub fn read(&self, query: &Query) -> Result<Page, StoreError> {
+        self.disk.reads()?;
         let read = || -> rusqlite::Result<Page> {
             let since = i64::try_from(query.since).unwrap_or(i64::MAX);
             let mut oldest = self.connection.prepare_cached(schema::OLDEST_EVENT)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OpenFlags, Row};
 
 use super::{SessionRow, StoreError, UserRow};
 use crate::event::{Event, NewEvent};
@@ -69,6 +69,23 @@ pub(super) fn in_memory() -> Result<Connection, StoreError> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_in_memory()?;
         create(&connection)?;
+        configure(&connection)?;
+        Ok(connection)
+    };
+    open().map_err(|why| StoreError::Sqlite(why.to_string()))
+}
+
+/// A store in memory that has a name, which outlives the connection if another one is open.
+pub(super) fn named_memory(name: &str, is_new: bool) -> Result<Connection, StoreError> {
+    let open = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(name, flags)?;
+        if is_new {
+            create(&connection)?;
+        }
         configure(&connection)?;
         Ok(connection)
     };

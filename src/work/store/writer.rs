@@ -9,11 +9,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::{io, mem};
 
 use super::{Commit, Page, Query, Store, StoreError, Transaction};
-use crate::work::Busy;
+use crate::work::{Busy, Crew, Hired, Worker};
 
 /// Transactions that may wait for the storage thread, and so the most that one commit holds.
 pub const TRANSACTIONS_WAITING_MAX: usize = 4096;
@@ -31,9 +30,9 @@ pub enum Outcome {
 }
 
 impl Store {
-    /// Gives the store to a thread of its own, `loopgate-store`.
+    /// Gives the store to a worker of its own, `loopgate-store`.
     ///
-    /// On that thread, `deliver` is called once for everything submitted, with its tag: for transactions
+    /// There, `deliver` is called once for everything submitted, with its tag: for transactions
     /// in the order of submission, after the commit is on disk, or with the reason why it is not; for
     /// readings after everything that they could see. It should do no more than hand the outcome over.
     /// If it panics, the thread ends, and everything submitted from then on is refused.
@@ -42,6 +41,7 @@ impl Store {
     /// When the system refuses a thread; the store is closed.
     pub fn into_writer<T>(
         self,
+        crew: &mut dyn Crew,
         deliver: impl Fn(T, Outcome) + Send + 'static,
     ) -> io::Result<Writer<T>>
     where
@@ -56,13 +56,16 @@ impl Store {
             changed: Condvar::new(),
             commits: AtomicU64::new(0),
         });
-        let thread = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("loopgate-store".into())
-            .spawn(move || thread.write_all_that_comes(self, deliver))?;
+        let scribe = Box::new(Scribe {
+            shared: Arc::clone(&shared),
+            store: self,
+            deliver,
+            taken: None,
+        });
+        let hired = crew.hire("loopgate-store".into(), scribe)?;
         Ok(Writer {
             shared,
-            thread: Some(thread),
+            hired: Some(hired),
         })
     }
 }
@@ -72,7 +75,7 @@ impl Store {
 /// Dropping it waits until everything submitted is on disk and delivered and the file is closed.
 pub struct Writer<T> {
     shared: Arc<Shared<T>>,
-    thread: Option<JoinHandle<()>>,
+    hired: Option<Hired>,
 }
 
 impl<T> fmt::Debug for Writer<T> {
@@ -122,10 +125,7 @@ impl<T> Writer<T> {
 impl<T> Drop for Writer<T> {
     fn drop(&mut self) {
         self.shared.close();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; it must not become a second one here.
-            let _ = thread.join();
-        }
+        drop(self.hired.take()); // which waits for it
     }
 }
 
@@ -169,43 +169,6 @@ impl<T> Shared<T> {
         self.changed.notify_all();
     }
 
-    fn write_all_that_comes(&self, mut store: Store, deliver: impl Fn(T, Outcome)) {
-        // Also when `deliver` panics: who submits to a thread that is gone must learn of it.
-        let _close = CloseOnDrop(self);
-        while let Some((group, query)) = self.next_group() {
-            let (tags, transactions) = group.into_iter().unzip();
-            self.commit(&mut store, tags, transactions, &deliver);
-            if let Some((tag, query)) = query {
-                deliver(tag, Outcome::Read(store.read(&query)));
-            }
-        }
-    }
-
-    fn commit(
-        &self,
-        store: &mut Store,
-        tags: Vec<T>,
-        transactions: Vec<Transaction>,
-        deliver: &impl Fn(T, Outcome),
-    ) {
-        if transactions.is_empty() {
-            return;
-        }
-        match store.commit_group(transactions) {
-            Ok(outcomes) => {
-                self.commits.fetch_add(1, Ordering::Relaxed);
-                for (tag, outcome) in tags.into_iter().zip(outcomes) {
-                    deliver(tag, Outcome::Committed(outcome));
-                }
-            }
-            Err(why) => {
-                for tag in tags {
-                    deliver(tag, Outcome::Committed(Err(why.clone())));
-                }
-            }
-        }
-    }
-
     /// Sleeps until something waits, and takes all transactions and one reading; `None` when there will be
     /// no more.
     fn next_group(&self) -> Option<Group<T>> {
@@ -224,10 +187,59 @@ impl<T> Shared<T> {
 /// What is committed together, and a reading that follows.
 type Group<T> = (Vec<(T, Transaction)>, Option<(T, Query)>);
 
-struct CloseOnDrop<'s, T>(&'s Shared<T>);
+/// Writes one group after the other.
+struct Scribe<T, D> {
+    shared: Arc<Shared<T>>,
+    store: Store,
+    deliver: D,
+    taken: Option<Group<T>>,
+}
 
-impl<T> Drop for CloseOnDrop<'_, T> {
+impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
+    fn take(&mut self) -> bool {
+        self.taken = self.shared.next_group();
+        self.taken.is_some()
+    }
+
+    fn finish(&mut self) {
+        let Some((group, query)) = self.taken.take() else {
+            return;
+        };
+        if !group.is_empty() {
+            self.commit(group);
+        }
+        if let Some((tag, query)) = query {
+            (self.deliver)(tag, Outcome::Read(self.store.read(&query)));
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.shared.lock().is_empty()
+    }
+}
+
+impl<T, D: Fn(T, Outcome)> Scribe<T, D> {
+    fn commit(&mut self, group: Vec<(T, Transaction)>) {
+        let (tags, transactions): (Vec<T>, Vec<Transaction>) = group.into_iter().unzip();
+        match self.store.commit_group(transactions) {
+            Ok(outcomes) => {
+                self.shared.commits.fetch_add(1, Ordering::Relaxed);
+                for (tag, outcome) in tags.into_iter().zip(outcomes) {
+                    (self.deliver)(tag, Outcome::Committed(outcome));
+                }
+            }
+            Err(why) => {
+                for tag in tags {
+                    (self.deliver)(tag, Outcome::Committed(Err(why.clone())));
+                }
+            }
+        }
+    }
+}
+
+/// Also when `deliver` panics: who submits to a worker that is gone must learn of it.
+impl<T, D> Drop for Scribe<T, D> {
     fn drop(&mut self) {
-        self.0.close();
+        self.shared.close();
     }
 }

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
-use crate::work::Busy;
+use crate::work::{Busy, Threads};
 
 type Delivered = (u32, Result<Commit, StoreError>);
 
@@ -23,7 +23,11 @@ fn held(store: Store) -> (Writer<u32>, mpsc::Receiver<Delivered>, mpsc::Sender<(
         let _ = send.send((tag, committed(outcome)));
         let _ = released.recv();
     };
-    (store.into_writer(deliver).unwrap(), delivered, release)
+    (
+        store.into_writer(&mut Threads, deliver).unwrap(),
+        delivered,
+        release,
+    )
 }
 
 #[test]
@@ -75,7 +79,10 @@ fn nothing_is_delivered_before_it_is_on_disk() {
         let commit = committed(outcome).unwrap();
         send.send((commit.events, survived)).unwrap();
     };
-    let writer = open(&path).unwrap().into_writer(deliver).unwrap();
+    let writer = open(&path)
+        .unwrap()
+        .into_writer(&mut Threads, deliver)
+        .unwrap();
     writer.submit((), events(&["a", "b"])).unwrap();
     let (confirmed, survived) = delivered.recv().unwrap();
     assert_eq!(confirmed, survived);
@@ -142,7 +149,7 @@ fn a_delivery_that_panics_closes_the_queue() {
         let _dropped_with_the_thread = &send;
         panic!("this panic belongs to the test");
     };
-    let writer = in_memory().into_writer(deliver).unwrap();
+    let writer = in_memory().into_writer(&mut Threads, deliver).unwrap();
     writer.submit((), Transaction::default()).unwrap();
     assert!(thread_ended.recv().is_err());
     assert_eq!(writer.submit((), Transaction::default()), Err(Busy));
@@ -152,7 +159,7 @@ fn a_delivery_that_panics_closes_the_queue() {
 fn what_is_read_contains_what_was_submitted_before() {
     let (send, delivered) = mpsc::channel();
     let deliver = move |tag, outcome| send.send((tag, outcome)).unwrap();
-    let writer = in_memory().into_writer(deliver).unwrap();
+    let writer = in_memory().into_writer(&mut Threads, deliver).unwrap();
     for round in 1..=20 {
         writer.submit("commit", events(&["a", "b"])).unwrap();
         let query = Query {
@@ -184,7 +191,7 @@ fn a_transaction_waits_for_one_reading_and_not_for_all() {
     let deliver = move |tag: u32, _| {
         let _ = send.send(tag);
     };
-    let writer = store.into_writer(deliver).unwrap();
+    let writer = store.into_writer(&mut Threads, deliver).unwrap();
     let (begun, begins) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let released = std::sync::Mutex::new(released);

@@ -1,0 +1,188 @@
+//! Work in a written world: workers whose steps the world takes one by one, and a disk that outlives
+//! the server and fails when it is told to.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::crew::{Crew, Hired, Worker};
+use super::store::{Disk, Snapshot, Store, StoreError};
+use crate::event::Event;
+
+/// Workers that do nothing by themselves. Clones are the same crew.
+#[derive(Clone, Default)]
+pub struct FakeCrew(Rc<RefCell<Vec<Hand>>>);
+
+/// One of them.
+struct Hand {
+    name: String,
+    worker: Box<dyn Worker>,
+    /// It has taken something, and has not finished it.
+    busy: bool,
+}
+
+/// What one step of a worker was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It took what waited.
+    Took,
+    /// It finished what it had taken.
+    Finished,
+}
+
+impl std::fmt::Debug for FakeCrew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hands = self.0.borrow();
+        f.debug_list()
+            .entries(hands.iter().map(|hand| &hand.name))
+            .finish()
+    }
+}
+
+impl FakeCrew {
+    /// The workers that have something to do, by their places.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<usize> {
+        let hands = self.0.borrow();
+        let wanted = hands
+            .iter()
+            .enumerate()
+            .filter(|(_, hand)| hand.busy || hand.worker.is_wanted());
+        wanted.map(|(place, _)| place).collect()
+    }
+
+    /// The name of that worker.
+    #[must_use]
+    pub fn name(&self, place: usize) -> String {
+        self.0.borrow()[place].name.clone()
+    }
+
+    /// Has that worker take one step: take what waits, or finish what it has. `None` if it has nothing to
+    /// do.
+    #[must_use]
+    pub fn step(&self, place: usize) -> Option<Step> {
+        let mut hands = self.0.borrow_mut();
+        let hand = &mut hands[place];
+        if std::mem::take(&mut hand.busy) {
+            hand.worker.finish();
+            Some(Step::Finished)
+        } else if hand.worker.is_wanted() {
+            hand.busy = hand.worker.take();
+            Some(Step::Took)
+        } else {
+            None
+        }
+    }
+
+    /// Ends them all where they are, as a kill does: what they had taken is never finished.
+    pub fn kill(&self) {
+        self.0.borrow_mut().clear();
+    }
+}
+
+impl Crew for FakeCrew {
+    fn hire(&mut self, name: String, worker: Box<dyn Worker>) -> io::Result<Hired> {
+        self.0.borrow_mut().push(Hand {
+            name,
+            worker,
+            busy: false,
+        });
+        Ok(Hired::by_hand())
+    }
+}
+
+/// A disk in memory, with a store on it.
+pub struct FakeDisk {
+    /// Keeps what is stored while no server has it open, and looks at it from outside.
+    keeper: Store,
+    name: String,
+    trouble: Trouble,
+}
+
+impl std::fmt::Debug for FakeDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FakeDisk").finish_non_exhaustive()
+    }
+}
+
+/// What a disk answers instead of working.
+#[derive(Clone, Default)]
+struct Trouble(Arc<Mutex<Option<StoreError>>>);
+
+impl Trouble {
+    fn answer(&self) -> Result<(), StoreError> {
+        let trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Disk for Trouble {
+    fn commits(&mut self) -> Result<(), StoreError> {
+        self.answer()
+    }
+
+    fn reads(&self) -> Result<(), StoreError> {
+        self.answer()
+    }
+}
+
+impl FakeDisk {
+    /// An empty disk.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn new() -> Result<Self, StoreError> {
+        // Databases in memory are told apart by their names, in all of the process.
+        static DISKS: AtomicU64 = AtomicU64::new(0);
+        let number = DISKS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("file:/loopgate-{number}?vfs=memdb");
+        let trouble = Trouble::default();
+        let keeper = Store::on_memory(&name, u64::MAX, true, Box::new(trouble.clone()))?;
+        Ok(Self {
+            keeper,
+            name,
+            trouble,
+        })
+    }
+
+    /// Opens the store, as a server does when it starts. The server before has to have closed it.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn open(&self, events_kept_max: u64) -> Result<Store, StoreError> {
+        let disk = Box::new(self.trouble.clone());
+        Store::on_memory(&self.name, events_kept_max, false, disk)
+    }
+
+    /// From now on the disk answers this, or works again.
+    pub fn fail(&self, why: Option<StoreError>) {
+        *self
+            .trouble
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// What is on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn look(&mut self) -> Result<Snapshot, StoreError> {
+        self.keeper.refresh()?;
+        self.keeper.load()
+    }
+
+    /// The events on it after `since`, however well it works.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn events(&mut self, since: u64) -> Result<Vec<Event>, StoreError> {
+        self.keeper.refresh()?;
+        let trouble = self.trouble.0.lock().map(|mut trouble| trouble.take());
+        let events = self.keeper.events_since(since, usize::MAX);
+        self.fail(trouble.unwrap_or_default());
+        events
+    }
+}

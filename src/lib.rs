@@ -88,6 +88,8 @@ pub mod ledger;
 pub mod net;
 pub mod reactor;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod token;
 pub mod websocket;
 pub mod work;

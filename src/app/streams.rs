@@ -29,6 +29,19 @@ impl Streams {
         self.of_session.get(session).map_or(0, Vec::len)
     }
 
+    /// Streams that all sessions have open, and polls whose events are being read.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let open: usize = self.of_session.values().map(Vec::len).sum();
+        open + self.readings.values().sum::<usize>()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// A poll has its events, or will not get them.
     pub fn end_reading(&mut self, session: &Fingerprint) {
         if let Some(readings) = self.readings.get_mut(session) {

@@ -24,6 +24,11 @@ impl Addresses {
         Some(*open as usize)
     }
 
+    /// Networks that have connections.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// A connection that was opened has ended.
     pub(super) fn ended(&mut self, peer: Peer, proxies: &[IpAddr]) {
         let Some(network) = counted(peer, proxies) else {

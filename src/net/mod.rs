@@ -16,6 +16,7 @@ mod door;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod held;
 mod jobs;
 mod outbox;
 mod service;
@@ -27,5 +28,6 @@ pub use children::{Child, Forked, Role};
 pub use chores::Chores;
 pub use connection::adopt;
 pub use door::Door;
+pub use held::Held;
 pub use service::{Completion, Message, Passed, Service, Workers};
 pub use tally::Tally;

@@ -392,6 +392,12 @@ impl<P: Program> Reactor<P> {
         &mut self.core.ledger
     }
 
+    /// How many sources there are.
+    #[must_use]
+    pub fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
     /// Randomness, for what is made before the loop turns.
     pub fn entropy(&mut self) -> &mut EntropyOf<P> {
         &mut self.core.entropy

@@ -8,15 +8,15 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-pub use crate::net::Passed;
+pub use crate::net::{Held, Passed};
 use listening::Listening;
 pub use listening::{Asked, Sockets};
 pub use start::{StartError, key_path};
 use start::{open_keys, read_keys, service};
 
 use crate::app::{
-    Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber, SubscriptionId,
-    endpoint,
+    Balance, Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber,
+    SubscriptionId, endpoint,
 };
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
@@ -26,7 +26,7 @@ use crate::reactor::{
     Clock as _, CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
     SignalSource, Turn,
 };
-use crate::token::Keys;
+use crate::token::{Fingerprint, Keys};
 use crate::websocket::Message;
 use crate::work::{Crew, Store, Threads};
 
@@ -356,7 +356,7 @@ impl<S: Seams> Server<S> {
     /// # Errors
     /// Only when the system's selector fails.
     pub fn run(&mut self) -> io::Result<Stopped> {
-        while !self.reactor.stopped() && !self.reactor.program.is_drained() {
+        while !self.is_over() {
             self.turn()?;
         }
         let drained = self.reactor.program.is_drained();
@@ -368,6 +368,34 @@ impl<S: Seams> Server<S> {
         } else {
             Stopped::AtOnce
         })
+    }
+
+    /// Whether the server has shut down: everything is finished, or was cut.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.reactor.stopped() || self.reactor.program.is_drained()
+    }
+
+    /// What the server holds for clients at this moment.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.reactor.program.held()
+    }
+
+    /// Sources on the loop: connections, listeners, children, and what the server has for itself.
+    #[must_use]
+    pub fn sources(&self) -> usize {
+        self.reactor.sources()
+    }
+
+    /// What became of the events of each remote subscriber.
+    pub fn balances(&mut self) -> impl Iterator<Item = Balance> {
+        self.reactor.program.app.hub.balances()
+    }
+
+    /// The fingerprints of the sessions in the table, expired or not, in no order.
+    pub fn session_hashes(&self) -> impl Iterator<Item = Fingerprint> {
+        self.reactor.program.app.sessions.hashes()
     }
 
     /// The connections that another process is to go on with, after the server has

@@ -151,6 +151,11 @@ impl Hub {
         self.feeds.len()
     }
 
+    /// What became of the events of each feed.
+    pub fn balances(&mut self) -> impl Iterator<Item = Balance> {
+        self.feeds.iter_mut().map(|(_, entry)| entry.feed.balance())
+    }
+
     /// The newest event that was confirmed, ever.
     #[must_use]
     pub fn newest(&self) -> u64 {

@@ -189,6 +189,15 @@ impl Sessions {
         idle_s.min(absolute_s)
     }
 
+    /// The sessions' keys in the table, expired or not, in no order.
+    pub fn hashes(&self) -> impl Iterator<Item = Fingerprint> {
+        let leads_to = |slot: usize, hash| self.find(hash) == Some(slot as u32);
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(move |(slot, entry)| leads_to(*slot, &entry.hash))
+            .map(|(_, entry)| entry.hash)
+    }
+
     /// Ends a session, expired or not.
     pub fn remove(&mut self, hash: &Fingerprint) -> Option<Session> {
         let slot = self.find(hash)?;

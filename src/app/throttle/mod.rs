@@ -115,6 +115,12 @@ impl Throttle {
         self.under_way.end(&place);
     }
 
+    /// Attempts that are not over.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// An attempt that was admitted just now has failed.
     pub fn failed(&mut self, name: &str, address: IpAddr, now_s: u64) {
         let name = self.names.get_or_default(name_key(name));

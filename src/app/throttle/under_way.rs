@@ -48,6 +48,11 @@ impl UnderWay {
         }
     }
 
+    /// How many there are, of all names.
+    pub(super) fn len(&self) -> usize {
+        self.of_names.values().sum()
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.of_names.is_empty() && self.of_addresses.is_empty()

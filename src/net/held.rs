@@ -1,0 +1,47 @@
+//! What a server holds for others at a moment.
+
+use super::service::Service;
+use crate::reactor::Seams;
+
+/// What is held for clients, and must be given back when they go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Connections that are open.
+    pub connections: usize,
+    /// Networks that have connections which count.
+    pub networks: usize,
+    /// Bytes of requests and messages that are not whole.
+    pub unfinished_bytes: usize,
+    /// What workers have, or what waits for them.
+    pub pending: usize,
+    /// Logins whose passwords are being looked at.
+    pub logins: usize,
+    /// Queues of events for remote subscribers.
+    pub feeds: usize,
+    /// Streams, and polls that are being read for, of all sessions.
+    pub streams: usize,
+}
+
+impl Held {
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl<S: Seams> Service<S> {
+    /// What is held at this moment.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held {
+            connections: self.connections,
+            networks: self.addresses.len(),
+            unfinished_bytes: self.unfinished_bytes,
+            pending: self.pending.len(),
+            logins: self.app.throttle.under_way(),
+            feeds: self.app.hub.feeds(),
+            streams: self.app.streams.len(),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Answers, judged: does each belong to what was asked, and is it true?
+
+use super::answers::{Answer, Frame, frame, take_answer, take_frame, take_sse};
+use super::clients::{Asked, Client, Following, Mode, What};
+use super::truth::{Follower, Known, Must, Standing};
+use super::world::World;
+
+/// Nanoseconds after which a connection that is cut within a request may have run into a deadline.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
+impl World {
+    /// The client takes up to so many bytes of what it was sent, and makes of them what it can.
+    pub(super) fn client_takes(&mut self, at: usize, at_most: usize) -> Result<usize, String> {
+        let wire = self.clients[at].wire;
+        let bytes = self.network.take(wire, at_most);
+        let count = bytes.len();
+        if count > 0 || self.network.is_over(wire) {
+            let took_ns = std::mem::replace(&mut self.clients[at].took_ns, self.now_ns);
+            self.clients[at].was_slow |= self.now_ns - took_ns > PATIENCE_NS;
+        }
+        self.clients[at].inbox.extend_from_slice(&bytes);
+        if count > 0 {
+            self.story
+                .say(|| format!("client {wire} takes {count} bytes"));
+        }
+        let understood = self.understand(at);
+        understood.map_err(|why| format!("client {wire}: {why}"))?;
+        if !self.clients[at].over && self.network.is_over(wire) {
+            self.connection_ended(at)
+                .map_err(|why| format!("client {wire}: {why}"))?;
+        }
+        Ok(count)
+    }
+
+    fn understand(&mut self, at: usize) -> Result<(), String> {
+        loop {
+            let client = &mut self.clients[at];
+            let understood = match &client.mode {
+                Mode::Http => self.take_one_answer(at)?,
+                Mode::Events(_) => self.take_one_event(at)?,
+            };
+            if !understood {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_one_answer(&mut self, at: usize) -> Result<bool, String> {
+        let client = &mut self.clients[at];
+        if client.inbox.is_empty() {
+            return Ok(false);
+        }
+        let stream = matches!(client.asked.front(), Some(asked) if matches!(asked.what, What::Follow { .. }));
+        let answer = take_answer(&mut client.inbox, stream).map_err(|why| why.to_string())?;
+        let Some(answer) = answer else {
+            return Ok(false);
+        };
+        let wire = client.wire;
+        self.story.say(|| {
+            let text = answer.text();
+            let text: String = text.trim_end().chars().take(100).collect();
+            format!("client {wire} is answered {} {text}", answer.status)
+        });
+        if self.clients[at].told_end {
+            return Err(format!("an answer after the last: {answer:?}"));
+        }
+        self.clients[at].told_end = answer.closes();
+        let code = answer.json()["code"].as_str().map(str::to_owned);
+        let cut = matches!(
+            code.as_deref(),
+            Some("too_many_connections" | "restarting" | "overloaded")
+        );
+        let Some(asked) = self.clients[at].asked.pop_front() else {
+            if cut || answer.status == 408 {
+                return Ok(true);
+            }
+            return Err(format!("an answer that nobody asked for: {answer:?}"));
+        };
+        if cut {
+            self.never_answered(&asked);
+            return Ok(true);
+        }
+        let waited_ns = self.now_ns - asked.sent_ns;
+        if answer.status == 408 {
+            if waited_ns < PATIENCE_NS {
+                return Err(format!("{:?} timed out after {waited_ns} ns", asked.what));
+            }
+            self.never_answered(&asked);
+            return Ok(true);
+        }
+        let what = asked.what.clone();
+        self.judge(at, asked, &answer).map_err(|why| {
+            format!(
+                "{what:?} was answered {} {}: {why}",
+                answer.status,
+                answer.text()
+            )
+        })?;
+        Ok(true)
+    }
+
+    /// Is this the answer?
+    fn judge(&mut self, at: usize, asked: Asked, answer: &Answer) -> Result<(), String> {
+        let wrong = |why: &str| Err(why.to_owned());
+        let status = answer.status;
+        for session in asked.what.ends() {
+            self.sessions[session].endings -= 1;
+        }
+        if status == 503 && answer.field("retry-after").is_some() {
+            return Ok(()); // busy, or the disk: nothing was done
+        }
+        let must = asked
+            .what
+            .session()
+            .map(|session| self.sessions[session].must(self.lasting, asked.step, asked.during));
+        if let (Some(session), Some(must)) = (asked.what.session(), must) {
+            if status == 401 {
+                if must == Must::Hold {
+                    return wrong("the session holds");
+                }
+                // If it has expired, a clock that is set back may bring it back.
+                self.sessions[session].unless_ended();
+                return Ok(());
+            }
+            if must == Must::BeGone {
+                return wrong("the session has ended");
+            }
+            self.sessions[session].was_used(asked.during);
+        }
+        match &asked.what {
+            What::Health => expect(status, 200),
+            What::Echo(number) | What::Later(number) => {
+                expect(status, 200)?;
+                if answer.text() != number.to_string() {
+                    return wrong("it is the answer to something else");
+                }
+                Ok(())
+            }
+            What::Stream(number, pieces) => {
+                expect(status, 200)?;
+                if answer.text() != format!("{number}\n").repeat(*pieces) {
+                    return wrong("it is not what was streamed");
+                }
+                Ok(())
+            }
+            What::Panic | What::PanicLater => expect(status, 500),
+            What::Garbage(refusal) => expect(status, *refusal),
+            What::Drip => expect(status, 408),
+            What::Login { user, right } => self.logged_in(*user, *right, &asked, answer),
+            What::Session(session) => {
+                expect(status, 200)?;
+                let name = self.users[self.sessions[*session].user].name;
+                if answer.json()["username"] != name {
+                    return wrong("it is somebody else's session");
+                }
+                Ok(())
+            }
+            What::Verify(_) => expect(status, 204),
+            What::Logout {
+                session,
+                everywhere,
+            } => {
+                expect(status, 200)?;
+                let user = self.sessions[*session].user;
+                if everywhere.is_some() {
+                    self.everywhere[user] = self.step;
+                    // Those that others were told of meanwhile may or may not have gone with them.
+                    for known in self.sessions.iter_mut().filter(|known| known.user == user) {
+                        known.unless_ended();
+                    }
+                }
+                for ended in asked.what.ends() {
+                    self.sessions[ended].standing = Standing::Ended { step: self.step };
+                }
+                Ok(())
+            }
+            What::Revoke { by, session } => {
+                let other = self.sessions[*session].must(self.lasting, asked.step, asked.during);
+                match status {
+                    200 if other == Must::BeGone => wrong("the other session has ended before"),
+                    404 if other == Must::Hold => wrong("the other session holds"),
+                    200 | 404 => {
+                        self.sessions[*session].standing = Standing::Ended { step: self.step };
+                        if by == session && status == 404 {
+                            return wrong("a session that does not know itself");
+                        }
+                        Ok(())
+                    }
+                    _ => wrong("neither 200 nor 404"),
+                }
+            }
+            What::Publish { session, number } => {
+                if !self.users[self.sessions[*session].user].admin {
+                    return expect(status, 403);
+                }
+                expect(status, 202)?;
+                let id = answer.json()["id"].as_u64().ok_or("no id")?;
+                self.events.promise(id, *number);
+                Ok(())
+            }
+            What::Poll { session, since, .. } => self.polled(*session, *since, answer),
+            What::Follow { .. } => self.followed(at, &asked, answer),
+        }
+    }
+
+    fn logged_in(
+        &mut self,
+        user: usize,
+        right: bool,
+        asked: &Asked,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        match (answer.status, right) {
+            (429, _) | (401, false) => return Ok(()),
+            (200, true) => {}
+            (200, false) => return Err("with the wrong password".into()),
+            _ => return Err("with the right password".into()),
+        }
+        let body = answer.json();
+        let (Some(sign), Some(id)) = (body["user_sign"].as_str(), body["user_id"].as_str()) else {
+            return Err("no user_sign or user_id".into());
+        };
+        if id != self.users[user].id.to_string() {
+            return Err("it is somebody else's confirmation".into());
+        }
+        if self.sessions.iter().any(|known| known.sign == sign) {
+            return Err("a signature that was given before".into());
+        }
+        let claims = sign.split('.').nth(1).unwrap_or_default();
+        let sid = sid_of(claims).ok_or("no sid in the signature")?;
+        let mut known = Known::new(sign.to_owned(), sid, user, asked.during);
+        let ending = |asked: &Asked| match &asked.what {
+            What::Logout {
+                session,
+                everywhere: Some(_),
+            } => self.sessions[*session].user == user,
+            _ => false,
+        };
+        let under_way = |client: &Client| client.asked.iter().any(ending);
+        if self.everywhere[user] >= asked.step || self.clients.iter().any(under_way) {
+            known.standing = Standing::Unsure;
+        }
+        self.sessions.push(known);
+        Ok(())
+    }
+
+    fn polled(&mut self, session: usize, since: u64, answer: &Answer) -> Result<(), String> {
+        if answer.status == 429 {
+            return Ok(());
+        }
+        expect(answer.status, 200)?;
+        let body = answer.json();
+        let (Some(events), Some(last)) = (body["events"].as_array(), body["last"].as_u64()) else {
+            return Err("no events or no last".into());
+        };
+        let user = &self.users[self.sessions[session].user];
+        let mut follower = Follower::new(user.id, user.admin, "", since);
+        for event in events {
+            follower.told(&event.to_string(), &self.events)?;
+        }
+        follower.check(last, &self.events)
+    }
+
+    fn followed(&mut self, at: usize, asked: &Asked, answer: &Answer) -> Result<(), String> {
+        let What::Follow {
+            session,
+            since,
+            prefix,
+            websocket,
+        } = &asked.what
+        else {
+            return Err("nothing was to be followed".into());
+        };
+        if answer.status == 429 {
+            self.clients[at].said_all = answer.closes();
+            return Ok(());
+        }
+        expect(answer.status, if *websocket { 101 } else { 200 })?;
+        let user = &self.users[self.sessions[*session].user];
+        let mut follower = Follower::new(user.id, user.admin, prefix, since.unwrap_or(0));
+        if since.is_none() {
+            follower.begins_after(self.events.newest());
+        }
+        self.clients[at].told_end = false; // the stream is the end
+        self.clients[at].mode = Mode::Events(Box::new(Following {
+            session: *session,
+            follower,
+            websocket: *websocket,
+        }));
+        Ok(())
+    }
+
+    fn take_one_event(&mut self, at: usize) -> Result<bool, String> {
+        let Client {
+            mode, inbox, wire, ..
+        } = &mut self.clients[at];
+        let Mode::Events(following) = mode else {
+            return Ok(false);
+        };
+        if !following.websocket {
+            let Some(data) = take_sse(inbox) else {
+                return Ok(false);
+            };
+            if let Some(json) = data {
+                let wire = *wire;
+                self.story.say(|| format!("client {wire} is told {json}"));
+                following.follower.told(&json, &self.events)?;
+            }
+            return Ok(true);
+        }
+        match take_frame(inbox).map_err(|why| why.to_string())? {
+            None => return Ok(false),
+            Some(Frame::Text(json)) => {
+                let wire = *wire;
+                self.story.say(|| format!("client {wire} is told {json}"));
+                following.follower.told(&json, &self.events)?;
+            }
+            Some(Frame::Ping(payload)) => self.network.send(*wire, &frame(10, &payload)),
+            Some(Frame::Close(code)) => {
+                let wire = *wire;
+                self.story
+                    .say(|| format!("client {wire} is told goodbye: {code}"));
+                self.network.send(wire, &frame(8, &code.to_be_bytes()));
+            }
+            Some(Frame::Other) => {}
+        }
+        Ok(true)
+    }
+
+    /// The server has ended its side, and there is nothing more to take.
+    fn connection_ended(&mut self, at: usize) -> Result<(), String> {
+        let client = &mut self.clients[at];
+        client.over = true;
+        let wire = client.wire;
+        let asked = std::mem::take(&mut client.asked);
+        let (told_end, was_slow) = (client.told_end, client.was_slow);
+        let leftover = client.inbox.len();
+        let is_http = matches!(client.mode, Mode::Http);
+        self.network.reset(wire);
+        self.story
+            .say(|| format!("client {wire} sees the end of its connection"));
+        if let Mode::Events(following) = &self.clients[at].mode {
+            let follower = &following.follower;
+            follower.check(follower.last(), &self.events)?;
+        }
+        if let Some(first) = asked.front()
+            && !told_end
+            && !was_slow
+            && self.now_ns - first.sent_ns < PATIENCE_NS
+        {
+            return Err(format!(
+                "the connection ended without an answer to {:?}",
+                first.what
+            ));
+        }
+        if is_http && leftover > 0 && !told_end && !was_slow {
+            return Err("the connection ended within an answer".into());
+        }
+        for asked in &asked {
+            self.never_answered(asked);
+        }
+        Ok(())
+    }
+
+    /// Nobody will know what came of it.
+    pub(super) fn never_answered(&mut self, asked: &Asked) {
+        for session in asked.what.ends() {
+            let known = &mut self.sessions[session];
+            known.endings -= 1;
+            known.unless_ended();
+        }
+        if let Some(session) = asked.what.session() {
+            // It may be read at any time, and count as a use then.
+            self.sessions[session].may_be_used(i64::MAX / 2);
+        }
+        if let What::Logout {
+            session,
+            everywhere: Some(_),
+        } = &asked.what
+        {
+            let user = self.sessions[*session].user;
+            self.everywhere[user] = u64::MAX;
+        }
+    }
+}
+
+fn expect(status: u16, expected: u16) -> Result<(), String> {
+    if status == expected {
+        Ok(())
+    } else {
+        Err(format!("{expected} was due"))
+    }
+}
+
+/// The claim `sid`, from the middle part of a signature.
+fn sid_of(claims: &str) -> Option<String> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let json = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&json).ok()?;
+    claims["sid"].as_str().map(str::to_owned)
+}

@@ -1,0 +1,103 @@
+//! A whole server in one thread, in a world that one seed decides.
+//!
+//! The world has everything through which a server meets what is not itself: clock, randomness,
+//! readiness and bytes (`network`), workers and a disk (`work::fake`), and clients that log in, follow
+//! events, drip, break off and lie (`clients`). Each step of a story is one thing that happens, and the
+//! seed chooses which. What must be true is kept apart from the server (`truth`), and looked at after
+//! every step and when all has come to rest (`judge`, `settle`).
+//!
+//! Not a line of the server knows that it is simulated. What cannot be found here is what is below the
+//! seams: the kernel, the real disk, TLS, child processes.
+//!
+//! Read next: `world`, the steps.
+
+mod answers;
+mod chance;
+mod clients;
+mod judge;
+mod network;
+mod settle;
+mod story;
+mod truth;
+mod world;
+
+use std::fmt;
+use std::io::Write;
+use std::panic;
+use std::sync::Once;
+
+use story::Story;
+use world::{Planned, World};
+
+/// What a story was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Things that happened.
+    pub steps: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Requests that were made.
+    pub requests: u64,
+    /// Sessions that clients were told of.
+    pub sessions: u64,
+    /// Events that were committed.
+    pub events: u64,
+    /// The simulated time that passed, in nanoseconds.
+    pub ns: u64,
+}
+
+/// Something that must hold did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The seed of the story.
+    pub seed: u64,
+    /// The step after which it was seen.
+    pub step: u64,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, step, what } = self;
+        write!(f, "seed {seed}, step {step}: {what}")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Plays the story of `seed`: so many steps, then everything comes to rest and everybody leaves. The
+/// same seed and number of steps are the same story, on every machine. It is told to `listener`, if
+/// there is one.
+///
+/// # Errors
+/// The first thing that should not have been.
+pub fn run(seed: u64, steps: u64, listener: Option<Box<dyn Write>>) -> Result<Report, Failure> {
+    keep_quiet_about_planned_panics();
+    let fails = |step, what| Failure { seed, step, what };
+    let mut world = World::new(seed, Story::to(listener)).map_err(|what| fails(0, what))?;
+    for _ in 0..steps {
+        world.take_step().map_err(|what| fails(world.step, what))?;
+    }
+    world.end().map_err(|what| fails(world.step, what))?;
+    Ok(Report {
+        steps: world.step,
+        turns: world.turns,
+        requests: world.number,
+        sessions: world.sessions.len() as u64,
+        events: world.events.newest(),
+        ns: world.now_ns,
+    })
+}
+
+fn keep_quiet_about_planned_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Planned>() {
+                others(info);
+            }
+        }));
+    });
+}

@@ -1,0 +1,218 @@
+//! What must hold: after every step, and more when everything has come to rest.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::clients::{Mode, POLL_WAIT_S};
+use super::truth::{Must, Span, Standing};
+use super::world::World;
+use crate::token::Fingerprint;
+
+/// Rounds after which a world in which nothing new happens is at rest.
+const ROUNDS_MAX: usize = 20_000;
+/// The listener and the chores.
+const OWN_SOURCES: usize = 2;
+/// Nanoseconds by which a deadline may be missed.
+const SLACK_NS: u64 = 100_000_000;
+
+impl World {
+    /// What must hold after every step.
+    pub(super) fn look_around(&mut self) -> Result<(), String> {
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        let held = server.held();
+        let on_wire = self.network.held();
+        if held.connections != on_wire {
+            return Err(format!(
+                "the server counts {} connections and has {on_wire}",
+                held.connections
+            ));
+        }
+        for balance in server.balances() {
+            if balance.published != balance.delivered + balance.dropped + balance.queued {
+                return Err(format!("a feed is out of balance: {balance}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever sends a head byte by byte is told to stop in time, whatever comes in between.
+    pub(super) fn keep_deadlines(&mut self, began_ns: u64) -> Result<(), String> {
+        let limit = self.config.limits.head_timeout.as_nanos() as u64 + SLACK_NS;
+        for client in &mut self.clients {
+            if !client.drips || client.over {
+                continue;
+            }
+            let wire = client.wire;
+            match client.dripping_since_ns {
+                None => {
+                    let begun = self.network.has_begun(wire);
+                    client.dripping_since_ns = begun.then_some(self.now_ns);
+                }
+                Some(since_ns) => {
+                    let answered = self.network.is_ending(wire)
+                        || self.network.outgoing(wire) > 0
+                        || !client.inbox.is_empty()
+                        || client.asked.is_empty();
+                    if !answered && began_ns > since_ns + limit {
+                        let late_ms = (began_ns - since_ns) / 1_000_000;
+                        return Err(format!(
+                            "client {wire} sends its head for {late_ms} ms, and is not cut"
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns, and has everybody do what there is to do, until nothing moves any more.
+    fn rest(&mut self) -> Result<(), String> {
+        let mut still = 0;
+        for _ in 0..ROUNDS_MAX {
+            let mut moved = false;
+            for at in 0..self.clients.len() {
+                if self.clients[at].over {
+                    continue;
+                }
+                let wire = self.clients[at].wire;
+                moved |= self.network.arrive(wire, usize::MAX) > 0;
+                moved |= self.client_takes(at, usize::MAX)? > 0;
+            }
+            moved |= self.worker_steps()?;
+            self.turn(Duration::ZERO)?;
+            let wait = self.network.last_wait();
+            moved |= wait.woken || !wait.ready.is_empty() || wait.timeout == Some(Duration::ZERO);
+            self.look_around()?;
+            still = if moved { 0 } else { still + 1 };
+            if still == 3 {
+                return Ok(());
+            }
+        }
+        Err("the loop never comes to rest".into())
+    }
+
+    /// The weather clears, the disk works, everybody reads; then everything must be as it was said to be.
+    pub(super) fn come_to_rest(&mut self) -> Result<(), String> {
+        self.story
+            .say(|| "everything works again, and is waited for".into());
+        self.heal();
+        for at in 0..self.clients.len() {
+            // Who never finishes a request would keep the others waiting.
+            if self.clients[at].drips && !self.clients[at].over {
+                self.client_leaves(at);
+            }
+        }
+        self.rest()?;
+        // A listener that paused goes on, polls give up.
+        self.advance(Duration::from_secs(POLL_WAIT_S + 1));
+        self.rest()?;
+        for client in &self.clients {
+            if let Some(asked) = client.asked.front() {
+                return Err(format!(
+                    "client {}: {:?} is never answered",
+                    client.wire, asked.what
+                ));
+            }
+        }
+        self.check_all()
+    }
+
+    fn check_all(&mut self) -> Result<(), String> {
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        let held = server.held();
+        if held.pending != 0 {
+            return Err(format!("{} jobs are never done", held.pending));
+        }
+        self.check_sessions()?;
+        for user in &mut self.everywhere {
+            *user = 0;
+        }
+        let newest = self.events.newest();
+        for client in &self.clients {
+            let Mode::Events(following) = &client.mode else {
+                continue;
+            };
+            if client.over {
+                continue;
+            }
+            let of_client = |why: String| format!("client {}: {why}", client.wire);
+            following
+                .follower
+                .check(newest, &self.events)
+                .map_err(of_client)?;
+            if matches!(
+                self.sessions[following.session].standing,
+                Standing::Ended { .. }
+            ) {
+                return Err(of_client(
+                    "its session has ended, its stream has not".into(),
+                ));
+            }
+        }
+        let logins: Vec<&str> = self.sessions.iter().map(|known| &*known.sid).collect();
+        self.events.check(&logins)
+    }
+
+    /// Nothing is under way: memory and disk agree, and both with what clients were told.
+    pub(super) fn check_sessions(&mut self) -> Result<(), String> {
+        let on_disk = self.disk.look().map_err(|why| why.to_string())?.sessions;
+        let on_disk: BTreeSet<Fingerprint> = on_disk.iter().map(|row| row.hash).collect();
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        let in_memory: BTreeSet<Fingerprint> = server.session_hashes().collect();
+        if in_memory != on_disk {
+            return Err(format!(
+                "{} sessions are in memory and {} on disk; {} of them are the same",
+                in_memory.len(),
+                on_disk.len(),
+                in_memory.intersection(&on_disk).count()
+            ));
+        }
+        let now_s = self.clock.unix_s();
+        for known in &mut self.sessions {
+            let exists = on_disk.contains(&known.hash);
+            let must = known.must(self.lasting, u64::MAX, Span::at(now_s));
+            if must == Must::Hold && !exists {
+                return Err(format!("session {} should hold, and is gone", known.sid));
+            }
+            if matches!(known.standing, Standing::Ended { .. }) && exists {
+                return Err(format!("session {} has ended, and is there", known.sid));
+            }
+            known.turns_out(exists, self.step, now_s);
+        }
+        Ok(())
+    }
+
+    /// Everybody leaves: nothing of theirs may stay behind.
+    pub(super) fn end(&mut self) -> Result<(), String> {
+        self.come_to_rest()?;
+        self.story.say(|| "everybody leaves".into());
+        for at in 0..self.clients.len() {
+            if !self.clients[at].over {
+                self.client_leaves(at);
+            }
+        }
+        self.rest()?;
+        self.advance(Duration::from_secs(5)); // whoever lingered
+        self.rest()?;
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        let held = server.held();
+        if !held.is_nothing() {
+            return Err(format!("everybody has left, and this is held: {held:?}"));
+        }
+        if server.sources() != OWN_SOURCES {
+            return Err(format!(
+                "everybody has left, and {} sources are there",
+                server.sources()
+            ));
+        }
+        Ok(())
+    }
+}

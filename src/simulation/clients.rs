@@ -7,7 +7,7 @@ use super::truth::{Follower, Span};
 use super::world::World;
 
 /// Requests that one client has under way at most.
-const PIPELINED_MAX: usize = 5;
+pub(super) const PIPELINED_MAX: usize = 5;
 /// Seconds for which a poll waits.
 pub(super) const POLL_WAIT_S: u64 = 2;
 
@@ -27,6 +27,10 @@ pub(super) struct Client {
     /// It sends a head byte by byte, for ever; since when the server has had the first.
     pub(super) drips: bool,
     pub(super) dripping_since_ns: Option<u64>,
+    /// The last answer was made piece by piece, and began before it could say that the connection ends.
+    pub(super) streamed: bool,
+    /// It has shut its side.
+    pub(super) shut: bool,
     /// When it took something last, and whether it ever made the server wait for long.
     pub(super) took_ns: u64,
     pub(super) was_slow: bool,
@@ -148,6 +152,8 @@ impl Client {
             dripping_since_ns: None,
             took_ns: now_ns,
             was_slow: false,
+            streamed: false,
+            shut: false,
             over: false,
         }
     }
@@ -226,9 +232,9 @@ impl World {
             let user = self.sessions[*session].user;
             self.everywhere[user] = self.step;
         }
-        let now_s = self.clock.unix_s();
+        let wall = self.wall();
         if let Some(session) = what.session() {
-            self.sessions[session].may_be_used(now_s);
+            self.sessions[session].may_be_used(wall.max_s);
         }
         let client = &mut self.clients[at];
         client.drips = what == What::Drip;
@@ -242,8 +248,11 @@ impl World {
             what,
             sent_ns: self.now_ns,
             step: self.step,
-            during: Span::at(now_s),
+            during: wall,
         });
+        if self.clients[at].drips {
+            self.network.begin_anew(wire);
+        }
         self.network.send(wire, bytes);
     }
 

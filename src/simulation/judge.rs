@@ -8,6 +8,10 @@ use super::world::World;
 /// Nanoseconds after which a connection that is cut within a request may have run into a deadline.
 const PATIENCE_NS: u64 = 5_000_000_000;
 
+/// Nanoseconds after which a stream whose session has ended is cut, with all that its client has not
+/// taken yet.
+const LINGER_NS: u64 = 1_900_000_000;
+
 impl World {
     /// The client takes up to so many bytes of what it was sent, and makes of them what it can.
     pub(super) fn client_takes(&mut self, at: usize, at_most: usize) -> Result<usize, String> {
@@ -88,6 +92,7 @@ impl World {
             self.never_answered(&asked);
             return Ok(true);
         }
+        self.clients[at].streamed = matches!(asked.what, What::Stream(..));
         let what = asked.what.clone();
         self.judge(at, asked, &answer).map_err(|why| {
             format!(
@@ -333,9 +338,14 @@ impl World {
         client.over = true;
         let wire = client.wire;
         let asked = std::mem::take(&mut client.asked);
-        let (told_end, was_slow) = (client.told_end, client.was_slow);
+        let (told_end, was_slow, shut) = (client.told_end, client.was_slow, client.shut);
+        let (streamed, draining) = (client.streamed, self.draining);
         let leftover = client.inbox.len();
         let is_http = matches!(client.mode, Mode::Http);
+        let hurried = |asked: &Asked| {
+            matches!(asked.what, What::Follow { .. }) && self.now_ns - asked.sent_ns > LINGER_NS
+        };
+        let was_slow = was_slow || asked.iter().any(hurried);
         self.network.reset(wire);
         self.story
             .say(|| format!("client {wire} sees the end of its connection"));
@@ -346,6 +356,10 @@ impl World {
         if let Some(first) = asked.front()
             && !told_end
             && !was_slow
+            && !(streamed && draining)
+            && first.what != What::Drip
+            // A WebSocket with one side is none.
+            && !(shut && matches!(first.what, What::Follow { websocket: true, .. }))
             && self.now_ns - first.sent_ns < PATIENCE_NS
         {
             return Err(format!(

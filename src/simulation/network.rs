@@ -259,6 +259,16 @@ impl Network {
         net.wires[id].shut || net.wires[id].dropped
     }
 
+    /// Whether the server has let it in.
+    pub(super) fn is_accepted(&self, id: WireId) -> bool {
+        self.0.borrow().wires[id].accepted
+    }
+
+    /// From now on, what counts is what it reads from now on.
+    pub(super) fn begin_anew(&self, id: WireId) {
+        self.0.borrow_mut().wires[id].begun = false;
+    }
+
     /// Whether the server has read something of it.
     pub(super) fn has_begun(&self, id: WireId) -> bool {
         self.0.borrow().wires[id].begun

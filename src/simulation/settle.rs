@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::clients::{Mode, POLL_WAIT_S};
-use super::truth::{Must, Span, Standing};
+use super::clients::{Asked, Client, Mode, PIPELINED_MAX, POLL_WAIT_S, What};
+use super::truth::{Must, Standing};
 use super::world::World;
 use crate::token::Fingerprint;
 
@@ -106,10 +106,28 @@ impl World {
         }
         self.rest()?;
         // A listener that paused goes on, polls give up.
-        self.advance(Duration::from_secs(POLL_WAIT_S + 1));
-        self.rest()?;
+        let polls = |client: &Client| {
+            let waits = |asked: &Asked| matches!(asked.what, What::Poll { waits: true, .. });
+            client.asked.iter().any(waits)
+        };
+        for _ in 0..PIPELINED_MAX {
+            self.advance(Duration::from_secs(POLL_WAIT_S + 1));
+            self.rest()?;
+            if !self.clients.iter().any(polls) {
+                break;
+            }
+        }
+        let connections = self
+            .server
+            .as_ref()
+            .map_or(0, |server| server.held().connections);
+        let is_full = connections >= self.config.limits.connections_max;
         for client in &self.clients {
-            if let Some(asked) = client.asked.front() {
+            // Whoever finds no room waits until somebody goes.
+            let waits = is_full && !self.network.is_accepted(client.wire);
+            if let Some(asked) = client.asked.front()
+                && !waits
+            {
                 return Err(format!(
                     "client {}: {:?} is never answered",
                     client.wire, asked.what
@@ -173,17 +191,17 @@ impl World {
                 in_memory.intersection(&on_disk).count()
             ));
         }
-        let now_s = self.clock.unix_s();
+        let wall = self.wall();
         for known in &mut self.sessions {
             let exists = on_disk.contains(&known.hash);
-            let must = known.must(self.lasting, u64::MAX, Span::at(now_s));
+            let must = known.must(self.lasting, u64::MAX, wall);
             if must == Must::Hold && !exists {
                 return Err(format!("session {} should hold, and is gone", known.sid));
             }
             if matches!(known.standing, Standing::Ended { .. }) && exists {
                 return Err(format!("session {} has ended, and is there", known.sid));
             }
-            known.turns_out(exists, self.step, now_s);
+            known.turns_out(exists, self.step, wall.max_s);
         }
         Ok(())
     }

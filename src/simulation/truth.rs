@@ -24,9 +24,9 @@ impl Span {
         }
     }
 
-    pub(super) fn include(&mut self, now_s: i64) {
-        self.min_s = self.min_s.min(now_s);
-        self.max_s = self.max_s.max(now_s);
+    pub(super) fn include(&mut self, other: Self) {
+        self.min_s = self.min_s.min(other.min_s);
+        self.max_s = self.max_s.max(other.max_s);
     }
 }
 
@@ -59,6 +59,8 @@ pub(super) struct Known {
     /// The last time at which it may have been used.
     maybe_used_s: i64,
     issued: Span,
+    /// The latest that the wall clock has shown since then: at that time it may have expired.
+    latest_s: i64,
 }
 
 /// What a client must be told of a session.
@@ -88,6 +90,7 @@ impl Known {
             used_s: during.min_s,
             maybe_used_s: during.max_s,
             issued: during,
+            latest_s: during.max_s,
         }
     }
 
@@ -102,7 +105,7 @@ impl Known {
             Must::BeGone
         } else if self.standing == Standing::Holds
             && self.endings == 0
-            && during.max_s < first_end_s - SLACK_S
+            && during.max_s.max(self.latest_s) < first_end_s - SLACK_S
         {
             Must::Hold
         } else {
@@ -137,6 +140,12 @@ impl Known {
     /// It was used within that time. Also when the clock was set back: the last use counts, not the latest.
     pub(super) fn was_used(&mut self, during: Span) {
         self.used_s = during.min_s;
+        self.latest_s = during.max_s;
+    }
+
+    /// The wall clock shows this.
+    pub(super) fn time_moved(&mut self, now_s: i64) {
+        self.latest_s = self.latest_s.max(now_s);
     }
 
     /// The server was killed: what it remembers of the last use is what it had written.

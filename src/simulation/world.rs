@@ -7,7 +7,7 @@ use super::chance::Chance;
 use super::clients::Client;
 use super::network::{Cause, Network, SimClock, Simulated, Weather};
 use super::story::Story;
-use super::truth::{Events, Known, Lasting};
+use super::truth::{Events, Known, Lasting, Span};
 use crate::app::{Reply, Request};
 use crate::config::{Config, HashCost, Limits, SessionTimes, SlowPolicy, StorePath};
 use crate::http::{Method, Response, Status};
@@ -21,6 +21,9 @@ use crate::work::{Change, StoreError, Transaction, password};
 
 /// Connections at the same time.
 const CLIENTS_MAX: usize = 14;
+
+/// For so long the loop believes its last look at the wall clock; and a moment more.
+const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
 
 /// Who can log in; the name is the password.
 #[derive(Debug)]
@@ -56,6 +59,11 @@ pub(super) struct World {
     pub(super) story: Story,
     weather: Weather,
     disk_trouble: bool,
+    /// By how many seconds the wall clock was set, and until when the loop may not have noticed.
+    set_by_s: i64,
+    set_until_ns: u64,
+    /// The server was told to shut down, and has not yet.
+    pub(super) draining: bool,
 }
 
 impl World {
@@ -108,6 +116,9 @@ impl World {
             now_ns: 0,
             weather: Weather::default(),
             disk_trouble: false,
+            set_by_s: 0,
+            set_until_ns: 0,
+            draining: false,
             chance,
             clock,
             network,
@@ -207,6 +218,7 @@ impl World {
                     let wire = self.clients[at].wire;
                     self.story.say(|| format!("client {wire} shuts its side"));
                     self.clients[at].said_all = true;
+                    self.clients[at].shut = true;
                     self.network.end(wire);
                 }
             }
@@ -222,6 +234,8 @@ impl World {
                 self.story
                     .say(|| format!("the wall clock is set by {ms} ms"));
                 self.clock.jump(ms);
+                self.set_by_s += ms.div_euclid(1000);
+                self.set_until_ns = self.now_ns + WALL_CLOCK_KEPT_NS;
                 self.time_moved();
             }
             985..990 => self.change_disk(),
@@ -271,16 +285,27 @@ impl World {
 
     /// The clock shows something else: who waits for an answer may get it by either time.
     pub(super) fn time_moved(&mut self) {
-        let now_s = self.clock.unix_s();
         self.now_ns = self.clock.now().as_ns();
+        let wall = self.wall();
+        for known in &mut self.sessions {
+            known.time_moved(wall.max_s);
+        }
         for client in &mut self.clients {
             for asked in &mut client.asked {
-                asked.during.include(now_s);
+                asked.during.include(wall);
                 if let Some(session) = asked.what.session() {
-                    self.sessions[session].may_be_used(now_s);
+                    self.sessions[session].may_be_used(wall.max_s);
                 }
             }
         }
+    }
+
+    /// What the server may take for the time of day: it looks once a second.
+    pub(super) fn wall(&self) -> Span {
+        let now_s = self.clock.unix_s();
+        let mut wall = Span::at(now_s);
+        wall.include(Span::at(now_s - self.set_by_s));
+        wall
     }
 
     /// The loop turns once, and sleeps so long at most.
@@ -293,6 +318,9 @@ impl World {
         server.turn().map_err(|why| why.to_string())?;
         self.turns += 1;
         self.time_moved();
+        if began_ns > self.set_until_ns {
+            self.set_by_s = 0;
+        }
         if self.story.is_told() {
             self.tell_turn();
         }
@@ -405,6 +433,7 @@ impl World {
             return Ok(());
         };
         server.handle().drain();
+        self.draining = true;
         let until_ns = self.now_ns + limit.as_nanos() as u64;
         while !self.server.as_ref().is_none_or(Server::is_over) {
             if self.now_ns > until_ns {
@@ -425,6 +454,7 @@ impl World {
                 self.client_takes(at, usize::MAX)?;
             }
         }
+        self.draining = false;
         self.restart()
     }
 

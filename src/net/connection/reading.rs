@@ -60,7 +60,7 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) -> Option<Reason> {
         match read {
-            Ok(0) => return self.peer_ended(turn),
+            Ok(0) => return self.peer_ended(service, turn),
             Ok(count) => {
                 // Not if the peer's end was reported along with these bytes: no edge will report it
                 // again, so it has to be read.
@@ -100,13 +100,19 @@ impl<S: Seams> Connection<S> {
     }
 
     /// The peer will send nothing more. It may still be reading: what it asked is answered.
-    fn peer_ended(&mut self, turn: &mut Turn<'_, Service<S>>) -> Option<Reason> {
+    fn peer_ended(
+        &mut self,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Option<Reason> {
         self.can = self.can.without(Readiness::READABLE);
-        if let State::Live(live) = &mut self.state {
-            turn.flush(); // where nothing waits to be written, this is the end
-            return live.peer_ends();
-        }
-        let reason = match self.state {
+        let reason = match &mut self.state {
+            State::Live(live) => {
+                turn.flush(); // where nothing waits to be written, this is the end
+                let reason = live.peer_ends()?;
+                self.leave(service);
+                reason
+            }
             State::Idle { .. } => Reason("closed by the peer"),
             _ => Reason("closed by the peer within a request"),
         };

@@ -86,6 +86,7 @@ pub mod event;
 pub mod http;
 pub mod ledger;
 pub mod net;
+pub mod planted;
 pub mod reactor;
 pub mod server;
 #[cfg(feature = "simulation")]

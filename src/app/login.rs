@@ -16,6 +16,7 @@ use super::{Context, Reply, Request, cookie, users};
 use crate::event::{Timestamp, rfc3339};
 use crate::http::{Response, Status};
 use crate::ledger::Limit;
+use crate::planted::{Bug, planted};
 use crate::token::{self, Claims};
 use crate::work::password::{self, Verdict};
 use crate::work::{Change, Transaction};
@@ -79,7 +80,9 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         }
     };
     Ok(Reply::later(job, move |checked, cx| {
-        cx.app.throttle.end(place);
+        if checked.is_ok() || !planted(Bug::KeptPlace) {
+            cx.app.throttle.end(place);
+        }
         match checked {
             Err(error) => error.into(),
             Ok(checked) => judge(checked, attempt, cx).into(),
@@ -173,7 +176,9 @@ fn confirm(
         ..Transaction::default()
     };
     Reply::commit(transaction, move |committed, cx| {
-        if let Err(error) = committed {
+        if let Err(error) = committed
+            && !planted(Bug::ConfirmedAnyway)
+        {
             return error.into();
         }
         if let Some(password) = rehashed {

@@ -11,6 +11,7 @@ use super::cookie;
 use super::{Context, Reply, Request};
 use crate::event::NewEvent;
 use crate::http::{Response, Status};
+use crate::planted::{Bug, planted};
 use crate::token;
 use crate::work::{Change, Transaction};
 
@@ -53,6 +54,9 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         "session_id": token::base64url(&caller.session.sid),
         "everywhere": everywhere,
     });
+    if planted(Bug::EndedEarly) {
+        cx.app.sessions.remove(&caller.hash);
+    }
     let event = cx.event("user.logged_out", "logout", Some(user_id), data);
     let ending = Ending::new("logout confirmed", user_id, true);
     Ok(end(
@@ -150,7 +154,9 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
         }
         for hash in &hashes {
             cx.app.sessions.remove(hash);
-            ending.streams_closed += cx.app.streams.end(hash);
+            if !planted(Bug::StreamsStay) {
+                ending.streams_closed += cx.app.streams.end(hash);
+            }
         }
         if std::mem::take(&mut ending.everywhere) {
             // Commits come back in their order: these logins were confirmed before this logout.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::app::network;
+use crate::planted::{Bug, planted};
 use crate::reactor::Peer;
 
 /// Open connections of each network that counts: an IPv4 address, or a /64 of IPv6.
@@ -35,7 +36,7 @@ impl Addresses {
             return;
         };
         if let Some(open) = self.open.get_mut(&network) {
-            *open -= 1;
+            *open -= u32::from(!planted(Bug::KeptCount));
             if *open == 0 {
                 self.open.remove(&network);
             }

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, Write};
 
 use super::buffers::Buffers;
 use crate::app::Feed;
+use crate::planted::{Bug, planted};
 use crate::reactor::SHORT_MEANS_DRAINED;
 
 /// Pieces that one write takes together: as many as Linux allows (`IOV_MAX`).
@@ -80,6 +81,9 @@ impl Outbox {
     /// feed that is never empty, answers to pings would be kept for ever.
     fn wrote(&mut self, count: usize, buffers: &mut Buffers) {
         self.written += count;
+        if self.written < self.bytes.len() && planted(Bug::SentTwice) {
+            self.written -= 1;
+        }
         if self.written == self.bytes.len() {
             self.discard(buffers);
         } else if self.written > self.bytes.len() / 2 {

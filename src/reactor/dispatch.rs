@@ -8,6 +8,7 @@ use super::source::{Next, Program, Source, Turn};
 use super::timers::Arming;
 use super::{Again, Reactor};
 use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase, SLOW_NS};
+use crate::planted::{Bug, planted};
 
 impl<P: Program> Reactor<P> {
     /// Calls a source, records it, and sees to what it wants next.
@@ -50,6 +51,7 @@ impl<P: Program> Reactor<P> {
         }
         match next {
             Next::Wait => {}
+            Next::Again if planted(Bug::LostAgain) => {}
             Next::Again => self.queue_again(token),
             Next::Close(reason) => {
                 entry.ended = true;

@@ -18,6 +18,7 @@ impl World {
         let wire = self.clients[at].wire;
         let bytes = self.network.take(wire, at_most);
         let count = bytes.len();
+        self.digest.add(&bytes);
         if count > 0 || self.network.is_over(wire) {
             let took_ns = std::mem::replace(&mut self.clients[at].took_ns, self.now_ns);
             self.clients[at].was_slow |= self.now_ns - took_ns > PATIENCE_NS;
@@ -180,15 +181,22 @@ impl World {
                 Ok(())
             }
             What::Revoke { by, session } => {
-                let other = self.sessions[*session].must(self.lasting, asked.step, asked.during);
+                let known = &self.sessions[*session];
+                let other = known.must(self.lasting, asked.step, asked.during);
                 match status {
-                    200 if other == Must::BeGone => wrong("the other session has ended before"),
+                    // One that has expired may be ended as long as nobody came by to remove it.
+                    200 if known.had_ended(asked.step) => {
+                        wrong("the other session has ended before")
+                    }
                     404 if other == Must::Hold => wrong("the other session holds"),
-                    200 | 404 => {
+                    200 => {
                         self.sessions[*session].standing = Standing::Ended { step: self.step };
-                        if by == session && status == 404 {
-                            return wrong("a session that does not know itself");
-                        }
+                        Ok(())
+                    }
+                    404 if by == session => wrong("a session that does not know itself"),
+                    404 => {
+                        // If it has expired and the disk fails, it is still to be removed.
+                        self.sessions[*session].unless_ended();
                         Ok(())
                     }
                     _ => wrong("neither 200 nor 404"),

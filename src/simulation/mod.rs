@@ -44,6 +44,8 @@ pub struct Report {
     pub events: u64,
     /// The simulated time that passed, in nanoseconds.
     pub ns: u64,
+    /// A hash of all that happened: the same for the same seed and steps.
+    pub digest: u64,
 }
 
 /// Something that must hold did not.
@@ -87,6 +89,7 @@ pub fn run(seed: u64, steps: u64, listener: Option<Box<dyn Write>>) -> Result<Re
         sessions: world.sessions.len() as u64,
         events: world.events.newest(),
         ns: world.now_ns,
+        digest: world.digest.0,
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::clients::{Asked, Client, Mode, PIPELINED_MAX, POLL_WAIT_S, What};
+use super::network::WireId;
 use super::truth::{Must, Standing};
 use super::world::World;
 use crate::token::Fingerprint;
@@ -209,6 +210,19 @@ impl World {
     /// Everybody leaves: nothing of theirs may stay behind.
     pub(super) fn end(&mut self) -> Result<(), String> {
         self.come_to_rest()?;
+        let is_idle = |client: &&Client| {
+            let http = matches!(client.mode, Mode::Http);
+            http && !client.over && self.network.is_accepted(client.wire)
+        };
+        let idle = self.clients.iter().filter(is_idle);
+        let idle: Vec<WireId> = idle.map(|client| client.wire).collect();
+        self.advance(self.config.limits.idle_timeout + Duration::from_secs(1));
+        self.rest()?;
+        if let Some(wire) = idle.iter().find(|wire| !self.network.is_over(**wire)) {
+            return Err(format!(
+                "client {wire} says nothing for ever, and is not closed"
+            ));
+        }
         self.story.say(|| "everybody leaves".into());
         for at in 0..self.clients.len() {
             if !self.clients[at].over {

@@ -100,8 +100,7 @@ impl Known {
             (self.used_s + lasting.idle_s).min(self.issued.min_s + lasting.absolute_s);
         let last_end_s =
             (self.maybe_used_s + lasting.idle_s).min(self.issued.max_s + lasting.absolute_s);
-        let ended = matches!(self.standing, Standing::Ended { step } if step < asked_step);
-        if ended || during.min_s > last_end_s + SLACK_S {
+        if self.had_ended(asked_step) || during.min_s > last_end_s + SLACK_S {
             Must::BeGone
         } else if self.standing == Standing::Holds
             && self.endings == 0
@@ -111,6 +110,11 @@ impl Known {
         } else {
             Must::BeEither
         }
+    }
+
+    /// Its end was confirmed before that step.
+    pub(super) fn had_ended(&self, step: u64) -> bool {
+        matches!(self.standing, Standing::Ended { step: ended } if ended < step)
     }
 
     /// Somebody may have ended it.

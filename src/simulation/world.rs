@@ -25,6 +25,24 @@ const CLIENTS_MAX: usize = 14;
 /// For so long the loop believes its last look at the wall clock; and a moment more.
 const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
 
+/// What a story comes to: a hash of all that clients got, of every turn and when it was (FNV-1a).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Digest(pub(super) u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
 /// Who can log in; the name is the password.
 #[derive(Debug)]
 pub(super) struct User {
@@ -56,6 +74,7 @@ pub(super) struct World {
     pub(super) step: u64,
     pub(super) turns: u64,
     pub(super) now_ns: u64,
+    pub(super) digest: Digest,
     pub(super) story: Story,
     weather: Weather,
     disk_trouble: bool,
@@ -114,6 +133,7 @@ impl World {
             step: 0,
             turns: 0,
             now_ns: 0,
+            digest: Digest::default(),
             weather: Weather::default(),
             disk_trouble: false,
             set_by_s: 0,
@@ -318,6 +338,10 @@ impl World {
         server.turn().map_err(|why| why.to_string())?;
         self.turns += 1;
         self.time_moved();
+        self.digest.add(&self.now_ns.to_le_bytes());
+        for (token, ..) in self.network.last_wait().ready {
+            self.digest.add(&token.as_u64().to_le_bytes());
+        }
         if began_ns > self.set_until_ns {
             self.set_by_s = 0;
         }

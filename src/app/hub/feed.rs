@@ -19,6 +19,7 @@ use std::rc::Rc;
 use super::encoded::{Encoded, Wire, frame, gap_json};
 use super::pattern::Interest;
 use crate::config::SlowPolicy;
+use crate::planted::{Bug, planted};
 use crate::work::{Page, Query};
 
 /// Most events in a page.
@@ -262,7 +263,8 @@ impl Feed {
         let Stage::Live { since } = self.stage else {
             return false; // it is in the store, and will be read from there
         };
-        if event.event.id <= since || self.over || !self.interest.covers_event(&event.event.fact) {
+        let behind = since.saturating_sub(u64::from(planted(Bug::ToldTwice)));
+        if event.event.id <= behind || self.over || !self.interest.covers_event(&event.event.fact) {
             return false;
         }
         self.balance.published += 1;
@@ -325,6 +327,7 @@ impl Feed {
         self.balance.dropped += 1;
         let begun = self.is_within_item() && self.queue.len() == 1;
         match self.queue.back_mut() {
+            _ if planted(Bug::SilentGap) => {}
             Some(Item::Gap(gap)) if !begun => gap.grow(id),
             _ => self.queue.push_back(Item::Gap(Gap::of(id))),
         }
@@ -349,7 +352,7 @@ impl Feed {
             if let Item::Event(event) = item {
                 self.bytes -= event.bytes(self.wire).len();
                 self.balance.queued -= 1;
-                self.balance.dropped += 1;
+                self.balance.dropped += u64::from(!planted(Bug::OffBalance));
             }
         }
     }

@@ -17,6 +17,7 @@ mod due;
 mod index;
 
 use crate::config::SessionTimes;
+use crate::planted::{Bug, planted};
 use crate::token::Fingerprint;
 use crate::work::SessionRow;
 use due::Due;
@@ -167,7 +168,7 @@ impl Sessions {
     pub fn check(&mut self, hash: &Fingerprint, now_s: i64) -> Option<&Session> {
         let slot = self.find(hash)?;
         let expires_s = self.expires_s(&self.entries[slot as usize].session);
-        if now_s >= expires_s {
+        if now_s >= expires_s && !planted(Bug::NeverExpires) {
             return None;
         }
         let entry = &mut self.entries[slot as usize];

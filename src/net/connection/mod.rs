@@ -44,6 +44,7 @@ use super::service::{Message, Service};
 use super::tally::RESET;
 use crate::app::{Stream as Pieces, session_needed};
 use crate::http::Fault;
+use crate::planted::{Bug, planted};
 use crate::reactor::{
     Moment, Next, Peer, Readiness, Reason, Seams, SelectorOf, Source, Stream as _, Token, Turn,
 };
@@ -136,6 +137,7 @@ impl<S: Seams> Connection<S> {
             }
             // Whoever does not read may still have something to say: that it is about to end.
             State::Live(live) => live.listens(),
+            State::Waiting { .. } => planted(Bug::ReadAhead),
             _ => false,
         };
         takes && self.outbox.len() < OUTBOX_BYTES_ENOUGH
@@ -227,6 +229,7 @@ impl<S: Seams> Connection<S> {
                 }
                 self.flushed(was_blocked, service, turn)
             }
+            Ok(Flushed::Blocked(_)) if planted(Bug::LostWritable) => Next::Wait,
             Ok(Flushed::Blocked(count)) => {
                 self.can = self.can.without(Readiness::WRITABLE);
                 // Every byte that is taken begins the patience anew: this is about a peer that
@@ -302,6 +305,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
         self.can = self.can.and(readiness);
+        if readiness.contains(Readiness::ENDED) && planted(Bug::HalfCloseEnds) {
+            return Next::Close(Reason("closed by the peer"));
+        }
         if let State::Lingering { reason, .. } = self.state {
             return self.linger(service, reason);
         }

@@ -9,6 +9,7 @@ use crate::http::{CONTINUE, Fault, Framing, HeaderSlots, parse_head};
 use crate::net::body::Body;
 use crate::net::service::Service;
 use crate::net::tally::RESET;
+use crate::planted::{Bug, planted};
 use crate::reactor::{Next, Readiness, Reason, SHORT_MEANS_DRAINED, Seams, Stream as _, Turn};
 
 /// What came of the bytes at hand.
@@ -166,7 +167,9 @@ impl<S: Seams> Connection<S> {
                     *budget -= 1;
                 }
                 Ok(Step::Incomplete) => {
-                    if let State::Idle { .. } = self.state {
+                    let anew =
+                        matches!(self.state, State::Head { .. }) && planted(Bug::DripExtends);
+                    if anew || matches!(self.state, State::Idle { .. }) {
                         self.state = State::Head { since: turn.now() };
                     }
                     break;

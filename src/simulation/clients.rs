@@ -201,6 +201,11 @@ const GARBAGE: [(&str, u16); 6] = [
     ("GET / HTTP/3.0\r\nHost: h\r\n\r\n", 505),
 ];
 
+/// What may be asked for most of the time, as [`World::choose`] counts: answers piece by piece, logins,
+/// sessions and their ends, events that are published, streams.
+pub(super) const FAVOURITES: [(usize, usize); 5] =
+    [(18, 27), (37, 53), (54, 73), (74, 83), (84, 98)];
+
 /// Names of events that followers ask for begin so; the pattern that says it.
 const PREFIXES: [(&str, &str); 3] = [("", "*"), ("user.", "user.*"), ("tick", "tick")];
 
@@ -265,7 +270,10 @@ impl World {
         let session = sessions
             .checked_sub(1)
             .map(|last| last - self.chance.below(sessions.min(8)));
-        let choice = self.chance.below(100);
+        let choice = match self.habits.favourite {
+            Some((first, last)) if self.chance.one_in(2) => self.chance.between(first, last),
+            _ => self.chance.below(100),
+        };
         let simple = |what, target: &str| Some((what, request("GET", target, "", "")));
         match choice {
             0..8 => simple(What::Health, "/healthz"),
@@ -305,6 +313,12 @@ impl World {
                 let body = format!("username={name}&password={password}");
                 let bytes = request("POST", "/login", fields, &body);
                 Some((What::Login { user, right }, bytes))
+            }
+            74..84 => {
+                let of_admins = |at: &usize| self.users[self.sessions[*at].user].admin;
+                let admins: Vec<usize> = (0..sessions).filter(of_admins).collect();
+                let session = self.chance.pick(&admins).copied().or(session);
+                self.choose_with_session(session?, choice)
             }
             54..99 => self.choose_with_session(session?, choice),
             _ => None,
@@ -360,7 +374,9 @@ impl World {
             }
             74..84 => {
                 let whose = self.users[self.chance.below(self.users.len())].id;
-                let body = format!(r#"{{"name":"tick","data":{number},"user_id":"{whose}"}}"#);
+                let long = "x".repeat(self.chance.below(2000));
+                let data = format!(r#"{{"n":{number},"long":"{long}"}}"#);
+                let body = format!(r#"{{"name":"tick","data":{data},"user_id":"{whose}"}}"#);
                 let fields = format!("{bearer}Content-Type: application/json\r\n");
                 (
                     What::Publish { session, number },

@@ -264,6 +264,18 @@ impl Network {
         self.0.borrow().wires[id].accepted
     }
 
+    /// Whether something it sent has not arrived.
+    pub(super) fn has_under_way(&self, id: WireId) -> bool {
+        let wire = &self.0.borrow().wires[id];
+        !wire.under_way.is_empty() || wire.ends_under_way
+    }
+
+    /// Whether there is something to take, or the end to be seen.
+    pub(super) fn has_to_take(&self, id: WireId) -> bool {
+        let wire = &self.0.borrow().wires[id];
+        !wire.outgoing.is_empty() || wire.shut || wire.dropped
+    }
+
     /// From now on, what counts is what it reads from now on.
     pub(super) fn begin_anew(&self, id: WireId) {
         self.0.borrow_mut().wires[id].begun = false;

@@ -222,7 +222,7 @@ impl Events {
     /// Whether all that was promised is there, and each login's event once.
     pub(super) fn check(&self, logins: &[&str]) -> Result<(), String> {
         for (id, number) in &self.promised {
-            let data = self.get(*id).map(|fact| &fact.json["data"]);
+            let data = self.get(*id).map(|fact| &fact.json["data"]["n"]);
             if data.and_then(serde_json::Value::as_u64) != Some(*number) {
                 return Err(format!(
                     "the publisher of {number} was told that it is event {id}, which is {data:?}"

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::clients::Client;
-use super::network::{Cause, Network, SimClock, Simulated, Weather};
+use super::clients::{Client, FAVOURITES};
+use super::network::{Cause, Network, SimClock, Simulated, Weather, WireId};
 use super::story::Story;
 use super::truth::{Events, Known, Lasting, Span};
 use crate::app::{Reply, Request};
@@ -24,6 +24,32 @@ const CLIENTS_MAX: usize = 14;
 
 /// For so long the loop believes its last look at the wall clock; and a moment more.
 const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
+
+/// What is usual in a story. Were all stories alike, what takes many of the same would never happen
+/// (Groce and others, Swarm Testing, ISSTA 2012).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Habits {
+    /// Half of all requests are one of these.
+    pub(super) favourite: Option<(usize, usize)>,
+    /// Some clients take nothing.
+    deaf: bool,
+    /// People come and go.
+    restless: bool,
+    /// Workers take their time.
+    slow_workers: bool,
+}
+
+impl Habits {
+    fn new(chance: &mut Chance) -> Self {
+        let favourite = chance.one_in(2).then(|| chance.pick(&FAVOURITES).copied());
+        Self {
+            favourite: favourite.flatten(),
+            deaf: chance.one_in(3),
+            restless: chance.one_in(3),
+            slow_workers: chance.one_in(3),
+        }
+    }
+}
 
 /// What a story comes to: a hash of all that clients got, of every turn and when it was (FNV-1a).
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +102,7 @@ pub(super) struct World {
     pub(super) now_ns: u64,
     pub(super) digest: Digest,
     pub(super) story: Story,
+    pub(super) habits: Habits,
     weather: Weather,
     disk_trouble: bool,
     /// By how many seconds the wall clock was set, and until when the loop may not have noticed.
@@ -107,7 +134,7 @@ impl World {
             },
             slow_subscriber: *chance.pick(&policies).unwrap_or(&SlowPolicy::DropOldest),
             limits: Limits {
-                hash_jobs_max: chance.between(2, 12),
+                hash_jobs_max: chance.between(1, 12),
                 outbox_bytes_max: chance.between(4096, 8192),
                 connections_per_address_max: chance.between(2, 8),
                 connections_max: chance.between(6, 20),
@@ -134,6 +161,7 @@ impl World {
             turns: 0,
             now_ns: 0,
             digest: Digest::default(),
+            habits: Habits::new(&mut chance),
             weather: Weather::default(),
             disk_trouble: false,
             set_by_s: 0,
@@ -201,6 +229,12 @@ impl World {
     /// One thing happens.
     pub(super) fn take_step(&mut self) -> Result<(), String> {
         self.step += 1;
+        if self.habits.restless && self.chance.one_in(20) {
+            match self.somebody() {
+                Some(at) if self.chance.one_in(2) => self.client_leaves(at),
+                _ => self.connect(),
+            }
+        }
         match self.chance.below(1000) {
             0..400 => {
                 let sleeps = [0, 1, 100, 10_000, 1_000_000];
@@ -208,7 +242,7 @@ impl World {
                 self.turn(Duration::from_micros(us))?;
             }
             400..550 => {
-                if let Some(at) = self.somebody() {
+                if let Some(at) = self.somebody_who(|network, wire| network.has_under_way(wire)) {
                     let count = self.chance.between(1, 400);
                     let wire = self.clients[at].wire;
                     let count = if self.clients[at].drips { 1 } else { count };
@@ -220,11 +254,15 @@ impl World {
                 }
             }
             550..690 => self.somebody_asks(),
+            690..820 if self.habits.slow_workers && !self.chance.one_in(5) => {}
             690..820 => drop(self.worker_steps()?),
             820..920 => {
-                if let Some(at) = self.somebody() {
+                if let Some(at) = self.somebody_who(|network, wire| network.has_to_take(wire)) {
                     let count = *self.chance.pick(&[1, 100, 1000, 100_000]).unwrap_or(&1);
-                    self.client_takes(at, count)?;
+                    let deaf = self.habits.deaf && self.clients[at].wire % 3 == 0;
+                    if !deaf {
+                        self.client_takes(at, count)?;
+                    }
                 }
             }
             920..950 => self.connect(),
@@ -268,9 +306,13 @@ impl World {
     }
 
     fn somebody(&mut self) -> Option<usize> {
-        let those: Vec<usize> = (0..self.clients.len())
-            .filter(|at| !self.clients[*at].over)
-            .collect();
+        self.somebody_who(|_, _| true)
+    }
+
+    fn somebody_who(&mut self, is: impl Fn(&Network, WireId) -> bool) -> Option<usize> {
+        let clients = self.clients.iter().enumerate();
+        let those = clients.filter(|(_, client)| !client.over && is(&self.network, client.wire));
+        let those: Vec<usize> = those.map(|(at, _)| at).collect();
         self.chance.pick(&those).copied()
     }
 

@@ -317,6 +317,8 @@ impl Feed {
             {
                 before.grow(gap.to);
                 self.queue.remove(oldest);
+            } else if planted(Bug::SilentGap) {
+                self.queue.remove(oldest);
             } else {
                 self.queue[oldest] = Item::Gap(gap);
             }

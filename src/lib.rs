@@ -13,6 +13,7 @@
 //! 4. [`work`]: what may block, on threads of its own: password hashes, the store, the log.
 //! 5. [`net`]: where they meet. A client's connection as a state machine on the loop; child processes.
 //! 6. [`server`]: wires it all together.
+//! 7. `simulation`: a whole server in a world that one seed decides, with everything that can go wrong.
 //!
 //! # Floors
 //!
@@ -20,11 +21,12 @@
 //!
 //! | floor | modules |
 //! |---|---|
+//! | 5 | `simulation` |
 //! | 4 | [`server`]; the program in `src/cli/mod.rs` is around it |
 //! | 3 | [`net`] |
 //! | 2 | [`app`] |
 //! | 1 | [`reactor`], [`http`], [`websocket`], [`work`] |
-//! | 0 | [`ledger`], [`config`], [`event`], [`token`] |
+//! | 0 | [`ledger`], [`config`], [`event`], [`token`]; [`planted`], which is nothing but in one test |
 //!
 //! # Vocabulary
 //!
@@ -78,7 +80,7 @@
 //! ```
 //!
 //! The feature `program`, on by default, is what only the program needs: without it the crate has no
-//! options, prompts or log format.
+//! options, prompts or log format, nor the simulation, which is the feature `simulation`.
 
 pub mod app;
 pub mod config;

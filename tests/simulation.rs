@@ -1,63 +1,96 @@
-//! Stories of the simulation: a few hundred seeds.
+//! Stories of the simulation. `loopgate simulate --seed N --show` tells the one that went wrong.
+//!
+//! `LOOPGATE_TEST_SEEDS` is how many there are; CI takes thousands, in a release build.
 
 use loopgate::simulation;
 
-fn show() -> Option<Box<dyn std::io::Write>> {
-    std::env::var_os("SHOW").map(|_| Box::new(std::io::stdout()) as Box<dyn std::io::Write>)
+/// Steps of a story: long enough for logins, streams, a kill or two.
+const STEPS: u64 = 400;
+
+fn seeds(default: u64) -> u64 {
+    let asked = std::env::var("LOOPGATE_TEST_SEEDS");
+    asked.map_or(default, |text| text.parse().expect("a number"))
 }
 
 #[test]
 fn no_story_goes_wrong() {
-    let number =
-        |name, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
-    let (first, seeds, steps) = (
-        number("SEED", 1),
-        number("SEEDS", 200),
-        number("STEPS", 400),
-    );
-    let mut failures = Vec::new();
-    for seed in first..first + seeds {
-        let told = simulation::run(seed, steps, show());
-        if std::env::var_os("TWICE").is_some() {
-            assert_eq!(told, simulation::run(seed, steps, None));
-        }
-        if let Err(failure) = told {
-            println!("{failure}");
-            failures.push(failure);
-        }
+    for seed in 1..=seeds(300) {
+        simulation::run(seed, STEPS, None).unwrap();
     }
-    assert!(failures.is_empty(), "{} failures", failures.len());
 }
 
-/// Seeds until a planted bug is found.
-#[cfg(feature = "planted-bugs")]
 #[test]
-fn every_planted_bug_is_found() {
+fn no_long_story_goes_wrong() {
+    for seed in 1..=seeds(300) / 50 {
+        simulation::run(seed, 20 * STEPS, None).unwrap();
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_story() {
+    let reports: Vec<_> = (1..=30)
+        .map(|seed| simulation::run(seed, STEPS, None).unwrap())
+        .collect();
+    for (seed, report) in (1..).zip(&reports) {
+        assert_eq!(simulation::run(seed, STEPS, None).as_ref(), Ok(report));
+    }
+    let sum = |part: fn(&simulation::Report) -> u64| reports.iter().map(part).sum::<u64>();
+    assert!(sum(|report| report.sessions) > 30, "hardly anybody logs in");
+    assert!(sum(|report| report.events) > 100, "hardly anything is told");
+}
+
+#[cfg(feature = "planted-bugs")]
+mod planted {
+    use std::panic::catch_unwind;
+
     use loopgate::planted::{Bug, plant};
-    for bug in Bug::ALL {
+    use loopgate::simulation::{self, Failure};
+
+    use super::{STEPS, seeds};
+
+    /// Discoveries of each bug, of which the median is taken.
+    const DISCOVERIES: usize = 15;
+
+    fn story(bug: Bug, seed: u64) -> Option<Failure> {
         plant(Some(bug));
-        let mut found = Vec::new();
-        let mut last = 0;
-        for seed in 1..=6000 {
-            let told = std::panic::catch_unwind(|| simulation::run(seed, 400, None));
-            let what = match told {
-                Ok(Ok(_)) => continue,
-                Ok(Err(failure)) => failure.what,
-                Err(_) => "panicked".into(),
-            };
-            found.push((seed - last, seed, what));
-            last = seed;
-            if found.len() >= 15 {
-                break;
-            }
-        }
+        let told = catch_unwind(|| simulation::run(seed, STEPS, None));
         plant(None);
-        let first = found.first().cloned();
-        found.sort();
-        println!(
-            "{bug:?}: {} found, median {:?}; {first:?}",
-            found.len(),
-            found.get(found.len() / 2).map(|f| f.0)
-        );
+        match told {
+            Ok(told) => told.err(),
+            Err(_) => Some(Failure {
+                seed,
+                step: 0,
+                what: "the server panicked".into(),
+            }),
+        }
+    }
+
+    #[test]
+    fn every_planted_bug_is_found_and_found_again() {
+        println!("| bug | first seed | seeds to each, median | what is seen |\n|---|---|---|---|");
+        for bug in Bug::ALL {
+            let mut found: Vec<Failure> = Vec::new();
+            let mut between = Vec::new();
+            for seed in 1..=seeds(2000) {
+                if let Some(failure) = story(bug, seed) {
+                    between.push(seed - found.last().map_or(0, |last| last.seed));
+                    found.push(failure);
+                }
+                if found.len() == DISCOVERIES {
+                    break;
+                }
+            }
+            let first = found
+                .first()
+                .unwrap_or_else(|| panic!("{bug:?} is never found"));
+            assert_eq!(story(bug, first.seed).as_ref(), Some(first));
+            between.sort_unstable();
+            let what: String = first.what.chars().take(110).collect();
+            println!(
+                "| `{bug:?}` | {} | {} | {what} |",
+                first.seed,
+                between[between.len() / 2],
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Options and subcommands.
 //!
-//! `options` says what can be asked for, `serve` and `users` and `keys` do it, `logging` sets up the
+//! `options` says what can be asked for, `serve`, `users`, `keys` and `simulate` do it, `logging` sets up the
 //! log. `handover` is how one process follows another, `supervisor` how a service manager starts it. Everything here may block: the loop has not begun to turn, or has ended.
 
 mod handover;
@@ -9,6 +9,7 @@ mod limits;
 mod logging;
 mod options;
 mod serve;
+mod simulate;
 mod supervisor;
 mod users;
 
@@ -40,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(options) => serve::serve(&cli.store, cli.log, *options),
         Command::User(command) => users::user(&cli.store, command),
         Command::Key(command) => keys::key(&cli.store, &command),
+        Command::Simulate(options) => simulate::simulate(&options),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -47,6 +47,8 @@ pub(super) enum Command {
     /// Change the key that signatures are made with
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Play stories in which everything goes wrong that can, to see that the server does not
+    Simulate(SimulateOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +85,30 @@ pub(super) enum UserCommand {
         /// The file
         file: PathBuf,
     },
+}
+
+#[derive(Args, Debug)]
+pub(super) struct SimulateOptions {
+    /// The story's seed, or the first of several: the same seed and steps are the same story
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Play so many stories, one seed after the other
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        conflicts_with = "for_ever"
+    )]
+    pub(super) seeds: u64,
+    /// Play one story after the other until one goes wrong
+    #[arg(long)]
+    pub(super) for_ever: bool,
+    /// So many things happen in a story
+    #[arg(long, value_name = "K", default_value_t = 400)]
+    pub(super) steps: u64,
+    /// Tell the story, turn by turn
+    #[arg(long, conflicts_with_all = ["seeds", "for_ever"])]
+    pub(super) show: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 //! once, at the beginning.
 
 mod listening;
+mod signals;
 mod start;
 
 use std::fmt;
@@ -12,7 +13,7 @@ pub use crate::net::{Held, Passed};
 use listening::Listening;
 pub use listening::{Asked, Sockets};
 pub use start::{StartError, key_path};
-use start::{open_keys, read_keys, service};
+use start::{open_keys, service};
 
 use crate::app::{
     Balance, Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber,
@@ -174,62 +175,6 @@ impl Server<Os> {
         Ok(())
     }
 
-    /// Shuts down on SIGTERM and SIGINT: the first drains, a second one stops at once. SIGHUP
-    /// reads the key file and the certificate again.
-    ///
-    /// # Errors
-    /// When the system gives no descriptors.
-    pub fn handle_signals(&mut self) -> io::Result<()> {
-        for signal in [Signal::Terminate, Signal::Interrupt] {
-            let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
-                if service.is_draining() {
-                    log::warn!("told twice to shut down: stopping at once");
-                    turn.stop();
-                } else {
-                    service.drain(turn);
-                }
-            };
-            self.reactor
-                .add(Box::new(SignalSource::new(signal.stream()?, act)))?;
-        }
-        let listening = self.listening.clone();
-        let act = move |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
-            if let Some(path) = key_path(&service.app.config.store) {
-                service.do_unasked(read_keys(path), turn);
-            }
-            if let Some(reply) = listening.as_ref().and_then(|l| l.read_again()) {
-                service.do_unasked(reply, turn);
-            }
-        };
-        self.reactor
-            .add(Box::new(SignalSource::new(Signal::Hangup.stream()?, act)))?;
-        Ok(())
-    }
-
-    /// Calls `prepare` on the loop whenever `signal` arrives, and the job that it makes, which may block, on a
-    /// worker thread.
-    ///
-    /// # Errors
-    /// When the system gives no descriptors.
-    pub fn on_signal_later<J: FnOnce() + Send + 'static>(
-        &mut self,
-        signal: Signal,
-        prepare: impl Fn() -> J + 'static,
-    ) -> io::Result<()> {
-        let act = move |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
-            let reply = Reply::later(prepare(), move |done, _cx| {
-                if let Err(error) = done {
-                    log::warn!("the signal {signal:?} had no effect: {error}");
-                }
-                Reply::empty(204)
-            });
-            service.do_unasked(reply, turn);
-        };
-        self.reactor
-            .add(Box::new(SignalSource::new(signal.stream()?, act)))?;
-        Ok(())
-    }
-
     /// Goes on with connections that another process gave up. Those whose peer has gone are left out.
     pub fn adopt(&mut self, passed: Vec<Passed>) {
         for passed in passed {
@@ -237,17 +182,6 @@ impl Server<Os> {
                 log::debug!("a connection was not taken over: {error}");
             }
         }
-    }
-
-    /// Calls `act` on the loop whenever `signal` arrives; it must not block.
-    ///
-    /// # Errors
-    /// When the system gives no descriptors.
-    pub fn on_signal(&mut self, signal: Signal, mut act: impl FnMut() + 'static) -> io::Result<()> {
-        let act = move |_: &mut Service<Os>, _: &mut Turn<'_, Service<Os>>| act();
-        self.reactor
-            .add(Box::new(SignalSource::new(signal.stream()?, act)))?;
-        Ok(())
     }
 }
 

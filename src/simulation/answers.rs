@@ -123,13 +123,13 @@ fn dechunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
     }
 }
 
-/// Takes the data of the first server-sent event out of `bytes`; `Some(None)` for one without data.
-pub(super) fn take_sse(bytes: &mut Vec<u8>) -> Option<Option<String>> {
+/// Takes the data of the first server-sent event out of `bytes`; nothing is in one without data.
+pub(super) fn take_sse(bytes: &mut Vec<u8>) -> Option<String> {
     let end = position(bytes, b"\n\n")?;
     let block: Vec<u8> = bytes.drain(..end + 2).collect();
     let text = String::from_utf8_lossy(&block).into_owned();
     let data = text.lines().find_map(|line| line.strip_prefix("data: "));
-    Some(data.map(str::to_owned))
+    Some(data.unwrap_or_default().to_owned())
 }
 
 /// A frame of a WebSocket.

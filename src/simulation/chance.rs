@@ -1,6 +1,6 @@
 //! Chance that repeats itself: the same seed, the same story.
 
-/// Numbers that look random, from one seed (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+/// Numbers that look random, from one seed (`SplitMix64`: Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Clone, Debug)]
 pub(super) struct Chance(u64);
 

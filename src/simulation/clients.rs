@@ -1,6 +1,7 @@
 //! Those who use the server: what they ask, and how.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use super::network::WireId;
 use super::truth::{Follower, Span};
@@ -13,6 +14,10 @@ pub(super) const POLL_WAIT_S: u64 = 2;
 
 /// Somebody with a connection.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about a peer that hold or not, each by itself"
+)]
 pub(super) struct Client {
     pub(super) wire: WireId,
     /// Bytes that were taken and not understood yet.
@@ -179,7 +184,7 @@ fn chunked(method: &str, target: &str, body: &str, size: usize) -> Vec<u8> {
         format!("{method} {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     for chunk in body.as_bytes().chunks(size.max(1)) {
         let text = String::from_utf8_lossy(chunk);
-        bytes.push_str(&format!("{:x}\r\n{text}\r\n", chunk.len()));
+        let _ = write!(bytes, "{:x}\r\n{text}\r\n", chunk.len());
     }
     bytes.push_str("0\r\n\r\n");
     bytes.into_bytes()
@@ -248,7 +253,7 @@ impl World {
             What::Garbage(_) | What::Drip | What::Follow { .. } | What::Panic | What::PanicLater
         );
         let wire = client.wire;
-        self.story.say(|| format!("client {wire} asks: {what:?}"));
+        self.story.say(|| format!("client {wire} asks {what}"));
         client.asked.push_back(Asked {
             what,
             sent_ns: self.now_ns,

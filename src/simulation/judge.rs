@@ -88,7 +88,10 @@ impl World {
         let waited_ns = self.now_ns - asked.sent_ns;
         if answer.status == 408 {
             if waited_ns < PATIENCE_NS {
-                return Err(format!("{:?} timed out after {waited_ns} ns", asked.what));
+                return Err(format!(
+                    "who asked {} is timed out after {waited_ns} ns",
+                    asked.what
+                ));
             }
             self.never_answered(&asked);
             return Ok(true);
@@ -162,46 +165,8 @@ impl World {
                 Ok(())
             }
             What::Verify(_) => expect(status, 204),
-            What::Logout {
-                session,
-                everywhere,
-            } => {
-                expect(status, 200)?;
-                let user = self.sessions[*session].user;
-                if everywhere.is_some() {
-                    self.everywhere[user] = self.step;
-                    // Those that others were told of meanwhile may or may not have gone with them.
-                    for known in self.sessions.iter_mut().filter(|known| known.user == user) {
-                        known.unless_ended();
-                    }
-                }
-                for ended in asked.what.ends() {
-                    self.sessions[ended].standing = Standing::Ended { step: self.step };
-                }
-                Ok(())
-            }
-            What::Revoke { by, session } => {
-                let known = &self.sessions[*session];
-                let other = known.must(self.lasting, asked.step, asked.during);
-                match status {
-                    // One that has expired may be ended as long as nobody came by to remove it.
-                    200 if known.had_ended(asked.step) => {
-                        wrong("the other session has ended before")
-                    }
-                    404 if other == Must::Hold => wrong("the other session holds"),
-                    200 => {
-                        self.sessions[*session].standing = Standing::Ended { step: self.step };
-                        Ok(())
-                    }
-                    404 if by == session => wrong("a session that does not know itself"),
-                    404 => {
-                        // If it has expired and the disk fails, it is still to be removed.
-                        self.sessions[*session].unless_ended();
-                        Ok(())
-                    }
-                    _ => wrong("neither 200 nor 404"),
-                }
-            }
+            What::Logout { .. } => self.logged_out(&asked, status),
+            What::Revoke { by, session } => self.revoked(*by, *session, &asked, status),
             What::Publish { session, number } => {
                 if !self.users[self.sessions[*session].user].admin {
                     return expect(status, 403);
@@ -213,6 +178,53 @@ impl World {
             }
             What::Poll { session, since, .. } => self.polled(*session, *since, answer),
             What::Follow { .. } => self.followed(at, &asked, answer),
+        }
+    }
+
+    fn logged_out(&mut self, asked: &Asked, status: u16) -> Result<(), String> {
+        expect(status, 200)?;
+        if let What::Logout {
+            session,
+            everywhere: Some(_),
+        } = &asked.what
+        {
+            let user = self.sessions[*session].user;
+            self.everywhere[user] = self.step;
+            // Those that others were told of meanwhile may or may not have gone with them.
+            for known in self.sessions.iter_mut().filter(|known| known.user == user) {
+                known.unless_ended();
+            }
+        }
+        for ended in asked.what.ends() {
+            self.sessions[ended].standing = Standing::Ended { step: self.step };
+        }
+        Ok(())
+    }
+
+    fn revoked(
+        &mut self,
+        by: usize,
+        session: usize,
+        asked: &Asked,
+        status: u16,
+    ) -> Result<(), String> {
+        let known = &mut self.sessions[session];
+        let must = known.must(self.lasting, asked.step, asked.during);
+        match status {
+            // One that has expired may be ended as long as nobody came by to remove it.
+            200 if known.had_ended(asked.step) => Err("the other session has ended before".into()),
+            404 if must == Must::Hold => Err("the other session holds".into()),
+            404 if by == session => Err("a session that does not know itself".into()),
+            200 => {
+                known.standing = Standing::Ended { step: self.step };
+                Ok(())
+            }
+            404 => {
+                // If it has expired and the disk fails, it is still to be removed.
+                known.unless_ended();
+                Ok(())
+            }
+            _ => Err("neither 200 nor 404".into()),
         }
     }
 
@@ -314,10 +326,10 @@ impl World {
             let Some(data) = take_sse(inbox) else {
                 return Ok(false);
             };
-            if let Some(json) = data {
+            if !data.is_empty() {
                 let wire = *wire;
-                self.story.say(|| format!("client {wire} is told {json}"));
-                following.follower.told(&json, &self.events)?;
+                self.story.say(|| format!("client {wire} is told {data}"));
+                following.follower.told(&data, &self.events)?;
             }
             return Ok(true);
         }
@@ -371,7 +383,7 @@ impl World {
             && self.now_ns - first.sent_ns < PATIENCE_NS
         {
             return Err(format!(
-                "the connection ended without an answer to {:?}",
+                "the connection ended without an answer to who asked {}",
                 first.what
             ));
         }

@@ -14,7 +14,9 @@
 mod answers;
 mod chance;
 mod clients;
+mod habits;
 mod judge;
+mod life;
 mod network;
 mod settle;
 mod story;
@@ -26,8 +28,9 @@ use std::io::Write;
 use std::panic;
 use std::sync::Once;
 
+use life::Planned;
 use story::Story;
-use world::{Planned, World};
+use world::World;
 
 /// What a story was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +49,19 @@ pub struct Report {
     pub ns: u64,
     /// A hash of all that happened: the same for the same seed and steps.
     pub digest: u64,
+}
+
+impl Report {
+    /// Another story follows this one.
+    pub fn add(&mut self, other: Self) {
+        self.steps += other.steps;
+        self.turns += other.turns;
+        self.requests += other.requests;
+        self.sessions += other.sessions;
+        self.events += other.events;
+        self.ns += other.ns;
+        self.digest = self.digest.rotate_left(1) ^ other.digest;
+    }
 }
 
 /// Something that must hold did not.
@@ -78,6 +94,7 @@ pub fn run(seed: u64, steps: u64, listener: Option<Box<dyn Write>>) -> Result<Re
     keep_quiet_about_planned_panics();
     let fails = |step, what| Failure { seed, step, what };
     let mut world = World::new(seed, Story::to(listener)).map_err(|what| fails(0, what))?;
+    world.tell_beginning(seed);
     for _ in 0..steps {
         world.take_step().map_err(|what| fails(world.step, what))?;
     }

@@ -130,7 +130,7 @@ impl World {
                 && !waits
             {
                 return Err(format!(
-                    "client {}: {:?} is never answered",
+                    "client {}, who asked {}, is never answered",
                     client.wire, asked.what
                 ));
             }

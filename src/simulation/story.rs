@@ -1,10 +1,20 @@
 //! What happened, in words: nothing is written unless somebody reads.
 
+use std::fmt;
 use std::io::Write;
+use std::time::Duration;
+
+use super::clients::What;
+use super::network::Cause;
+use super::world::World;
+use crate::ledger::{DispatchRecord, Outcome, Phase};
+use crate::reactor::{Readiness, Token};
 
 /// Tells a story line by line, or keeps silent.
 pub(super) struct Story {
     out: Option<Box<dyn Write>>,
+    /// Turns in which nothing happened, since something was said, and how long the loop slept in them.
+    quiet: (u64, Duration),
 }
 
 impl std::fmt::Debug for Story {
@@ -15,7 +25,10 @@ impl std::fmt::Debug for Story {
 
 impl Story {
     pub(super) fn to(out: Option<Box<dyn Write>>) -> Self {
-        Self { out }
+        Self {
+            out,
+            quiet: (0, Duration::ZERO),
+        }
     }
 
     pub(super) fn is_told(&self) -> bool {
@@ -25,7 +38,162 @@ impl Story {
     pub(super) fn say(&mut self, line: impl FnOnce() -> String) {
         if let Some(out) = &mut self.out {
             // Whoever stopped reading misses the rest.
+            if let (turns @ 1.., slept) = std::mem::take(&mut self.quiet) {
+                let turns = if turns == 1 {
+                    "a turn".into()
+                } else {
+                    format!("{turns} turns")
+                };
+                let _ = writeln!(out, "{turns} with nothing to do, {slept:?} asleep");
+            }
             let _ = writeln!(out, "{}", line());
         }
+    }
+
+    /// A turn of which there is nothing to tell.
+    fn nothing_happened(&mut self, slept: Duration) {
+        self.quiet.0 += 1;
+        self.quiet.1 += slept;
+    }
+}
+
+impl World {
+    /// Who there is, and what is usual in this story.
+    pub(super) fn tell_beginning(&mut self, seed: u64) {
+        let names: Vec<&str> = self.users.iter().map(|user| user.name).collect();
+        let (config, habits) = (&self.config, self.habits);
+        let (idle, absolute) = (config.sessions.idle, config.sessions.absolute);
+        self.story.say(|| {
+            format!(
+                "The story of seed {seed}. {} may log in, with their names as passwords; a session ends \
+                 after {idle:?} without use, or {absolute:?}. There are {} workers and room for {} \
+                 connections. {habits}",
+                names.join(", "),
+                config.workers,
+                config.limits.connections_max
+            )
+        });
+    }
+
+    /// Says who was ready, what the loop did with them, and what was done for others.
+    pub(super) fn tell_turn(&mut self) {
+        let wait = self.network.last_wait();
+        let Some(server) = &mut self.server else {
+            return;
+        };
+        let ledger = server.ledger();
+        let Some(turn) = ledger.turns().next_back().copied() else {
+            return;
+        };
+        let of_turn = |dispatch: &&DispatchRecord| dispatch.began_ns >= turn.began_ns;
+        let dispatches = ledger.dispatches().rev().take_while(of_turn);
+        let mut dispatches: Vec<DispatchRecord> = dispatches.copied().collect();
+        dispatches.reverse();
+        if wait.ready.is_empty() && dispatches.is_empty() && turn.counts[1..] == [0; 6] {
+            self.story.nothing_happened(wait.slept);
+            return;
+        }
+        let network = &self.network;
+        let who = |token: Token| match network.of_token(token) {
+            Some(wire) => format!("client {wire}"),
+            None => "the door".to_owned(),
+        };
+        let ready: Vec<String> = wait
+            .ready
+            .iter()
+            .map(|(token, readiness, cause)| match cause {
+                Cause::Edge => format!("{} {}", who(*token), in_words(*readiness)),
+                Cause::Spurious => format!("{} is said to be ready, and is not", who(*token)),
+                Cause::Stale => "word comes of somebody who has gone".to_owned(),
+            })
+            .collect();
+        let why = match &*ready {
+            [] if wait.woken => "a worker has woken the loop".to_owned(),
+            [] => format!("nobody is ready after {:?}", wait.slept),
+            ready => ready.join("; "),
+        };
+        let mut lines = vec![format!("turn {}: {why}", turn.number)];
+        for dispatch in &dispatches {
+            let (kind, label) = (ledger.name(dispatch.kind), ledger.name(dispatch.label));
+            let whose = match kind {
+                "connection" => who(Token::from_u64(dispatch.token)),
+                "program" => "for all".to_owned(),
+                kind => format!("the {kind}"),
+            };
+            let does = if label.is_empty() { "" } else { ": " };
+            let next = match dispatch.outcome {
+                Outcome::Wait => "",
+                Outcome::Again => ", and there is more to do in the next turn",
+                Outcome::Close => ", which ends it",
+                Outcome::Continued => ", and goes on",
+            };
+            let phase = dispatch.phase.name();
+            lines.push(format!("    {phase}: {whose}{does}{label}{next}"));
+        }
+        for (phase, what) in [
+            (Phase::Events, "delivered"),
+            (Phase::Flush, "written"),
+            (Phase::Reap, "freed"),
+        ] {
+            let count = turn.counts[phase as usize];
+            if count > 0 {
+                lines.push(format!("    {}: {count} {what}", phase.name()));
+            }
+        }
+        self.story.say(|| lines.join("\n"));
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Health => f.write_str("whether all is well"),
+            Self::Echo(number) => write!(f, "to hear {number}"),
+            Self::Later(number) => write!(f, "to hear {number}, from a worker"),
+            Self::Stream(number, times) => write!(f, "to hear {number}, {times} times over"),
+            Self::Panic => f.write_str("for a handler that panics"),
+            Self::PanicLater => f.write_str("for a job that panics"),
+            Self::Login { user, right: true } => write!(f, "to log in as user {user}"),
+            Self::Login { user, .. } => write!(f, "to log in as user {user}, by a wrong password"),
+            Self::Session(session) => write!(f, "about session {session}"),
+            Self::Verify(session) => write!(f, "whether session {session} holds"),
+            Self::Logout {
+                session,
+                everywhere: None,
+            } => write!(f, "to end session {session}"),
+            Self::Logout { session, .. } => {
+                write!(f, "to end all sessions of the user of session {session}")
+            }
+            Self::Revoke { by, session } => write!(f, "to end session {session}, by session {by}"),
+            Self::Publish { session, number } => {
+                write!(f, "to publish {number}, with session {session}")
+            }
+            Self::Poll { session, since, .. } => {
+                write!(f, "for events after {since}, with session {session}")
+            }
+            Self::Follow {
+                session, websocket, ..
+            } => {
+                let how = if *websocket {
+                    "a WebSocket"
+                } else {
+                    "a stream"
+                };
+                write!(f, "for {how} of events, with session {session}")
+            }
+            Self::Garbage(status) => write!(f, "what is no request, and deserves {status}"),
+            Self::Drip => f.write_str("something, byte by byte, and never comes to the end"),
+        }
+    }
+}
+
+fn in_words(readiness: Readiness) -> &'static str {
+    let has = |part| readiness.contains(part);
+    match (has(Readiness::READABLE), has(Readiness::WRITABLE)) {
+        _ if has(Readiness::ENDED) => "sends nothing more",
+        (true, true) => "can be read and written",
+        (true, false) => "can be read",
+        (false, true) => "can be written",
+        (false, false) => "is ready",
     }
 }

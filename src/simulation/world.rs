@@ -1,73 +1,25 @@
 //! The world around one server, and its steps: each is one thing that happens, chosen by the seed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::clients::{Client, FAVOURITES};
-use super::network::{Cause, Network, SimClock, Simulated, Weather, WireId};
+use super::clients::Client;
+use super::habits::{Digest, Habits};
+use super::network::{Network, SimClock, Simulated, Weather, WireId};
 use super::story::Story;
 use super::truth::{Events, Known, Lasting, Span};
-use crate::app::{Reply, Request};
 use crate::config::{Config, HashCost, Limits, SessionTimes, SlowPolicy, StorePath};
-use crate::http::{Method, Response, Status};
-use crate::ledger::Phase;
 use crate::reactor::Clock as _;
-use crate::reactor::fake::FakeEntropy;
-use crate::server::{self, Server};
+use crate::server::Server;
 use crate::token::Keys;
+use crate::work::StoreError;
 use crate::work::fake::{FakeCrew, FakeDisk, Step};
-use crate::work::{Change, StoreError, Transaction, password};
 
 /// Connections at the same time.
 const CLIENTS_MAX: usize = 14;
 
 /// For so long the loop believes its last look at the wall clock; and a moment more.
 const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
-
-/// What is usual in a story. Were all stories alike, what takes many of the same would never happen
-/// (Groce and others, Swarm Testing, ISSTA 2012).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Habits {
-    /// Half of all requests are one of these.
-    pub(super) favourite: Option<(usize, usize)>,
-    /// Some clients take nothing.
-    deaf: bool,
-    /// People come and go.
-    restless: bool,
-    /// Workers take their time.
-    slow_workers: bool,
-}
-
-impl Habits {
-    fn new(chance: &mut Chance) -> Self {
-        let favourite = chance.one_in(2).then(|| chance.pick(&FAVOURITES).copied());
-        Self {
-            favourite: favourite.flatten(),
-            deaf: chance.one_in(3),
-            restless: chance.one_in(3),
-            slow_workers: chance.one_in(3),
-        }
-    }
-}
-
-/// What a story comes to: a hash of all that clients got, of every turn and when it was (FNV-1a).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Digest(pub(super) u64);
-
-impl Default for Digest {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Digest {
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
 
 /// Who can log in; the name is the password.
 #[derive(Debug)]
@@ -86,7 +38,7 @@ pub(super) struct World {
     pub(super) crew: FakeCrew,
     pub(super) disk: FakeDisk,
     pub(super) server: Option<Server<Simulated>>,
-    keys: Keys,
+    pub(super) keys: Keys,
     pub(super) config: Config,
     pub(super) users: Vec<User>,
     pub(super) clients: Vec<Client>,
@@ -179,53 +131,6 @@ impl World {
         Ok(world)
     }
 
-    fn add_users(&mut self) -> Result<(), StoreError> {
-        let mut store = self.disk.open(u64::MAX)?;
-        for (name, role) in [("alice", "user"), ("bob", "user"), ("root", "admin")] {
-            let transaction = Transaction {
-                changes: vec![Change::AddUser {
-                    name: name.into(),
-                    role: role.into(),
-                    password: password::hash(name.as_bytes(), [7; 16], HashCost::TOKEN),
-                    created_s: 0,
-                }],
-                ..Transaction::default()
-            };
-            let commit = store.apply(transaction)?;
-            self.users.push(User {
-                name,
-                id: commit.added_user.unwrap_or_default(),
-                admin: role == "admin",
-            });
-            self.everywhere.push(0);
-        }
-        Ok(())
-    }
-
-    fn start(&mut self) -> Result<(), String> {
-        let store = self
-            .disk
-            .open(self.config.events_kept_max)
-            .map_err(|why| why.to_string())?;
-        let mut crew = self.crew.clone();
-        let place = server::World {
-            store,
-            keys: self.keys.clone(),
-            clock: self.clock.clone(),
-            entropy: FakeEntropy::new(self.chance.next()),
-            selector: self.network.selector(),
-            crew: &mut crew,
-        };
-        let mut server =
-            Server::in_world(self.config.clone(), place).map_err(|why| why.to_string())?;
-        add_routes(&mut server);
-        server
-            .accept_from(self.network.acceptor())
-            .map_err(|why| why.to_string())?;
-        self.server = Some(server);
-        Ok(())
-    }
-
     /// One thing happens.
     pub(super) fn take_step(&mut self) -> Result<(), String> {
         self.step += 1;
@@ -242,7 +147,7 @@ impl World {
                 self.turn(Duration::from_micros(us))?;
             }
             400..550 => {
-                if let Some(at) = self.somebody_who(|network, wire| network.has_under_way(wire)) {
+                if let Some(at) = self.somebody_who(Network::has_under_way) {
                     let count = self.chance.between(1, 400);
                     let wire = self.clients[at].wire;
                     let count = if self.clients[at].drips { 1 } else { count };
@@ -257,9 +162,9 @@ impl World {
             690..820 if self.habits.slow_workers && !self.chance.one_in(5) => {}
             690..820 => drop(self.worker_steps()?),
             820..920 => {
-                if let Some(at) = self.somebody_who(|network, wire| network.has_to_take(wire)) {
+                if let Some(at) = self.somebody_who(Network::has_to_take) {
                     let count = *self.chance.pick(&[1, 100, 1000, 100_000]).unwrap_or(&1);
-                    let deaf = self.habits.deaf && self.clients[at].wire % 3 == 0;
+                    let deaf = self.habits.deaf && self.clients[at].wire.is_multiple_of(3);
                     if !deaf {
                         self.client_takes(at, count)?;
                     }
@@ -460,189 +365,4 @@ impl World {
         self.disk_trouble = false;
         self.disk.fail(None);
     }
-
-    /// The process is killed, and another one starts.
-    fn kill(&mut self) -> Result<(), String> {
-        self.story.say(|| "the server is killed".into());
-        self.restart()
-    }
-
-    fn restart(&mut self) -> Result<(), String> {
-        // The workers first: what the server's end would have them do is not done.
-        self.crew.kill();
-        self.server = None;
-        self.network.break_all();
-        for at in 0..self.clients.len() {
-            if !self.clients[at].over {
-                self.client_leaves(at);
-            }
-        }
-        self.clients.clear();
-        self.look_at_disk()?;
-        let rows = self.disk.look().map_err(|why| why.to_string())?.sessions;
-        let rows: BTreeMap<_, _> = rows.iter().map(|row| (row.hash, row.last_used_s)).collect();
-        for known in &mut self.sessions {
-            if let Some(last_used_s) = rows.get(&known.hash) {
-                known.remembered(*last_used_s);
-            }
-        }
-        self.start()?;
-        self.story.say(|| "a server starts".into());
-        self.check_sessions()
-    }
-
-    /// The server is told to shut down, does, and another one starts.
-    fn drain(&mut self) -> Result<(), String> {
-        self.story.say(|| "the server is told to shut down".into());
-        let limit = self.config.limits.drain_timeout + Duration::from_secs(2);
-        let Some(server) = &self.server else {
-            return Ok(());
-        };
-        server.handle().drain();
-        self.draining = true;
-        let until_ns = self.now_ns + limit.as_nanos() as u64;
-        while !self.server.as_ref().is_none_or(Server::is_over) {
-            if self.now_ns > until_ns {
-                return Err("the server was told to shut down, and does not".into());
-            }
-            for at in 0..self.clients.len() {
-                self.network.arrive(self.clients[at].wire, 400);
-                if !self.clients[at].over {
-                    self.client_takes(at, 1000)?;
-                }
-            }
-            self.worker_steps()?;
-            self.turn(Duration::from_millis(50))?;
-            self.look_around()?;
-        }
-        for at in 0..self.clients.len() {
-            if !self.clients[at].over {
-                self.client_takes(at, usize::MAX)?;
-            }
-        }
-        self.draining = false;
-        self.restart()
-    }
-
-    /// Says which source was ready, what it did, and what was done for others.
-    fn tell_turn(&mut self) {
-        let wait = self.network.last_wait();
-        let Some(server) = &mut self.server else {
-            return;
-        };
-        let ledger = server.ledger();
-        let Some(turn) = ledger.turns().next_back().copied() else {
-            return;
-        };
-        let did: Vec<_> = ledger
-            .dispatches()
-            .rev()
-            .take_while(|dispatch| dispatch.began_ns >= turn.began_ns)
-            .copied()
-            .collect();
-        let network = &self.network;
-        let who = |token: u64| {
-            let token = crate::reactor::Token::from_u64(token);
-            network
-                .of_token(token)
-                .map_or(String::new(), |wire| format!(" of client {wire}"))
-        };
-        let mut lines = Vec::new();
-        let ready: Vec<String> = wait
-            .ready
-            .iter()
-            .map(|(token, readiness, cause)| {
-                let cause = match cause {
-                    Cause::Edge => "",
-                    Cause::Spurious => ", for no reason",
-                    Cause::Stale => ", which has ended",
-                };
-                let who = who(token.as_u64());
-                let who = if who.is_empty() {
-                    " another"
-                } else {
-                    &who[3..]
-                };
-                format!("{} ({readiness:?}{cause})", who.trim())
-            })
-            .collect();
-        let why = match (wait.slept, &*ready, wait.woken) {
-            (_, [], true) => "woken by a worker".into(),
-            (slept, [], false) => format!("slept {slept:?}, nobody is ready"),
-            (_, ready, _) => format!("ready: {}", ready.join(", ")),
-        };
-        lines.push(format!("turn {}: {why}", turn.number));
-        for dispatch in did.iter().rev() {
-            let label = ledger.name(dispatch.label);
-            let label = if label.is_empty() {
-                String::new()
-            } else {
-                format!(" does {label}")
-            };
-            lines.push(format!(
-                "  {}: the {}{}{label}, then {}",
-                dispatch.phase.name(),
-                ledger.name(dispatch.kind),
-                who(dispatch.token),
-                match dispatch.outcome {
-                    crate::ledger::Outcome::Wait => "waits",
-                    crate::ledger::Outcome::Again => "has more to do",
-                    crate::ledger::Outcome::Close => "ends",
-                    crate::ledger::Outcome::Continued => "goes on",
-                }
-            ));
-        }
-        for phase in [Phase::Events, Phase::Flush, Phase::Reap] {
-            let count = turn.counts[phase as usize];
-            if count > 0 {
-                let what = match phase {
-                    Phase::Events => "told",
-                    Phase::Flush => "flushed",
-                    _ => "freed",
-                };
-                lines.push(format!("  {}: {count} {what}", phase.name()));
-            }
-        }
-        self.story.say(|| lines.join("\n"));
-    }
 }
-
-/// Beside the server's own: handlers whose answers can be told apart, that need a worker, or that panic.
-fn add_routes(server: &mut Server<Simulated>) {
-    let number = |request: &Request<'_>| request.query("n").unwrap_or_default().into_owned();
-    server.on(Method::Get, "/echo", move |request, _| {
-        Reply::text(200, number(request))
-    });
-    server.on(Method::Post, "/echo", |request, _| {
-        Reply::text(200, String::from_utf8_lossy(request.body()).into_owned())
-    });
-    server.on(Method::Get, "/later", move |request, _| {
-        let number = number(request);
-        Reply::later(
-            move || number,
-            |number, _| match number {
-                Ok(number) => Reply::text(200, number),
-                Err(error) => error.into(),
-            },
-        )
-    });
-    server.on(Method::Get, "/stream", move |request, _| {
-        let line = format!("{}\n", number(request)).into_bytes();
-        let pieces = request.query("pieces").and_then(|text| text.parse().ok());
-        let pieces = std::iter::repeat_n(line, pieces.unwrap_or(0));
-        Reply::stream(Response::text(Status::OK, ""), pieces)
-    });
-    server.on(Method::Get, "/panic", |_, _| -> Reply {
-        std::panic::panic_any(Planned)
-    });
-    server.on(Method::Get, "/panic-later", |_, _| {
-        let job = || std::panic::panic_any(Planned);
-        Reply::later(job, |nothing: Result<(), _>, _| match nothing {
-            Ok(()) => Reply::empty(204),
-            Err(error) => error.into(),
-        })
-    });
-}
-
-/// The payload of panics that belong to the story: nobody needs to read of them.
-pub(super) struct Planned;

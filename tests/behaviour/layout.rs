@@ -2,11 +2,12 @@
 //!
 //! | floor | |
 //! |---|---|
-//! | 0 | `config`, `event`, `ledger`, `token` |
+//! | 0 | `config`, `event`, `ledger`, `planted`, `token` |
 //! | 1 | `reactor`, `http`, `work` |
 //! | 2 | `app` |
 //! | 3 | `net` |
 //! | 4 | `server` |
+//! | 5 | `simulation` |
 //!
 //! Each may name what is on a lower floor, and nothing else. The program, `main` and `cli`, stands
 //! outside and uses the crate as strangers do.
@@ -15,12 +16,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FLOORS: [&[&str]; 5] = [
-    &["config", "event", "ledger", "token"],
+const FLOORS: [&[&str]; 6] = [
+    &["config", "event", "ledger", "planted", "token"],
     &["reactor", "http", "websocket", "work"],
     &["app"],
     &["net"],
     &["server"],
+    &["simulation"],
 ];
 const LINES_MAX: usize = 450;
 const LINES_GOAL: usize = 400;

@@ -442,3 +442,27 @@ fn each_stream_is_told_another_time_to_come_back() {
     times.dedup();
     assert!(times.len() > 5, "{times:?}");
 }
+
+#[test]
+fn what_was_answered_before_a_websocket_breaks_is_written_first() {
+    let mut world = world();
+    let sign = world.log_in();
+    let peer = world.connect();
+    peer.take_only(10);
+    peer.send(HEALTHZ);
+    peer.send(
+        format!(
+            "GET /events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {sign}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WS_KEY}\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+    peer.end();
+    world.settle();
+    peer.take_all();
+    world.settle();
+    assert_eq!(statuses(&peer), ["200", "101"]);
+    assert!(peer.ended());
+    assert_eq!(world.reactor.program.app.hub.feeds(), 0);
+    assert!(world.reactor.program.app.streams.is_empty());
+}

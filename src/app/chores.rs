@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::sessions::Session;
 use super::{App, Context, Reply};
-use crate::token;
+use crate::token::{self, Fingerprint};
 use crate::work::{Change, Transaction};
 
 /// Seconds between two writings of the times of last use.
@@ -21,6 +21,9 @@ const SESSIONS_AT_A_TIME: usize = 64;
 pub(super) struct Chores {
     /// Transactions that the store has not answered yet.
     under_way: usize,
+    /// Sessions that have expired, and that the store could not remove. They are not in the table any more:
+    /// somebody may have logged out of one meanwhile, and it must not come back.
+    unremoved: Vec<(Fingerprint, Session)>,
     /// When the times of last use were written, in seconds since 1970.
     touches_written_s: i64,
     /// Nothing is done before, in seconds since 1970.
@@ -41,7 +44,17 @@ impl App {
         } else {
             expiry_s
         };
+        let due_s = if self.chores.unremoved.is_empty() {
+            due_s
+        } else {
+            i64::MIN
+        };
         due_s.max(self.chores.not_before_s)
+    }
+
+    /// The keys of expired sessions that the store failed to remove.
+    pub fn unremoved(&self) -> impl Iterator<Item = Fingerprint> {
+        self.chores.unremoved.iter().map(|(hash, _)| *hash)
     }
 
     /// The server is about to end: times of last use are written now.
@@ -57,7 +70,9 @@ impl Context<'_> {
         if self.app.next_chore_s() > now_s {
             return Vec::new();
         }
-        let expired = self.app.sessions.expire(now_s, SESSIONS_AT_A_TIME);
+        let mut expired = std::mem::take(&mut self.app.chores.unremoved);
+        let room = SESSIONS_AT_A_TIME.saturating_sub(expired.len());
+        expired.extend(self.app.sessions.expire(now_s, room));
         let mut work: Vec<Reply> = Vec::with_capacity(expired.len() + 1);
         for (hash, session) in expired {
             work.push(self.expired(hash, session));
@@ -93,9 +108,8 @@ impl Context<'_> {
         self.unasked(transaction, move |cx, on_disk| {
             // Now, and not before the event that tells of it.
             cx.app.streams.end(&hash);
-            // Expired it stays, whatever the store says; put back, it is found again by a later sweep.
             if !on_disk {
-                cx.app.sessions.insert(hash, session);
+                cx.app.chores.unremoved.push((hash, session));
             }
         })
     }

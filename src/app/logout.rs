@@ -117,6 +117,17 @@ impl Ending {
         }
     }
 
+    /// The store failed when some had ended already. The caller's own is among those, so that they
+    /// cannot simply ask again.
+    fn incomplete() -> Reply {
+        let detail = "the sessions that there were have ended; some that began meanwhile could not be ended: \
+                      log in, and try again";
+        let response = Response::problem(Status::SERVICE_UNAVAILABLE, "logout_incomplete", detail)
+            .with_header("Retry-After", "5")
+            .with_header("Set-Cookie", cookie::clear_cookie());
+        Reply::Now(response.no_store())
+    }
+
     fn answer(self) -> Reply {
         if self.revoked == 0 {
             return if self.own {
@@ -149,6 +160,7 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
     };
     Reply::commit(transaction, move |committed, cx| {
         match committed {
+            Err(_) if ending.revoked > 0 => return Ending::incomplete(),
             Err(error) => return error.into(),
             Ok(commit) => ending.revoked += commit.rows,
         }

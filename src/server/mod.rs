@@ -332,6 +332,12 @@ impl<S: Seams> Server<S> {
         self.reactor.program.app.sessions.hashes()
     }
 
+    /// Those of sessions that have expired, and that the store failed to remove; if somebody logged out of
+    /// one meanwhile, it has not even got it.
+    pub fn unremoved_sessions(&self) -> impl Iterator<Item = Fingerprint> {
+        self.reactor.program.app.unremoved()
+    }
+
     /// The connections that another process is to go on with, after the server has
     /// [handed over](Stopped::HandedOver).
     #[must_use]

@@ -116,6 +116,9 @@ impl World {
             self.sessions[session].endings -= 1;
         }
         if status == 503 && answer.field("retry-after").is_some() {
+            if answer.json()["code"] == "logout_incomplete" {
+                self.incompletely_logged_out(&asked);
+            }
             return Ok(()); // busy, or the disk: nothing was done
         }
         let must = asked
@@ -199,6 +202,17 @@ impl World {
             self.sessions[ended].standing = Standing::Ended { step: self.step };
         }
         Ok(())
+    }
+
+    /// Some sessions of the user have ended, and others not.
+    fn incompletely_logged_out(&mut self, asked: &Asked) {
+        if let Some(session) = asked.what.session() {
+            let user = self.sessions[session].user;
+            self.everywhere[user] = self.step;
+            for known in self.sessions.iter_mut().filter(|known| known.user == user) {
+                known.unless_ended();
+            }
+        }
     }
 
     fn revoked(
@@ -414,6 +428,9 @@ impl World {
         {
             let user = self.sessions[*session].user;
             self.everywhere[user] = u64::MAX;
+            for known in self.sessions.iter_mut().filter(|known| known.user == user) {
+                known.unless_ended();
+            }
         }
     }
 }

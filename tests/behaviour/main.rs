@@ -16,6 +16,7 @@ mod framing;
 mod handlers;
 mod harness;
 mod idle;
+mod incomplete;
 mod layout;
 mod listeners;
 mod logging;

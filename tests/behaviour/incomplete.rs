@@ -1,0 +1,142 @@
+//! What only a disk that fails at one certain moment brings about: in a written world.
+
+use loopgate::config::{Config, HashCost};
+use loopgate::reactor::fake::{Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector};
+use loopgate::server::{Server, World};
+use loopgate::token::Keys;
+use loopgate::work::fake::{FakeCrew, FakeDisk};
+use loopgate::work::{Change, StoreError, Transaction, password};
+
+struct Written {
+    server: Server<Fake>,
+    door: FakeDoor,
+    crew: FakeCrew,
+    disk: FakeDisk,
+}
+
+impl Written {
+    fn new() -> Self {
+        let disk = FakeDisk::new().expect("memory");
+        let mut store = disk.open(1000).expect("memory");
+        let alice = Change::AddUser {
+            name: "alice".into(),
+            role: "user".into(),
+            password: password::hash(b"alice", [7; 16], HashCost::TOKEN),
+            created_s: 0,
+        };
+        let transaction = Transaction {
+            changes: vec![alice],
+            ..Transaction::default()
+        };
+        store.apply(transaction).expect("memory");
+        let (clock, crew) = (FakeClock::default(), FakeCrew::default());
+        let config = Config {
+            hash_cost: HashCost::TOKEN,
+            workers: 1,
+            ..Config::default()
+        };
+        let selector = FakeSelector::new(clock.clone());
+        selector.waits().hold_clock(true);
+        let world = World {
+            store,
+            keys: Keys::ephemeral(1, [1; 32], 0),
+            selector,
+            clock,
+            entropy: FakeEntropy::new(1),
+            crew: &mut crew.clone(),
+        };
+        let mut server = Server::<Fake>::in_world(config, world).expect("it starts");
+        let acceptor = FakeAcceptor::default();
+        let door = acceptor.door();
+        server.accept_from(acceptor).expect("room");
+        Self {
+            server,
+            door,
+            crew,
+            disk,
+        }
+    }
+
+    fn turn(&mut self) {
+        for _ in 0..4 {
+            self.server.turn().expect("memory does not fail");
+        }
+    }
+
+    /// Whoever has something to do takes it, and finishes it.
+    fn work(&mut self) {
+        for worker in self.crew.wanted() {
+            let _took = self.crew.step(worker);
+            let _finished = self.crew.step(worker);
+        }
+    }
+
+    /// Sends a request; what waits for workers is still to be done.
+    fn ask(&mut self, request: &str) -> impl Fn() -> String + use<> {
+        let peer = self.door.connect();
+        peer.send(request.as_bytes());
+        self.turn();
+        move || String::from_utf8(peer.received()).expect("text")
+    }
+
+    fn ask_with(&mut self, sign: &str, line: &str) -> impl Fn() -> String + use<> {
+        self.ask(&format!(
+            "{line} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {sign}\r\n\r\n"
+        ))
+    }
+
+    /// A login, up to where its session is to be stored.
+    fn login_to_be_stored(&mut self) -> impl Fn() -> String + use<> {
+        let answer = self.ask(
+            "POST /login HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: 29\r\n\r\nusername=alice&password=alice",
+        );
+        self.work();
+        self.turn();
+        answer
+    }
+}
+
+fn sign_of(answer: &str) -> String {
+    let (_, sign) = answer.split_once("\"user_sign\":\"").expect("a login");
+    sign.split('"').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_logout_that_ended_some_sessions_and_not_all_says_so() {
+    let mut world = Written::new();
+    let early = world.login_to_be_stored();
+    world.work();
+    world.turn();
+    let early = sign_of(&early());
+    // The next login is on its way to the disk when all sessions are to end: it is one of them, and is
+    // found when those that were known have ended.
+    let late = world.login_to_be_stored();
+    let logout = world.ask_with(&early, "POST /logout?everywhere=true");
+    world.work();
+    world.disk.fail(Some(StoreError::Full));
+    world.turn();
+    world.work();
+    world.turn();
+    let answer = logout();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.contains("\"code\":\"logout_incomplete\""),
+        "{answer}"
+    );
+    assert!(answer.contains("Set-Cookie: session=;"), "{answer}");
+    let late = sign_of(&late());
+    for (sign, status) in [(&early, "401"), (&late, "200")] {
+        let answer = world.ask_with(sign, "GET /session")();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    // What it says helps.
+    world.disk.fail(None);
+    let logout = world.ask_with(&late, "POST /logout?everywhere=true");
+    world.work();
+    world.turn();
+    assert!(logout().contains("\"revoked\":1"));
+}

@@ -198,8 +198,16 @@ impl World {
                 known.unless_ended();
             }
         }
+        let lasting = self.lasting;
         for ended in asked.what.ends() {
-            self.sessions[ended].standing = Standing::Ended { step: self.step };
+            let known = &mut self.sessions[ended];
+            // One of the others that has expired is not there to be ended. It may be on the disk.
+            if asked.what.session() != Some(ended) && known.may_have_expired(lasting, asked.during)
+            {
+                known.unless_ended();
+            } else {
+                known.standing = Standing::Ended { step: self.step };
+            }
         }
         Ok(())
     }

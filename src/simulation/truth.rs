@@ -96,20 +96,25 @@ impl Known {
 
     /// What a request must find that was made in that step and answered within that time.
     pub(super) fn must(&self, lasting: Lasting, asked_step: u64, during: Span) -> Must {
-        let first_end_s =
-            (self.used_s + lasting.idle_s).min(self.issued.min_s + lasting.absolute_s);
         let last_end_s =
             (self.maybe_used_s + lasting.idle_s).min(self.issued.max_s + lasting.absolute_s);
         if self.had_ended(asked_step) || during.min_s > last_end_s + SLACK_S {
             Must::BeGone
         } else if self.standing == Standing::Holds
             && self.endings == 0
-            && during.max_s.max(self.latest_s) < first_end_s - SLACK_S
+            && !self.may_have_expired(lasting, during)
         {
             Must::Hold
         } else {
             Must::BeEither
         }
+    }
+
+    /// Whether it may have expired by then.
+    pub(super) fn may_have_expired(&self, lasting: Lasting, during: Span) -> bool {
+        let first_end_s =
+            (self.used_s + lasting.idle_s).min(self.issued.min_s + lasting.absolute_s);
+        during.max_s.max(self.latest_s) >= first_end_s - SLACK_S
     }
 
     /// Its end was confirmed before that step.

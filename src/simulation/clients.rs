@@ -32,6 +32,8 @@ pub(super) struct Client {
     /// It sends a head byte by byte, for ever; since when the server has had the first.
     pub(super) drips: bool,
     pub(super) dripping_since_ns: Option<u64>,
+    /// Turns since it should have been told to stop.
+    pub(super) late_turns: u32,
     /// The last answer was made piece by piece, and began before it could say that the connection ends.
     pub(super) streamed: bool,
     /// It has shut its side.
@@ -155,6 +157,7 @@ impl Client {
             told_end: false,
             drips: false,
             dripping_since_ns: None,
+            late_turns: 0,
             took_ns: now_ns,
             was_slow: false,
             streamed: false,

@@ -17,6 +17,7 @@ mod clients;
 mod habits;
 mod judge;
 mod life;
+mod listen;
 mod network;
 mod settle;
 mod story;

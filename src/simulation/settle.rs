@@ -13,6 +13,8 @@ use crate::token::Fingerprint;
 const ROUNDS_MAX: usize = 20_000;
 /// The listener and the chores.
 const OWN_SOURCES: usize = 2;
+/// Turns in which the answer to who is late may find no room on the way.
+const LATE_TURNS_MAX: u32 = 8;
 /// Nanoseconds by which a deadline may be missed.
 const SLACK_NS: u64 = 100_000_000;
 
@@ -56,7 +58,9 @@ impl World {
                         || self.network.outgoing(wire) > 0
                         || !client.inbox.is_empty()
                         || client.asked.is_empty();
-                    if !answered && began_ns > since_ns + limit {
+                    let late = !answered && began_ns > since_ns + limit;
+                    client.late_turns = if late { client.late_turns + 1 } else { 0 };
+                    if client.late_turns > LATE_TURNS_MAX {
                         let late_ms = (began_ns - since_ns) / 1_000_000;
                         return Err(format!(
                             "client {wire} sends its head for {late_ms} ms, and is not cut"

@@ -1,10 +1,12 @@
 //! What only a disk that fails at one certain moment brings about: in a written world.
 
+use std::time::Duration;
+
 use loopgate::config::{Config, HashCost};
 use loopgate::reactor::fake::{Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector};
 use loopgate::server::{Server, World};
 use loopgate::token::Keys;
-use loopgate::work::fake::{FakeCrew, FakeDisk};
+use loopgate::work::fake::{FakeCrew, FakeDisk, Step};
 use loopgate::work::{Change, StoreError, Transaction, password};
 
 struct Written {
@@ -12,6 +14,7 @@ struct Written {
     door: FakeDoor,
     crew: FakeCrew,
     disk: FakeDisk,
+    clock: FakeClock,
 }
 
 impl Written {
@@ -41,7 +44,7 @@ impl Written {
             store,
             keys: Keys::ephemeral(1, [1; 32], 0),
             selector,
-            clock,
+            clock: clock.clone(),
             entropy: FakeEntropy::new(1),
             crew: &mut crew.clone(),
         };
@@ -54,6 +57,7 @@ impl Written {
             door,
             crew,
             disk,
+            clock,
         }
     }
 
@@ -139,4 +143,35 @@ fn a_logout_that_ended_some_sessions_and_not_all_says_so() {
     world.work();
     world.turn();
     assert!(logout().contains("\"revoked\":1"));
+}
+
+#[test]
+fn a_session_that_was_logged_out_while_it_expired_does_not_come_back() {
+    let mut world = Written::new();
+    let answer = world.login_to_be_stored();
+    world.work();
+    world.turn();
+    let sign = sign_of(&answer());
+    let logout = world.ask_with(&sign, "POST /logout");
+    let store = world.crew.wanted()[0];
+    assert_eq!(world.crew.step(store), Some(Step::Took));
+    // While the logout is on its way to the disk, the session expires; that its row is to go, too, meets a
+    // full disk.
+    world.clock.advance(Duration::from_secs(31 * 60));
+    world.turn();
+    assert_eq!(world.crew.step(store), Some(Step::Finished));
+    world.disk.fail(Some(StoreError::Full));
+    world.work();
+    world.turn();
+    assert!(logout().contains("logout confirmed"));
+    // The table has nothing that a clock that is set back could bring to life.
+    assert_eq!(world.server.session_hashes().count(), 0);
+    assert_eq!(world.server.unremoved_sessions().count(), 1);
+    // It is tried again, and finds nothing to do.
+    world.disk.fail(None);
+    world.clock.advance(Duration::from_secs(61));
+    world.turn();
+    world.work();
+    world.turn();
+    assert_eq!(world.server.unremoved_sessions().count(), 0);
 }

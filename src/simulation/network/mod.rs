@@ -253,7 +253,7 @@ impl Network {
     pub(in crate::simulation) fn of_token(&self, token: Token) -> Option<WireId> {
         let net = self.0.borrow();
         let is = |wire: &Wire| wire.token.or(wire.former) == Some(token);
-        net.wires.iter().position(is)
+        net.wires.iter().rposition(is) // another server may have given it before
     }
 
     /// Connections that the server has not freed.

@@ -5,6 +5,7 @@
 //! same and is answered alike.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +19,7 @@ use crate::http::{Response, Status};
 use crate::ledger::Limit;
 use crate::planted::{Bug, planted};
 use crate::token::{self, Claims};
-use crate::work::password::{self, Verdict};
+use crate::work::password::{Checked, Verdict};
 use crate::work::{Change, Transaction};
 
 /// What a client posts, as a form or as JSON.
@@ -34,13 +35,6 @@ struct Attempt {
     address: IpAddr,
     user_id: Option<i64>,
     over_tls: bool,
-}
-
-/// What the worker found out.
-struct Checked {
-    verdict: Verdict,
-    /// The same password, hashed anew, where the stored hash is weaker than it should be.
-    rehashed: Option<String>,
 }
 
 pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -70,15 +64,8 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         address,
     };
     let (cost, salt) = (cx.app.config.hash_cost, cx.random());
-    let job = move || {
-        let password = password.as_bytes();
-        let verdict = password::verify(password, &stored, cost);
-        let weak = matches!(verdict, Verdict::RightButWeak);
-        Checked {
-            verdict,
-            rehashed: weak.then(|| password::hash(password, salt, cost)),
-        }
-    };
+    let hasher = Arc::clone(&cx.app.hasher);
+    let job = move || hasher.check(password.as_bytes(), &stored, cost, salt);
     Ok(Reply::later(job, move |checked, cx| {
         if checked.is_ok() || !planted(Bug::KeptPlace) {
             cx.app.throttle.end(place);

@@ -31,6 +31,7 @@ pub mod users;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ use crate::http::{Blank, Body, Method, Response};
 use crate::ledger::Ledger;
 use crate::reactor::{Delivered, Entropy, Moment};
 use crate::token::Keys;
-use crate::work::password;
+use crate::work::password::{self, Argon2id, Hasher};
 use sessions::Sessions;
 use throttle::Throttle;
 use users::Users;
@@ -81,6 +82,8 @@ pub struct App {
     pub streams: Streams,
     /// The server is shutting down.
     pub draining: bool,
+    /// Who judges passwords.
+    pub hasher: Arc<dyn Hasher>,
     /// Hashed for users that do not exist, so that they cost what others cost.
     decoy: String,
     answers: status::Answers,
@@ -151,6 +154,7 @@ impl App {
     #[must_use]
     pub fn new(config: Config, users: Users, sessions: Sessions, keys: Keys) -> Self {
         Self {
+            hasher: Arc::new(Argon2id),
             decoy: password::decoy(config.hash_cost),
             answers: status::Answers::default(),
             blank: Blank::default(),

@@ -310,7 +310,8 @@ fn hash_all(lines: Vec<Line>) -> Result<Vec<Change>, Failure> {
                 hash(password.as_bytes(), salt, HashCost::DEFAULT)
             };
             let role = if role.is_empty() { "user" } else { &role };
-            let _ = done.send((place, adding(&username, role, password)));
+            let change = adding(&username, role, password);
+            Box::new(move || drop(done.send((place, change))))
         }))?;
     }
     drop(done);

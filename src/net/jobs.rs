@@ -6,7 +6,7 @@ use super::service::{Completion, Message, Service};
 use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
 use crate::ledger::{Label, Limit};
 use crate::reactor::{Seams, Token, Turn};
-use crate::work::{Outcome, StoreError, Transaction};
+use crate::work::{Delivery, Outcome, StoreError, Transaction};
 
 /// How often a handler may ask for other work instead of what was refused.
 const SUBMISSIONS_MAX: usize = 4;
@@ -79,9 +79,9 @@ impl<S: Seams> Service<S> {
 
     fn submit_job(&mut self, id: JobId, job: Box<dyn FnOnce() -> Output + Send>) -> Result<(), ()> {
         let completer = self.completer.clone();
-        let job = Box::new(move || {
+        let job = Box::new(move || -> Delivery {
             let output = catch_unwind(AssertUnwindSafe(job)).map_err(|_| JobError::Panicked);
-            completer.complete(Completion::Job(id, output));
+            Box::new(move || completer.complete(Completion::Job(id, output)))
         });
         self.workers.pool.submit(job).map_err(|_| ())
     }

@@ -1,15 +1,18 @@
 //! Who does what blocks: threads, or whoever a written world says.
 
 use std::io;
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 /// Takes work from a queue, one piece after the other.
 pub trait Worker: Send {
     /// Sleeps until something waits, and takes it. False when nothing will come any more.
     fn take(&mut self) -> bool;
 
-    /// Does what was taken, and delivers what came of it. Without anything taken, does nothing.
-    fn finish(&mut self);
+    /// Does what was taken, which may block. Without anything taken, does nothing.
+    fn work(&mut self);
+
+    /// Hands over what came of it, and never blocks. Without anything done, does nothing.
+    fn deliver(&mut self);
 
     /// Whether something waits, so that taking it would not sleep.
     fn is_wanted(&self) -> bool;
@@ -25,24 +28,35 @@ pub trait Crew {
 }
 
 /// A worker at work. Dropping this waits until it has nothing more to do, where it works by itself.
-#[derive(Debug)]
 pub struct Hired {
-    thread: Option<JoinHandle<()>>,
+    wait: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl std::fmt::Debug for Hired {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hired").finish_non_exhaustive()
+    }
 }
 
 impl Hired {
     /// A worker whose steps somebody else takes: there is nothing to wait for.
     #[must_use]
     pub fn by_hand() -> Self {
-        Self { thread: None }
+        Self { wait: None }
+    }
+
+    /// One whose end `wait` waits for.
+    pub(super) fn until(wait: impl FnOnce() + Send + 'static) -> Self {
+        Self {
+            wait: Some(Box::new(wait)),
+        }
     }
 }
 
 impl Drop for Hired {
     fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been printed; it must not become a second one here.
-            let _ = thread.join();
+        if let Some(wait) = self.wait.take() {
+            wait();
         }
     }
 }
@@ -55,12 +69,12 @@ impl Crew for Threads {
     fn hire(&mut self, name: String, mut worker: Box<dyn Worker>) -> io::Result<Hired> {
         let work = move || {
             while worker.take() {
-                worker.finish();
+                worker.work();
+                worker.deliver();
             }
         };
         let thread = thread::Builder::new().name(name).spawn(work)?;
-        Ok(Hired {
-            thread: Some(thread),
-        })
+        // A panic there has been printed; it must not become a second one here.
+        Ok(Hired::until(move || drop(thread.join())))
     }
 }

@@ -66,7 +66,8 @@ impl FakeCrew {
         let mut hands = self.0.borrow_mut();
         let hand = &mut hands[place];
         if std::mem::take(&mut hand.busy) {
-            hand.worker.finish();
+            hand.worker.work();
+            hand.worker.deliver();
             Some(Step::Finished)
         } else if hand.worker.is_wanted() {
             hand.busy = hand.worker.take();

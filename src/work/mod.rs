@@ -3,6 +3,7 @@
 //! | file | holds | thread |
 //! |---|---|---|
 //! | `crew` | who works: threads, or a written world | |
+//! | `stepped` | threads that begin and end where the loop says | as those of the next |
 //! | `pool` | a few threads behind one bounded queue | `loopgate-hash-0` … |
 //! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
 //! | `store` | users, sessions and events in one `SQLite` file, committed in groups | `loopgate-store` |
@@ -18,13 +19,15 @@
 
 pub mod crew;
 pub mod fake;
+pub mod findings;
 pub mod log_writer;
 pub mod password;
 pub mod pool;
+pub mod stepped;
 pub mod store;
 
 pub use crew::{Crew, Hired, Threads, Worker};
-pub use pool::{Busy, Job, Pool};
+pub use pool::{Busy, Delivery, Job, Pool};
 pub use store::{
     Change, Commit, Disk, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError,
     Transaction, UserRow, Writer,

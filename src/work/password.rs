@@ -43,6 +43,38 @@ pub enum Verdict {
     RightButWeak,
 }
 
+/// What was found out about a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether it is the one.
+    pub verdict: Verdict,
+    /// The same password, hashed anew, where the stored hash is weaker than it should be.
+    pub rehashed: Option<String>,
+}
+
+/// The seam through which passwords are judged: what takes a second of the processor's time need not be done
+/// twice, nor be possible where the passwords are not known.
+pub trait Hasher: Send + Sync {
+    /// Whether `phc` was made from `password`; if so, and if today's `cost` is more, a new PHC string with
+    /// that salt. On a worker thread: it takes as long as [`verify`] and [`hash`] do.
+    fn check(&self, password: &[u8], phc: &str, cost: HashCost, salt: [u8; 16]) -> Checked;
+}
+
+/// Hashes, and compares.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Argon2id;
+
+impl Hasher for Argon2id {
+    fn check(&self, password: &[u8], phc: &str, cost: HashCost, salt: [u8; 16]) -> Checked {
+        let verdict = verify(password, phc, cost);
+        let weak = matches!(verdict, Verdict::RightButWeak);
+        Checked {
+            verdict,
+            rehashed: weak.then(|| hash(password, salt, cost)),
+        }
+    }
+}
+
 /// Hashes `password`; returns a PHC string of Argon2id, version 19.
 ///
 /// The salt must come from a random generator, a new one for each call.

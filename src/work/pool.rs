@@ -1,13 +1,13 @@
 //! A few named threads behind one bounded queue.
 //!
-//! It deliberately knows no results: a job delivers its own, so one pool serves password hashing
-//! and whatever a handler wants to have done elsewhere.
+//! It deliberately knows no results: a job returns what delivers its own, so one pool serves password
+//! hashing and whatever a handler wants to have done elsewhere.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fmt, io};
+use std::{fmt, io, mem};
 
 use super::crew::{Crew, Hired, Worker};
 use super::password;
@@ -15,8 +15,11 @@ use super::password;
 /// How long a thread without a job keeps what password hashing left it, for the next one.
 const MEMORY_KEPT: Duration = Duration::from_secs(1);
 
-/// Something to do on a worker thread. It delivers its own result.
-pub type Job = Box<dyn FnOnce() + Send>;
+/// Something to do on a worker thread; it returns what hands its result over, which must not block.
+pub type Job = Box<dyn FnOnce() -> Delivery + Send>;
+
+/// Hands a result over.
+pub type Delivery = Box<dyn FnOnce() + Send>;
 
 /// A queue is full; what was submitted was dropped and will not be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +89,7 @@ impl Pool {
         for number in 0..workers {
             let hand = Box::new(Hand {
                 shared: Arc::clone(&pool.shared),
-                job: None,
+                has: Has::Nothing,
             });
             let hired = crew.hire(format!("loopgate-hash-{number}"), hand)?;
             pool.workers.push(hired);
@@ -134,26 +137,51 @@ impl Drop for Pool {
 /// Runs one job after the other.
 struct Hand {
     shared: Arc<Shared>,
-    job: Option<Job>,
+    has: Has,
+}
+
+/// How far a worker is.
+enum Has {
+    Nothing,
+    Job(Job),
+    /// The job is done; nothing is to be delivered if it panicked.
+    Done(Option<Delivery>),
 }
 
 impl Worker for Hand {
     fn take(&mut self) -> bool {
-        self.job = self.shared.next();
-        self.job.is_some()
+        self.has = self.shared.next().map_or(Has::Nothing, Has::Job);
+        matches!(self.has, Has::Job(_))
     }
 
-    fn finish(&mut self) {
-        let Some(job) = self.job.take() else { return };
-        if panic::catch_unwind(AssertUnwindSafe(job)).is_err() {
-            log::error!("a job panicked on its worker thread; the thread goes on");
+    fn work(&mut self) {
+        self.has = match mem::replace(&mut self.has, Has::Nothing) {
+            Has::Job(job) => Has::Done(guarded(job)),
+            other => other,
+        };
+    }
+
+    fn deliver(&mut self) {
+        if let Has::Done(delivery) = mem::replace(&mut self.has, Has::Nothing) {
+            if let Some(delivery) = delivery {
+                guarded(delivery);
+            }
+            self.shared.lock().idle += 1;
         }
-        self.shared.lock().idle += 1;
     }
 
     fn is_wanted(&self) -> bool {
         !self.shared.lock().jobs.is_empty()
     }
+}
+
+/// Does it; `None` if it panics.
+fn guarded<T>(job: impl FnOnce() -> T) -> Option<T> {
+    let done = panic::catch_unwind(AssertUnwindSafe(job));
+    if done.is_err() {
+        log::error!("a job panicked on its worker thread; the thread goes on");
+    }
+    done.ok()
 }
 
 impl Shared {
@@ -199,15 +227,23 @@ mod tests {
     use super::*;
     use crate::work::Threads;
 
+    /// A job without a result.
+    fn job(does: impl FnOnce() + Send + 'static) -> Job {
+        Box::new(move || {
+            does();
+            Box::new(|| {})
+        })
+    }
+
     /// A job that says that it began and ends when told, and the two channels for it.
     fn held() -> (Job, mpsc::Receiver<()>, mpsc::Sender<()>) {
         let (began_send, began) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
-        let job = Box::new(move || {
+        let held = job(move || {
             began_send.send(()).unwrap();
             let _ = released.recv();
         });
-        (job, began, release)
+        (held, began, release)
     }
 
     #[test]
@@ -218,7 +254,7 @@ mod tests {
             let thread = thread::current();
             send.send(thread.name().map(String::from)).unwrap();
         };
-        pool.submit(Box::new(say)).unwrap();
+        pool.submit(job(say)).unwrap();
         assert_eq!(name.recv().unwrap().as_deref(), Some("loopgate-hash-0"));
     }
 
@@ -228,12 +264,12 @@ mod tests {
         let mut releases = Vec::new();
         // Two for the threads and three to wait, without giving the threads time to wake up.
         for _ in 0..5 {
-            let (job, began, release) = held();
-            pool.submit(job).unwrap();
+            let (held, began, release) = held();
+            pool.submit(held).unwrap();
             releases.push((began, release));
         }
         assert_eq!(pool.waiting(), 3);
-        assert_eq!(pool.submit(Box::new(|| {})), Err(Busy));
+        assert_eq!(pool.submit(job(|| {})), Err(Busy));
         for (began, release) in releases {
             began.recv().unwrap();
             drop(release);
@@ -243,20 +279,20 @@ mod tests {
     #[test]
     fn a_pool_that_lets_nobody_wait_still_works() {
         let pool = Pool::start(&mut Threads, 1, 0).unwrap();
-        let (job, began, release) = held();
-        pool.submit(job).unwrap();
+        let (held, began, release) = held();
+        pool.submit(held).unwrap();
         began.recv().unwrap();
-        assert_eq!(pool.submit(Box::new(|| {})), Err(Busy));
+        assert_eq!(pool.submit(job(|| {})), Err(Busy));
         drop(release);
     }
 
     #[test]
     fn a_thread_survives_a_job_that_panics() {
         let pool = Pool::start(&mut Threads, 1, 8).unwrap();
-        pool.submit(Box::new(|| panic!("this panic belongs to the test")))
+        pool.submit(job(|| panic!("this panic belongs to the test")))
             .unwrap();
         let (send, done) = mpsc::channel();
-        pool.submit(Box::new(move || send.send(()).unwrap()))
+        pool.submit(job(move || send.send(()).unwrap()))
             .unwrap();
         done.recv().unwrap();
     }
@@ -264,15 +300,15 @@ mod tests {
     #[test]
     fn dropping_the_pool_ends_what_runs_and_drops_what_waits() {
         let pool = Pool::start(&mut Threads, 1, 8).unwrap();
-        let (job, began, release) = held();
+        let (held, began, release) = held();
         let (send, ended) = mpsc::channel();
-        let running = Box::new(move || {
-            job();
-            send.send(()).unwrap();
+        let running = Box::new(move || -> Delivery {
+            drop(held());
+            Box::new(move || send.send(()).unwrap())
         });
         let (send, unrun) = mpsc::channel();
         pool.submit(running).unwrap();
-        pool.submit(Box::new(move || send.send(()).unwrap()))
+        pool.submit(job(move || send.send(()).unwrap()))
             .unwrap();
         began.recv().unwrap();
         let dropping = thread::spawn(move || drop(pool));
@@ -285,9 +321,9 @@ mod tests {
     #[test]
     fn what_a_hash_needed_is_given_back_when_no_other_comes() {
         let pool = Pool::start(&mut Threads, 1, 1).unwrap();
-        let ask = |job: fn() -> bool| {
+        let ask = |asked: fn() -> bool| {
             let (say, hear) = mpsc::channel();
-            pool.submit(Box::new(move || say.send(job()).unwrap()))
+            pool.submit(job(move || say.send(asked()).unwrap()))
                 .unwrap();
             hear.recv().unwrap()
         };

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::process::kill_group;
 use crate::net::service::{Completion, Message, Service};
 use crate::reactor::{Seams, Token, Turn};
-use crate::work::Busy;
+use crate::work::{Busy, Delivery};
 
 /// A process in a group of its own. Dropped before it was reaped, it is killed and reaped.
 #[derive(Debug)]
@@ -49,12 +49,12 @@ impl<S: Seams> Service<S> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let job = Box::new(move || {
+        let job = Box::new(move || -> Delivery {
             let forked = shell.spawn().map(|child| Forked {
                 child,
                 reaped: false,
             });
-            completer.complete(Completion::Spawned(child, forked));
+            Box::new(move || completer.complete(Completion::Spawned(child, forked)))
         });
         self.workers.pool.submit(job)
     }

@@ -1,9 +1,9 @@
 //! What the disk says.
 
-use super::StoreError;
+use super::{Page, StoreError};
 
 /// The seam through which a disk fails. On a real one `SQLite` finds out by itself, so it is asked
-/// nothing; a written world's answers what its story wants.
+/// nothing; a written world's answers what its story wants, and one may watch what comes of a real one.
 pub trait Disk: Send {
     /// A group is about to be committed.
     ///
@@ -13,12 +13,23 @@ pub trait Disk: Send {
         Ok(())
     }
 
+    /// A group was committed, or was not.
+    fn committed(&mut self, _outcome: Result<(), &StoreError>) {}
+
     /// Events are about to be read.
     ///
     /// # Errors
     /// They are not.
     fn reads(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Events were read, or were not. What is returned is what was read.
+    ///
+    /// # Errors
+    /// They were not.
+    fn read(&self, page: Result<Page, StoreError>) -> Result<Page, StoreError> {
+        page
     }
 }
 

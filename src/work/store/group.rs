@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Params, TransactionBehavior};
 
-use super::{Change, Commit, SessionRow, Store, StoreError, Transaction};
+use super::{Change, Commit, SessionRow, Store, StoreError, Transaction, schema};
 use crate::event::{Event, NewEvent};
 use crate::planted::{Bug, planted};
 
@@ -144,18 +144,10 @@ impl Tables<'_> {
     }
 
     fn add_session(&self, session: &SessionRow) -> Result<usize, StoreError> {
-        self.run(
-            "INSERT INTO sessions (hash, sid, user_id, key_id, issued_s, last_used_s) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            (
-                session.hash,
-                session.sid,
-                session.user_id,
-                session.key_id,
-                session.issued_s,
-                session.last_used_s,
-            ),
-        )
+        self.sql
+            .prepare_cached(schema::ADD_SESSION)
+            .and_then(|mut statement| schema::add_session(&mut statement, session))
+            .map_err(|why| StoreError::from_sqlite(self.path, &why))
     }
 
     fn add_event(&self, id: u64, fact: &NewEvent) -> Result<usize, StoreError> {

@@ -287,6 +287,31 @@ impl Store {
         Ok(store)
     }
 
+    /// A store in memory, with what `snapshot` says in it and no events; the next one has the id that follows
+    /// the snapshot's last.
+    ///
+    /// # Errors
+    /// When memory runs out, or the snapshot contradicts itself.
+    pub fn from_snapshot(snapshot: &Snapshot, disk: Box<dyn Disk>) -> Result<Self, StoreError> {
+        let connection = schema::in_memory()?;
+        let path = PathBuf::from(":memory:");
+        schema::fill(&connection, snapshot).map_err(|why| StoreError::from_sqlite(&path, &why))?;
+        Ok(Self {
+            connection,
+            path,
+            events_kept_max: u64::MAX,
+            last_event_id: snapshot.last_event_id,
+            disk,
+            _lock: None,
+        })
+    }
+
+    /// The same store, whose commits and readings `disk` hears of.
+    #[must_use]
+    pub fn watched_by(self, disk: Box<dyn Disk>) -> Self {
+        Self { disk, ..self }
+    }
+
     /// Takes note of what others have written.
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
         self.last_event_id = schema::last_event_id(&self.connection)
@@ -352,7 +377,8 @@ impl Store {
             }
             Ok(page)
         };
-        read().map_err(|why| StoreError::from_sqlite(&self.path, &why))
+        let page = read().map_err(|why| StoreError::from_sqlite(&self.path, &why));
+        self.disk.read(page)
     }
 
     /// Reads the events after `since` that are still kept, oldest first, page by page; `limit` of them

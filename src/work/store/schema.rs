@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, Row, Statement};
 
-use super::{SessionRow, StoreError, UserRow};
+use super::{SessionRow, Snapshot, StoreError, UserRow};
 use crate::event::{Event, NewEvent};
 
 /// Marks a file as ours, in its header: "loop". `file(1)` and `sqlite3` show it.
@@ -61,6 +61,41 @@ pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; \
          {TABLES} COMMIT;"
+    ))
+}
+
+/// Writes users and sessions into empty tables.
+pub(super) fn fill(connection: &Connection, snapshot: &Snapshot) -> rusqlite::Result<()> {
+    let mut user = connection.prepare(
+        "INSERT INTO users (id, name, role, password, created_s) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for row in &snapshot.users {
+        user.execute((row.id, &row.name, &row.role, &row.password, row.created_s))?;
+    }
+    let mut session = connection.prepare(ADD_SESSION)?;
+    for row in &snapshot.sessions {
+        add_session(&mut session, row)?;
+    }
+    Ok(())
+}
+
+/// Inserts the row that [`add_session`] has.
+pub(super) const ADD_SESSION: &str =
+    "INSERT INTO sessions (hash, sid, user_id, key_id, issued_s, last_used_s) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// Runs [`ADD_SESSION`]; returns how many rows it added.
+pub(super) fn add_session(
+    statement: &mut Statement<'_>,
+    row: &SessionRow,
+) -> rusqlite::Result<usize> {
+    statement.execute((
+        row.hash,
+        row.sid,
+        row.user_id,
+        row.key_id,
+        row.issued_s,
+        row.last_used_s,
     ))
 }
 

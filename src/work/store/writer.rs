@@ -61,6 +61,7 @@ impl Store {
             store: self,
             deliver,
             taken: None,
+            done: Vec::new(),
         });
         let hired = crew.hire("loopgate-store".into(), scribe)?;
         Ok(Writer {
@@ -193,6 +194,8 @@ struct Scribe<T, D> {
     store: Store,
     deliver: D,
     taken: Option<Group<T>>,
+    /// What is to be delivered, in this order.
+    done: Vec<(T, Outcome)>,
 }
 
 impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
@@ -201,7 +204,7 @@ impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
         self.taken.is_some()
     }
 
-    fn finish(&mut self) {
+    fn work(&mut self) {
         let Some((group, query)) = self.taken.take() else {
             return;
         };
@@ -209,7 +212,13 @@ impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
             self.commit(group);
         }
         if let Some((tag, query)) = query {
-            (self.deliver)(tag, Outcome::Read(self.store.read(&query)));
+            self.done.push((tag, Outcome::Read(self.store.read(&query))));
+        }
+    }
+
+    fn deliver(&mut self) {
+        for (tag, outcome) in self.done.drain(..) {
+            (self.deliver)(tag, outcome);
         }
     }
 
@@ -221,17 +230,17 @@ impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
 impl<T, D: Fn(T, Outcome)> Scribe<T, D> {
     fn commit(&mut self, group: Vec<(T, Transaction)>) {
         let (tags, transactions): (Vec<T>, Vec<Transaction>) = group.into_iter().unzip();
-        match self.store.commit_group(transactions) {
+        let committed = self.store.commit_group(transactions);
+        self.store.disk.committed(committed.as_ref().map(|_| ()));
+        match committed {
             Ok(outcomes) => {
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
-                for (tag, outcome) in tags.into_iter().zip(outcomes) {
-                    (self.deliver)(tag, Outcome::Committed(outcome));
-                }
+                let outcomes = outcomes.into_iter().map(Outcome::Committed);
+                self.done.extend(tags.into_iter().zip(outcomes));
             }
             Err(why) => {
-                for tag in tags {
-                    (self.deliver)(tag, Outcome::Committed(Err(why.clone())));
-                }
+                let failed = |tag| (tag, Outcome::Committed(Err(why.clone())));
+                self.done.extend(tags.into_iter().map(failed));
             }
         }
     }

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes that one read takes from a socket at most; also what one source may read in one turn.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Longest request head, in bytes, that `head_bytes_max` may allow.
@@ -36,7 +38,7 @@ const _: () = assert!(
 );
 
 /// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListenAddr {
     /// An IP address and a port; port 0 lets the system choose one.
     Tcp(SocketAddr),
@@ -82,7 +84,7 @@ impl fmt::Display for ListenAddr {
 }
 
 /// Where users, sessions and events are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StorePath {
     /// Nothing outlives the process.
     Memory,
@@ -112,7 +114,7 @@ impl fmt::Display for StorePath {
 }
 
 /// Where the server's certificate and its key are: PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFiles {
     /// The certificate, and after it those that lead to its issuer.
     pub certificate: PathBuf,
@@ -121,7 +123,7 @@ pub struct TlsFiles {
 }
 
 /// What a peer may ask of the server, and for how long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Longest request target, in bytes; 414 above it.
     pub target_bytes_max: usize,
@@ -188,7 +190,7 @@ impl Default for Limits {
 }
 
 /// What happens to a subscriber whose outbox is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlowPolicy {
     /// The oldest events that wait are dropped; a `gap` tells which.
     DropOldest,
@@ -199,7 +201,7 @@ pub enum SlowPolicy {
 }
 
 /// How long a session lasts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SessionTimes {
     /// From its last use.
     pub idle: Duration,
@@ -217,7 +219,7 @@ impl Default for SessionTimes {
 }
 
 /// What hashing one password costs: the three parameters of Argon2id (RFC 9106, section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashCost {
     /// Memory, in KiB.
     pub memory_kib: u32,
@@ -243,7 +245,7 @@ impl HashCost {
 }
 
 /// Everything a server needs to know before it starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// Where to listen; at least one.
     pub listen: Vec<ListenAddr>,

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Longest name of an event, in bytes.
@@ -36,7 +36,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// Something that happened, not yet confirmed: it has no id before its transaction commits.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewEvent {
     /// When, in milliseconds since 1970 (UTC).
     pub unix_ms: u64,
@@ -52,7 +52,7 @@ pub struct NewEvent {
 }
 
 /// A confirmed event: durable, numbered, and about to be delivered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// Grows by one from event to event, across restarts.
     pub id: u64,

@@ -123,7 +123,8 @@ impl Keys {
         })
     }
 
-    fn to_json(&self) -> String {
+    /// The keys as their file has them.
+    pub(crate) fn to_json(&self) -> String {
         let keys = self.iter().map(|key| KeyRecord {
             kid: key.kid(),
             secret: URL_SAFE_NO_PAD.encode(key.secret),
@@ -136,6 +137,17 @@ impl Keys {
         let mut text = serde_json::to_string(&file).expect("strings and integers always serialize");
         text.push('\n');
         text
+    }
+}
+
+impl Keys {
+    /// What [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// What is wrong with it; the text is not quoted.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn from_json(text: &str) -> Result<Self, String> {
+        parse(text.as_bytes())
     }
 }
 

@@ -156,6 +156,21 @@ impl Keys {
         }
     }
 
+    /// Keys of the same names and times whose secrets everybody knows: for whoever plays a server again, and must
+    /// not be able to sign for the one that it was.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub(crate) fn with_known_secrets(&self) -> Self {
+        let known = |key: &Key| Key {
+            secret: [b'?'; SECRET_BYTES],
+            ..key.clone()
+        };
+        Self {
+            current: known(&self.current),
+            retired: self.retired.iter().map(known).collect(),
+        }
+    }
+
     /// The key that signs.
     #[must_use]
     pub fn current(&self) -> &Key {

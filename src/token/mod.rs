@@ -132,6 +132,21 @@ pub fn verify(token: &str, keys: &Keys, now_s: i64) -> Result<Claims, TokenError
     Ok(claims)
 }
 
+/// The same token, signed by the key of the same name among `others`; `None` unless one of `keys` signed it, at
+/// whatever time.
+#[cfg(feature = "simulation")]
+pub(crate) fn sign_again(token: &str, keys: &Keys, others: &Keys) -> Option<String> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let header: Header = decode_json(signed.split_once('.')?.0).ok()?;
+    let id = keys::parse_kid(&header.kid)?;
+    let named = |keys: &Keys| keys.iter().find(|key| key.id == id).cloned();
+    mac(&named(keys)?.secret, signed.as_bytes())
+        .verify_slice(&decode(signature).ok()?)
+        .ok()?;
+    let signature = hs256(&named(others)?.secret, signed.as_bytes());
+    Some(format!("{signed}.{signature}"))
+}
+
 /// The key under which the session of `token` is kept. Whoever reads the session table learns
 /// fingerprints, and no token can be made from one.
 #[must_use]

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn nothing_is_taken_or_delivered_between_two_steps() {
         let (woken, wakes) = channel();
-        let mut crew = SteppedCrew::new(move || drop(woken.send(())));
+        let mut crew = SteppedCrew::new(move || woken.send(()).unwrap_or_default());
         let pool = Pool::start(&mut crew, 2, 4).unwrap();
         let (say, hear) = channel();
         for number in 0..2 {

@@ -32,7 +32,8 @@ for _ in $(seq 100); do
 done
 [ -n "$port" ] || { cat "$work/log" >&2; echo "the server does not listen" >&2; exit 1; }
 
-timeout 600 "$testssl" --quiet --color 0 --warnings off --ip 127.0.0.1 --nodns none \
+# What openssl's engines can do is no finding about the server, and differs from machine to machine.
+NO_ENGINE=true timeout 600 "$testssl" --quiet --color 0 --warnings off --ip 127.0.0.1 --nodns none \
   --protocols --fs --server-defaults --server-preference --headers --vulnerable --each-cipher \
   --jsonfile "$work/report.json" "localhost:$port" >"$work/report.txt" 2>&1 ||
   echo "testssl.sh ended with $? findings or more" # it counts them in its status

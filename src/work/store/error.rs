@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
+use serde::{Deserialize, Serialize};
 
 /// Why a store could not be opened, or why nothing of a transaction was stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreError {
     /// Another server, or a `loopgate user` command, has the store.
     Locked {

@@ -28,6 +28,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 
 use crate::config::StorePath;
 use crate::event::{Event, NewEvent};
@@ -37,7 +38,7 @@ pub use error::StoreError;
 pub use writer::{Outcome, TRANSACTIONS_WAITING_MAX, Writer};
 
 /// A user as stored.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRow {
     /// Never used twice, not even after a removal.
     pub id: i64,
@@ -63,7 +64,7 @@ impl fmt::Debug for UserRow {
 }
 
 /// A session as stored. The signature itself never is: a stolen file logs nobody in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
     /// SHA-256 of the signature.
     pub hash: [u8; 32],
@@ -180,7 +181,7 @@ impl fmt::Debug for Query {
 }
 
 /// Events that were read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// Those that were wanted, oldest first.
     pub events: Vec<Event>,
@@ -203,7 +204,7 @@ impl Page {
 }
 
 /// Everything that a server takes into memory at start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// All users, by id.
     pub users: Vec<UserRow>,

@@ -34,6 +34,7 @@ use loopgate::reactor::{
 };
 use loopgate::server::{Server, World};
 use loopgate::token::Keys;
+use loopgate::work::password::Argon2id;
 use loopgate::work::{Change, Store, Threads, Transaction, password};
 
 /// A growth by more than this is a regression.
@@ -218,6 +219,7 @@ fn server(tape: &Rc<Tape>) -> Server<Replay> {
         entropy: Fixed,
         selector: Playing(Rc::clone(tape)),
         crew: &mut Threads,
+        hasher: Argon2id::shared(),
     };
     let mut server =
         Server::<Replay>::in_world(config, world).expect("nothing keeps it from starting");

@@ -13,7 +13,8 @@
 //! 4. [`work`]: what may block, on threads of its own: password hashes, the store, the log.
 //! 5. [`net`]: where they meet. A client's connection as a state machine on the loop; child processes.
 //! 6. [`server`]: wires it all together.
-//! 7. `simulation`: a whole server in a world that one seed decides, with everything that can go wrong.
+//! 7. `simulation`: a whole server in a world that one seed decides, with everything that can go wrong; and
+//!    `recording`: what a real one met, written down and played again.
 //!
 //! # Floors
 //!
@@ -21,7 +22,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 5 | `simulation` |
+//! | 5 | `simulation`, `recording` |
 //! | 4 | [`server`]; the program in `src/cli/mod.rs` is around it |
 //! | 3 | [`net`] |
 //! | 2 | [`app`] |
@@ -90,6 +91,8 @@ pub mod ledger;
 pub mod net;
 pub mod planted;
 pub mod reactor;
+#[cfg(feature = "simulation")]
+pub mod recording;
 pub mod server;
 #[cfg(feature = "simulation")]
 pub mod simulation;

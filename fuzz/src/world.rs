@@ -12,6 +12,7 @@ use loopgate::reactor::fake::{
 };
 use loopgate::server::Server;
 use loopgate::token::Keys;
+use loopgate::work::password::Argon2id;
 use loopgate::work::{Change, Store, Threads, Transaction, password};
 
 /// So many of the newest events are kept.
@@ -63,6 +64,7 @@ impl World {
             entropy: FakeEntropy::new(1),
             selector,
             crew: &mut Threads,
+            hasher: Argon2id::shared(),
         };
         let mut server =
             Server::<Fake>::in_world(config, place).expect("nothing keeps it from starting");

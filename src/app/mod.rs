@@ -154,7 +154,7 @@ impl App {
     #[must_use]
     pub fn new(config: Config, users: Users, sessions: Sessions, keys: Keys) -> Self {
         Self {
-            hasher: Arc::new(Argon2id),
+            hasher: Argon2id::shared(),
             decoy: password::decoy(config.hash_cost),
             answers: status::Answers::default(),
             blank: Blank::default(),

@@ -1,13 +1,14 @@
 //! Options and subcommands.
 //!
-//! `options` says what can be asked for, `serve`, `users`, `keys` and `simulate` do it, `logging` sets up the
-//! log. `handover` is how one process follows another, `supervisor` how a service manager starts it. Everything here may block: the loop has not begun to turn, or has ended.
+//! `options` says what can be asked for, `serve`, `users`, `keys`, `simulate` and `recording` do it, `logging` sets
+//! up the log. `handover` is how one process follows another, `supervisor` how a service manager starts it. Everything here may block: the loop has not begun to turn, or has ended.
 
 mod handover;
 mod keys;
 mod limits;
 mod logging;
 mod options;
+mod recording;
 mod serve;
 mod simulate;
 mod supervisor;
@@ -42,6 +43,7 @@ pub(crate) fn main() -> ExitCode {
         Command::User(command) => users::user(&cli.store, command),
         Command::Key(command) => keys::key(&cli.store, &command),
         Command::Simulate(options) => simulate::simulate(&options),
+        Command::Replay(options) => recording::replay(&options),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

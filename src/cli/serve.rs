@@ -3,12 +3,13 @@
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use loopgate::config::{Config, ListenAddr, StorePath};
 use loopgate::ledger::{Ledger, Limit};
-use loopgate::reactor::{Entropy, OsEntropy, Signal};
+use loopgate::reactor::{Entropy, OsEntropy, Seams, Signal};
+use loopgate::recording::{RecordOptions, Recording};
 use loopgate::server::{Server, Sockets, StartError, Stopped};
 use loopgate::token::base64url;
 use loopgate::work::Store;
@@ -32,6 +33,7 @@ pub(super) fn serve(
     options: ServeOptions,
 ) -> Result<Outcome, Failure> {
     let demo = options.demo;
+    let record = options.record.options();
     let config = options.config(store);
     if let Err(why) = config.check() {
         return Ok(Outcome::Usage(format!("--{why}")));
@@ -41,6 +43,11 @@ pub(super) fn serve(
             "--demo listens on loopback only, and {reachable} is not; leave out --demo, or listen on 127.0.0.1"
         )));
     }
+    if record.is_some() && !(config.subscribe.is_empty() && config.produce.is_empty()) {
+        return Ok(Outcome::Usage(
+            "--record does not go with --subscribe and --produce: what child processes do cannot be played again; leave one of them out".into(),
+        ));
+    }
     let log_thread = logging::start(log.clone()).map_err(|error| match log {
         Some(path) => format!(
             "cannot write the log {}: {error}; choose another file with --log",
@@ -49,13 +56,16 @@ pub(super) fn serve(
         None => format!("cannot start the log's thread: {error}"),
     })?;
     raise_descriptor_limit();
-    let stopped = Running {
+    let running = Running {
         config,
         demo,
         program: std::env::current_exe()?,
         log_thread: Rc::new(log_thread),
-    }
-    .run()?;
+    };
+    let stopped = match record {
+        Some(record) => running.run_recorded(&record)?,
+        None => running.run()?,
+    };
     Ok(match stopped {
         Stopped::Drained | Stopped::HandedOver => Outcome::Done,
         Stopped::AtOnce => Outcome::Cut,
@@ -102,7 +112,7 @@ impl Running {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
             let (Stopped::HandedOver, Some(successor)) = (stopped, followed_by) else {
-                self.end(server, stopped);
+                self.end(server, |server| server, stopped);
                 return Ok(stopped);
             };
             connections = server.take_passed();
@@ -121,18 +131,43 @@ impl Running {
         }
     }
 
-    /// Opens the store, and makes a server on it.
+    /// Makes a server on the store.
     fn start(&self, sockets: &Sockets) -> Result<Server, Failure> {
+        let store = self.open_store()?;
+        let config = self.config.clone();
+        Ok(Server::with_sockets(config, store, sockets.clone())?)
+    }
+
+    /// Opens the store, which has a user then.
+    fn open_store(&self) -> Result<Store, Failure> {
         let config = &self.config;
         let mut store = Store::open(&config.store, config.events_kept_max)?;
         if store.load()?.users.is_empty() {
             add_first_user(&mut store, config, self.demo)?;
         }
-        Ok(Server::with_sockets(
-            config.clone(),
-            store,
-            sockets.clone(),
-        )?)
+        Ok(store)
+    }
+
+    /// The same with a server that is recorded. Its process is the first and the last of it.
+    fn run_recorded(self, record: &RecordOptions) -> Result<Stopped, Failure> {
+        Server::check(&self.config)?;
+        if Predecessor::of_this_process()?.is_some() {
+            return Err(
+                "a server that is recorded cannot follow another one; start it anew".into(),
+            );
+        }
+        let given = supervisor::sockets().map_err(StartError::Socket)?;
+        let sockets = Sockets::take_over(given, &self.config.listen)?;
+        let store = self.open_store()?;
+        let mut recording = Recording::begin(record, self.config.clone(), store, &sockets)?;
+        let log_thread = Rc::downgrade(&self.log_thread);
+        recording.on_signal(Signal::User1, move || reopen(&log_thread))?;
+        self.announce(recording.server());
+        say(format_args!("recording to {}", record.path.display()));
+        supervisor::tell("READY=1");
+        let stopped = recording.run()?;
+        self.end(recording, Recording::server, stopped);
+        Ok(stopped)
     }
 
     /// SIGUSR1 reopens the log; SIGUSR2 starts a process that is to go on, which is found in the place
@@ -144,11 +179,7 @@ impl Running {
     ) -> Result<Arc<Mutex<Option<Successor>>>, Failure> {
         server.handle_signals()?;
         let log_thread = Rc::downgrade(&self.log_thread);
-        server.on_signal(Signal::User1, move || {
-            if let Some(log_thread) = log_thread.upgrade() {
-                log_thread.reopen();
-            }
-        })?;
+        server.on_signal(Signal::User1, move || reopen(&log_thread))?;
         let place = Arc::new(Mutex::new(None));
         let (successor, handle) = (Arc::clone(&place), server.handle());
         let (program, sockets) = (self.program.clone(), sockets.clone());
@@ -179,7 +210,7 @@ impl Running {
         Ok(place)
     }
 
-    fn announce(&self, server: &Server) {
+    fn announce<S: Seams>(&self, server: &Server<S>) {
         if self.demo
             && let Some(address) = server.addresses().first()
         {
@@ -191,15 +222,21 @@ impl Running {
         let _ = io::stdout().flush();
     }
 
-    fn end(self, mut server: Server, stopped: Stopped) {
+    /// Lets the server go, or whatever it is in.
+    fn end<T, S: Seams>(
+        self,
+        mut owner: T,
+        server: impl Fn(&mut T) -> &mut Server<S>,
+        stopped: Stopped,
+    ) {
         if stopped == Stopped::AtOnce {
             // Nobody waits for the workers any more. What was confirmed is on disk already.
-            std::mem::forget(server);
+            std::mem::forget(owner);
             log::warn!("stopped before all was finished");
         } else {
-            let tally = server.tally().clone();
-            let refusals = refusals(server.ledger());
-            drop(server);
+            let tally = server(&mut owner).tally().clone();
+            let refusals = refusals(server(&mut owner).ledger());
+            drop(owner);
             log::info!("drained: {tally}{refusals}");
         }
         self.finish_log();
@@ -209,6 +246,13 @@ impl Running {
         if let Some(log_thread) = Rc::into_inner(self.log_thread) {
             log_thread.finish();
         }
+    }
+}
+
+/// Has the log opened again, if it is still written.
+fn reopen(log_thread: &Weak<LogThread>) {
+    if let Some(log_thread) = log_thread.upgrade() {
+        log_thread.reopen();
     }
 }
 

@@ -20,9 +20,13 @@ pub(super) struct Exchange {
 /// The access log's target, so that `RUST_LOG` can turn it off by name.
 const ACCESS: &str = "loopgate::access";
 
+/// Whether anybody reads the access log.
+pub(super) fn access_is_logged() -> bool {
+    log::log_enabled!(target: ACCESS, log::Level::Info)
+}
+
 impl Exchange {
-    pub(super) fn new(head: &Head<'_>, began: Moment) -> Self {
-        let logged = log::log_enabled!(target: ACCESS, log::Level::Info);
+    pub(super) fn new(head: &Head<'_>, logged: bool, began: Moment) -> Self {
         Self {
             head_only: head.method == Method::Head,
             // Query strings are left out: people put secrets there.
@@ -35,8 +39,7 @@ impl Exchange {
     }
 
     /// What could not be read as a request.
-    pub(super) fn unknown(began: Moment) -> Self {
-        let logged = log::log_enabled!(target: ACCESS, log::Level::Info);
+    pub(super) fn unknown(logged: bool, began: Moment) -> Self {
         Self {
             head_only: false,
             logged_as: logged.then(|| "(no request)".into()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::addresses::Addresses;
 use super::buffers::Buffers;
 use super::children::Forked;
+use super::exchange::access_is_logged;
 use super::jobs::Pending;
 use super::tally::Tally;
 use crate::app::{
@@ -114,6 +115,8 @@ pub struct Service<S: Seams> {
     pub routes: Routes,
     /// What it has done so far.
     pub tally: Tally,
+    /// Whether requests are timed for the access log, whoever reads that; without it, whoever does is asked.
+    pub access_log: Option<bool>,
     pub(super) buffers: Buffers,
     pub(super) date: Date,
     /// Field lines of every answer on a connection that is encrypted.
@@ -162,6 +165,7 @@ impl<S: Seams> Service<S> {
             app,
             routes: Routes::default(),
             tally: Tally::default(),
+            access_log: None,
             buffers: Buffers::default(),
             date: Date::new(0),
             secure_fields,
@@ -223,6 +227,12 @@ impl<S: Seams> Service<S> {
             Reply::empty(204)
         });
         self.do_unasked(reply, turn);
+    }
+
+    /// Whether a request is timed, for its line in the access log.
+    #[must_use]
+    pub fn logs_access(&self) -> bool {
+        self.access_log.unwrap_or_else(access_is_logged)
     }
 
     /// Whether one more step of a handshake may be taken in this turn. If not, it is for the next.

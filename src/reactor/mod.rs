@@ -35,13 +35,14 @@ mod timers;
 #[cfg(feature = "tls")]
 mod tls;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
 pub use clock::{Clock, Moment, OsClock};
 pub use completions::Completer;
 pub use listener::{Accept, Listener};
-pub use os::{Os, OsAcceptor, OsEntropy, OsSelector, OsStream, SHORT_MEANS_DRAINED};
+pub use os::{Os, OsAcceptor, OsEntropy, OsSelector, OsStream, OsWaker, SHORT_MEANS_DRAINED};
 pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
 pub use signals::{Signal, SignalSource};
 pub use slots::{Slots, Token};
@@ -396,6 +397,23 @@ impl<P: Program> Reactor<P> {
     #[must_use]
     pub fn sources(&self) -> usize {
         self.sources.len()
+    }
+
+    /// What kind of source has that name; empty if none has.
+    #[must_use]
+    pub fn kind_of(&self, token: Token) -> &str {
+        let entry = self.sources.get(token);
+        entry.map_or("", |entry| self.core.ledger.name(entry.kind))
+    }
+
+    /// How many sources there are of each kind.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeMap<&str, usize> {
+        let mut kinds = BTreeMap::new();
+        for token in self.sources.tokens() {
+            *kinds.entry(self.kind_of(token)).or_default() += 1;
+        }
+        kinds
     }
 
     /// Randomness, for what is made before the loop turns.

@@ -59,6 +59,18 @@ impl Readiness {
     /// The peer will send nothing more. Reported once, possibly along with its last bytes.
     pub const ENDED: Self = Self(4);
 
+    /// As a number, for whoever writes it down.
+    #[must_use]
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// What [`bits`](Self::bits) made a number of; bits that mean nothing are left out.
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits & 0b111)
+    }
+
     /// Whether all of `other` is true.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {

@@ -1,19 +1,26 @@
 //! Wires everything together: a store, an application, a reactor, listeners. `start` is what is done
 //! once, at the beginning.
 
+mod digest;
 mod listening;
 mod signals;
 mod start;
+#[cfg(feature = "simulation")]
+pub(crate) mod told;
 
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub use crate::net::{Held, Passed};
 use listening::Listening;
 pub use listening::{Asked, Sockets};
+#[cfg(feature = "simulation")]
+pub(crate) use start::doors;
+pub(crate) use start::keys_of;
+use start::service;
 pub use start::{StartError, key_path};
-use start::{open_keys, service};
 
 use crate::app::{
     Balance, Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber,
@@ -23,12 +30,15 @@ use crate::config::{Config, ListenAddr};
 use crate::http::Method;
 use crate::ledger::Ledger;
 use crate::net::{Child, Chores, Completion, Door, Role, Service, Tally, adopt};
+#[cfg(feature = "simulation")]
+use crate::reactor::Token;
 use crate::reactor::{
     Clock as _, CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
     SignalSource, Turn,
 };
 use crate::token::{Fingerprint, Keys};
 use crate::websocket::Message;
+use crate::work::password::{Argon2id, Hasher};
 use crate::work::{Crew, Store, Threads};
 
 /// A login/logout server on its event loop.
@@ -54,6 +64,8 @@ pub struct World<'c, S: Seams> {
     pub selector: S::Selector,
     /// Who does what blocks.
     pub crew: &'c mut dyn Crew,
+    /// Who judges passwords.
+    pub hasher: Arc<dyn Hasher>,
 }
 
 impl<S: Seams> fmt::Debug for World<'_, S> {
@@ -108,29 +120,27 @@ impl Server<Os> {
         let listening = Listening::new(&config)?;
         let acceptors = listening.acceptors(&sockets).map_err(StartError::Os)?;
         let selector = OsSelector::new().map_err(StartError::Os)?;
-        let (clock, mut entropy) = (OsClock::default(), OsEntropy);
-        let now_s = (clock.unix_ms() / 1000).cast_signed();
         let world = World {
-            keys: open_keys(&config.store, &mut entropy, now_s)?,
+            keys: keys_of(&config.store)?,
             store,
-            clock,
-            entropy,
+            clock: OsClock::default(),
+            entropy: OsEntropy,
             selector,
             crew: &mut Threads,
+            hasher: Argon2id::shared(),
         };
         let mut server = Self::in_world(config, world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
-        for acceptor in acceptors {
-            let address = acceptor.local_addr().map_err(StartError::Os)?;
-            server.addresses.push(address);
-            server.accept_from(acceptor).map_err(StartError::Os)?;
-        }
+        let acceptors = acceptors.into_iter().map(|acceptor| {
+            let address = acceptor.local_addr();
+            address.map(|address| (acceptor, address))
+        });
+        let acceptors: io::Result<Vec<_>> = acceptors.collect();
+        server
+            .open(acceptors.map_err(StartError::Os)?)
+            .map_err(StartError::Os)?;
         server.add_children().map_err(StartError::Os)?;
-        let (version, unix_ms) = (env!("CARGO_PKG_VERSION"), server.reactor.unix_ms());
-        let data = serde_json::json!({ "version": version });
-        let app = &mut server.reactor.program.app;
-        app.announce("server.started", data, unix_ms);
         Ok(server)
     }
 
@@ -199,10 +209,11 @@ impl<S: Seams> Server<S> {
             entropy,
             selector,
             crew,
+            hasher,
         } = world;
         let unix_s = (clock.unix_ms() / 1000).cast_signed();
         let reactor = Reactor::with_seams(clock, entropy, selector, |completer| {
-            service::<S>(config, store, keys, crew, completer, unix_s)
+            service::<S>(config, store, keys, crew, hasher, completer, unix_s)
         })?;
         let mut server = Self {
             reactor,
@@ -212,6 +223,31 @@ impl<S: Seams> Server<S> {
         };
         server.add_handlers().map_err(StartError::Os)?;
         Ok(server)
+    }
+
+    /// Has requests timed or not, whether or not anybody reads the access log; says whether they are.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn time_requests(&mut self, timed: Option<bool>) -> bool {
+        let service = &mut self.reactor.program;
+        let timed = timed.unwrap_or_else(|| service.logs_access());
+        service.access_log = Some(timed);
+        timed
+    }
+
+    /// Serves those who connect there, says where that is, and that the server has started.
+    ///
+    /// # Errors
+    /// When the system has no room for more registrations.
+    pub(crate) fn open(&mut self, doors: Vec<(S::Acceptor, ListenAddr)>) -> io::Result<()> {
+        for (acceptor, address) in doors {
+            self.addresses.push(address);
+            self.accept_from(acceptor)?;
+        }
+        let (version, unix_ms) = (env!("CARGO_PKG_VERSION"), self.reactor.unix_ms());
+        let data = serde_json::json!({ "version": version });
+        let app = &mut self.reactor.program.app;
+        app.announce("server.started", data, unix_ms);
+        Ok(())
     }
 
     /// Serves those who connect there.
@@ -293,15 +329,20 @@ impl<S: Seams> Server<S> {
         while !self.is_over() {
             self.turn()?;
         }
+        Ok(self.finish())
+    }
+
+    /// Ends what the server has started; how it came to its end.
+    pub(crate) fn finish(&mut self) -> Stopped {
         let drained = self.reactor.program.is_drained();
         self.reactor.program.kill_children();
-        Ok(if drained && self.reactor.program.is_handing_over() {
+        if drained && self.reactor.program.is_handing_over() {
             Stopped::HandedOver
         } else if drained {
             Stopped::Drained
         } else {
             Stopped::AtOnce
-        })
+        }
     }
 
     /// Whether the server has shut down: everything is finished, or was cut.
@@ -320,6 +361,15 @@ impl<S: Seams> Server<S> {
     #[must_use]
     pub fn sources(&self) -> usize {
         self.reactor.sources()
+    }
+
+    /// What kind of source has that token.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn kind_of(&self, token: u64) -> String {
+        match self.reactor.kind_of(Token::from_u64(token)) {
+            "" => "somebody who has gone".into(),
+            kind => format!("the {kind}"),
+        }
     }
 
     /// What became of the events of each remote subscriber.

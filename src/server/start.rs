@@ -3,17 +3,23 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+#[cfg(feature = "simulation")]
+use super::{Sockets, listening::Listening};
 use crate::app::App;
 use crate::app::Reply;
 use crate::app::sessions::{Session, Sessions};
 use crate::app::users::Users;
 use crate::config::{Config, ListenAddr, StorePath};
 use crate::net::{Completion, Service, Workers};
+#[cfg(feature = "simulation")]
+use crate::reactor::OsAcceptor;
 #[cfg(feature = "tls")]
 use crate::reactor::TlsError;
-use crate::reactor::{CompleterOf, Entropy, Seams};
+use crate::reactor::{Clock as _, CompleterOf, Entropy as _, OsClock, OsEntropy, Seams};
 use crate::token::{KeyError, Keys};
+use crate::work::password::Hasher;
 use crate::work::{Crew, Pool, Store, StoreError};
 
 /// Descriptors that are not for connections: the store's files, the log, listeners, the selector.
@@ -117,6 +123,7 @@ pub(super) fn service<S: Seams>(
     store: Store,
     keys: Keys,
     crew: &mut dyn Crew,
+    hasher: Arc<dyn Hasher>,
     completer: CompleterOf<Service<S>>,
     now_s: i64,
 ) -> Result<Service<S>, StartError> {
@@ -148,6 +155,7 @@ pub(super) fn service<S: Seams>(
         .map_err(StartError::Os)?;
     let connections_max = connections_max(&config);
     let mut app = App::new(config, users, sessions, keys);
+    app.hasher = hasher;
     app.hub.begin_after(snapshot.last_event_id);
     Ok(Service::new(
         app,
@@ -158,12 +166,9 @@ pub(super) fn service<S: Seams>(
 }
 
 /// The key file beside the store, made at the first start; for a store in memory, a new key.
-pub(super) fn open_keys(
-    store: &StorePath,
-    entropy: &mut impl Entropy,
-    now_s: i64,
-) -> Result<Keys, StartError> {
-    let (id, secret) = (u32::from_le_bytes(entropy.bytes()), entropy.bytes());
+pub(crate) fn keys_of(store: &StorePath) -> Result<Keys, StartError> {
+    let (id, secret) = (u32::from_le_bytes(OsEntropy.bytes()), OsEntropy.bytes());
+    let now_s = (OsClock::default().unix_ms() / 1000).cast_signed();
     let Some(path) = key_path(store) else {
         return Ok(Keys::ephemeral(id, secret, now_s));
     };
@@ -171,6 +176,16 @@ pub(super) fn open_keys(
         Some(keys) => Ok(keys),
         None => Ok(Keys::create(&path, id, secret, now_s)?),
     }
+}
+
+/// What a server accepts from.
+///
+/// # Errors
+/// When the certificate cannot be used, or no descriptor is left.
+#[cfg(feature = "simulation")]
+pub(crate) fn doors(config: &Config, sockets: &Sockets) -> Result<Vec<OsAcceptor>, StartError> {
+    let listening = Listening::new(config)?;
+    listening.acceptors(sockets).map_err(StartError::Os)
 }
 
 /// Reads the key file on a worker thread, then signs with what it says.

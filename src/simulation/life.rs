@@ -10,6 +10,7 @@ use crate::config::HashCost;
 use crate::http::{Method, Response, Status};
 use crate::reactor::fake::FakeEntropy;
 use crate::server::{self, Server};
+use crate::work::password::Argon2id;
 use crate::work::{Change, StoreError, Transaction, password};
 
 impl World {
@@ -49,6 +50,7 @@ impl World {
             entropy: FakeEntropy::new(self.chance.next()),
             selector: self.network.selector(),
             crew: &mut crew,
+            hasher: Argon2id::shared(),
         };
         let mut server =
             Server::in_world(self.config.clone(), place).map_err(|why| why.to_string())?;

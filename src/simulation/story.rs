@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::clients::What;
 use super::network::Cause;
 use super::world::World;
-use crate::ledger::{DispatchRecord, Outcome, Phase};
-use crate::reactor::{Readiness, Token};
+use crate::reactor::Token;
+use crate::server::told;
 
 /// Tells a story line by line, or keeps silent.
 pub(super) struct Story {
@@ -85,14 +85,6 @@ impl World {
         let Some(turn) = ledger.turns().next_back().copied() else {
             return;
         };
-        let of_turn = |dispatch: &&DispatchRecord| dispatch.began_ns >= turn.began_ns;
-        let dispatches = ledger.dispatches().rev().take_while(of_turn);
-        let mut dispatches: Vec<DispatchRecord> = dispatches.copied().collect();
-        dispatches.reverse();
-        if wait.ready.is_empty() && dispatches.is_empty() && turn.counts[1..] == [0; 6] {
-            self.story.nothing_happened(wait.slept);
-            return;
-        }
         let network = &self.network;
         let who = |token: Token| match network.of_token(token) {
             Some(wire) => format!("client {wire}"),
@@ -102,45 +94,24 @@ impl World {
             .ready
             .iter()
             .map(|(token, readiness, cause)| match cause {
-                Cause::Edge => format!("{} {}", who(*token), in_words(*readiness)),
+                Cause::Edge => format!("{} {}", who(*token), told::in_words(*readiness)),
                 Cause::Spurious => format!("{} is said to be ready, and is not", who(*token)),
                 Cause::Stale => "word comes of somebody who has gone".to_owned(),
             })
             .collect();
-        let why = match &*ready {
-            [] if wait.woken => "a worker has woken the loop".to_owned(),
-            [] => format!("nobody is ready after {:?}", wait.slept),
-            ready => ready.join("; "),
+        let otherwise = if wait.woken {
+            "a worker has woken the loop".to_owned()
+        } else {
+            format!("nobody is ready after {:?}", wait.slept)
         };
-        let mut lines = vec![format!("turn {}: {why}", turn.number)];
-        for dispatch in &dispatches {
-            let (kind, label) = (ledger.name(dispatch.kind), ledger.name(dispatch.label));
-            let whose = match kind {
-                "connection" => who(Token::from_u64(dispatch.token)),
-                "program" => "for all".to_owned(),
-                kind => format!("the {kind}"),
-            };
-            let does = if label.is_empty() { "" } else { ": " };
-            let next = match dispatch.outcome {
-                Outcome::Wait => "",
-                Outcome::Again => ", and there is more to do in the next turn",
-                Outcome::Close => ", which ends it",
-                Outcome::Continued => ", and goes on",
-            };
-            let phase = dispatch.phase.name();
-            lines.push(format!("    {phase}: {whose}{does}{label}{next}"));
+        let told = told::turn(ledger, &turn, &ready, &otherwise, |token| {
+            let wire = network.of_token(Token::from_u64(token));
+            wire.map(|wire| format!("client {wire}"))
+        });
+        match told {
+            None => self.story.nothing_happened(wait.slept),
+            Some(told) => self.story.say(|| told),
         }
-        for (phase, what) in [
-            (Phase::Events, "delivered"),
-            (Phase::Flush, "written"),
-            (Phase::Reap, "freed"),
-        ] {
-            let count = turn.counts[phase as usize];
-            if count > 0 {
-                lines.push(format!("    {}: {count} {what}", phase.name()));
-            }
-        }
-        self.story.say(|| lines.join("\n"));
     }
 }
 
@@ -184,16 +155,5 @@ impl fmt::Display for What {
             Self::Garbage(status) => write!(f, "what is no request, and deserves {status}"),
             Self::Drip => f.write_str("something, byte by byte, and never comes to the end"),
         }
-    }
-}
-
-fn in_words(readiness: Readiness) -> &'static str {
-    let has = |part| readiness.contains(part);
-    match (has(Readiness::READABLE), has(Readiness::WRITABLE)) {
-        _ if has(Readiness::ENDED) => "sends nothing more",
-        (true, true) => "can be read and written",
-        (true, false) => "can be read",
-        (false, true) => "can be written",
-        (false, false) => "is ready",
     }
 }

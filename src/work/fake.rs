@@ -53,6 +53,12 @@ impl FakeCrew {
         wanted.map(|(place, _)| place).collect()
     }
 
+    /// Whether there is a worker in that place.
+    #[must_use]
+    pub fn has(&self, place: usize) -> bool {
+        place < self.0.borrow().len()
+    }
+
     /// The name of that worker.
     #[must_use]
     pub fn name(&self, place: usize) -> String {

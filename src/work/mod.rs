@@ -8,6 +8,7 @@
 //! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
 //! | `store` | users, sessions and events in one `SQLite` file, committed in groups | `loopgate-store` |
 //! | `log_writer` | log lines on their way to stderr or a file | `loopgate-log` |
+//! | `appender` | bytes on their way to a file | `loopgate-tape` |
 //!
 //! This is the only folder that spawns threads, and `crew` the only place in it that spawns some for a
 //! server's work; `fake` is a crew, and a disk, that a test writes. What it gives to the loop has the same shape three
@@ -17,6 +18,7 @@
 //!
 //! Read next: `pool`, the smallest of the three, then `store`.
 
+pub mod appender;
 pub mod crew;
 pub mod fake;
 pub mod findings;

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use argon2::password_hash::phc::{Output, PasswordHash};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -63,6 +64,14 @@ pub trait Hasher: Send + Sync {
 /// Hashes, and compares.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Argon2id;
+
+impl Argon2id {
+    /// The one that everybody asks.
+    #[must_use]
+    pub fn shared() -> Arc<dyn Hasher> {
+        Arc::new(Self)
+    }
+}
 
 impl Hasher for Argon2id {
     fn check(&self, password: &[u8], phc: &str, cost: HashCost, salt: [u8; 16]) -> Checked {

@@ -292,8 +292,7 @@ mod tests {
         pool.submit(job(|| panic!("this panic belongs to the test")))
             .unwrap();
         let (send, done) = mpsc::channel();
-        pool.submit(job(move || send.send(()).unwrap()))
-            .unwrap();
+        pool.submit(job(move || send.send(()).unwrap())).unwrap();
         done.recv().unwrap();
     }
 
@@ -308,8 +307,7 @@ mod tests {
         });
         let (send, unrun) = mpsc::channel();
         pool.submit(running).unwrap();
-        pool.submit(job(move || send.send(()).unwrap()))
-            .unwrap();
+        pool.submit(job(move || send.send(()).unwrap())).unwrap();
         began.recv().unwrap();
         let dropping = thread::spawn(move || drop(pool));
         assert_eq!(unrun.recv(), Err(mpsc::RecvError));

@@ -171,7 +171,10 @@ mod tests {
         assert_eq!(step(), [Step::Took(0), Step::Took(1)]);
         wakes.recv().unwrap();
         wakes.recv().unwrap();
-        assert!(hear.try_recv().is_err(), "both are done, and neither delivers");
+        assert!(
+            hear.try_recv().is_err(),
+            "both are done, and neither delivers"
+        );
         assert_eq!(step().len(), 2);
         assert_eq!(hear.try_iter().sum::<i32>(), 1);
         assert_eq!(step(), []);

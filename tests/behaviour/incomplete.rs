@@ -7,6 +7,7 @@ use loopgate::reactor::fake::{Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntro
 use loopgate::server::{Server, World};
 use loopgate::token::Keys;
 use loopgate::work::fake::{FakeCrew, FakeDisk, Step};
+use loopgate::work::password::Argon2id;
 use loopgate::work::{Change, StoreError, Transaction, password};
 
 struct Written {
@@ -47,6 +48,7 @@ impl Written {
             clock: clock.clone(),
             entropy: FakeEntropy::new(1),
             crew: &mut crew.clone(),
+            hasher: Argon2id::shared(),
         };
         let mut server = Server::<Fake>::in_world(config, world).expect("it starts");
         let acceptor = FakeAcceptor::default();

@@ -7,7 +7,7 @@
 //! | 2 | `app` |
 //! | 3 | `net` |
 //! | 4 | `server` |
-//! | 5 | `simulation` |
+//! | 5 | `simulation`, `recording` |
 //!
 //! Each may name what is on a lower floor, and nothing else. The program, `main` and `cli`, stands
 //! outside and uses the crate as strangers do.
@@ -22,7 +22,7 @@ const FLOORS: [&[&str]; 6] = [
     &["app"],
     &["net"],
     &["server"],
-    &["simulation"],
+    &["simulation", "recording"],
 ];
 const LINES_MAX: usize = 450;
 const LINES_GOAL: usize = 400;

@@ -12,6 +12,7 @@ use loopgate::reactor::fake::{
 };
 use loopgate::server::Server;
 use loopgate::token::Keys;
+use loopgate::work::password::Argon2id;
 use loopgate::work::{Store, Threads};
 
 use crate::answers::Transcript;
@@ -100,6 +101,7 @@ impl World {
             entropy: FakeEntropy::new(1),
             selector,
             crew: &mut Threads,
+            hasher: Argon2id::shared(),
         };
         let mut server = Server::in_world(config(), world).expect("it starts");
         add_routes(&mut server, &Seen::default());

@@ -192,11 +192,20 @@ impl Sessions {
 
     /// The sessions' keys in the table, expired or not, in no order.
     pub fn hashes(&self) -> impl Iterator<Item = Fingerprint> {
+        self.entries().map(|entry| entry.hash)
+    }
+
+    /// The sessions in the table, expired or not, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.entries().map(|entry| &entry.session)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
         let leads_to = |slot: usize, hash| self.find(hash) == Some(slot as u32);
         let entries = self.entries.iter().enumerate();
         entries
             .filter(move |(slot, entry)| leads_to(*slot, &entry.hash))
-            .map(|(_, entry)| entry.hash)
+            .map(|(_, entry)| entry)
     }
 
     /// Ends a session, expired or not.

@@ -80,8 +80,7 @@ pub(super) fn fill(connection: &Connection, snapshot: &Snapshot) -> rusqlite::Re
 }
 
 /// Inserts the row that [`add_session`] has.
-pub(super) const ADD_SESSION: &str =
-    "INSERT INTO sessions (hash, sid, user_id, key_id, issued_s, last_used_s) \
+pub(super) const ADD_SESSION: &str = "INSERT INTO sessions (hash, sid, user_id, key_id, issued_s, last_used_s) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// Runs [`ADD_SESSION`]; returns how many rows it added.

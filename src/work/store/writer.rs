@@ -212,7 +212,8 @@ impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
             self.commit(group);
         }
         if let Some((tag, query)) = query {
-            self.done.push((tag, Outcome::Read(self.store.read(&query))));
+            self.done
+                .push((tag, Outcome::Read(self.store.read(&query))));
         }
     }
 

@@ -1,0 +1,192 @@
+//! What is in a recording: a line that says what the file is, a head, then entries one after the other.
+//!
+//! An entry is one answer that the server got through a seam, in the order in which it got them. Bytes that came in
+//! are entries of their own, since they may be written later than the reading that took them: what may hold a
+//! secret waits until it is known where the secret is. Entries are in postcard's format.
+
+use std::io;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::reactor::Peer;
+use crate::work::findings::Finding;
+use crate::work::password::{Checked, Verdict};
+use crate::work::{Page, Snapshot, StoreError};
+
+/// The first line of every recording.
+pub(super) const MAGIC: &[u8] = b"loopgate recording 1\n";
+
+/// What a server was when its recording began: a line of JSON.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The program's version; another one would do other things.
+    pub(super) version: String,
+    /// Passwords and signatures were replaced.
+    pub(super) masked: bool,
+    pub(super) config: Config,
+    /// Sockets that it listened on.
+    pub(super) listeners: usize,
+    /// What it signs with, as the key file has it.
+    pub(super) keys: String,
+    pub(super) store: Snapshot,
+}
+
+/// One answer of the world's, or something that belongs to one.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Entry {
+    /// The clock, in nanoseconds after its last reading.
+    Now(u64),
+    /// The wall clock.
+    Unix(u64),
+    /// Randomness.
+    Random(Vec<u8>),
+    /// A wait is over: who is ready, by token and readiness; and a digest of all that the server did to the
+    /// world before, which tells at which turn a replay went another way.
+    Ready { ready: Vec<(u64, u8)>, digest: u32 },
+    /// A worker took what waited, during a wait.
+    Took(usize),
+    /// A worker delivered, having found this out.
+    Delivered(usize, Vec<Found>),
+    /// Somebody came in, or nobody did. The stream has the next number.
+    Accepted(Result<Newcomer, Trouble>),
+    /// So many bytes were read from that stream.
+    Read(usize, Result<usize, Trouble>),
+    /// That stream took so many bytes.
+    Wrote(usize, Result<usize, Trouble>),
+    /// That stream wrote what it held back.
+    Flushed(usize, Result<(), Trouble>),
+    /// The selector took a registration.
+    Registered(Result<(), Trouble>),
+    /// What that stream, which is encrypted, said of itself.
+    Said(usize, bool),
+    /// Bytes that were or will be read from that stream; all of them in their order make up what came in.
+    Bytes(usize, Vec<u8>),
+    /// A session from before the recording is known under another fingerprint in it.
+    Session { was: [u8; 32], is: [u8; 32] },
+    /// The state of the server after so many turns.
+    State { turns: u64, digest: [u8; 32] },
+    /// Whether the server times requests, for its access log.
+    TimesRequests(bool),
+    /// The recording was ended, and why.
+    End(String),
+}
+
+/// Who came in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Newcomer {
+    /// `None` through a unix socket.
+    address: Option<SocketAddr>,
+    pub(super) secure: bool,
+}
+
+impl Newcomer {
+    pub(super) fn new(peer: Peer, secure: bool) -> Self {
+        let address = match peer {
+            Peer::Ip(address) => Some(address),
+            Peer::Unix => None,
+        };
+        Self { address, secure }
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.address.map_or(Peer::Unix, Peer::Ip)
+    }
+}
+
+/// What a system call said instead of working.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Trouble {
+    /// The system's own number for it.
+    Os(i32),
+    /// One of [`KINDS`], by its place.
+    Kind(u8),
+}
+
+/// Errors that are made without the system: by rustls, by this crate.
+const KINDS: [io::ErrorKind; 7] = [
+    io::ErrorKind::Other,
+    io::ErrorKind::WouldBlock,
+    io::ErrorKind::InvalidData,
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::WriteZero,
+    io::ErrorKind::Unsupported,
+    io::ErrorKind::ConnectionAborted,
+];
+
+impl From<&io::Error> for Trouble {
+    fn from(error: &io::Error) -> Self {
+        if let Some(number) = error.raw_os_error() {
+            return Self::Os(number);
+        }
+        let place = KINDS.iter().position(|kind| *kind == error.kind());
+        Self::Kind(place.unwrap_or(0) as u8)
+    }
+}
+
+impl From<Trouble> for io::Error {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Os(number) => Self::from_raw_os_error(number),
+            Trouble::Kind(place) => {
+                let kind = KINDS.get(usize::from(place));
+                (*kind.unwrap_or(&io::ErrorKind::Other)).into()
+            }
+        }
+    }
+}
+
+/// A [`Finding`] that can be written down; nothing of it is a secret.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Found {
+    /// 0 for a wrong password, 1 for the right one, 2 for the right one with a weak hash.
+    Checked(u8),
+    Committed(Result<(), StoreError>),
+    /// The page as JSON, which an event's data is anyway.
+    Read(Result<String, StoreError>),
+}
+
+/// Stands for every password's hash in a recording.
+pub(super) const NO_HASH: &str = "masked";
+
+impl From<Finding> for Found {
+    fn from(finding: Finding) -> Self {
+        match finding {
+            Finding::Checked(checked) => Self::Checked(match checked.verdict {
+                Verdict::Wrong => 0,
+                Verdict::Right => 1,
+                Verdict::RightButWeak => 2,
+            }),
+            Finding::Committed(outcome) => Self::Committed(outcome),
+            Finding::Read(page) => Self::Read(page.map(|page| {
+                serde_json::to_string(&page).expect("strings, numbers and JSON always serialize")
+            })),
+        }
+    }
+}
+
+impl From<Found> for Finding {
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Checked(number) => Self::Checked(Checked {
+                verdict: match number {
+                    1 => Verdict::Right,
+                    2 => Verdict::RightButWeak,
+                    _ => Verdict::Wrong,
+                },
+                rehashed: (number == 2).then(|| NO_HASH.into()),
+            }),
+            Found::Committed(outcome) => Self::Committed(outcome),
+            Found::Read(page) => Self::Read(page.and_then(|json| {
+                serde_json::from_str::<Page>(&json)
+                    .map_err(|why| StoreError::Sqlite(why.to_string()))
+            })),
+        }
+    }
+}
+
+/// How far two servers have done the same: mixes `word` into `digest` (FNV-1a, by words).
+pub(super) fn mix(digest: &mut u64, word: u64) {
+    *digest = (*digest ^ word).wrapping_mul(0x0100_0000_01b3);
+}

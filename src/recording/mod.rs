@@ -1,0 +1,197 @@
+//! What a real server met, written down, and played again without a network.
+//!
+//! Everything that is not in the server's hands enters through its seams: time, randomness, readiness, bytes, and
+//! what workers find out. [`Recording`] writes all of it into a file while the server runs; [`replay`] makes a server
+//! whose seams say what the file says, so that it takes the same turns and ends in the same state. A report of a fault
+//! is then one file.
+//!
+//! Passwords and signatures are not in it, unless that was asked for: `secrets` says what stands for them.
+//!
+//! Read next: `entry`, what is in the file; `seams`, who writes; `played`, who reads.
+
+mod entry;
+mod login;
+mod mask;
+mod played;
+mod replay;
+mod seams;
+mod secrets;
+mod tape;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use played::{
+    NoWaker, Played, PlayedAcceptor, PlayedClock, PlayedEntropy, PlayedSelector, PlayedStream,
+};
+pub use replay::{Options, Outcome, ReplayError, replay};
+pub use seams::{
+    Recorded, RecordedAcceptor, RecordedClock, RecordedEntropy, RecordedSelector, RecordedStream,
+};
+
+use crate::config::Config;
+use crate::reactor::{OsClock, Signal};
+use crate::server::{Server, Sockets, StartError, Stopped, World, doors, keys_of};
+use crate::work::Store;
+use entry::Entry;
+use seams::{RecordedDisk, RecordedHasher};
+use tape::Tape;
+
+/// How a server is recorded.
+#[derive(Clone, Debug)]
+pub struct RecordOptions {
+    /// A file that is not there yet.
+    pub path: PathBuf,
+    /// Most bytes of the file; the server goes on without being recorded after that.
+    pub bytes_max: u64,
+    /// Keep passwords, signatures and the keys that sign as they are.
+    pub secrets: bool,
+}
+
+/// Turns between two states that are recorded, beside the last one.
+const TURNS_PER_STATE: u64 = 4096;
+
+/// A server that is being recorded.
+#[derive(Debug)]
+pub struct Recording {
+    server: Server<Recorded>,
+    tape: Tape,
+    path: PathBuf,
+}
+
+impl Recording {
+    /// Makes a server on these sockets, and begins to record what it meets. It listens to SIGTERM and SIGINT; SIGHUP
+    /// and SIGUSR2 have no effect but a line in the log, since what they read or start is not behind a seam.
+    ///
+    /// # Errors
+    /// Whatever keeps the server or the recording from starting.
+    pub fn begin(
+        options: &RecordOptions,
+        config: Config,
+        store: Store,
+        sockets: &Sockets,
+    ) -> Result<Self, StartError> {
+        let acceptors = doors(&config, sockets)?;
+        let keys = keys_of(&config.store)?;
+        let RecordOptions {
+            path,
+            bytes_max,
+            secrets,
+        } = options;
+        let tape = Tape::begin(
+            path,
+            *bytes_max,
+            *secrets,
+            &config,
+            &keys,
+            &store,
+            acceptors.len(),
+        )
+        .map_err(StartError::Config)?;
+        let selector = RecordedSelector::new(tape.clone()).map_err(StartError::Os)?;
+        let world = World {
+            store: store.watched_by(Box::new(RecordedDisk)),
+            keys,
+            clock: RecordedClock {
+                inner: OsClock::default(),
+                tape: tape.clone(),
+            },
+            entropy: RecordedEntropy(tape.clone()),
+            crew: &mut selector.crew.clone(),
+            selector,
+            hasher: Arc::new(RecordedHasher),
+        };
+        let mut server = Server::in_world(config, world)?;
+        tape.add(&Entry::TimesRequests(server.time_requests(None)));
+        let acceptors = acceptors.into_iter().map(|inner| {
+            let tape = tape.clone();
+            let address = inner.local_addr();
+            address.map(|address| (RecordedAcceptor { inner, tape }, address))
+        });
+        let acceptors: Result<Vec<_>, _> = acceptors.collect();
+        server
+            .open(acceptors.map_err(StartError::Os)?)
+            .map_err(StartError::Os)?;
+        for signal in [Signal::Terminate, Signal::Interrupt] {
+            let stream = signal.stream().map_err(StartError::Os)?;
+            let stream = RecordedStream::new(stream, false, &tape);
+            server.shut_down_on(stream).map_err(StartError::Os)?;
+        }
+        let path = path.clone();
+        let mut recording = Self { server, tape, path };
+        recording.on_signal(Signal::Hangup, || {
+            log::warn!("keys and certificate are not read again while the server is recorded");
+        })?;
+        recording.on_signal(Signal::User2, || {
+            log::warn!("cannot restart: a recording ends with its process");
+        })?;
+        Ok(recording)
+    }
+
+    /// The server.
+    pub fn server(&mut self) -> &mut Server<Recorded> {
+        &mut self.server
+    }
+
+    /// Calls `act` whenever `signal` arrives. It must not change the server: a replay does not call it.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors.
+    pub fn on_signal(
+        &mut self,
+        signal: Signal,
+        mut act: impl FnMut() + 'static,
+    ) -> Result<(), StartError> {
+        let stream = signal.stream().map_err(StartError::Os)?;
+        let stream = RecordedStream::new(stream, false, &self.tape);
+        self.server
+            .on_bytes(stream, move |_, _| act())
+            .map_err(StartError::Os)
+    }
+
+    /// Turns the loop until the server has shut down.
+    ///
+    /// # Errors
+    /// Only when the system's selector fails.
+    pub fn run(&mut self) -> io::Result<Stopped> {
+        while !self.server.is_over() {
+            self.server.turn()?;
+            if self.tape.is_over() {
+                continue;
+            }
+            if self.tape.turn_ended() {
+                self.end("it has as many bytes as it may have");
+            } else if self.tape.turns().is_multiple_of(TURNS_PER_STATE) {
+                self.tape.state(self.server.digest());
+            }
+        }
+        let stopped = self.server.finish();
+        if !self.tape.is_over() {
+            self.end(match stopped {
+                Stopped::AtOnce => "the server stopped at once",
+                _ => "the server has shut down",
+            });
+        }
+        Ok(stopped)
+    }
+
+    fn end(&mut self, why: &str) {
+        self.tape.state(self.server.digest());
+        let failure = self.tape.end(why);
+        let (path, turns, bytes) = (self.path.display(), self.tape.turns(), self.tape.written());
+        match failure {
+            Some(failure) => log::error!("the recording {path} is not whole: {failure}"),
+            None => log::info!("recorded {turns} turns in {bytes} bytes to {path}: {why}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Tape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tape").finish_non_exhaustive()
+    }
+}
+
+/// Signals that a recorded server listens to, beside those that shut it down; a replay has as many sources.
+const OTHER_SIGNALS: usize = 3;

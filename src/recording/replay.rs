@@ -1,0 +1,317 @@
+//! Plays a recording: the same turns again, without a network.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::OTHER_SIGNALS;
+use super::entry::{Entry, Head, MAGIC};
+use super::played::{
+    LastWait, Played, PlayedAcceptor, PlayedClock, PlayedDisk, PlayedEntropy, PlayedHasher,
+    PlayedSelector, Player, Stop,
+};
+use crate::config::{Config, StorePath};
+use crate::ledger::Phase;
+use crate::server::{Server, StartError, World, told};
+use crate::token::Keys;
+use crate::work::fake::FakeCrew;
+use crate::work::{Store, StoreError};
+
+/// What a replay does beside turning.
+pub struct Options<'o> {
+    /// The last turn that is played.
+    pub turns_max: u64,
+    /// Is told each turn in which something happened; false ends the replay.
+    pub listener: Option<&'o mut dyn FnMut(&str) -> bool>,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").finish_non_exhaustive()
+    }
+}
+
+/// How a replay went that met nothing unexpected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Turns that were played.
+    pub turns: u64,
+    /// States that were compared, and were the same.
+    pub states: u64,
+    /// The state at the end.
+    pub digest: [u8; 32],
+    /// Why the recording was ended; `None` if it breaks off, as when the server was killed, or if not all of it was
+    /// played.
+    pub ended: Option<String>,
+    /// It has no passwords and signatures.
+    pub masked: bool,
+}
+
+/// Why a recording was not played to its end.
+#[derive(Debug)]
+pub enum ReplayError {
+    /// The file cannot be read.
+    File(PathBuf, io::Error),
+    /// It is no recording, or a damaged one.
+    Damaged(String),
+    /// The server of the recording cannot be made.
+    Start(StartError),
+    /// The server did something else than what was recorded.
+    Diverged {
+        /// In this turn.
+        turn: u64,
+        /// What else.
+        what: String,
+        /// The version that made the recording, if it is another one.
+        version: Option<String>,
+    },
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, why) => write!(f, "cannot read {}: {why}", path.display()),
+            Self::Damaged(why) => write!(
+                f,
+                "this is no recording of loopgate's, or a damaged one: {why}"
+            ),
+            Self::Start(why) => why.fmt(f),
+            Self::Diverged {
+                turn,
+                what,
+                version,
+            } => {
+                write!(f, "turn {turn} went another way: {what}")?;
+                match version {
+                    Some(version) => write!(
+                        f,
+                        "; it was recorded by loopgate {version}, and this is {}: play it with that one",
+                        env!("CARGO_PKG_VERSION")
+                    ),
+                    None => f.write_str(
+                        "; the server has changed since, or has a fault that no seam shows",
+                    ),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+impl From<StartError> for ReplayError {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<StoreError> for ReplayError {
+    fn from(error: StoreError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+/// Plays the recording at `path`, compares each state that was recorded, and says how it went.
+///
+/// # Errors
+/// When it cannot be played, or goes another way.
+pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayError> {
+    let bytes = fs::read(path).map_err(|why| ReplayError::File(path.into(), why))?;
+    let (mut head, tape) = read(&bytes)?;
+    let crew = FakeCrew::default();
+    let mut inputs = Vec::new();
+    let mut entries = Vec::new();
+    for entry in tape {
+        match entry {
+            Entry::Bytes(stream, bytes) => {
+                if inputs.len() <= stream {
+                    inputs.resize_with(stream + 1, Vec::new);
+                }
+                inputs[stream].extend(bytes);
+            }
+            Entry::Session { was, is } => {
+                let sessions = head.store.sessions.iter_mut();
+                sessions
+                    .filter(|row| row.hash == was)
+                    .for_each(|row| row.hash = is);
+            }
+            other => entries.push(other),
+        }
+    }
+    let player = Player::new(entries, inputs, crew.clone());
+    let masked = head.masked;
+    let version = (head.version != env!("CARGO_PKG_VERSION")).then(|| head.version.clone());
+    let mut server = server(head, &player, crew)?;
+    let mut outcome = Outcome {
+        turns: 0,
+        states: 0,
+        digest: [0; 32],
+        ended: None,
+        masked,
+    };
+    let mut teller = Teller::default();
+    while !player.is_at_the_end() && outcome.turns < options.turns_max {
+        let turned = server.turn();
+        let diverged = |what| ReplayError::Diverged {
+            turn: outcome.turns + 1,
+            what,
+            version: version.clone(),
+        };
+        match player.stopped() {
+            Some(Stop::Diverged(what)) => return Err(diverged(what)),
+            Some(Stop::Over) => break,
+            None => turned.map_err(|why| diverged(why.to_string()))?,
+        }
+        if let Some((_, digest)) = player.take_state() {
+            outcome.states += 1;
+            if digest != server.digest() {
+                return Err(diverged("the server has come to another state".into()));
+            }
+        }
+        outcome.turns += 1;
+        outcome.ended = player.take_end();
+        if let Some(listener) = &mut options.listener
+            && let Some(text) = teller.turn(&mut server, &player.last_wait())
+            && !listener(&text)
+        {
+            break;
+        }
+    }
+    outcome.digest = server.digest();
+    Ok(outcome)
+}
+
+/// The two parts of a recording. One that breaks off has what was written.
+fn read(bytes: &[u8]) -> Result<(Head, Vec<Entry>), ReplayError> {
+    let damaged = |why: &str| ReplayError::Damaged(why.into());
+    let rest = bytes
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| damaged("it does not begin like one"))?;
+    let end = rest.iter().position(|byte| *byte == b'\n');
+    let (head, mut rest) = rest.split_at(end.ok_or_else(|| damaged("it ends in its head"))? + 1);
+    let head = serde_json::from_slice(head).map_err(|why| damaged(&format!("its head: {why}")))?;
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        match postcard::take_from_bytes(rest) {
+            Ok((entry, after)) => {
+                entries.push(entry);
+                rest = after;
+            }
+            Err(postcard::Error::DeserializeUnexpectedEnd) => break,
+            Err(why) => {
+                let at = bytes.len() - rest.len();
+                return Err(damaged(&format!(
+                    "what stands at byte {at} is no entry ({why})"
+                )));
+            }
+        }
+    }
+    Ok((head, entries))
+}
+
+/// The server as it was when the recording began.
+fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server<Played>, ReplayError> {
+    let Head {
+        config,
+        listeners,
+        keys,
+        store,
+        ..
+    } = head;
+    let config = Config {
+        store: StorePath::Memory,
+        tls: None,
+        subscribe: Vec::new(),
+        produce: Vec::new(),
+        ..config
+    };
+    let world = World {
+        store: Store::from_snapshot(&store, Box::new(PlayedDisk))?,
+        keys: Keys::from_json(&keys).map_err(ReplayError::Damaged)?,
+        clock: PlayedClock(player.clone()),
+        entropy: PlayedEntropy(player.clone()),
+        selector: PlayedSelector(player.clone()),
+        crew: &mut crew,
+        hasher: Arc::new(PlayedHasher),
+    };
+    let addresses = config.listen.clone();
+    let mut server = Server::in_world(config, world)?;
+    server.time_requests(player.take_times_requests());
+    let doors = (0..listeners).map(|at| {
+        let address = addresses.get(at).or(addresses.first());
+        let address = address
+            .cloned()
+            .unwrap_or(crate::config::ListenAddr::Unix("?".into()));
+        (PlayedAcceptor(player.clone()), address)
+    });
+    let os = |why| ReplayError::Start(StartError::Os(why));
+    server.open(doors.collect()).map_err(os)?;
+    for _ in 0..2 {
+        server.shut_down_on(player.stream(false)).map_err(os)?;
+    }
+    for _ in 0..OTHER_SIGNALS {
+        server
+            .on_bytes(player.stream(false), |_, _| {})
+            .map_err(os)?;
+    }
+    Ok(server)
+}
+
+/// Tells turns in words, and knows who is who.
+#[derive(Default)]
+struct Teller {
+    /// Connections by their tokens, numbered in the order in which they were met first.
+    names: HashMap<u64, String>,
+    met: usize,
+    quiet: u64,
+}
+
+impl Teller {
+    /// What happened in the last turn; `None` if that is nothing.
+    fn turn(&mut self, server: &mut Server<Played>, wait: &LastWait) -> Option<String> {
+        let turn = *server.ledger().turns().next_back()?;
+        let newcomers: Vec<u64> = told::dispatches(server.ledger(), &turn)
+            .iter()
+            .filter(|dispatch| server.ledger().name(dispatch.kind) == "connection")
+            .map(|dispatch| dispatch.token)
+            .collect();
+        for token in newcomers {
+            self.names.entry(token).or_insert_with(|| {
+                self.met += 1;
+                format!("connection {}", self.met)
+            });
+        }
+        let names = &self.names;
+        let who = |token: u64| names.get(&token).cloned();
+        let mut causes: Vec<String> = wait
+            .ready
+            .iter()
+            .map(|(token, readiness)| {
+                let who = who(*token).unwrap_or_else(|| server.kind_of(*token));
+                format!("{who} {}", told::in_words(*readiness))
+            })
+            .collect();
+        causes.extend(
+            wait.delivered
+                .iter()
+                .map(|name| format!("{name} has finished")),
+        );
+        let text = told::turn(server.ledger(), &turn, &causes, "nobody is ready", who);
+        if text.is_none() {
+            self.quiet += 1;
+        }
+        let text = text?;
+        let slept_us = turn.phase_ns[Phase::Wait as usize] / 1000;
+        let quiet = match std::mem::take(&mut self.quiet) {
+            0 => String::new(),
+            turns => format!("{turns} turns with nothing to do\n"),
+        };
+        let at_ms = turn.began_ns / 1_000_000;
+        Some(format!(
+            "{quiet}[{at_ms} ms, slept {slept_us} \u{b5}s] {text}"
+        ))
+    }
+}

@@ -1,0 +1,302 @@
+//! The system's seams, with somebody who writes down what they say.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::entry::{Entry, Found, Newcomer, Trouble};
+use super::tape::Tape;
+use crate::reactor::{
+    Acceptor, Clock, Entropy, Moment, OsAcceptor, OsClock, OsEntropy, OsSelector, OsStream,
+    OsWaker, Peer, Ready, Seams, Selector, Stream, Token, Wake as _,
+};
+use crate::work::findings::{self, Finding};
+use crate::work::password::{Argon2id, Checked, Hasher};
+use crate::work::stepped::{Step, SteppedCrew};
+use crate::work::{Disk, Page, StoreError};
+
+/// The seams of a server that is being recorded.
+#[derive(Debug)]
+pub struct Recorded;
+
+impl Seams for Recorded {
+    type Clock = RecordedClock;
+    type Entropy = RecordedEntropy;
+    type Selector = RecordedSelector;
+    type Stream = RecordedStream;
+    type Acceptor = RecordedAcceptor;
+}
+
+/// Writes down what the clocks show.
+pub struct RecordedClock {
+    pub(super) inner: OsClock,
+    pub(super) tape: Tape,
+}
+
+impl Clock for RecordedClock {
+    fn now(&self) -> Moment {
+        let now = self.inner.now();
+        self.tape.now(now.as_ns());
+        now
+    }
+
+    fn unix_ms(&self) -> u64 {
+        let unix_ms = self.inner.unix_ms();
+        self.tape.add(&Entry::Unix(unix_ms));
+        unix_ms
+    }
+}
+
+/// Writes down what was random.
+pub struct RecordedEntropy(pub(super) Tape);
+
+impl Entropy for RecordedEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        OsEntropy.fill(bytes);
+        self.0.add(&Entry::Random(bytes.to_vec()));
+    }
+}
+
+/// Writes down who was ready, and has workers begin and end while the loop waits and at no other time.
+pub struct RecordedSelector {
+    inner: OsSelector,
+    pub(super) crew: SteppedCrew,
+    pub(super) tape: Tape,
+}
+
+impl RecordedSelector {
+    pub(super) fn new(tape: Tape) -> io::Result<Self> {
+        let inner = OsSelector::new()?;
+        let waker = inner.waker();
+        let crew = SteppedCrew::new(move || waker.wake());
+        Ok(Self { inner, crew, tape })
+    }
+
+    fn step_workers(&self) {
+        self.crew.step(|step| {
+            self.tape.add(&match step {
+                Step::Took(place) => Entry::Took(place),
+                Step::Delivered(place, found) => {
+                    let found = found.into_iter().map(Found::from);
+                    Entry::Delivered(place, found.collect())
+                }
+            });
+        });
+    }
+}
+
+impl Selector for RecordedSelector {
+    type Waker = OsWaker;
+
+    fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.tape
+            .did(timeout.map_or(u64::MAX, |timeout| timeout.as_nanos() as u64));
+        self.step_workers();
+        self.inner.select(timeout, ready)?;
+        self.step_workers();
+        let ready = ready
+            .iter()
+            .map(|ready| (ready.token.as_u64(), ready.readiness.bits()));
+        self.tape.ready(ready.collect());
+        Ok(())
+    }
+
+    fn waker(&self) -> OsWaker {
+        self.inner.waker()
+    }
+}
+
+/// Writes down what passes through a stream.
+pub struct RecordedStream {
+    inner: OsStream,
+    number: usize,
+    tape: Tape,
+}
+
+impl RecordedStream {
+    /// A stream on which requests come, or something else.
+    pub(super) fn new(inner: OsStream, requests: bool, tape: &Tape) -> Self {
+        Self {
+            inner,
+            number: tape.stream(requests),
+            tape: tape.clone(),
+        }
+    }
+
+    fn wrote(&self, result: &io::Result<usize>, first: &[u8]) {
+        let taken = *result.as_ref().unwrap_or(&0);
+        self.tape
+            .wrote(self.number, &first[..first.len().min(taken)]);
+        let result = result.as_ref().copied().map_err(Trouble::from);
+        self.tape.add(&Entry::Wrote(self.number, result));
+    }
+
+    /// What it says of itself, if it is encrypted; otherwise it is never anything else.
+    fn said(&self, says: bool) -> bool {
+        if self.inner.is_secure() {
+            self.tape.add(&Entry::Said(self.number, says));
+        }
+        says
+    }
+}
+
+impl Drop for RecordedStream {
+    fn drop(&mut self) {
+        self.tape.stream_ended(self.number);
+    }
+}
+
+impl Read for RecordedStream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.tape.did(bytes.len() as u64);
+        let result = self.inner.read(bytes);
+        if let Ok(count) = result {
+            self.tape.read(self.number, &bytes[..count]);
+        }
+        let said = result.as_ref().copied().map_err(Trouble::from);
+        self.tape.add(&Entry::Read(self.number, said));
+        result
+    }
+}
+
+impl Write for RecordedStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tape.did(bytes.len() as u64);
+        let result = self.inner.write(bytes);
+        self.wrote(&result, bytes);
+        result
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        for slice in slices {
+            self.tape.did(slice.len() as u64);
+        }
+        let result = self.inner.write_vectored(slices);
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        self.wrote(&result, first.map_or(&[], |slice| slice));
+        result
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.inner.flush();
+        let said = result.as_ref().copied().map_err(Trouble::from);
+        self.tape.add(&Entry::Flushed(self.number, said));
+        result
+    }
+}
+
+impl Stream<RecordedSelector> for RecordedStream {
+    fn register(&mut self, selector: &mut RecordedSelector, token: Token) -> io::Result<()> {
+        let result = self.inner.register(&mut selector.inner, token);
+        registered(&self.tape, token, result)
+    }
+
+    fn deregister(&mut self, selector: &mut RecordedSelector) {
+        self.inner.deregister(&mut selector.inner);
+    }
+
+    fn shutdown(&mut self, how: Shutdown) {
+        self.tape.did(how as u64);
+        self.inner.shutdown(how);
+    }
+
+    fn is_secure(&self) -> bool {
+        self.inner.is_secure()
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.said(self.inner.is_handshaking())
+    }
+
+    fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        None // a recording ends with its process
+    }
+
+    fn has_more(&self) -> bool {
+        self.said(self.inner.has_more())
+    }
+}
+
+/// Writes down who comes in.
+pub struct RecordedAcceptor {
+    pub(super) inner: OsAcceptor,
+    pub(super) tape: Tape,
+}
+
+impl Acceptor<RecordedSelector> for RecordedAcceptor {
+    type Stream = RecordedStream;
+
+    fn accept(&mut self) -> io::Result<(RecordedStream, Peer)> {
+        let accepted = self.inner.accept();
+        let said = accepted.as_ref().map_err(Trouble::from);
+        let said = said.map(|(stream, peer)| Newcomer::new(*peer, stream.is_secure()));
+        self.tape.add(&Entry::Accepted(said));
+        let (stream, peer) = accepted?;
+        Ok((RecordedStream::new(stream, true, &self.tape), peer))
+    }
+
+    fn register(&mut self, selector: &mut RecordedSelector, token: Token) -> io::Result<()> {
+        let result = self.inner.register(&mut selector.inner, token);
+        registered(&self.tape, token, result)
+    }
+
+    fn deregister(&mut self, selector: &mut RecordedSelector) {
+        self.inner.deregister(&mut selector.inner);
+    }
+}
+
+fn registered(tape: &Tape, token: Token, result: io::Result<()>) -> io::Result<()> {
+    tape.did(token.as_u64());
+    let said = result.as_ref().copied().map_err(Trouble::from);
+    tape.add(&Entry::Registered(said));
+    result
+}
+
+/// Judges passwords, and notes how.
+pub(super) struct RecordedHasher;
+
+impl Hasher for RecordedHasher {
+    fn check(
+        &self,
+        password: &[u8],
+        phc: &str,
+        cost: crate::config::HashCost,
+        salt: [u8; 16],
+    ) -> Checked {
+        let checked = Argon2id.check(password, phc, cost, salt);
+        findings::note(Finding::Checked(checked.clone()));
+        checked
+    }
+}
+
+/// Notes what became of commits and readings.
+pub(super) struct RecordedDisk;
+
+impl Disk for RecordedDisk {
+    fn committed(&mut self, outcome: Result<(), &StoreError>) {
+        findings::note(Finding::Committed(outcome.map_err(Clone::clone)));
+    }
+
+    fn read(&self, page: Result<Page, StoreError>) -> Result<Page, StoreError> {
+        findings::note(Finding::Read(page.clone()));
+        page
+    }
+}
+
+macro_rules! opaque {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+opaque!(
+    RecordedClock,
+    RecordedEntropy,
+    RecordedSelector,
+    RecordedStream,
+    RecordedAcceptor
+);

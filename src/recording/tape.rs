@@ -1,0 +1,272 @@
+//! A recording that is being made.
+
+use std::cell::RefCell;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::entry::{Entry, Head, MAGIC, NO_HASH, mix};
+use super::mask::Mask;
+use super::secrets::Secrets;
+use crate::config::Config;
+use crate::reactor::{Entropy, OsEntropy};
+use crate::token::Keys;
+use crate::work::appender::Appender;
+use crate::work::{Snapshot, Store, StoreError};
+
+/// Room for what ends a recording, in bytes.
+const END_BYTES: u64 = 1024;
+
+/// A recording that is being made. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Tape(Rc<RefCell<Inner>>);
+
+struct Inner {
+    appender: Appender,
+    /// What is not with the appender yet.
+    bytes: Vec<u8>,
+    written: u64,
+    bytes_max: u64,
+    ended: bool,
+    secrets: Option<Secrets>,
+    /// Of each stream that has not ended, by its number; those of all that are not masked are open.
+    masks: Vec<Option<Mask>>,
+    now_ns: u64,
+    /// Of all that the server did to the world.
+    digest: u64,
+    turns: u64,
+}
+
+impl Tape {
+    /// Makes the file, for its owner alone, and writes what the server is.
+    ///
+    /// # Errors
+    /// One sentence: when the file is there already, or cannot be written, or has no room for what is stored.
+    pub(super) fn begin(
+        path: &Path,
+        bytes_max: u64,
+        with_secrets: bool,
+        config: &Config,
+        keys: &Keys,
+        store: &Store,
+        listeners: usize,
+    ) -> Result<Self, String> {
+        let of_store = |why: StoreError| why.to_string();
+        let of_file = |why: io::Error| {
+            format!(
+                "cannot record to {}: {why}; name a file that is not there yet",
+                path.display()
+            )
+        };
+        let snapshot = without_hashes(store.load().map_err(of_store)?);
+        let known = if with_secrets {
+            keys.clone()
+        } else {
+            keys.with_known_secrets()
+        };
+        let secrets = (!with_secrets).then(|| {
+            Secrets::new(
+                config.limits.clone(),
+                keys.clone(),
+                &snapshot,
+                OsEntropy.bytes(),
+            )
+        });
+        let head = Head {
+            version: env!("CARGO_PKG_VERSION").into(),
+            masked: !with_secrets,
+            config: config.clone(),
+            listeners,
+            keys: known.to_json(),
+            store: snapshot,
+        };
+        let mut bytes = MAGIC.to_vec();
+        serde_json::to_writer(&mut bytes, &head).map_err(|why| why.to_string())?;
+        bytes.push(b'\n');
+        if bytes.len() as u64 > bytes_max / 2 {
+            return Err(format!(
+                "a recording of at most {bytes_max} bytes has no room for the {} users and sessions that are stored; allow more with --record-bytes-max",
+                head.store.users.len() + head.store.sessions.len()
+            ));
+        }
+        let mut options = OpenOptions::new();
+        let file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(of_file)?;
+        let written = bytes.len() as u64;
+        let appender = Appender::to(file).map_err(of_file)?;
+        appender.append(&mut bytes);
+        Ok(Self(Rc::new(RefCell::new(Inner {
+            appender,
+            bytes,
+            written,
+            bytes_max,
+            ended: false,
+            secrets,
+            masks: Vec::new(),
+            now_ns: 0,
+            digest: 0,
+            turns: 0,
+        }))))
+    }
+
+    /// The world answered this.
+    pub(super) fn add(&self, entry: &Entry) {
+        self.0.borrow_mut().add(entry);
+    }
+
+    /// The server did this to the world.
+    pub(super) fn did(&self, word: u64) {
+        mix(&mut self.0.borrow_mut().digest, word);
+    }
+
+    pub(super) fn now(&self, ns: u64) {
+        let mut inner = self.0.borrow_mut();
+        let since = ns.saturating_sub(inner.now_ns);
+        inner.now_ns = ns;
+        inner.add(&Entry::Now(since));
+    }
+
+    pub(super) fn ready(&self, ready: Vec<(u64, u8)>) {
+        let mut inner = self.0.borrow_mut();
+        let digest = inner.digest as u32;
+        inner.add(&Entry::Ready { ready, digest });
+    }
+
+    /// A stream begins, on which requests come or something else; its number.
+    pub(super) fn stream(&self, requests: bool) -> usize {
+        let mut inner = self.0.borrow_mut();
+        let masked = requests && inner.secrets.is_some();
+        let mask = if masked {
+            Mask::default()
+        } else {
+            Mask::open()
+        };
+        inner.masks.push(Some(mask));
+        inner.masks.len() - 1
+    }
+
+    /// These bytes came in on a stream.
+    pub(super) fn read(&self, stream: usize, bytes: &[u8]) {
+        self.0
+            .borrow_mut()
+            .mask(stream, |mask, secrets| match secrets {
+                Some(secrets) => mask.read(bytes, secrets),
+                None => bytes.to_vec(),
+            });
+    }
+
+    /// These bytes were taken by a stream.
+    pub(super) fn wrote(&self, stream: usize, bytes: &[u8]) {
+        self.0
+            .borrow_mut()
+            .mask(stream, |mask, secrets| match secrets {
+                Some(secrets) => mask.wrote(bytes, secrets),
+                None => Vec::new(),
+            });
+    }
+
+    /// A stream is gone.
+    pub(super) fn stream_ended(&self, stream: usize) {
+        let mut inner = self.0.borrow_mut();
+        inner.end_stream(stream);
+        inner.masks[stream] = None;
+    }
+
+    /// A turn is over: what was recorded of it goes to the file. Whether it is time to end.
+    pub(super) fn turn_ended(&self) -> bool {
+        let inner = &mut *self.0.borrow_mut();
+        inner.turns += 1;
+        inner.appender.append(&mut inner.bytes);
+        !inner.ended && inner.written + END_BYTES > inner.bytes_max
+    }
+
+    /// The state of the server at this moment.
+    pub(super) fn state(&self, digest: [u8; 32]) {
+        let inner = &mut *self.0.borrow_mut();
+        let turns = inner.turns;
+        inner.add(&Entry::State { turns, digest });
+        inner.appender.append(&mut inner.bytes);
+    }
+
+    /// Nothing more is recorded. What the disk said, if it failed.
+    pub(super) fn end(&self, why: &str) -> Option<String> {
+        let inner = &mut *self.0.borrow_mut();
+        for stream in 0..inner.masks.len() {
+            inner.end_stream(stream);
+        }
+        inner.add(&Entry::End(why.into()));
+        inner.ended = true;
+        inner.appender.append(&mut inner.bytes);
+        inner.appender.failure()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.borrow().ended
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.0.borrow().turns
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.0.borrow().written
+    }
+}
+
+impl Inner {
+    fn add(&mut self, entry: &Entry) {
+        if self.ended {
+            return;
+        }
+        let before = self.bytes.len();
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes =
+            postcard::to_extend(entry, bytes).expect("a vector takes whatever is appended");
+        self.written += (self.bytes.len() - before) as u64;
+    }
+
+    fn mask(
+        &mut self,
+        stream: usize,
+        pass: impl FnOnce(&mut Mask, Option<&mut Secrets>) -> Vec<u8>,
+    ) {
+        if self.ended {
+            return;
+        }
+        let Some(mask) = &mut self.masks[stream] else {
+            return;
+        };
+        let bytes = pass(mask, self.secrets.as_mut());
+        self.add_bytes(stream, bytes);
+    }
+
+    fn add_bytes(&mut self, stream: usize, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.add(&Entry::Bytes(stream, bytes));
+        }
+        let renamed = self.secrets.as_mut().map(Secrets::take_renamed);
+        for (was, is) in renamed.unwrap_or_default() {
+            self.add(&Entry::Session { was, is });
+        }
+    }
+
+    /// What was held back of it will not be understood any better.
+    fn end_stream(&mut self, stream: usize) {
+        self.mask(stream, |mask, secrets| {
+            secrets.map_or(Vec::new(), |secrets| mask.end(secrets))
+        });
+    }
+}
+
+fn without_hashes(mut snapshot: Snapshot) -> Snapshot {
+    for user in &mut snapshot.users {
+        user.password = NO_HASH.into();
+    }
+    snapshot
+}

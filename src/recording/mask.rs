@@ -24,9 +24,11 @@ enum State {
     Login { kind: Kind, rest: Rest },
     /// Another body: nothing in it is a secret of the server's.
     Body(Rest),
-    /// Whether requests follow or another protocol, the answer tells.
+    /// An offer to speak the WebSocket protocol: what follows shows by its first byte whether it was accepted.
     Upgrade,
-    /// No requests: nothing is replaced any more.
+    /// Frames of the WebSocket protocol, of which so many bytes belong to the last one. Their payload passes.
+    Frames(u64),
+    /// No requests: nothing is replaced.
     Open,
     /// The server has refused it, and looks at nothing that follows.
     Refused,
@@ -66,16 +68,6 @@ impl Mask {
         out
     }
 
-    /// Something was written: after an offer to speak another protocol, that is the answer.
-    pub(super) fn wrote(&mut self, bytes: &[u8], secrets: &mut Secrets) -> Vec<u8> {
-        if !matches!(self.state, State::Upgrade) || bytes.is_empty() {
-            return Vec::new();
-        }
-        let accepted = bytes.starts_with(b"HTTP/1.1 101");
-        self.state = if accepted { State::Open } else { State::Head };
-        self.read(&[], secrets)
-    }
-
     /// Nothing more will come: what is left of what was held back.
     pub(super) fn end(&mut self, secrets: &mut Secrets) -> Vec<u8> {
         let mut left = mem::take(&mut self.held);
@@ -83,7 +75,7 @@ impl Mask {
             State::Head => secrets.mask_head(&mut left),
             State::Login { kind, rest } => mask_login(&mut left, kind, rest, secrets),
             State::Refused => mask_letters(&mut left),
-            State::Body(_) | State::Upgrade | State::Open => {}
+            State::Body(_) | State::Upgrade | State::Frames(_) | State::Open => {}
         }
         left
     }
@@ -96,7 +88,30 @@ impl Mask {
         let all = self.held.len();
         match &mut self.state {
             State::Open => Some(all),
-            State::Upgrade => None,
+            State::Upgrade => {
+                let is_frame = begins_frame(self.held[0]);
+                self.state = if is_frame {
+                    State::Frames(0)
+                } else {
+                    State::Head
+                };
+                Some(0)
+            }
+            State::Frames(0) => {
+                let is_frame = begins_frame(self.held[0]);
+                self.state = if is_frame {
+                    frame(&self.held)?
+                } else {
+                    State::Refused
+                };
+                // What is wrong with the first byte, the server tells the client.
+                Some(usize::from(!is_frame))
+            }
+            State::Frames(left) => {
+                let taken = (*left).min(all as u64);
+                *left -= taken;
+                Some(taken as usize)
+            }
             State::Refused => {
                 mask_letters(&mut self.held);
                 Some(all)
@@ -151,6 +166,28 @@ impl Mask {
         self.state = next;
         Some(length)
     }
+}
+
+/// Whether a frame can begin with that byte (RFC 6455, section 5.2): without extensions, three of its bits are zero,
+/// which those of no method are, nor is an empty line's.
+fn begins_frame(byte: u8) -> bool {
+    byte & 0x70 == 0 && !b"\r\n".contains(&byte)
+}
+
+/// The frame at the front of `bytes`; `None` to wait for its whole length.
+fn frame(bytes: &[u8]) -> Option<State> {
+    let [_, second, rest @ ..] = bytes else {
+        return None;
+    };
+    let (length_bytes, payload) = match second & 0x7f {
+        126 => (2, u64::from(u16::from_be_bytes(*rest.first_chunk()?))),
+        127 => (8, u64::from_be_bytes(*rest.first_chunk()?)),
+        length => (0, u64::from(length)),
+    };
+    let key = if second & 0x80 == 0 { 0 } else { 4 };
+    Some(State::Frames(
+        payload.saturating_add(2 + length_bytes + key),
+    ))
 }
 
 /// How much of a head the server looks at that it refuses: the shortest beginning that it would refuse.
@@ -337,17 +374,23 @@ mod tests {
         assert!(!masked.contains("hun"), "{masked}");
     }
 
+    const OFFER: &str =
+        "GET /events HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+
     #[test]
-    fn messages_pass_once_both_sides_speak_another_protocol() {
-        let (mut mask, mut secrets) = (Mask::default(), secrets());
-        let offer =
-            b"GET /events HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
-        assert_eq!(mask.read(offer, &mut secrets), offer);
-        assert_eq!(mask.read(b"frame", &mut secrets), b"");
-        assert_eq!(
-            mask.wrote(b"HTTP/1.1 101 Switching", &mut secrets),
-            b"frame"
-        );
-        assert_eq!(mask.read(b"another", &mut secrets), b"another");
+    fn frames_pass_as_they_are_and_what_is_none_does_not() {
+        let long = format!("\u{1}\u{7e}\u{1}\u{0}{}", "long".repeat(64));
+        let frames = format!("\u{1}\u{5}hello{long}\u{0}\u{0}");
+        let bytes = format!("{OFFER}{frames}POST /login hunter2");
+        let masked = masked(&bytes);
+        assert!(masked.starts_with(&format!("{OFFER}{frames}")), "{masked}");
+        assert!(!masked.contains("hun"), "{masked}");
+    }
+
+    #[test]
+    fn requests_that_follow_an_offer_are_masked_as_ever() {
+        let form = "application/x-www-form-urlencoded";
+        let masked = masked(&format!("{OFFER}{}", login(form, "password=hunter2")));
+        assert!(!masked.contains("hun"), "{masked}");
     }
 }

@@ -293,7 +293,8 @@ pub struct PlayedStream {
 impl PlayedStream {
     fn wrote(&self, room: usize) -> io::Result<usize> {
         let number = self.number;
-        let said = self.player.next("a write", |_, entry| match entry {
+        let asked = format!("stream {number} to take {room} bytes");
+        let said = self.player.next(&asked, |_, entry| match entry {
             Entry::Wrote(stream, said) if stream == number && said.is_ok_and(|n| n <= room) => {
                 Ok(said)
             }

@@ -124,10 +124,7 @@ impl RecordedStream {
         }
     }
 
-    fn wrote(&self, result: &io::Result<usize>, first: &[u8]) {
-        let taken = *result.as_ref().unwrap_or(&0);
-        self.tape
-            .wrote(self.number, &first[..first.len().min(taken)]);
+    fn wrote(&self, result: &io::Result<usize>) {
         let result = result.as_ref().copied().map_err(Trouble::from);
         self.tape.add(&Entry::Wrote(self.number, result));
     }
@@ -164,7 +161,7 @@ impl Write for RecordedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.tape.did(bytes.len() as u64);
         let result = self.inner.write(bytes);
-        self.wrote(&result, bytes);
+        self.wrote(&result);
         result
     }
 
@@ -173,8 +170,7 @@ impl Write for RecordedStream {
             self.tape.did(slice.len() as u64);
         }
         let result = self.inner.write_vectored(slices);
-        let first = slices.iter().find(|slice| !slice.is_empty());
-        self.wrote(&result, first.map_or(&[], |slice| slice));
+        self.wrote(&result);
         result
     }
 

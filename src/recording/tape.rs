@@ -161,16 +161,6 @@ impl Tape {
             });
     }
 
-    /// These bytes were taken by a stream.
-    pub(super) fn wrote(&self, stream: usize, bytes: &[u8]) {
-        self.0
-            .borrow_mut()
-            .mask(stream, |mask, secrets| match secrets {
-                Some(secrets) => mask.wrote(bytes, secrets),
-                None => Vec::new(),
-            });
-    }
-
     /// A stream is gone.
     pub(super) fn stream_ended(&self, stream: usize) {
         let mut inner = self.0.borrow_mut();

@@ -217,7 +217,7 @@ impl Clock for PlayedClock {
             other => Err(other),
         });
         let mut inner = self.0.0.borrow_mut();
-        inner.now_ns += since.unwrap_or(0);
+        inner.now_ns = inner.now_ns.saturating_add(since.unwrap_or(0));
         Moment::from_ns(inner.now_ns)
     }
 

@@ -29,6 +29,7 @@ mod origin;
 mod program;
 mod proxy;
 mod publishing;
+mod recordings;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod restarts;

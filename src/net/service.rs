@@ -115,8 +115,10 @@ pub struct Service<S: Seams> {
     pub routes: Routes,
     /// What it has done so far.
     pub tally: Tally,
-    /// Whether requests are timed for the access log, whoever reads that; without it, whoever does is asked.
-    pub access_log: Option<bool>,
+    /// Whether each request is timed, for its line in the access log.
+    pub(super) timed: bool,
+    /// The same, whether or not anybody reads that log; without it, whoever does is asked for each connection.
+    timed_in_any_case: Option<bool>,
     pub(super) buffers: Buffers,
     pub(super) date: Date,
     /// Field lines of every answer on a connection that is encrypted.
@@ -165,7 +167,8 @@ impl<S: Seams> Service<S> {
             app,
             routes: Routes::default(),
             tally: Tally::default(),
-            access_log: None,
+            timed: false,
+            timed_in_any_case: None,
             buffers: Buffers::default(),
             date: Date::new(0),
             secure_fields,
@@ -229,10 +232,12 @@ impl<S: Seams> Service<S> {
         self.do_unasked(reply, turn);
     }
 
-    /// Whether a request is timed, for its line in the access log.
-    #[must_use]
-    pub fn logs_access(&self) -> bool {
-        self.access_log.unwrap_or_else(access_is_logged)
+    /// Has requests timed or not from now on, whether or not anybody reads the access log; without `timed`, as
+    /// they would be now. Says which.
+    pub fn time_requests(&mut self, timed: Option<bool>) -> bool {
+        let timed = timed.unwrap_or_else(access_is_logged);
+        self.timed_in_any_case = Some(timed);
+        timed
     }
 
     /// Whether one more step of a handshake may be taken in this turn. If not, it is for the next.
@@ -246,6 +251,7 @@ impl<S: Seams> Service<S> {
     pub(super) fn opened(&mut self, peer: Peer) -> bool {
         let config = &self.app.config;
         self.connections += 1;
+        self.timed = self.timed_in_any_case.unwrap_or_else(access_is_logged);
         let of_network = self.addresses.opened(peer, &config.trust_proxy);
         of_network.is_none_or(|open| open <= config.limits.connections_per_address_max)
     }

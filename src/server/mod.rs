@@ -228,10 +228,7 @@ impl<S: Seams> Server<S> {
     /// Has requests timed or not, whether or not anybody reads the access log; says whether they are.
     #[cfg(feature = "simulation")]
     pub(crate) fn time_requests(&mut self, timed: Option<bool>) -> bool {
-        let service = &mut self.reactor.program;
-        let timed = timed.unwrap_or_else(|| service.logs_access());
-        service.access_log = Some(timed);
-        timed
+        self.reactor.program.time_requests(timed)
     }
 
     /// Serves those who connect there, says where that is, and that the server has started.

@@ -28,7 +28,7 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) {
         self.requests = self.requests.saturating_add(1);
-        let exchange = Exchange::new(head, service.logs_access(), turn.now());
+        let exchange = Exchange::new(head, service.timed, turn.now());
         let Service { routes, app, .. } = service;
         let reply = match routes.find(head.method, head.target.path) {
             Found::Handler {
@@ -160,7 +160,7 @@ impl<S: Seams> Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) {
-        let exchange = Exchange::new(head, service.logs_access(), turn.now());
+        let exchange = Exchange::new(head, service.timed, turn.now());
         let response = from_table(service.routes.find(head.method, head.target.path));
         self.answer(&response, &exchange, service, turn);
     }
@@ -184,7 +184,7 @@ impl<S: Seams> Connection<S> {
             reason: Reason(fault.code),
             linger: true,
         };
-        let exchange = Exchange::unknown(service.logs_access(), turn.now());
+        let exchange = Exchange::unknown(service.timed, turn.now());
         self.answer(&fault.into(), &exchange, service, turn);
     }
 

@@ -87,7 +87,7 @@ impl<S: Seams> Connection<S> {
             "as many connections as one address may have are open; use those, or close some";
         let answer = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_connections", detail)
             .with_header("Retry-After", "1");
-        let exchange = Exchange::unknown(service.logs_access(), turn.now());
+        let exchange = Exchange::unknown(service.timed, turn.now());
         self.answer(&answer, &exchange, service, turn);
         self.settle(service, turn)
     }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::limits::LimitOptions;
+use super::recording::{RecordingOptions, ReplayOptions};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
     Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TlsFiles, default_workers,
 };
-use loopgate::recording::RecordOptions;
 
 /// A login/logout server and event hub on one hand-rolled event loop.
 ///
@@ -112,21 +112,6 @@ pub(super) struct SimulateOptions {
     /// Tell the story, turn by turn
     #[arg(long, conflicts_with_all = ["seeds", "for_ever"])]
     pub(super) show: bool,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct ReplayOptions {
-    /// The recording
-    pub(super) file: PathBuf,
-    /// Tell what happened, turn by turn
-    #[arg(long)]
-    pub(super) show: bool,
-    /// The same, and wait for Enter after each turn; `q` ends it
-    #[arg(long)]
-    pub(super) step: bool,
-    /// Play so many turns at most
-    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
-    pub(super) turns: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -272,41 +257,6 @@ pub(super) struct ServeOptions {
     limits: LimitOptions,
     #[command(flatten, next_help_heading = "Recording")]
     pub(super) record: RecordingOptions,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct RecordingOptions {
-    /// Write everything that the server meets into this new file, without passwords and signatures, for
-    /// `loopgate replay`
-    #[arg(long, env = "LOOPGATE_RECORD", value_name = "FILE")]
-    record: Option<PathBuf>,
-    /// Stop recording when the file has so many bytes
-    #[arg(
-        long,
-        env = "LOOPGATE_RECORD_BYTES_MAX",
-        value_name = "BYTES",
-        default_value_t = 256 * 1024 * 1024
-    )]
-    record_bytes_max: u64,
-    /// Keep passwords, signatures and the keys that sign in the recording: whoever has it can log in
-    #[arg(
-        long,
-        env = "LOOPGATE_RECORD_SECRETS",
-        requires = "record",
-        value_parser = clap::builder::BoolishValueParser::new()
-    )]
-    record_secrets: bool,
-}
-
-impl RecordingOptions {
-    /// What is asked for, if it is.
-    pub(super) fn options(&self) -> Option<RecordOptions> {
-        Some(RecordOptions {
-            path: self.record.clone()?,
-            bytes_max: self.record_bytes_max,
-            secrets: self.record_secrets,
-        })
-    }
 }
 
 impl ServeOptions {

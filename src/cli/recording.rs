@@ -1,11 +1,62 @@
-//! `loopgate replay`.
+//! `loopgate serve --record` and `loopgate replay`.
 
 use std::io::{self, BufRead as _, Write as _};
+use std::path::PathBuf;
 
-use loopgate::recording::{self, Options};
+use clap::Args;
+use loopgate::recording::{self, Options, RecordOptions};
 
-use super::options::ReplayOptions;
 use super::{Failure, Outcome, say};
+
+#[derive(Args, Debug)]
+pub(super) struct RecordingOptions {
+    /// Write everything that the server meets into this new file, without passwords and signatures, for
+    /// `loopgate replay`
+    #[arg(long, env = "LOOPGATE_RECORD", value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Stop recording when the file has so many bytes
+    #[arg(
+        long,
+        env = "LOOPGATE_RECORD_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 256 * 1024 * 1024
+    )]
+    record_bytes_max: u64,
+    /// Keep passwords, signatures and the keys that sign in the recording: whoever has it can log in
+    #[arg(
+        long,
+        env = "LOOPGATE_RECORD_SECRETS",
+        requires = "record",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    record_secrets: bool,
+}
+
+impl RecordingOptions {
+    /// What is asked for, if it is.
+    pub(super) fn options(&self) -> Option<RecordOptions> {
+        Some(RecordOptions {
+            path: self.record.clone()?,
+            bytes_max: self.record_bytes_max,
+            secrets: self.record_secrets,
+        })
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ReplayOptions {
+    /// The recording
+    pub(super) file: PathBuf,
+    /// Tell what happened, turn by turn
+    #[arg(long)]
+    pub(super) show: bool,
+    /// The same, and wait for Enter after each turn; `q` ends it
+    #[arg(long)]
+    pub(super) step: bool,
+    /// Play so many turns at most
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    pub(super) turns: u64,
+}
 
 pub(super) fn replay(options: &ReplayOptions) -> Result<Outcome, Failure> {
     let mut tell = |turn: &str| {

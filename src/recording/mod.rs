@@ -7,12 +7,13 @@
 //!
 //! Passwords and signatures are not in it, unless that was asked for: `secrets` says what stands for them.
 //!
-//! Read next: `entry`, what is in the file; `seams`, who writes; `played`, who reads.
+//! Read next: `entry`, what is in the file; `seams`, who writes; `player` and `played`, who reads.
 
 mod entry;
 mod login;
 mod mask;
 mod played;
+mod player;
 mod replay;
 mod seams;
 mod secrets;

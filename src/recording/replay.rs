@@ -10,9 +10,10 @@ use std::sync::Arc;
 use super::OTHER_SIGNALS;
 use super::entry::{Entry, Head, MAGIC};
 use super::played::{
-    LastWait, Played, PlayedAcceptor, PlayedClock, PlayedDisk, PlayedEntropy, PlayedHasher,
-    PlayedSelector, Player, Stop,
+    Played, PlayedAcceptor, PlayedClock, PlayedDisk, PlayedEntropy, PlayedHasher, PlayedSelector,
+    PlayedStream,
 };
+use super::player::{LastWait, Player, Stop};
 use crate::config::{Config, StorePath};
 use crate::ledger::Phase;
 use crate::server::{Server, StartError, World, told};
@@ -250,11 +251,13 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server<Play
     let os = |why| ReplayError::Start(StartError::Os(why));
     server.open(doors.collect()).map_err(os)?;
     for _ in 0..2 {
-        server.shut_down_on(player.stream(false)).map_err(os)?;
+        server
+            .shut_down_on(PlayedStream::new(player, false))
+            .map_err(os)?;
     }
     for _ in 0..OTHER_SIGNALS {
         server
-            .on_bytes(player.stream(false), |_, _| {})
+            .on_bytes(PlayedStream::new(player, false), |_, _| {})
             .map_err(os)?;
     }
     Ok(server)

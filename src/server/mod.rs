@@ -1,10 +1,10 @@
 //! Wires everything together: a store, an application, a reactor, listeners. `start` is what is done
 //! once, at the beginning.
 
-mod digest;
 mod listening;
 mod signals;
 mod start;
+mod state;
 #[cfg(feature = "simulation")]
 pub(crate) mod told;
 
@@ -23,20 +23,17 @@ use start::service;
 pub use start::{StartError, key_path};
 
 use crate::app::{
-    Balance, Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber,
-    SubscriptionId, endpoint,
+    Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber, SubscriptionId,
+    endpoint,
 };
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
-use crate::ledger::Ledger;
-use crate::net::{Child, Chores, Completion, Door, Role, Service, Tally, adopt};
-#[cfg(feature = "simulation")]
-use crate::reactor::Token;
+use crate::net::{Child, Chores, Completion, Door, Role, Service, adopt};
 use crate::reactor::{
     Clock as _, CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
     SignalSource, Turn,
 };
-use crate::token::{Fingerprint, Keys};
+use crate::token::Keys;
 use crate::websocket::Message;
 use crate::work::password::{Argon2id, Hasher};
 use crate::work::{Crew, Store, Threads};
@@ -348,43 +345,6 @@ impl<S: Seams> Server<S> {
         self.reactor.stopped() || self.reactor.program.is_drained()
     }
 
-    /// What the server holds for clients at this moment.
-    #[must_use]
-    pub fn held(&self) -> Held {
-        self.reactor.program.held()
-    }
-
-    /// Sources on the loop: connections, listeners, children, and what the server has for itself.
-    #[must_use]
-    pub fn sources(&self) -> usize {
-        self.reactor.sources()
-    }
-
-    /// What kind of source has that token.
-    #[cfg(feature = "simulation")]
-    pub(crate) fn kind_of(&self, token: u64) -> String {
-        match self.reactor.kind_of(Token::from_u64(token)) {
-            "" => "somebody who has gone".into(),
-            kind => format!("the {kind}"),
-        }
-    }
-
-    /// What became of the events of each remote subscriber.
-    pub fn balances(&mut self) -> impl Iterator<Item = Balance> {
-        self.reactor.program.app.hub.balances()
-    }
-
-    /// The fingerprints of the sessions in the table, expired or not, in no order.
-    pub fn session_hashes(&self) -> impl Iterator<Item = Fingerprint> {
-        self.reactor.program.app.sessions.hashes()
-    }
-
-    /// Those of sessions that have expired, and that the store failed to remove; if somebody logged out of
-    /// one meanwhile, it has not even got it.
-    pub fn unremoved_sessions(&self) -> impl Iterator<Item = Fingerprint> {
-        self.reactor.program.app.unremoved()
-    }
-
     /// The connections that another process is to go on with, after the server has
     /// [handed over](Stopped::HandedOver).
     #[must_use]
@@ -396,17 +356,6 @@ impl<S: Seams> Server<S> {
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddr] {
         &self.addresses
-    }
-
-    /// What the server has done so far.
-    #[must_use]
-    pub fn tally(&self) -> &Tally {
-        &self.reactor.program.tally
-    }
-
-    /// The record of what the loop did.
-    pub fn ledger(&mut self) -> &mut Ledger {
-        self.reactor.ledger()
     }
 
     /// Shuts the server down from another thread.

@@ -1,0 +1,92 @@
+//! What a server knows and holds, for whoever looks at it from outside.
+
+use sha2::{Digest as _, Sha256};
+
+use super::Server;
+use crate::app::Balance;
+use crate::ledger::{Ledger, Limit};
+use crate::net::{Held, Tally};
+use crate::reactor::Seams;
+#[cfg(feature = "simulation")]
+use crate::reactor::Token;
+use crate::token::Fingerprint;
+
+impl<S: Seams> Server<S> {
+    /// What the server holds for clients at this moment.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.reactor.program.held()
+    }
+
+    /// Sources on the loop: connections, listeners, children, and what the server has for itself.
+    #[must_use]
+    pub fn sources(&self) -> usize {
+        self.reactor.sources()
+    }
+
+    /// What kind of source has that token.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn kind_of(&self, token: u64) -> String {
+        match self.reactor.kind_of(Token::from_u64(token)) {
+            "" => "somebody who has gone".into(),
+            kind => format!("the {kind}"),
+        }
+    }
+
+    /// What became of the events of each remote subscriber.
+    pub fn balances(&mut self) -> impl Iterator<Item = Balance> {
+        self.reactor.program.app.hub.balances()
+    }
+
+    /// The fingerprints of the sessions in the table, expired or not, in no order.
+    pub fn session_hashes(&self) -> impl Iterator<Item = Fingerprint> {
+        self.reactor.program.app.sessions.hashes()
+    }
+
+    /// Those of sessions that have expired, and that the store failed to remove; if somebody logged out of
+    /// one meanwhile, it has not even got it.
+    pub fn unremoved_sessions(&self) -> impl Iterator<Item = Fingerprint> {
+        self.reactor.program.app.unremoved()
+    }
+
+    /// What the server has done so far.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.reactor.program.tally
+    }
+
+    /// The record of what the loop did.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        self.reactor.ledger()
+    }
+
+    /// SHA-256 of what the server knows and holds: turns, sources, sessions, the newest event, what became of each
+    /// remote subscriber's, what is held for clients, what it has done and refused. Secrets are not in it, nor what is
+    /// made from them: a server whose keys are others has the same.
+    pub fn digest(&mut self) -> [u8; 32] {
+        let mut lines = vec![
+            format!("{:?}", self.held()),
+            format!("{:?}", self.tally()),
+            format!("sources {:?}", self.reactor.kinds()),
+            format!("newest {}", self.reactor.program.app.hub.newest()),
+            format!("throttled {:?}", self.reactor.program.app.throttle.len()),
+        ];
+        let ledger = self.ledger();
+        let turns = ledger.turns_total();
+        let refusals = Limit::ALL.map(|limit| ledger.refusals(limit));
+        lines.push(format!("turns {turns}, refusals {refusals:?}"));
+        let mut sorted: Vec<String> = self
+            .balances()
+            .map(|balance| format!("{balance:?}"))
+            .collect();
+        let sessions = self.reactor.program.app.sessions.iter();
+        sorted.extend(sessions.map(|session| format!("{session:?}")));
+        sorted.sort_unstable();
+        let mut hash = Sha256::new();
+        for line in lines.iter().chain(&sorted) {
+            hash.update(line);
+            hash.update(b"\n");
+        }
+        hash.finalize().into()
+    }
+}

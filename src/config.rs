@@ -249,6 +249,8 @@ impl HashCost {
 pub struct Config {
     /// Where to listen; at least one.
     pub listen: Vec<ListenAddr>,
+    /// Where the server shows itself to its operator: a loopback address or a unix socket.
+    pub monitor: Option<ListenAddr>,
     /// Where users, sessions and events are kept.
     pub store: StorePath,
     /// Commands for `sh -c` that get every event on their stdin, one line of JSON each.
@@ -284,6 +286,7 @@ impl Default for Config {
                 Ipv4Addr::LOCALHOST,
                 8080,
             )))],
+            monitor: None,
             store: StorePath::Memory,
             subscribe: Vec::new(),
             produce: Vec::new(),
@@ -314,6 +317,14 @@ impl Config {
     /// The first option that is out of range or contradicts another.
     pub fn check(&self) -> Result<(), String> {
         let limits = &self.limits;
+        if let Some(address @ (ListenAddr::Tcp(tcp) | ListenAddr::Tls(tcp))) = &self.monitor
+            && !tcp.ip().is_loopback()
+        {
+            return Err(format!(
+                "monitor must be a loopback address or a unix socket, and {} can be reached from elsewhere: whoever reaches it sees everybody and ends anything; use 127.0.0.1 or unix:/path",
+                address.to_string().trim_start_matches("http://")
+            ));
+        }
         let at_least_one = [
             ("listen", self.listen.len()),
             ("workers", self.workers),
@@ -377,6 +388,24 @@ mod tests {
         let mut config = Config::default();
         config.limits.head_bytes_max = config.limits.target_bytes_max;
         assert!(config.check().unwrap_err().contains("target-bytes-max"));
+    }
+
+    #[test]
+    fn the_monitor_is_for_this_machine_only() {
+        for (address, is_refused) in [
+            ("127.0.0.1:0", false),
+            ("[::1]:9090", false),
+            ("unix:/run/monitor", false),
+            ("0.0.0.0:9090", true),
+            ("192.0.2.1:9090", true),
+            ("[::]:9090", true),
+        ] {
+            let config = Config {
+                monitor: Some(address.parse().unwrap()),
+                ..Config::default()
+            };
+            assert_eq!(config.check().is_err(), is_refused, "{address}");
+        }
     }
 
     #[test]

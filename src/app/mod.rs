@@ -15,6 +15,7 @@ mod home;
 mod hub;
 mod login;
 mod logout;
+pub mod monitor;
 mod origin;
 mod produced;
 mod reply;
@@ -43,7 +44,7 @@ pub use hub::{
 };
 pub use produced::{event_of_line, name_of_command};
 pub use reply::{
-    Continuation, Follow, JobError, Later, Output, Reply, Stream, Then, Upgrade, Wait, Work,
+    Continuation, Follow, JobError, Later, Look, Output, Reply, Stream, Then, Upgrade, Wait, Work,
     internal_error,
 };
 pub use request::{Parameters, Request};
@@ -82,6 +83,8 @@ pub struct App {
     pub streams: Streams,
     /// The server is shutting down.
     pub draining: bool,
+    /// What the monitor tells of what is not the application's: taken when the monitor is asked.
+    pub vitals: monitor::Vitals,
     /// Who judges passwords.
     pub hasher: Arc<dyn Hasher>,
     /// Hashed for users that do not exist, so that they cost what others cost.
@@ -166,6 +169,7 @@ impl App {
             hub: Hub::default(),
             streams: Streams::default(),
             draining: false,
+            vitals: monitor::Vitals::default(),
             chores: chores::Chores::default(),
             outgoing: Vec::new(),
             error_handlers: Vec::new(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Context, Conversation, Interest};
 use crate::http::{Prepared, Response, Status};
-use crate::reactor::Moment;
+use crate::reactor::{Moment, Seen, Token};
 use crate::token::Fingerprint;
 use crate::work::{Commit, Page, Query, StoreError, Transaction};
 
@@ -31,6 +31,19 @@ pub enum Reply {
     Wait(Box<Wait>),
     /// From here on both sides send messages.
     WebSocket(Box<Upgrade>),
+    /// All sources are looked at, in slices, before it is answered.
+    Look(Look),
+    /// A source is ended, and this is the answer.
+    End(Token, Response),
+}
+
+/// What is answered once all sources have been looked at.
+pub struct Look(pub Box<dyn FnOnce(Vec<Seen>, &mut Context<'_>) -> Reply>);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
 }
 
 /// Events for one remote subscriber.

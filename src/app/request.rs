@@ -77,6 +77,12 @@ impl<'r> Request<'r> {
         self.head.headers(name)
     }
 
+    /// The host, and perhaps a port, that the client meant.
+    #[must_use]
+    pub fn host(&self) -> Option<&[u8]> {
+        self.head.host()
+    }
+
     /// The body, whole; empty if there was none.
     #[must_use]
     pub fn body(&self) -> &[u8] {

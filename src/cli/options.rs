@@ -186,6 +186,10 @@ pub(super) struct ServeOptions {
     /// that cost nothing, loopback only
     #[arg(long, env = "LOOPGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) demo: bool,
+    /// Show who is connected, what is slow and how the loop turns, to this machine only: a loopback
+    /// `ADDRESS:PORT` or `unix:/path`
+    #[arg(long, env = "LOOPGATE_MONITOR", value_name = "ADDR")]
+    monitor: Option<ListenAddr>,
     /// Run this command and give it every event, one line of JSON each, on its stdin; may be repeated
     #[arg(long, env = "LOOPGATE_SUBSCRIBE", value_name = "CMD")]
     subscribe: Vec<String>,
@@ -264,6 +268,7 @@ impl ServeOptions {
     pub(super) fn config(self, store: &StorePath) -> Config {
         Config {
             listen: self.listen,
+            monitor: self.monitor,
             store: if self.demo {
                 StorePath::Memory
             } else {

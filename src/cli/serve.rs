@@ -48,6 +48,11 @@ pub(super) fn serve(
             "--record does not go with --subscribe and --produce: what child processes do cannot be played again; leave one of them out".into(),
         ));
     }
+    if record.is_some() && config.monitor.is_some() {
+        return Ok(Outcome::Usage(
+            "--record does not go with --monitor: who looks at a server changes what it does; leave one of them out".into(),
+        ));
+    }
     let log_thread = logging::start(log.clone()).map_err(|error| match log {
         Some(path) => format!(
             "cannot write the log {}: {error}; choose another file with --log",
@@ -91,7 +96,7 @@ impl Running {
             Some(predecessor) => std::mem::take(&mut predecessor.sockets),
             None => supervisor::sockets().map_err(StartError::Socket)?,
         };
-        let sockets = Sockets::take_over(given, &self.config.listen)?;
+        let sockets = Sockets::take_over(given, &self.config)?;
         let mut connections = Vec::new();
         if let Some(predecessor) = &mut predecessor {
             connections = predecessor.wait_for_the_store()?;
@@ -157,7 +162,7 @@ impl Running {
             );
         }
         let given = supervisor::sockets().map_err(StartError::Socket)?;
-        let sockets = Sockets::take_over(given, &self.config.listen)?;
+        let sockets = Sockets::take_over(given, &self.config)?;
         let store = self.open_store()?;
         let mut recording = Recording::begin(record, self.config.clone(), store, &sockets)?;
         let log_thread = Rc::downgrade(&self.log_thread);
@@ -218,6 +223,9 @@ impl Running {
         }
         for address in server.addresses() {
             say(format_args!("listening on {address}"));
+        }
+        if let Some(address) = server.monitor_address() {
+            say(format_args!("monitor on {address}"));
         }
         let _ = io::stdout().flush();
     }

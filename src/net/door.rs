@@ -4,13 +4,28 @@ use super::connection::Connection;
 use super::service::{Message, Service};
 use crate::reactor::{Accept, Peer, Seams, Source};
 
-/// Lets clients in while there is room, and nobody when the server shuts down.
+/// Which handler table answers on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Realm {
+    /// The server's own.
+    Clients,
+    /// The monitor's, for the operator.
+    Monitor,
+}
+
+/// Connections of the monitor's at the same time: it answers also when clients have all of theirs.
+pub(super) const OBSERVERS_MAX: usize = 32;
+
+/// Lets in while there is room, and nobody when the server shuts down.
 #[derive(Debug)]
-pub struct Door;
+pub struct Door(pub Realm);
 
 impl<S: Seams> Accept<Service<S>> for Door {
     fn has_room(&self, service: &Service<S>) -> bool {
-        service.connections < service.connections_max
+        match self.0 {
+            Realm::Clients => service.connections < service.connections_max,
+            Realm::Monitor => service.observers < OBSERVERS_MAX,
+        }
     }
 
     fn accepted(
@@ -19,8 +34,8 @@ impl<S: Seams> Accept<Service<S>> for Door {
         peer: Peer,
         service: &mut Service<S>,
     ) -> Box<dyn Source<Service<S>>> {
-        let admitted = service.opened(peer);
-        Box::new(Connection::<S>::new(stream, peer, admitted))
+        let admitted = service.opened(peer, self.0);
+        Box::new(Connection::<S>::new(stream, peer, self.0, admitted))
     }
 
     fn closes(&self, message: &Message) -> bool {

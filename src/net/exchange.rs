@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use crate::http::{Head, Method, Status, Version, Wire};
+use crate::ledger::Label;
 use crate::reactor::{Moment, Peer};
 
 /// A request that a handler has seen and that is not answered yet.
 #[derive(Debug)]
 pub(super) struct Exchange {
     head_only: bool,
+    /// The row of the handler table, once it is found.
+    pub(super) route: Label,
     /// Method and path as the access log has them; not known where that is off.
     logged_as: Option<Box<str>>,
     pub(super) version: Version,
@@ -29,6 +32,7 @@ impl Exchange {
     pub(super) fn new(head: &Head<'_>, logged: bool, began: Moment) -> Self {
         Self {
             head_only: head.method == Method::Head,
+            route: Label::NONE,
             // Query strings are left out: people put secrets there.
             logged_as: logged
                 .then(|| format!("{} {}", head.method, head.target.path.escape_debug()).into()),
@@ -42,6 +46,7 @@ impl Exchange {
     pub(super) fn unknown(logged: bool, began: Moment) -> Self {
         Self {
             head_only: false,
+            route: Label::NONE,
             logged_as: logged.then(|| "(no request)".into()),
             version: Version::Http11,
             keep_alive: false,

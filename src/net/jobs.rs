@@ -87,7 +87,7 @@ impl<S: Seams> Service<S> {
     }
 
     /// Runs a continuation; `None` if it panicked.
-    fn continue_with(
+    pub(super) fn continue_with(
         &mut self,
         turn: &mut Turn<'_, Self>,
         then: impl FnOnce(&mut Context<'_>) -> Reply,

@@ -16,6 +16,8 @@ pub(super) struct Outbox {
     bytes: Vec<u8>,
     /// How many of them have been written.
     written: usize,
+    /// Bytes that were written since the beginning, a feed's among them.
+    sent: u64,
 }
 
 /// How far a flush came.
@@ -38,6 +40,11 @@ impl Outbox {
 
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// How many bytes were written since the beginning.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// How many bytes wait.
@@ -81,6 +88,7 @@ impl Outbox {
     /// feed that is never empty, answers to pings would be kept for ever.
     fn wrote(&mut self, count: usize, buffers: &mut Buffers) {
         self.written += count;
+        self.sent += count as u64;
         if self.written < self.bytes.len() && planted(Bug::SentTwice) {
             self.written -= 1;
         }
@@ -132,6 +140,7 @@ impl Outbox {
                     total += count;
                     let own = (count - count.min(ahead)).min(own_length);
                     feed.wrote(count - own);
+                    self.sent += (count - own) as u64;
                     if own > 0 {
                         self.wrote(own, buffers);
                     }

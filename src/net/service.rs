@@ -1,5 +1,6 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -7,14 +8,18 @@ use std::time::Duration;
 use super::addresses::Addresses;
 use super::buffers::Buffers;
 use super::children::Forked;
+use super::door::Realm;
 use super::exchange::access_is_logged;
 use super::jobs::Pending;
+use super::looking::Looking;
 use super::tally::Tally;
 use crate::app::{
     App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
 };
 use crate::http::Date;
-use crate::reactor::{CompleterOf, Delivered, Moment, Peer, Program, Seams, Slots, Token, Turn};
+use crate::reactor::{
+    CompleterOf, Delivered, Moment, Peer, Program, Reason, Seams, Seen, Slots, Token, Turn,
+};
 use crate::work::{Outcome, Pool, Writer};
 
 /// How long an idle connection may still send a request after draining began: closing at once
@@ -46,6 +51,8 @@ pub enum Message {
     Rearm,
     /// To all: the server is shutting down.
     Drain,
+    /// To a connection: the operator ends it.
+    End,
 }
 
 /// What comes back from other threads.
@@ -113,6 +120,8 @@ pub struct Service<S: Seams> {
     pub app: App,
     /// The handler table.
     pub routes: Routes,
+    /// The monitor's.
+    pub monitor_routes: Routes,
     /// What it has done so far.
     pub tally: Tally,
     /// Whether each request is timed, for its line in the access log.
@@ -125,6 +134,8 @@ pub struct Service<S: Seams> {
     pub(super) secure_fields: Vec<u8>,
     /// Connections that are open.
     pub(super) connections: usize,
+    /// Those of the monitor's, which are not among them.
+    pub(super) observers: usize,
     pub(super) addresses: Addresses,
     /// Bytes that connections hold of requests and messages that are not whole.
     pub(super) unfinished_bytes: usize,
@@ -144,6 +155,8 @@ pub struct Service<S: Seams> {
     pub(super) chores: Option<(Token, i64)>,
     pub(super) workers: Workers,
     pub(super) completer: CompleterOf<Self>,
+    /// Who looks at all sources, the first one at this moment.
+    pub(super) looks: VecDeque<Looking>,
     /// What other threads do, and what follows it.
     pub(super) pending: Slots<Pending>,
     life: Life,
@@ -166,6 +179,7 @@ impl<S: Seams> Service<S> {
         Self {
             app,
             routes: Routes::default(),
+            monitor_routes: Routes::default(),
             tally: Tally::default(),
             timed: false,
             timed_in_any_case: None,
@@ -173,6 +187,7 @@ impl<S: Seams> Service<S> {
             date: Date::new(0),
             secure_fields,
             connections: 0,
+            observers: 0,
             addresses: Addresses::default(),
             unfinished_bytes: 0,
             connections_max,
@@ -184,6 +199,7 @@ impl<S: Seams> Service<S> {
             chores: None,
             workers,
             completer,
+            looks: VecDeque::new(),
             pending: Slots::default(),
             life: Life::Serving,
         }
@@ -232,6 +248,14 @@ impl<S: Seams> Service<S> {
         self.do_unasked(reply, turn);
     }
 
+    /// The handlers that answer there.
+    pub(super) fn table(&self, realm: Realm) -> &Routes {
+        match realm {
+            Realm::Clients => &self.routes,
+            Realm::Monitor => &self.monitor_routes,
+        }
+    }
+
     /// Has requests timed or not from now on, whether or not anybody reads the access log; without `timed`, as
     /// they would be now. Says which.
     pub fn time_requests(&mut self, timed: Option<bool>) -> bool {
@@ -247,17 +271,26 @@ impl<S: Seams> Service<S> {
         left.is_some()
     }
 
-    /// A client connected: whether its network has no more connections than it may.
-    pub(super) fn opened(&mut self, peer: Peer) -> bool {
+    /// Somebody connected: whether their network has no more connections than it may.
+    pub(super) fn opened(&mut self, peer: Peer, realm: Realm) -> bool {
         let config = &self.app.config;
+        if realm == Realm::Monitor {
+            self.observers += 1;
+            return true;
+        }
         self.connections += 1;
         self.timed = self.timed_in_any_case.unwrap_or_else(access_is_logged);
         let of_network = self.addresses.opened(peer, &config.trust_proxy);
         of_network.is_none_or(|open| open <= config.limits.connections_per_address_max)
     }
 
-    /// A connection of a client's has ended.
-    pub(super) fn ended(&mut self, peer: Peer) {
+    /// A connection has ended.
+    pub(super) fn ended(&mut self, peer: Peer, realm: Realm, requests: u32, reason: Reason) {
+        if realm == Realm::Monitor {
+            self.observers -= 1;
+            return;
+        }
+        self.tally.connection_ended(requests, reason);
         self.connections -= 1;
         self.addresses.ended(peer, &self.app.config.trust_proxy);
     }
@@ -379,6 +412,15 @@ impl<S: Seams> Program for Service<S> {
             Completion::Drain => self.drain(turn),
             Completion::HandOver => self.hand_over(turn),
         }
+    }
+
+    #[inline]
+    fn looks_from(&self) -> Option<usize> {
+        self.looks.front().map(|looking| looking.from)
+    }
+
+    fn looked(&mut self, seen: Vec<Seen>, next: Option<usize>, turn: &mut Turn<'_, Self>) {
+        self.take_look(seen, next, turn);
     }
 
     fn deliver_events(&mut self, turn: &mut Turn<'_, Self>) -> Delivered {

@@ -6,7 +6,7 @@ use super::mailbox::Mail;
 use super::slots::Token;
 use super::source::{Next, Program, Source, Turn};
 use super::timers::Arming;
-use super::{Again, Reactor};
+use super::{Again, LOOKS_PER_TURN, Reactor, Seen};
 use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase, SLOW_NS};
 use crate::planted::{Bug, planted};
 
@@ -123,6 +123,25 @@ impl<P: Program> Reactor<P> {
         }
         self.core.mailbox.give_back(mail);
         count
+    }
+
+    /// Looks at the sources from that slot on, as many as one turn may.
+    #[cold]
+    pub(super) fn look(&mut self, from: usize) {
+        let to = self.sources.slots().min(from + LOOKS_PER_TURN);
+        let found = (from..to).filter_map(|slot| self.sources.in_slot(slot));
+        let seen = found.map(|(token, entry)| Seen {
+            token,
+            kind: entry.kind,
+            description: entry.source.describe(),
+        });
+        let seen: Vec<Seen> = seen.collect();
+        let next = (to < self.sources.slots()).then_some(to);
+        self.dispatch_program(Phase::Events, |program, turn| {
+            program.looked(seen, next, turn);
+        });
+        // The next turn comes at once while there is more to look at.
+        self.core.events_left |= self.program.looks_from().is_some();
     }
 
     #[inline]

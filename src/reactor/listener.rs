@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use super::seams::{Acceptor, Peer, Readiness};
-use super::source::{AcceptorOf, Next, Program, SelectorOf, Source, StreamOf, Turn};
+use super::source::{AcceptorOf, Description, Next, Program, SelectorOf, Source, StreamOf, Turn};
 use super::{Reason, Token};
 
 /// Peers accepted in one turn at most.
@@ -116,6 +116,14 @@ impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
             }
         }
         Next::Again
+    }
+
+    fn describe(&self) -> Description {
+        let state = if self.short { "paused" } else { "listening" };
+        Description {
+            state,
+            ..Description::default()
+        }
     }
 
     fn due(&mut self, program: &mut P, turn: &mut Turn<'_, P>) -> Next {

@@ -47,8 +47,8 @@ pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stre
 pub use signals::{Signal, SignalSource};
 pub use slots::{Slots, Token};
 pub use source::{
-    AcceptorOf, CompleterOf, Delivered, EntropyOf, Next, Program, Reason, SelectorOf, Source,
-    StreamOf, Turn,
+    AcceptorOf, CompleterOf, Delivered, Description, EntropyOf, Next, Program, Reason, Seen,
+    SelectorOf, Source, StreamOf, Turn,
 };
 pub use timers::{Arming, Due, Timers};
 
@@ -58,6 +58,8 @@ pub const AGAINS_PER_TURN: usize = 64;
 /// Sources that are flushed in one turn because others asked for it: each costs a write, some
 /// microseconds.
 pub const FLUSHES_PER_TURN: usize = 1024;
+/// Slots that are looked at in one turn for whoever watches: some tens of microseconds.
+pub const LOOKS_PER_TURN: usize = 256;
 #[cfg(feature = "tls")]
 pub use tls::{Credentials, Identity, TlsError};
 
@@ -313,6 +315,9 @@ impl<P: Program> Reactor<P> {
             recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
         }
         self.insert_newcomers();
+        if let Some(from) = self.program.looks_from() {
+            self.look(from);
+        }
         count += self.deliver_mail(Phase::Events);
         self.end_phase(Phase::Events, began, count);
     }

@@ -172,6 +172,27 @@ impl<T> Slots<T> {
             })
     }
 
+    /// How many slots there are, occupied or not.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// What is in the slot of that number, and its name.
+    #[must_use]
+    pub fn in_slot(&self, index: usize) -> Option<(Token, &T)> {
+        match self.rows.get(index)? {
+            Slot::Occupied { generation, value } => {
+                let token = Token {
+                    index: index as u32,
+                    generation: *generation,
+                };
+                Some((token, value))
+            }
+            Slot::Vacant { .. } => None,
+        }
+    }
+
     /// The names of all occupied slots.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
         self.rows

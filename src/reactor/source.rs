@@ -11,7 +11,7 @@ use super::completions::Completer;
 use super::core::Core;
 use super::dispatch::Recorder;
 use super::mailbox::Mail;
-use super::seams::{Readiness, Seams, Selector, Stream as _};
+use super::seams::{Peer, Readiness, Seams, Selector, Stream as _};
 use super::slots::Token;
 use super::timers::Arming;
 use crate::ledger::{Label, Ledger};
@@ -31,6 +31,40 @@ pub enum Next {
 /// Why a source ended, in a few words for the log and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason(pub &'static str);
+
+/// What a source says of itself to whoever watches the loop.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// Who is at the other end.
+    pub peer: Option<Peer>,
+    /// What it is doing, in a word; empty if there is nothing to say.
+    pub state: &'static str,
+    /// What it was asked for last, or is doing now.
+    pub label: Label,
+    /// Since when it is there.
+    pub opened: Moment,
+    /// Since when nothing is expected of it, if nothing is.
+    pub idle_since: Option<Moment>,
+    /// Bytes that were read.
+    pub bytes_in: u64,
+    /// Bytes that were written.
+    pub bytes_out: u64,
+    /// Bytes that wait to be written.
+    pub outbox: usize,
+    /// It belongs to whoever watches.
+    pub observer: bool,
+}
+
+/// A source that was looked at.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its name.
+    pub token: Token,
+    /// What it is.
+    pub kind: Label,
+    /// What it says.
+    pub description: Description,
+}
 
 /// One thing worth waiting for: a descriptor, or only a deadline, and the state that goes with it.
 pub trait Source<P: Program> {
@@ -56,6 +90,11 @@ pub trait Source<P: Program> {
 
     /// The descriptor became ready, or the source asked to be asked again ([`Readiness::NONE`]).
     fn ready(&mut self, readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next;
+
+    /// What it says of itself.
+    fn describe(&self) -> Description {
+        Description::default()
+    }
 
     /// Its deadline has come.
     fn due(&mut self, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
@@ -88,6 +127,14 @@ pub trait Program: Sized + 'static {
 
     /// A worker finished something. Completions phase.
     fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self>) {}
+
+    /// From which slot on sources are to be looked at, if somebody watches. Asked once a turn.
+    fn looks_from(&self) -> Option<usize> {
+        None
+    }
+
+    /// Some of them were; the rest begins at the slot `next`. Events phase.
+    fn looked(&mut self, _seen: Vec<Seen>, _next: Option<usize>, _turn: &mut Turn<'_, Self>) {}
 
     /// Hands out what was emitted in this turn. Events phase.
     fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> Delivered {

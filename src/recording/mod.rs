@@ -73,7 +73,7 @@ impl Recording {
         store: Store,
         sockets: &Sockets,
     ) -> Result<Self, StartError> {
-        let acceptors = doors(&config, sockets)?;
+        let doors = doors(&config, sockets)?;
         let keys = keys_of(&config.store)?;
         let RecordOptions {
             path,
@@ -87,7 +87,7 @@ impl Recording {
             &config,
             &keys,
             &store,
-            acceptors.len(),
+            doors.len(),
         )
         .map_err(StartError::Config)?;
         let selector = RecordedSelector::new(tape.clone()).map_err(StartError::Os)?;
@@ -105,15 +105,11 @@ impl Recording {
         };
         let mut server = Server::in_world(config, world)?;
         tape.add(&Entry::TimesRequests(server.time_requests(None)));
-        let acceptors = acceptors.into_iter().map(|inner| {
+        let doors = doors.into_iter().map(|(inner, realm, address)| {
             let tape = tape.clone();
-            let address = inner.local_addr();
-            address.map(|address| (RecordedAcceptor { inner, tape }, address))
+            (RecordedAcceptor { inner, tape }, realm, address)
         });
-        let acceptors: Result<Vec<_>, _> = acceptors.collect();
-        server
-            .open(acceptors.map_err(StartError::Os)?)
-            .map_err(StartError::Os)?;
+        server.open(doors).map_err(StartError::Os)?;
         for signal in [Signal::Terminate, Signal::Interrupt] {
             let stream = signal.stream().map_err(StartError::Os)?;
             let stream = RecordedStream::new(stream, false, &tape);

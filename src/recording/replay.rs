@@ -16,6 +16,7 @@ use super::played::{
 use super::player::{LastWait, Player, Stop};
 use crate::config::{Config, StorePath};
 use crate::ledger::Phase;
+use crate::net::Realm;
 use crate::server::{Server, StartError, World, told};
 use crate::token::Keys;
 use crate::work::fake::FakeCrew;
@@ -225,6 +226,7 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server<Play
     let config = Config {
         store: StorePath::Memory,
         tls: None,
+        monitor: None,
         subscribe: Vec::new(),
         produce: Vec::new(),
         ..config
@@ -246,10 +248,10 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server<Play
         let address = address
             .cloned()
             .unwrap_or(crate::config::ListenAddr::Unix("?".into()));
-        (PlayedAcceptor(player.clone()), address)
+        (PlayedAcceptor(player.clone()), Realm::Clients, address)
     });
     let os = |why| ReplayError::Start(StartError::Os(why));
-    server.open(doors.collect()).map_err(os)?;
+    server.open(doors).map_err(os)?;
     for _ in 0..2 {
         server
             .shut_down_on(PlayedStream::new(player, false))

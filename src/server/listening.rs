@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::StartError;
 use crate::app::Reply;
 use crate::config::{Config, ListenAddr};
+use crate::net::Realm;
 use crate::reactor::OsAcceptor;
 #[cfg(feature = "tls")]
 use crate::{
@@ -24,39 +25,37 @@ pub struct Sockets(Rc<RefCell<Vec<(Asked, OsAcceptor)>>>);
 pub type Asked = Option<ListenAddr>;
 
 impl Sockets {
-    /// Listens on all of `addresses`.
+    /// Listens wherever `config` says.
     ///
     /// # Errors
-    /// The first one that cannot be had.
-    pub fn bind(addresses: &[ListenAddr]) -> Result<Self, StartError> {
-        Self::take_over(Vec::new(), addresses)
+    /// The first address that cannot be had.
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
+        Self::take_over(Vec::new(), config)
     }
 
-    /// Sockets that listen already, and new ones for those of `addresses` that are not among them. What is
-    /// no longer asked for is closed. Sockets that nobody asked for by an address are all there is.
+    /// Sockets that listen already, and new ones for those addresses of `config`'s that are not among them. What
+    /// is no longer asked for is closed. Sockets that nobody asked for by an address are all that clients get.
+    /// The monitor's is the last one.
     ///
     /// # Errors
     /// What is no socket that listens; or the first address that cannot be had.
-    pub fn take_over(
-        given: Vec<(Asked, OwnedFd)>,
-        addresses: &[ListenAddr],
-    ) -> Result<Self, StartError> {
+    pub fn take_over(given: Vec<(Asked, OwnedFd)>, config: &Config) -> Result<Self, StartError> {
         let mut open = Vec::new();
         for (asked, descriptor) in given {
             let acceptor = OsAcceptor::adopt(descriptor).map_err(StartError::Socket)?;
             open.push((asked, acceptor));
         }
-        if open.iter().any(|(asked, _)| asked.is_none()) {
-            open.retain(|(asked, _)| asked.is_none());
-            return Ok(Self::of(open));
-        }
-        let mut sockets = Vec::new();
+        let (mut sockets, of_an_address): (Vec<_>, _) =
+            open.into_iter().partition(|(asked, _)| asked.is_none());
+        let mut open: Vec<_> = of_an_address;
+        let of_clients = config.listen.iter().filter(|_| sockets.is_empty());
+        let addresses: Vec<_> = of_clients.chain(&config.monitor).collect();
         for address in addresses {
             let known = open
                 .iter()
                 .position(|(asked, _)| asked.as_ref() == Some(address));
             let acceptor = match known {
-                Some(at) => open.swap_remove(at).1,
+                Some(at) => open.remove(at).1,
                 None => listen(address).map_err(|e| StartError::Listen(address.clone(), e))?,
             };
             sockets.push((Some(address.clone()), acceptor));
@@ -138,18 +137,29 @@ impl Listening {
         Ok(Self {})
     }
 
-    /// What a server accepts from.
-    pub(super) fn acceptors(&self, sockets: &Sockets) -> io::Result<Vec<OsAcceptor>> {
+    /// What a server accepts from, for whom, and where that is.
+    pub(super) fn doors(
+        &self,
+        sockets: &Sockets,
+        config: &Config,
+    ) -> io::Result<Vec<(OsAcceptor, Realm, ListenAddr)>> {
         let sockets = sockets.0.borrow();
-        let clones = sockets.iter().map(|(_, acceptor)| {
-            let acceptor = acceptor.try_clone()?;
+        let of_clients = sockets.len() - usize::from(config.monitor.is_some());
+        let doors = sockets.iter().enumerate().map(|(at, (_, acceptor))| {
+            let mut acceptor = acceptor.try_clone()?;
+            let realm = if at < of_clients {
+                Realm::Clients
+            } else {
+                Realm::Monitor
+            };
             #[cfg(feature = "tls")]
-            if let Some((_, identity)) = &self.tls {
-                return Ok(acceptor.with_tls(identity.clone()));
+            if let (Realm::Clients, Some((_, identity))) = (realm, &self.tls) {
+                acceptor = acceptor.with_tls(identity.clone());
             }
-            Ok(acceptor)
+            let address = acceptor.local_addr()?;
+            Ok((acceptor, realm, address))
         });
-        clones.collect()
+        doors.collect()
     }
 
     /// Reads the certificate again on a worker thread, then shows it to those who connect.

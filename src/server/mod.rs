@@ -24,11 +24,11 @@ pub use start::{StartError, key_path};
 
 use crate::app::{
     Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber, SubscriptionId,
-    endpoint,
+    endpoint, monitor,
 };
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
-use crate::net::{Child, Chores, Completion, Door, Role, Service, adopt};
+use crate::net::{Child, Chores, Completion, Door, Realm, Role, Service, adopt};
 use crate::reactor::{
     Clock as _, CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
     SignalSource, Turn,
@@ -42,6 +42,7 @@ use crate::work::{Crew, Store, Threads};
 pub struct Server<S: Seams = Os> {
     reactor: Reactor<Service<S>>,
     addresses: Vec<ListenAddr>,
+    monitor_address: Option<ListenAddr>,
     listening: Option<Rc<Listening>>,
     /// Closed as soon as the server drains.
     sockets: Option<Sockets>,
@@ -100,7 +101,7 @@ impl Server<Os> {
     /// Whatever keeps it from starting.
     pub fn with_store(config: Config, store: Store) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        let sockets = Sockets::bind(&config.listen)?;
+        let sockets = Sockets::bind(&config)?;
         Self::with_sockets(config, store, sockets)
     }
 
@@ -115,7 +116,7 @@ impl Server<Os> {
     ) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let listening = Listening::new(&config)?;
-        let acceptors = listening.acceptors(&sockets).map_err(StartError::Os)?;
+        let doors = listening.doors(&sockets, &config).map_err(StartError::Os)?;
         let selector = OsSelector::new().map_err(StartError::Os)?;
         let world = World {
             keys: keys_of(&config.store)?,
@@ -129,14 +130,7 @@ impl Server<Os> {
         let mut server = Self::in_world(config, world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
-        let acceptors = acceptors.into_iter().map(|acceptor| {
-            let address = acceptor.local_addr();
-            address.map(|address| (acceptor, address))
-        });
-        let acceptors: io::Result<Vec<_>> = acceptors.collect();
-        server
-            .open(acceptors.map_err(StartError::Os)?)
-            .map_err(StartError::Os)?;
+        server.open(doors).map_err(StartError::Os)?;
         server.add_children().map_err(StartError::Os)?;
         Ok(server)
     }
@@ -215,6 +209,7 @@ impl<S: Seams> Server<S> {
         let mut server = Self {
             reactor,
             addresses: Vec::new(),
+            monitor_address: None,
             listening: None,
             sockets: None,
         };
@@ -232,10 +227,17 @@ impl<S: Seams> Server<S> {
     ///
     /// # Errors
     /// When the system has no room for more registrations.
-    pub(crate) fn open(&mut self, doors: Vec<(S::Acceptor, ListenAddr)>) -> io::Result<()> {
-        for (acceptor, address) in doors {
-            self.addresses.push(address);
-            self.accept_from(acceptor)?;
+    pub(crate) fn open(
+        &mut self,
+        doors: impl IntoIterator<Item = (S::Acceptor, Realm, ListenAddr)>,
+    ) -> io::Result<()> {
+        for (acceptor, realm, address) in doors {
+            match realm {
+                Realm::Clients => self.addresses.push(address),
+                Realm::Monitor => self.monitor_address = Some(address),
+            }
+            let listener = Box::new(Listener::new(acceptor, Door(realm)));
+            self.reactor.add(listener)?;
         }
         let (version, unix_ms) = (env!("CARGO_PKG_VERSION"), self.reactor.unix_ms());
         let data = serde_json::json!({ "version": version });
@@ -249,7 +251,7 @@ impl<S: Seams> Server<S> {
     /// # Errors
     /// When the system has no room for one more registration.
     pub fn accept_from(&mut self, acceptor: S::Acceptor) -> io::Result<()> {
-        let listener = Box::new(Listener::new(acceptor, Door));
+        let listener = Box::new(Listener::new(acceptor, Door(Realm::Clients)));
         self.reactor.add(listener).map(drop)
     }
 
@@ -358,6 +360,12 @@ impl<S: Seams> Server<S> {
         &self.addresses
     }
 
+    /// Where its monitor listens, with the port that the system chose.
+    #[must_use]
+    pub fn monitor_address(&self) -> Option<&ListenAddr> {
+        self.monitor_address.as_ref()
+    }
+
     /// Shuts the server down from another thread.
     #[must_use]
     pub fn handle(&self) -> Handle<S> {
@@ -367,6 +375,17 @@ impl<S: Seams> Server<S> {
     fn add_handlers(&mut self) -> io::Result<()> {
         for (method, path, handler) in HANDLERS {
             self.on(method, path, handler);
+        }
+        for (method, path, handler) in monitor::HANDLERS {
+            let name = format!("{} monitor {path}", method.as_str());
+            let label = self.reactor.ledger().label(&name);
+            let handler = Box::new(move |request: &Request<'_>, cx: &mut Context<'_>| {
+                monitor::admit(request)
+                    .and_then(|()| handler(request, cx))
+                    .into()
+            });
+            let table = &mut self.reactor.program.monitor_routes;
+            table.on(method, path, label, handler);
         }
         self.reactor.add(Box::new(Chores::default()))?;
         Ok(())

@@ -12,6 +12,8 @@ use crate::app::Reply;
 use crate::app::sessions::{Session, Sessions};
 use crate::app::users::Users;
 use crate::config::{Config, ListenAddr, StorePath};
+#[cfg(feature = "simulation")]
+use crate::net::Realm;
 use crate::net::{Completion, Service, Workers};
 #[cfg(feature = "simulation")]
 use crate::reactor::OsAcceptor;
@@ -183,9 +185,12 @@ pub(crate) fn keys_of(store: &StorePath) -> Result<Keys, StartError> {
 /// # Errors
 /// When the certificate cannot be used, or no descriptor is left.
 #[cfg(feature = "simulation")]
-pub(crate) fn doors(config: &Config, sockets: &Sockets) -> Result<Vec<OsAcceptor>, StartError> {
+pub(crate) fn doors(
+    config: &Config,
+    sockets: &Sockets,
+) -> Result<Vec<(OsAcceptor, Realm, ListenAddr)>, StartError> {
     let listening = Listening::new(config)?;
-    listening.acceptors(sockets).map_err(StartError::Os)
+    listening.doors(sockets, config).map_err(StartError::Os)
 }
 
 /// Reads the key file on a worker thread, then signs with what it says.

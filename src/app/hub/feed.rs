@@ -94,6 +94,16 @@ pub struct Balance {
     pub queued: u64,
 }
 
+impl Balance {
+    /// Another subscriber's comes to it.
+    pub(super) fn add(&mut self, other: Self) {
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.dropped += other.dropped;
+        self.queued += other.queued;
+    }
+}
+
 impl fmt::Display for Balance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

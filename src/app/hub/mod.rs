@@ -90,6 +90,8 @@ pub struct Hub {
     confirmed: VecDeque<Event>,
     /// The newest event there is.
     newest: u64,
+    /// What became of the events of feeds that have ended.
+    ended: Balance,
 }
 
 struct Subscription {
@@ -142,7 +144,9 @@ impl Hub {
     pub fn unfollow(&mut self, id: FeedId) -> Option<Balance> {
         let mut entry = self.feeds.remove(id)?;
         entry.feed.close();
-        Some(entry.feed.balance())
+        let balance = entry.feed.balance();
+        self.ended.add(balance);
+        Some(balance)
     }
 
     /// Feeds that there are.
@@ -154,6 +158,15 @@ impl Hub {
     /// What became of the events of each feed.
     pub fn balances(&mut self) -> impl Iterator<Item = Balance> {
         self.feeds.iter_mut().map(|(_, entry)| entry.feed.balance())
+    }
+
+    /// What became of the events of all feeds there ever were.
+    pub fn balance(&mut self) -> Balance {
+        let mut sum = self.ended;
+        for balance in self.balances() {
+            sum.add(balance);
+        }
+        sum
     }
 
     /// The newest event that was confirmed, ever.

@@ -9,8 +9,9 @@ use crate::http::{
     encode_stream_head,
 };
 use crate::ledger::Limit;
+use crate::net::door::Realm;
 use crate::net::exchange::Exchange;
-use crate::net::service::Service;
+use crate::net::service::{Message, Service};
 use crate::reactor::{Next, Peer, Reason, Seams, Stream, Turn};
 
 /// Bytes of a stream that are made ready at a time.
@@ -28,15 +29,29 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) {
         self.requests = self.requests.saturating_add(1);
-        let exchange = Exchange::new(head, service.timed, turn.now());
-        let Service { routes, app, .. } = service;
-        let reply = match routes.find(head.method, head.target.path) {
+        let mut exchange = Exchange::new(head, service.timed, turn.now());
+        if self.realm == Realm::Monitor {
+            service.take_vitals();
+        }
+        let Service {
+            routes,
+            monitor_routes,
+            app,
+            ..
+        } = service;
+        let table = match self.realm {
+            Realm::Clients => routes,
+            Realm::Monitor => monitor_routes,
+        };
+        let reply = match table.find(head.method, head.target.path) {
             Found::Handler {
                 handler,
                 label,
                 parameters,
             } => {
                 turn.label(label);
+                exchange.route = label;
+                self.asked = label;
                 let request =
                     Request::new(head, body, self.peer, parameters).over(self.stream.is_secure());
                 let mut cx = Service::context(app, turn);
@@ -95,11 +110,19 @@ impl<S: Seams> Connection<S> {
             Some(Reply::Wait(wait)) => self.park(*wait, exchange, service, turn),
             Some(Reply::WebSocket(upgrade)) => self.upgrade(*upgrade, exchange, service, turn),
             Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
-            None => {
-                let exchange = Box::new(exchange);
-                self.state = State::Waiting { exchange };
+            Some(Reply::Look(look)) => self.look(look, exchange, service, turn),
+            Some(Reply::End(source, response)) => {
+                turn.tell(source, Message::End);
+                self.answer(&response, &exchange, service, turn);
             }
+            None => self.waits(exchange),
         }
+    }
+
+    /// The answer comes in a message.
+    pub(in crate::net) fn waits(&mut self, exchange: Exchange) {
+        let exchange = Box::new(exchange);
+        self.state = State::Waiting { exchange };
     }
 
     /// Whether the connection ends after this answer.
@@ -111,7 +134,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Puts a whole answer into the outbox.
-    pub(super) fn answer(
+    pub(in crate::net) fn answer(
         &mut self,
         response: &Response,
         exchange: &Exchange,
@@ -161,7 +184,11 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) {
         let exchange = Exchange::new(head, service.timed, turn.now());
-        let response = from_table(service.routes.find(head.method, head.target.path));
+        let response = from_table(
+            service
+                .table(self.realm)
+                .find(head.method, head.target.path),
+        );
         self.answer(&response, &exchange, service, turn);
     }
 
@@ -310,6 +337,7 @@ pub(super) fn log<S: Seams>(
     bytes: usize,
     turn: &mut Turn<'_, Service<S>>,
 ) {
+    turn.ledger().answered(exchange.route, status.code());
     if exchange.is_logged() {
         exchange.log(peer, status, bytes, turn.measure() - exchange.began);
     }

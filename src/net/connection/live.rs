@@ -68,6 +68,14 @@ impl Live {
         due.min(self.checked + HEARTBEAT).min(idle_until)
     }
 
+    /// What it is, in a word.
+    pub(super) fn name(&self) -> &'static str {
+        match self.kind {
+            LiveKind::Sse => "streaming",
+            LiveKind::WebSocket(_) => "websocket",
+        }
+    }
+
     /// Nothing but events is expected of it.
     fn is_at_ease(&self) -> bool {
         self.ending.is_none() && !self.peer_ended

@@ -38,15 +38,18 @@ use self::farewell::Farewell;
 use self::live::Live;
 use self::parked::Parked;
 use super::body::Body;
+use super::door::Realm;
 use super::exchange::Exchange;
 use super::outbox::{Flushed, Outbox};
 use super::service::{Message, Service};
 use super::tally::RESET;
 use crate::app::{Stream as Pieces, session_needed};
 use crate::http::Fault;
+use crate::ledger::Label;
 use crate::planted::{Bug, planted};
 use crate::reactor::{
-    Moment, Next, Peer, Readiness, Reason, Seams, SelectorOf, Source, Stream as _, Token, Turn,
+    Description, Moment, Next, Peer, Readiness, Reason, Seams, SelectorOf, Source, Stream as _,
+    Token, Turn,
 };
 
 /// How long the rest of what a peer sends is read and thrown away, so that the reset which answers
@@ -61,6 +64,7 @@ const OUTBOX_BYTES_ENOUGH: usize = 64 * 1024;
 pub(super) struct Connection<S: Seams> {
     stream: S::Stream,
     peer: Peer,
+    realm: Realm,
     state: State,
     /// Bytes that were read and belong to no request yet. Empty, and without memory, in between.
     inbox: Vec<u8>,
@@ -69,6 +73,11 @@ pub(super) struct Connection<S: Seams> {
     blocked_since: Option<Moment>,
     /// What can still be done, as far as is known: an edge is reported once.
     can: Readiness,
+    /// Since when it is there, and what has passed: for whoever watches.
+    opened: Moment,
+    bytes_in: u64,
+    /// What it was asked for last.
+    asked: Label,
     /// Whole requests that have come.
     requests: u32,
     /// Bytes held of what is not whole, as they are in the sum over all connections.
@@ -110,11 +119,12 @@ struct Streaming {
 
 impl<S: Seams> Connection<S> {
     /// Whoever is not admitted is told so, and no more.
-    pub(super) fn new(stream: S::Stream, peer: Peer, admitted: bool) -> Self {
+    pub(super) fn new(stream: S::Stream, peer: Peer, realm: Realm, admitted: bool) -> Self {
         let since = Moment::default();
         Self {
             stream,
             peer,
+            realm,
             state: if admitted {
                 State::Idle { since }
             } else {
@@ -124,6 +134,9 @@ impl<S: Seams> Connection<S> {
             outbox: Outbox::default(),
             blocked_since: None,
             can: Readiness::NONE,
+            opened: since,
+            bytes_in: 0,
+            asked: Label::NONE,
             requests: 0,
             counted: 0,
         }
@@ -295,7 +308,34 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         if let State::Idle { since } = &mut self.state {
             *since = now;
         }
+        self.opened = now;
         self.deadline(service)
+    }
+
+    fn describe(&self) -> Description {
+        let (state, idle_since) = match &self.state {
+            State::Idle { .. } if self.stream.is_secure() && self.bytes_in == 0 => {
+                ("handshake", None)
+            }
+            State::Idle { since } => ("idle", Some(*since)),
+            State::Head { .. } => ("head", None),
+            State::Body { .. } => ("body", None),
+            State::Waiting { .. } | State::Parked(_) => ("waiting", None),
+            State::Streaming(_) => ("streaming", None),
+            State::Live(live) => (live.name(), Some(live.quiet_since)),
+            State::Refused | State::Closing { .. } | State::Lingering { .. } => ("closing", None),
+        };
+        Description {
+            peer: Some(self.peer),
+            state,
+            label: self.asked,
+            opened: self.opened,
+            idle_since,
+            bytes_in: self.bytes_in,
+            bytes_out: self.outbox.sent(),
+            outbox: self.outbox.len(),
+            observer: self.realm == Realm::Monitor,
+        }
     }
 
     fn ready(
@@ -376,6 +416,8 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         match (&self.state, message) {
             (State::Waiting { .. }, Message::Answer(reply)) => {
                 if let State::Waiting { exchange } = self.become_idle(turn) {
+                    let waited_ns = turn.now().ns_since(exchange.began);
+                    turn.ledger().waited(exchange.route, waited_ns);
                     self.reply(reply, *exchange, service, turn);
                 }
             }
@@ -384,6 +426,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
                     self.answer_panic("what followed its job panicked", &exchange, service, turn);
                 }
             }
+            (_, Message::End) => return Next::Close(Reason("ended by the operator")),
             (State::Live(_), Message::Answer(reply)) => {
                 self.say(&reply, turn.now(), service);
             }
@@ -408,9 +451,8 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     }
 
     fn ended(&mut self, reason: Reason, service: &mut Service<S>) {
-        service.ended(self.peer);
+        service.ended(self.peer, self.realm, self.requests, reason);
         service.unfinished_bytes -= self.counted as usize;
-        service.tally.connection_ended(self.requests, reason);
         self.leave(service);
         self.outbox.discard(&mut service.buffers);
         service.buffers.give_back(std::mem::take(&mut self.inbox));

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{Connection, State};
+use crate::net::door::Realm;
 use crate::net::service::{Passed, Service};
 use crate::reactor::{Os, OsStream, Peer, Reactor, Seams, Stream as _, Turn};
 
@@ -16,7 +17,7 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) -> bool {
         let is_between = matches!(self.state, State::Idle { .. } | State::Head { .. });
-        if !is_between || self.stream.is_secure() {
+        if !is_between || self.stream.is_secure() || self.realm == Realm::Monitor {
             return false;
         }
         turn.deregister(&mut self.stream);
@@ -35,7 +36,7 @@ impl<S: Seams> Connection<S> {
     /// Goes on with a connection that another process had. The time for a head begins anew.
     pub(super) fn adopted(stream: S::Stream, peer: Peer, passed: (Vec<u8>, Vec<u8>)) -> Self {
         let (input, output) = passed;
-        let mut connection = Self::new(stream, peer, true);
+        let mut connection = Self::new(stream, peer, Realm::Clients, true);
         connection.inbox = input;
         connection.outbox.put(output);
         connection
@@ -48,7 +49,7 @@ impl<S: Seams> Connection<S> {
 /// When its peer has gone, or the system has no room for one more registration.
 pub fn adopt(reactor: &mut Reactor<Service<Os>>, passed: Passed) -> io::Result<()> {
     let (stream, peer) = OsStream::adopt(passed.descriptor)?;
-    reactor.program.opened(peer);
+    reactor.program.opened(peer, Realm::Clients);
     let connection = Connection::<Os>::adopted(stream, peer, (passed.input, passed.output));
     reactor.add(Box::new(connection)).map(drop)
 }

@@ -63,6 +63,7 @@ impl<S: Seams> Connection<S> {
         match read {
             Ok(0) => return self.peer_ended(service, turn),
             Ok(count) => {
+                self.bytes_in += count as u64;
                 // Not if the peer's end was reported along with these bytes: no edge will report it
                 // again, so it has to be read.
                 let ended = self.can.contains(Readiness::ENDED);
@@ -204,7 +205,9 @@ impl<S: Seams> Connection<S> {
         }
         // Asked before the body is sent: told to go on only if the body will be of use.
         if head.expect_continue && rest.is_empty() {
-            let known = service.routes.find(head.method, head.target.path);
+            let known = service
+                .table(self.realm)
+                .find(head.method, head.target.path);
             if !matches!(known, Found::Handler { .. }) {
                 self.state = State::Closing {
                     reason: Reason("body not wanted"),

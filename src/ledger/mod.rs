@@ -5,7 +5,13 @@
 //! It never reads a clock: the reactor hands in the readings that it needs anyway. Times are
 //! nanoseconds since the reactor's clock began.
 
+mod counts;
+mod limit;
+
 use std::fmt;
+
+pub use counts::{Counts, Histogram, RouteCounts};
+pub use limit::Limit;
 
 /// Turns remembered.
 pub const TURNS_KEPT: usize = 1024;
@@ -172,6 +178,7 @@ impl<T: Copy> Ring<T> {
 /// The always-on record of the loop.
 pub struct Ledger {
     labels: Vec<String>,
+    counts: Counts,
     turns: Ring<TurnRecord>,
     dispatches: Ring<DispatchRecord>,
     slow: Ring<SlowRecord>,
@@ -187,6 +194,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             labels: vec![String::new()],
+            counts: Counts::default(),
             turns: Ring::new(TURNS_KEPT),
             dispatches: Ring::new(DISPATCHES_KEPT),
             slow: Ring::new(SLOW_KEPT),
@@ -195,56 +203,6 @@ impl Default for Ledger {
             refusals: [0; Limit::ALL.len()],
             slow_unsaid: 0,
             slow_said_ns: None,
-        }
-    }
-}
-
-/// What is there for all, and of which one peer may not take more than its share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// `connections_per_address_max`.
-    ConnectionsPerAddress,
-    /// `unfinished_bytes_max`.
-    UnfinishedBytes,
-    /// The longest target, head, body, or number of fields.
-    RequestSize,
-    /// The time for a head or a body to arrive.
-    RequestTime,
-    /// `hash_jobs_max`.
-    Jobs,
-    /// Transactions and readings that wait for the store.
-    Transactions,
-    /// Failed logins of one name or address.
-    FailedLogins,
-    /// `streams_per_session_max`.
-    StreamsPerSession,
-}
-
-impl Limit {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::ConnectionsPerAddress,
-        Self::UnfinishedBytes,
-        Self::RequestSize,
-        Self::RequestTime,
-        Self::Jobs,
-        Self::Transactions,
-        Self::FailedLogins,
-        Self::StreamsPerSession,
-    ];
-
-    /// Its name, for people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ConnectionsPerAddress => "connections per address",
-            Self::UnfinishedBytes => "bytes of unfinished requests",
-            Self::RequestSize => "size of a request",
-            Self::RequestTime => "time for a request",
-            Self::Jobs => "jobs that wait",
-            Self::Transactions => "transactions that wait",
-            Self::FailedLogins => "failed logins",
-            Self::StreamsPerSession => "streams per session",
         }
     }
 }
@@ -315,6 +273,7 @@ impl Ledger {
                 self.labels.push(name.to_owned());
                 self.labels.len() - 1
             });
+        self.counts.make_room(self.labels.len());
         Label(u16::try_from(index).unwrap_or(0))
     }
 
@@ -324,6 +283,29 @@ impl Ledger {
         self.labels
             .get(usize::from(label.0))
             .map_or("", String::as_str)
+    }
+
+    /// All labels that were given, with their names.
+    pub fn labels(&self) -> impl Iterator<Item = (Label, &str)> {
+        let labels = self.labels.iter().enumerate();
+        labels.map(|(index, name)| (Label(index as u16), &**name))
+    }
+
+    /// Sums over everything since the start.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A request was answered.
+    #[inline]
+    pub(crate) fn answered(&mut self, label: Label, status: u16) {
+        self.counts.answered(label, status);
+    }
+
+    /// A request waited so long for a worker.
+    pub(crate) fn waited(&mut self, label: Label, ns: u64) {
+        self.counts.waited(label, ns);
     }
 
     /// A turn's wait ended at `now_ns`, having begun at `slept_from_ns`, with `ready` sources.
@@ -345,11 +327,13 @@ impl Ledger {
 
     /// The turn under way is over.
     pub(crate) fn end_turn(&mut self) {
+        self.counts.turned(&self.turn);
         self.turns.push(self.turn);
     }
 
     /// A source was dispatched.
     pub(crate) fn dispatched(&mut self, record: DispatchRecord) {
+        self.counts.dispatched(&record);
         self.dispatches.push(record);
         if record.duration_ns > SLOW_NS {
             self.dispatched_slowly(record);

@@ -1,0 +1,146 @@
+//! What the server shows its operator, on a listener of its own: numbers for scrapers, sources for people, turns for
+//! learners.
+//!
+//! Only this machine reaches it ([`Config::check`](crate::config::Config::check)), and only under a name of this
+//! machine: a page of another site whose name leads here is refused (DNS rebinding). Nothing that is sent here is
+//! evaluated, and nothing changes but that a connection may be ended.
+
+mod metrics;
+mod ps;
+mod trace;
+mod turns;
+
+use super::{BuiltIn, Context, Reply, Request};
+use crate::http::{Method, Response, Status};
+use crate::reactor::Peer;
+
+/// The handlers of the monitor.
+pub const HANDLERS: [(Method, &str, BuiltIn); 8] = [
+    (Method::Get, "/", index),
+    (Method::Get, "/metrics", metrics::metrics),
+    (Method::Get, "/ps", ps::list),
+    (Method::Get, "/ps/{id}", ps::show),
+    (Method::Delete, "/ps/{id}", ps::end),
+    (Method::Get, "/slow", turns::slow),
+    (Method::Get, "/turns", turns::turns),
+    (Method::Get, "/trace.json", trace::trace),
+];
+
+/// Numbers that are not the application's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vitals {
+    /// Connections of clients.
+    pub connections: usize,
+    /// Connections of the monitor's.
+    pub observers: usize,
+    /// How many clients may have.
+    pub connections_max: usize,
+    /// Connections of clients that have ended.
+    pub connections_ended: u64,
+    /// Those of them that the peer reset.
+    pub resets: u64,
+    /// Bytes of requests and messages that are not whole.
+    pub unfinished_bytes: usize,
+    /// What workers have, or what waits for them.
+    pub pending: usize,
+    /// Jobs for which no thread is free.
+    pub hash_queue: usize,
+    /// How often the disk was waited for.
+    pub commit_groups: u64,
+}
+
+/// Whether a request may look.
+///
+/// # Errors
+/// 403: it names another host than this machine, or comes from another site's page and would change something.
+pub fn admit(request: &Request<'_>) -> Result<(), Reply> {
+    let refused = |code, detail| Err(Reply::problem(Status::FORBIDDEN, code, detail));
+    let host = request.host();
+    if !matches!(request.peer(), Peer::Unix) && !host.is_some_and(is_this_machine) {
+        return refused(
+            "foreign_host",
+            "the monitor answers to names of this machine only: localhost, 127.0.0.1, [::1]",
+        );
+    }
+    let changes = !matches!(request.method(), Method::Get | Method::Head);
+    if changes && request.from_a_page() && !request.same_origin() {
+        return refused(
+            "cross_site",
+            "only the monitor's own page may change something",
+        );
+    }
+    Ok(())
+}
+
+/// `localhost` or an address of loopback, with any port (RFC 9110, section 7.2).
+fn is_this_machine(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else {
+        return false;
+    };
+    let without_port = match host.rsplit_once(':') {
+        Some((name, port))
+            if !name.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            name
+        }
+        _ => host,
+    };
+    let literal = without_port.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    without_port.eq_ignore_ascii_case("localhost") || literal.parse().is_ok_and(is_loopback)
+}
+
+/// What there is.
+fn index(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
+    const INDEX: &str = "\
+loopgate's monitor
+
+/metrics               counts and times, for Prometheus
+/ps                    every source on the loop; /ps/ID one of them; DELETE /ps/ID ends it
+/slow                  what held the loop for more than 5 ms, newest first
+/turns?last=N          the newest turns, and how long each phase took
+/trace.json?last=5s    turns and what was done in them, for Perfetto (ui.perfetto.dev) or chrome://tracing
+";
+    Ok(Reply::Now(Response::text(Status::OK, INDEX).no_store()))
+}
+
+/// JSON that no cache may keep.
+fn json(value: &impl serde::Serialize) -> Reply {
+    Reply::Now(Response::json(Status::OK, value).no_store())
+}
+
+/// A number in the query, or else `otherwise`.
+fn number(request: &Request<'_>, name: &str, otherwise: usize) -> Result<usize, Reply> {
+    let Some(text) = request.query(name) else {
+        return Ok(otherwise);
+    };
+    text.parse().map_err(|_| {
+        let detail = format!("{name} is a number, as in {name}={otherwise}");
+        Reply::problem(Status::BAD_REQUEST, "malformed_query", &detail)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_this_machine_are_known_and_no_others() {
+        for (host, is_ours) in [
+            ("localhost", true),
+            ("LocalHost:9090", true),
+            ("127.0.0.1:9090", true),
+            ("127.8.8.8", true),
+            ("[::1]:9090", true),
+            ("[::1]", true),
+            ("", false),
+            ("example.com", false),
+            ("localhost.example.com", false),
+            ("127.0.0.1.example.com:9090", false),
+            ("192.168.0.1", false),
+            ("[::2]:80", false),
+        ] {
+            assert_eq!(is_this_machine(host.as_bytes()), is_ours, "{host}");
+        }
+    }
+}

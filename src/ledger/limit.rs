@@ -1,0 +1,51 @@
+//! What there is only so much of.
+
+/// What is there for all, and of which one peer may not take more than its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `connections_per_address_max`.
+    ConnectionsPerAddress,
+    /// `unfinished_bytes_max`.
+    UnfinishedBytes,
+    /// The longest target, head, body, or number of fields.
+    RequestSize,
+    /// The time for a head or a body to arrive.
+    RequestTime,
+    /// `hash_jobs_max`.
+    Jobs,
+    /// Transactions and readings that wait for the store.
+    Transactions,
+    /// Failed logins of one name or address.
+    FailedLogins,
+    /// `streams_per_session_max`.
+    StreamsPerSession,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ConnectionsPerAddress,
+        Self::UnfinishedBytes,
+        Self::RequestSize,
+        Self::RequestTime,
+        Self::Jobs,
+        Self::Transactions,
+        Self::FailedLogins,
+        Self::StreamsPerSession,
+    ];
+
+    /// Its name, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionsPerAddress => "connections per address",
+            Self::UnfinishedBytes => "bytes of unfinished requests",
+            Self::RequestSize => "size of a request",
+            Self::RequestTime => "time for a request",
+            Self::Jobs => "jobs that wait",
+            Self::Transactions => "transactions that wait",
+            Self::FailedLogins => "failed logins",
+            Self::StreamsPerSession => "streams per session",
+        }
+    }
+}

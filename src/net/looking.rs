@@ -1,0 +1,93 @@
+//! The monitor's looks at the server: at numbers at once, at all sources in slices.
+
+use super::connection::Connection;
+use super::exchange::Exchange;
+use super::service::{Message, Service};
+use crate::app::monitor::Vitals;
+use crate::app::{Look, Reply, internal_error};
+use crate::http::{Response, Status};
+use crate::reactor::{Seams, Seen, Token, Turn};
+
+/// Who may look at all sources at the same time: one after the other, so this bounds how long they wait.
+const LOOKS_MAX: usize = 8;
+
+/// A look at all sources that is not over yet.
+pub(super) struct Looking {
+    asker: Token,
+    /// The slot where the rest begins.
+    pub(super) from: usize,
+    seen: Vec<Seen>,
+    then: Look,
+}
+
+impl<S: Seams> Service<S> {
+    /// What the monitor tells of what is not the application's.
+    pub(super) fn take_vitals(&mut self) {
+        self.app.vitals = Vitals {
+            connections: self.connections,
+            observers: self.observers,
+            connections_max: self.connections_max,
+            connections_ended: self.tally.connections,
+            resets: self.tally.resets,
+            unfinished_bytes: self.unfinished_bytes,
+            pending: self.pending.len(),
+            hash_queue: self.workers.pool.waiting(),
+            commit_groups: self.workers.writer.commits(),
+        };
+    }
+
+    /// Some sources were looked at for whoever is first; if those were the last, they are answered.
+    pub(super) fn take_look(
+        &mut self,
+        seen: Vec<Seen>,
+        next: Option<usize>,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        let Some(looking) = self.looks.front_mut() else {
+            return;
+        };
+        looking.seen.extend(seen);
+        if let Some(next) = next {
+            looking.from = next;
+            return;
+        }
+        let Some(Looking {
+            asker, seen, then, ..
+        }) = self.looks.pop_front()
+        else {
+            return;
+        };
+        self.take_vitals();
+        let reply = self.continue_with(turn, |cx| (then.0)(seen, cx));
+        let reply = reply.unwrap_or_else(|| Reply::Now(internal_error()));
+        turn.tell(asker, Message::Answer(reply));
+    }
+}
+
+impl<S: Seams> Connection<S> {
+    /// Waits until all sources have been looked at.
+    pub(super) fn look(
+        &mut self,
+        then: Look,
+        exchange: Exchange,
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
+        if service.looks.len() == LOOKS_MAX {
+            let busy = Response::problem(
+                Status::SERVICE_UNAVAILABLE,
+                "busy",
+                "as many as may are looking at all sources already; try again",
+            );
+            let busy = busy.with_header("Retry-After", "1");
+            return self.answer(&busy, &exchange, service, turn);
+        }
+        service.looks.push_back(Looking {
+            asker: turn.token(),
+            from: 0,
+            seen: Vec::new(),
+            then,
+        });
+        self.waits(exchange);
+    }
+}

@@ -38,7 +38,7 @@ pub enum Reply {
 }
 
 /// What is answered once all sources have been looked at.
-pub struct Look(pub Box<dyn FnOnce(Vec<Seen>, &mut Context<'_>) -> Reply>);
+pub struct Look(pub Continuation<Vec<Seen>>);
 
 impl fmt::Debug for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

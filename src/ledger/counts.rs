@@ -1,6 +1,6 @@
 //! Sums over everything since the start: they only grow, so whoever asks twice learns what was in between.
 
-use super::{DispatchRecord, Label, Outcome, Phase, TurnRecord};
+use super::{Label, Outcome};
 
 /// How often something took how long.
 #[derive(Clone, Debug, Default)]
@@ -68,8 +68,6 @@ pub struct Counts {
     pub slept_ns: u64,
     /// Sources that stopped because their budget ran out.
     pub agains: u64,
-    /// Nanoseconds in each phase, by [`Phase::ALL`]'s order.
-    pub phase_ns: [u64; Phase::COUNT],
 }
 
 impl Counts {
@@ -104,21 +102,17 @@ impl Counts {
     }
 
     #[inline]
-    pub(super) fn dispatched(&mut self, record: &DispatchRecord) {
-        self.agains += u64::from(record.outcome == Outcome::Again);
-        if let Some(route) = self.routes.get_mut(usize::from(record.label.0)) {
-            route.held.add(record.duration_ns);
+    pub(super) fn dispatched(&mut self, label: Label, outcome: Outcome, duration_ns: u64) {
+        self.agains += u64::from(outcome == Outcome::Again);
+        if let Some(route) = self.routes.get_mut(usize::from(label.0)) {
+            route.held.add(duration_ns);
         }
     }
 
     #[inline]
-    pub(super) fn turned(&mut self, turn: &TurnRecord) {
-        let [slept_ns, work @ ..] = turn.phase_ns;
+    pub(super) fn turned(&mut self, slept_ns: u64, worked_ns: u64) {
         self.slept_ns += slept_ns;
-        self.turns.add(work.iter().sum());
-        for (sum, ns) in self.phase_ns.iter_mut().zip(turn.phase_ns) {
-            *sum += ns;
-        }
+        self.turns.add(worked_ns);
     }
 }
 

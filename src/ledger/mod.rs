@@ -325,15 +325,18 @@ impl Ledger {
         self.turn.counts[phase as usize] = count as u32;
     }
 
-    /// The turn under way is over.
-    pub(crate) fn end_turn(&mut self) {
-        self.counts.turned(&self.turn);
+    /// The turn under way is over at `now_ns`.
+    pub(crate) fn end_turn(&mut self, now_ns: u64) {
+        let slept_ns = self.turn.phase_ns[Phase::Wait as usize];
+        let worked_ns = now_ns.saturating_sub(self.turn.began_ns);
+        self.counts.turned(slept_ns, worked_ns);
         self.turns.push(self.turn);
     }
 
     /// A source was dispatched.
     pub(crate) fn dispatched(&mut self, record: DispatchRecord) {
-        self.counts.dispatched(&record);
+        self.counts
+            .dispatched(record.label, record.outcome, record.duration_ns);
         self.dispatches.push(record);
         if record.duration_ns > SLOW_NS {
             self.dispatched_slowly(record);

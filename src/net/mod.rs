@@ -13,6 +13,7 @@ mod children;
 mod chores;
 mod connection;
 mod door;
+mod ending;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

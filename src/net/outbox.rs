@@ -10,14 +10,17 @@ use crate::reactor::SHORT_MEANS_DRAINED;
 /// Pieces that one write takes together: as many as Linux allows (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
 
+/// Written bytes that are kept before those that wait: with one more write they still fit into 32 bits.
+const WRITTEN_MAX: usize = 1 << 31;
+
 /// Bytes that wait, in a buffer that is borrowed only while some do.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     /// How many of them have been written.
-    written: usize,
-    /// Bytes that were written since the beginning, a feed's among them.
-    sent: u64,
+    written: u32,
+    /// Bytes that were written since the beginning, a feed's among them, up to what fits here.
+    sent: u32,
 }
 
 /// How far a flush came.
@@ -42,14 +45,18 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
+    fn written(&self) -> usize {
+        self.written as usize
+    }
+
     /// How many bytes were written since the beginning.
     pub(super) fn sent(&self) -> u64 {
-        self.sent
+        u64::from(self.sent)
     }
 
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len() - self.written
+        self.bytes.len() - self.written()
     }
 
     /// Writes what waits: one write, where the peer takes all of it.
@@ -62,8 +69,8 @@ impl Outbox {
         buffers: &mut Buffers,
     ) -> io::Result<Flushed> {
         let mut total = 0;
-        while self.written < self.bytes.len() {
-            let waiting = &self.bytes[self.written..];
+        while self.written() < self.bytes.len() {
+            let waiting = &self.bytes[self.written()..];
             match stream.write(waiting) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
@@ -87,15 +94,15 @@ impl Outbox {
     /// So many bytes from the front were written. They are forgotten soon, whatever else waits: behind a
     /// feed that is never empty, answers to pings would be kept for ever.
     fn wrote(&mut self, count: usize, buffers: &mut Buffers) {
-        self.written += count;
-        self.sent += count as u64;
-        if self.written < self.bytes.len() && planted(Bug::SentTwice) {
+        self.written += count as u32; // a system call moves less than 2 GiB
+        self.sent = self.sent.saturating_add(count as u32);
+        if self.written() < self.bytes.len() && planted(Bug::SentTwice) {
             self.written -= 1;
         }
-        if self.written == self.bytes.len() {
+        if self.written() == self.bytes.len() {
             self.discard(buffers);
-        } else if self.written > self.bytes.len() / 2 {
-            self.bytes.drain(..self.written);
+        } else if self.written() > (self.bytes.len() / 2).min(WRITTEN_MAX) {
+            self.bytes.drain(..self.written());
             self.written = 0;
         }
     }
@@ -114,7 +121,7 @@ impl Outbox {
     ) -> io::Result<Flushed> {
         let mut total = 0;
         loop {
-            let own = &self.bytes[self.written..];
+            let own = &self.bytes[self.written()..];
             if own.is_empty() && feed.is_empty() {
                 return all_but_the_streams_own(stream, total, || self.discard(buffers));
             }
@@ -140,7 +147,7 @@ impl Outbox {
                     total += count;
                     let own = (count - count.min(ahead)).min(own_length);
                     feed.wrote(count - own);
-                    self.sent += (count - own) as u64;
+                    self.sent = self.sent.saturating_add((count - own) as u32);
                     if own > 0 {
                         self.wrote(own, buffers);
                     }
@@ -159,7 +166,7 @@ impl Outbox {
 
     /// Takes what waits.
     pub(super) fn take(&mut self, buffers: &mut Buffers) -> Vec<u8> {
-        let waiting = self.bytes[self.written..].to_vec();
+        let waiting = self.bytes[self.written()..].to_vec();
         self.discard(buffers);
         waiting
     }

@@ -384,7 +384,7 @@ impl<P: Program> Reactor<P> {
                 .sweep(|token| sources.get(*token).map(|entry| entry.arming));
         }
         self.end_phase(Phase::Reap, began, count);
-        self.core.ledger.end_turn();
+        self.core.ledger.end_turn(self.core.now.as_ns());
     }
 
     /// What a worker needs to hand a completion back.

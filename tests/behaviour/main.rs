@@ -22,6 +22,7 @@ mod listeners;
 mod logging;
 mod login;
 mod manners;
+mod monitor;
 #[expect(dead_code, reason = "nobody asks for its log here")]
 #[path = "../conformance/nginx.rs"]
 mod nginx;

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 
 use super::super::{Context, Look, Reply, Request};
 use crate::http::{Response, Status};
-use crate::ledger::{Histogram, Ledger, Limit, Phase};
+use crate::ledger::{Histogram, Ledger, Limit};
 use crate::reactor::Seen;
 
 pub(super) fn metrics(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -194,8 +194,8 @@ impl Page {
             "Turns of the loop.",
             ledger.turns_total(),
         );
-        let busy_ns: u64 = counts.phase_ns[1..].iter().sum();
         let help = "Time that the loop worked.";
+        let busy_ns = counts.turns.sum_ns();
         self.counter("loopgate_loop_busy_seconds_total", help, Seconds(busy_ns));
         let help = "Time that the loop slept.";
         self.counter(
@@ -203,16 +203,6 @@ impl Page {
             help,
             Seconds(counts.slept_ns),
         );
-        let name = "loopgate_phase_seconds_total";
-        self.family(
-            name,
-            "counter",
-            "Time in each phase of the turns; wait is sleep.",
-        );
-        for phase in Phase::ALL {
-            let ns = counts.phase_ns[phase as usize];
-            self.sample(name, &[("phase", phase.name())], Seconds(ns));
-        }
         let name = "loopgate_loop_delay_seconds";
         let help = "Work of a turn: whoever became ready at its beginning waited so long at most.";
         self.family(name, "histogram", help);
@@ -232,7 +222,7 @@ impl Page {
     }
 
     fn events(&mut self, cx: &mut Context<'_>) {
-        let app = &mut cx.app;
+        let app = &mut *cx.app;
         self.gauge(
             "loopgate_sessions",
             "Sessions in the table, expired or not.",

@@ -1,4 +1,4 @@
-//! `GET /trace.json`: turns in Chrome's trace event format, which Perfetto and chrome://tracing open
+//! `GET /trace.json`: turns in Chrome's trace event format, which Perfetto and Chrome open
 //! (<https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>).
 //!
 //! The loop is a thread with turns; in each turn the phases in which something was done, in each phase what was

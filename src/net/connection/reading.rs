@@ -63,7 +63,7 @@ impl<S: Seams> Connection<S> {
         match read {
             Ok(0) => return self.peer_ended(service, turn),
             Ok(count) => {
-                self.bytes_in += count as u64;
+                self.bytes_in = self.bytes_in.saturating_add(count as u32);
                 // Not if the peer's end was reported along with these bytes: no edge will report it
                 // again, so it has to be read.
                 let ended = self.can.contains(Readiness::ENDED);

@@ -8,7 +8,7 @@ mod streams;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use super::{Chores, Completion, Door, Service, Workers};
+use super::{Chores, Completion, Door, Realm, Service, Workers};
 use crate::app::sessions::Sessions;
 use crate::app::{App, Context, HANDLERS, Reply, Request};
 use crate::config::{Config, HashCost, Limits, StorePath};
@@ -62,7 +62,7 @@ fn world() -> World {
     let acceptor = FakeAcceptor::default();
     let door = acceptor.door();
     reactor
-        .add(Box::new(Listener::new(acceptor, Door)))
+        .add(Box::new(Listener::new(acceptor, Door(Realm::Clients))))
         .unwrap();
     reactor.add(Box::new(Chores::default())).unwrap();
     World {

@@ -1,40 +1,52 @@
 //! The only file that reads a clock.
 
 use std::fmt;
+use std::num::NonZero;
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in monotonic time: nanoseconds since the clock began.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Moment(u64);
+///
+/// Kept as one more than that, which is never zero: so a moment that may be missing takes no more memory than
+/// one that is there, in each of ten thousand connections.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(NonZero<u64>);
+
+const _: () = assert!(size_of::<Option<Moment>>() == 8);
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self::from_ns(0)
+    }
+}
 
 impl Moment {
     /// Later than every other moment: a deadline that never comes.
-    pub const NEVER: Self = Self(u64::MAX);
+    pub const NEVER: Self = Self(NonZero::<u64>::MAX);
 
     /// The moment `ns` nanoseconds after the clock began.
     #[must_use]
-    pub fn from_ns(ns: u64) -> Self {
-        Self(ns)
+    pub const fn from_ns(ns: u64) -> Self {
+        Self(NonZero::<u64>::MIN.saturating_add(ns))
     }
 
     /// Nanoseconds since the clock began.
     #[must_use]
-    pub fn as_ns(self) -> u64 {
-        self.0
+    pub const fn as_ns(self) -> u64 {
+        self.0.get() - 1
     }
 
     /// Nanoseconds from `earlier` until now; 0 where that is the later one. What [`Sub`] says, without
     /// the division that a [`Duration`] begins with.
     #[must_use]
     pub fn ns_since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
+        self.0.get().saturating_sub(earlier.0.get())
     }
 
     /// Whole seconds since the clock began.
     #[must_use]
     pub fn as_secs(self) -> u64 {
-        self.0 / 1_000_000_000
+        self.as_ns() / 1_000_000_000
     }
 }
 
@@ -64,7 +76,7 @@ impl fmt::Debug for Moment {
         if *self == Self::NEVER {
             f.write_str("never")
         } else {
-            write!(f, "{:?}", Duration::from_nanos(self.0))
+            write!(f, "{:?}", Duration::from_nanos(self.as_ns()))
         }
     }
 }
@@ -95,7 +107,7 @@ impl Default for OsClock {
 
 impl Clock for OsClock {
     fn now(&self) -> Moment {
-        Moment(self.began.elapsed().as_nanos() as u64)
+        Moment::from_ns(self.began.elapsed().as_nanos() as u64)
     }
 
     fn unix_ms(&self) -> u64 {

@@ -7,11 +7,16 @@
 
 mod counts;
 mod limit;
+mod pulse;
+mod ring;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use counts::{Counts, Histogram, RouteCounts};
 pub use limit::Limit;
+pub use pulse::Pulse;
+use ring::Ring;
 
 /// Turns remembered.
 pub const TURNS_KEPT: usize = 1024;
@@ -138,47 +143,11 @@ pub struct SlowRecord {
     pub dispatch: DispatchRecord,
 }
 
-/// The last so many records, oldest first.
-#[derive(Debug)]
-struct Ring<T> {
-    records: Vec<T>,
-    capacity: usize,
-    /// Where the next record goes once the ring is full: the oldest record.
-    oldest: usize,
-}
-
-impl<T: Copy> Ring<T> {
-    fn new(capacity: usize) -> Self {
-        Self {
-            records: Vec::with_capacity(capacity),
-            capacity,
-            oldest: 0,
-        }
-    }
-
-    fn push(&mut self, record: T) {
-        if self.records.len() < self.capacity {
-            self.records.push(record);
-        } else {
-            self.records[self.oldest] = record;
-            self.oldest = if self.oldest + 1 == self.capacity {
-                0
-            } else {
-                self.oldest + 1
-            };
-        }
-    }
-
-    fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        let (newer, older) = self.records.split_at(self.oldest);
-        older.iter().chain(newer)
-    }
-}
-
 /// The always-on record of the loop.
 pub struct Ledger {
     labels: Vec<String>,
     counts: Counts,
+    pulse: Arc<Pulse>,
     turns: Ring<TurnRecord>,
     dispatches: Ring<DispatchRecord>,
     slow: Ring<SlowRecord>,
@@ -195,6 +164,7 @@ impl Default for Ledger {
         Self {
             labels: vec![String::new()],
             counts: Counts::default(),
+            pulse: nameless(),
             turns: Ring::new(TURNS_KEPT),
             dispatches: Ring::new(DISPATCHES_KEPT),
             slow: Ring::new(SLOW_KEPT),
@@ -271,6 +241,7 @@ impl Ledger {
             .position(|known| known == name)
             .unwrap_or_else(|| {
                 self.labels.push(name.to_owned());
+                self.pulse.name(name);
                 self.labels.len() - 1
             });
         self.counts.make_room(self.labels.len());
@@ -289,6 +260,18 @@ impl Ledger {
     pub fn labels(&self) -> impl Iterator<Item = (Label, &str)> {
         let labels = self.labels.iter().enumerate();
         labels.map(|(index, name)| (Label(index as u16), &**name))
+    }
+
+    /// What the loop is doing at this moment, for a thread that watches it.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
+    /// From now on this is what the loop does.
+    #[inline]
+    pub(crate) fn does(&self, label: Label) {
+        self.pulse.label(label);
     }
 
     /// Sums over everything since the start.
@@ -311,6 +294,7 @@ impl Ledger {
     /// A turn's wait ended at `now_ns`, having begun at `slept_from_ns`, with `ready` sources.
     pub(crate) fn begin_turn(&mut self, slept_from_ns: u64, now_ns: u64, ready: usize) {
         let number = self.turn.number + 1;
+        self.pulse.turn(number);
         self.turn = TurnRecord {
             number,
             began_ns: now_ns,
@@ -327,6 +311,7 @@ impl Ledger {
 
     /// The turn under way is over at `now_ns`.
     pub(crate) fn end_turn(&mut self, now_ns: u64) {
+        self.pulse.turn(0);
         let slept_ns = self.turn.phase_ns[Phase::Wait as usize];
         let worked_ns = now_ns.saturating_sub(self.turn.began_ns);
         self.counts.turned(slept_ns, worked_ns);
@@ -377,6 +362,13 @@ impl Ledger {
     }
 }
 
+/// A pulse that knows the label of what has no name.
+fn nameless() -> Arc<Pulse> {
+    let pulse = Pulse::default();
+    pulse.name("");
+    Arc::new(pulse)
+}
+
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger")
@@ -388,16 +380,6 @@ impl fmt::Debug for Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ring_forgets_the_oldest_first() {
-        let mut ring = Ring::new(3);
-        for record in 0..8 {
-            ring.push(record);
-            let kept: Vec<i32> = ring.iter().copied().collect();
-            assert_eq!(kept, ((record - 2).max(0)..=record).collect::<Vec<_>>());
-        }
-    }
 
     #[test]
     fn a_name_has_one_label() {

@@ -176,6 +176,7 @@ impl<P: Program> Reactor<P> {
 
 impl<'t, P: Program> Turn<'t, P> {
     pub(super) fn new(core: &'t mut Core<P>, token: Token, phase: Phase, kind: Label) -> Self {
+        core.ledger.does(kind);
         let recorder = Recorder {
             token,
             phase,

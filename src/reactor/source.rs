@@ -302,6 +302,7 @@ impl<P: Program> Turn<'_, P> {
                 self.recorder.split(self.core.now, &mut self.core.ledger);
             }
             self.recorder.label = label;
+            self.core.ledger.does(label);
         }
     }
 

@@ -36,6 +36,7 @@ use crate::reactor::{
 use crate::token::Keys;
 use crate::websocket::Message;
 use crate::work::password::{Argon2id, Hasher};
+use crate::work::watchdog::Watchdog;
 use crate::work::{Crew, Store, Threads};
 
 /// A login/logout server on its event loop.
@@ -44,6 +45,8 @@ pub struct Server<S: Seams = Os> {
     addresses: Vec<ListenAddr>,
     monitor_address: Option<ListenAddr>,
     listening: Option<Rc<Listening>>,
+    /// Says when the loop is stuck, if there is a monitor.
+    watchdog: Option<Watchdog>,
     /// Closed as soon as the server drains.
     sockets: Option<Sockets>,
 }
@@ -132,6 +135,15 @@ impl Server<Os> {
         server.sockets = Some(sockets);
         server.open(doors).map_err(StartError::Os)?;
         server.add_children().map_err(StartError::Os)?;
+        if server.monitor_address.is_some() {
+            let pulse = server.ledger().pulse();
+            server.watchdog = Some(
+                Watchdog::start(pulse, |turn, running| {
+                    log::warn!("turn {turn} has not ended for a second: {running} holds the loop");
+                })
+                .map_err(StartError::Os)?,
+            );
+        }
         Ok(server)
     }
 
@@ -211,6 +223,7 @@ impl<S: Seams> Server<S> {
             addresses: Vec::new(),
             monitor_address: None,
             listening: None,
+            watchdog: None,
             sockets: None,
         };
         server.add_handlers().map_err(StartError::Os)?;

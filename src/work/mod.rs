@@ -8,6 +8,7 @@
 //! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
 //! | `store` | users, sessions and events in one `SQLite` file, committed in groups | `loopgate-store` |
 //! | `log_writer` | log lines on their way to stderr or a file | `loopgate-log` |
+//! | `watchdog` | says which turn does not end | `loopgate-watch` |
 //! | `appender` | bytes on their way to a file | `loopgate-tape` |
 //!
 //! This is the only folder that spawns threads, and `crew` the only place in it that spawns some for a
@@ -27,6 +28,7 @@ pub mod password;
 pub mod pool;
 pub mod stepped;
 pub mod store;
+pub mod watchdog;
 
 pub use crew::{Crew, Hired, Threads, Worker};
 pub use pool::{Busy, Delivery, Job, Pool};

@@ -131,8 +131,10 @@ pub struct Context<'c> {
 pub type BuiltIn = fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply>;
 
 /// The handlers that every server has.
-pub const HANDLERS: [(Method, &str, BuiltIn); 11] = [
-    (Method::Get, "/", home::home),
+pub const HANDLERS: [(Method, &str, BuiltIn); 13] = [
+    (Method::Get, "/", home::page),
+    (Method::Get, "/home.css", home::style),
+    (Method::Get, "/home.js", home::script),
     (Method::Post, "/login", login::login),
     (Method::Post, "/logout", logout::logout),
     (Method::Get, "/session", session::show),

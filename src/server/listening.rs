@@ -146,16 +146,17 @@ impl Listening {
         let sockets = sockets.0.borrow();
         let of_clients = sockets.len() - usize::from(config.monitor.is_some());
         let doors = sockets.iter().enumerate().map(|(at, (_, acceptor))| {
-            let mut acceptor = acceptor.try_clone()?;
+            let acceptor = acceptor.try_clone()?;
             let realm = if at < of_clients {
                 Realm::Clients
             } else {
                 Realm::Monitor
             };
             #[cfg(feature = "tls")]
-            if let (Realm::Clients, Some((_, identity))) = (realm, &self.tls) {
-                acceptor = acceptor.with_tls(identity.clone());
-            }
+            let acceptor = match (realm, &self.tls) {
+                (Realm::Clients, Some((_, identity))) => acceptor.with_tls(identity.clone()),
+                _ => acceptor,
+            };
             let address = acceptor.local_addr()?;
             Ok((acceptor, realm, address))
         });

@@ -15,6 +15,7 @@ mod floods;
 mod framing;
 mod handlers;
 mod harness;
+mod home;
 mod idle;
 mod incomplete;
 mod layout;

@@ -257,10 +257,10 @@ pub(super) struct ServeOptions {
         default_value = "loopgate"
     )]
     issuer: String,
-    #[command(flatten, next_help_heading = "Limits")]
-    limits: LimitOptions,
     #[command(flatten, next_help_heading = "Recording")]
     pub(super) record: RecordingOptions,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: LimitOptions,
 }
 
 impl ServeOptions {

@@ -22,6 +22,8 @@ use ring::Ring;
 pub const TURNS_KEPT: usize = 1024;
 /// Dispatches remembered.
 pub const DISPATCHES_KEPT: usize = 4096;
+/// Jobs remembered.
+pub const JOBS_KEPT: usize = 1024;
 /// Slow dispatches remembered.
 pub const SLOW_KEPT: usize = 256;
 /// What holds the loop for longer than this, in nanoseconds, is kept apart.
@@ -134,6 +136,25 @@ pub struct DispatchRecord {
 // One is written for every request, into memory that was last touched thousands of requests ago.
 const _: () = assert!(size_of::<DispatchRecord>() == 32, "two to a cache line");
 
+/// Work that a worker has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobRecord {
+    /// The job's name; of several at the same time, no two have the same.
+    pub id: u64,
+    /// What it was done for: the name of the dispatch that handed it out.
+    pub label: Label,
+    /// The worker's name.
+    pub worker: Label,
+    /// When it was handed out. Until it was started, it waited.
+    pub submitted_ns: u64,
+    /// When a worker began. Transactions of one group begin and end together.
+    pub started_ns: u64,
+    /// When the worker was done.
+    pub finished_ns: u64,
+    /// When the loop took the result.
+    pub delivered_ns: u64,
+}
+
 /// A dispatch that held the loop.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowRecord {
@@ -151,6 +172,7 @@ pub struct Ledger {
     turns: Ring<TurnRecord>,
     dispatches: Ring<DispatchRecord>,
     slow: Ring<SlowRecord>,
+    jobs: Ring<JobRecord>,
     turn: TurnRecord,
     accept_pauses: u64,
     refusals: [u64; Limit::ALL.len()],
@@ -168,6 +190,7 @@ impl Default for Ledger {
             turns: Ring::new(TURNS_KEPT),
             dispatches: Ring::new(DISPATCHES_KEPT),
             slow: Ring::new(SLOW_KEPT),
+            jobs: Ring::new(JOBS_KEPT),
             turn: TurnRecord::default(),
             accept_pauses: 0,
             refusals: [0; Limit::ALL.len()],
@@ -225,6 +248,17 @@ impl Ledger {
     #[must_use]
     pub fn slow(&self) -> impl DoubleEndedIterator<Item = &SlowRecord> {
         self.slow.iter()
+    }
+
+    /// The newest jobs that workers have done, in the order in which the loop took their results.
+    #[must_use]
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &JobRecord> {
+        self.jobs.iter()
+    }
+
+    /// A worker's result is there.
+    pub(crate) fn job_done(&mut self, record: JobRecord) {
+        self.jobs.push(record);
     }
 
     /// How often a listener stopped accepting because descriptors or room ran out.

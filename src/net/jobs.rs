@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::service::{Completion, Message, Service};
 use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
-use crate::ledger::{Label, Limit};
-use crate::reactor::{Seams, Token, Turn};
-use crate::work::{Delivery, Outcome, StoreError, Transaction};
+use crate::ledger::{JobRecord, Label, Limit};
+use crate::reactor::{Moment, Seams, Token, Turn};
+use crate::work::{Delivery, Outcome, StoreError, Transaction, Worked, worked};
 
 /// How often a handler may ask for other work instead of what was refused.
 const SUBMISSIONS_MAX: usize = 4;
@@ -21,6 +21,8 @@ pub(super) struct Pending {
     then: Then,
     /// What the dispatch was named that handed it out: the ledger knows the rest by the same name.
     label: Label,
+    /// When it was handed out.
+    submitted: Moment,
 }
 
 /// Which worker refused.
@@ -44,6 +46,7 @@ impl<S: Seams> Service<S> {
             connection,
             then,
             label,
+            submitted: turn.now(),
         });
         let refused = match work {
             Work::Job(job) => self.submit_job(id, job).map_err(|()| Refused::Job),
@@ -81,7 +84,7 @@ impl<S: Seams> Service<S> {
         let completer = self.completer.clone();
         let job = Box::new(move || -> Delivery {
             let output = catch_unwind(AssertUnwindSafe(job)).map_err(|_| JobError::Panicked);
-            Box::new(move || completer.complete(Completion::Job(id, output)))
+            Box::new(move || completer.complete(Completion::Job(id, output, worked())))
         });
         self.workers.pool.submit(job).map_err(|_| ())
     }
@@ -103,6 +106,30 @@ impl<S: Seams> Service<S> {
         reply.ok()
     }
 
+    /// What a worker did comes into the ledger, with its times.
+    pub(super) fn record_job(
+        &mut self,
+        id: JobId,
+        times: Option<Worked>,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        let (Some(pending), Some(times)) = (self.pending.get(id), times) else {
+            return;
+        };
+        let (submitted_ns, delivered_ns) = (pending.submitted.as_ns(), turn.now().as_ns());
+        let label = pending.label;
+        let worker = turn.ledger().label(&times.worker);
+        turn.ledger().job_done(JobRecord {
+            id: id.as_u64(),
+            label,
+            worker,
+            submitted_ns,
+            started_ns: times.started_ns,
+            finished_ns: times.finished_ns,
+            delivered_ns,
+        });
+    }
+
     /// A job's result is back: its continuation says what to answer, or what to do next.
     pub(super) fn resume(
         &mut self,
@@ -114,6 +141,7 @@ impl<S: Seams> Service<S> {
             connection,
             then,
             label,
+            ..
         }) = self.pending.remove(id)
         else {
             return;

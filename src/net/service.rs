@@ -20,7 +20,7 @@ use crate::http::Date;
 use crate::reactor::{
     CompleterOf, Delivered, Peer, Program, Reason, Seams, Seen, Slots, Token, Turn,
 };
-use crate::work::{Outcome, Pool, Writer};
+use crate::work::{Outcome, Pool, Worked, Writer};
 
 /// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and whoever is
 /// connected already must not wait for all who connect at once.
@@ -50,9 +50,9 @@ pub enum Message {
 /// What comes back from other threads.
 pub enum Completion {
     /// A job ended.
-    Job(Token, Result<Output, JobError>),
+    Job(Token, Result<Output, JobError>, Option<Worked>),
     /// The storage thread has done something, or could not.
-    Stored(Token, Outcome),
+    Stored(Token, Outcome, Option<Worked>),
     /// A child process was started for a source, or could not be.
     Spawned(Token, io::Result<Forked>),
     /// Somebody wants the server to shut down.
@@ -293,7 +293,8 @@ impl<S: Seams> Program for Service<S> {
 
     fn complete(&mut self, completion: Completion, turn: &mut Turn<'_, Self>) {
         match completion {
-            Completion::Job(id, output) => {
+            Completion::Job(id, output, worked) => {
+                self.record_job(id, worked, turn);
                 if output.is_err() {
                     let detail = "a job panicked on its worker thread".into();
                     self.app.report("job_panicked", detail, turn.unix_ms());
@@ -303,7 +304,10 @@ impl<S: Seams> Program for Service<S> {
                     _ => unreachable!("a job's continuation takes a job's output"),
                 });
             }
-            Completion::Stored(id, outcome) => self.stored(id, outcome, turn),
+            Completion::Stored(id, outcome, worked) => {
+                self.record_job(id, worked, turn);
+                self.stored(id, outcome, turn);
+            }
             Completion::Spawned(child, forked) => turn.tell(child, Message::Spawned(forked)),
             Completion::Drain => self.drain(turn),
             Completion::HandOver => self.hand_over(turn),

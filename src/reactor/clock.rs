@@ -91,8 +91,8 @@ pub trait Clock {
     fn unix_ms(&self) -> u64;
 }
 
-/// The system's clocks.
-#[derive(Debug)]
+/// The system's clocks. Clones show the same time.
+#[derive(Clone, Debug)]
 pub struct OsClock {
     began: Instant,
 }

@@ -1,6 +1,7 @@
 //! Wires everything together: a store, an application, a reactor, listeners. `start` is what is done
 //! once, at the beginning.
 
+mod handle;
 mod listening;
 mod signals;
 mod start;
@@ -14,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use crate::net::{Held, Passed};
+pub use handle::Handle;
 use listening::Listening;
 pub use listening::{Asked, Sockets};
 #[cfg(feature = "simulation")]
@@ -28,16 +30,16 @@ use crate::app::{
 };
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
-use crate::net::{Child, Chores, Completion, Door, Realm, Role, Service, adopt};
+use crate::net::{Child, Chores, Door, Realm, Role, Service, adopt};
 use crate::reactor::{
-    Clock as _, CompleterOf, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal,
-    SignalSource, Turn,
+    Clock as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal, SignalSource,
+    Turn,
 };
 use crate::token::Keys;
 use crate::websocket::Message;
 use crate::work::password::{Argon2id, Hasher};
 use crate::work::watchdog::Watchdog;
-use crate::work::{Crew, Store, Threads};
+use crate::work::{Crew, Store, TimedThreads};
 
 /// A login/logout server on its event loop.
 pub struct Server<S: Seams = Os> {
@@ -121,13 +123,16 @@ impl Server<Os> {
         let listening = Listening::new(&config)?;
         let doors = listening.doors(&sockets, &config).map_err(StartError::Os)?;
         let selector = OsSelector::new().map_err(StartError::Os)?;
+        let clock = OsClock::default();
+        let of_workers = clock.clone();
+        let mut crew = TimedThreads::new(move || of_workers.now().as_ns());
         let world = World {
             keys: keys_of(&config.store)?,
             store,
-            clock: OsClock::default(),
+            crew: &mut crew,
+            clock,
             entropy: OsEntropy,
             selector,
-            crew: &mut Threads,
             hasher: Argon2id::shared(),
         };
         let mut server = Self::in_world(config, world)?;
@@ -412,37 +417,10 @@ impl<S: Seams> Drop for Server<S> {
     }
 }
 
-/// Shuts a server down from any thread.
-pub struct Handle<S: Seams = Os>(CompleterOf<Service<S>>);
-
-impl<S: Seams> Handle<S> {
-    /// Begins to drain, as SIGTERM does.
-    pub fn drain(&self) {
-        self.0.complete(Completion::Drain);
-    }
-
-    /// Begins to hand over: what is under way is finished, and [`Server::run`] returns.
-    pub fn hand_over(&self) {
-        self.0.complete(Completion::HandOver);
-    }
-}
-
-impl<S: Seams> Clone for Handle<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
 impl<S: Seams> fmt::Debug for Server<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("addresses", &self.addresses)
             .finish_non_exhaustive()
-    }
-}
-
-impl<S: Seams> fmt::Debug for Handle<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle")
     }
 }

@@ -22,7 +22,7 @@ use crate::reactor::TlsError;
 use crate::reactor::{Clock as _, CompleterOf, Entropy as _, OsClock, OsEntropy, Seams};
 use crate::token::{KeyError, Keys};
 use crate::work::password::Hasher;
-use crate::work::{Crew, Pool, Store, StoreError};
+use crate::work::{Crew, Pool, Store, StoreError, worked};
 
 /// Descriptors that are not for connections: the store's files, the log, listeners, the selector.
 const DESCRIPTORS_RESERVED: usize = 32;
@@ -152,7 +152,7 @@ pub(super) fn service<S: Seams>(
     let stored = completer.clone();
     let writer = store
         .into_writer(crew, move |id, outcome| {
-            stored.complete(Completion::Stored(id, outcome));
+            stored.complete(Completion::Stored(id, outcome, worked()));
         })
         .map_err(StartError::Os)?;
     let connections_max = connections_max(&config);

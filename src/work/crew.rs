@@ -1,6 +1,8 @@
 //! Who does what blocks: threads, or whoever a written world says.
 
+use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 use std::thread;
 
 /// Takes work from a queue, one piece after the other.
@@ -66,15 +68,85 @@ impl Drop for Hired {
 pub struct Threads;
 
 impl Crew for Threads {
-    fn hire(&mut self, name: String, mut worker: Box<dyn Worker>) -> io::Result<Hired> {
-        let work = move || {
-            while worker.take() {
-                worker.work();
-                worker.deliver();
-            }
-        };
-        let thread = thread::Builder::new().name(name).spawn(work)?;
-        // A panic there has been printed; it must not become a second one here.
-        Ok(Hired::until(move || drop(thread.join())))
+    fn hire(&mut self, name: String, worker: Box<dyn Worker>) -> io::Result<Hired> {
+        on_a_thread(name, worker, |_| {})
     }
+}
+
+/// The same, and what they do is timed by the loop's clock: [`worked`] tells whoever delivers.
+#[derive(Clone)]
+pub struct TimedThreads(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl std::fmt::Debug for TimedThreads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TimedThreads")
+    }
+}
+
+impl TimedThreads {
+    /// `now_ns` reads the clock.
+    #[must_use]
+    pub fn new(now_ns: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now_ns))
+    }
+}
+
+impl Crew for TimedThreads {
+    fn hire(&mut self, name: String, worker: Box<dyn Worker>) -> io::Result<Hired> {
+        let (now_ns, who) = (Arc::clone(&self.0), Arc::<str>::from(&*name));
+        on_a_thread(name, worker, move |is_begin| {
+            let at_ns = now_ns();
+            WORKED.with_borrow_mut(|worked| {
+                if is_begin {
+                    *worked = Some(Worked {
+                        worker: Arc::clone(&who),
+                        started_ns: at_ns,
+                        finished_ns: at_ns,
+                    });
+                } else if let Some(worked) = worked {
+                    worked.finished_ns = at_ns;
+                }
+            });
+        })
+    }
+}
+
+/// When a piece of work was done, by the loop's clock, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worked {
+    /// The worker's name.
+    pub worker: Arc<str>,
+    /// When it began.
+    pub started_ns: u64,
+    /// When it was done.
+    pub finished_ns: u64,
+}
+
+thread_local! {
+    static WORKED: RefCell<Option<Worked>> = const { RefCell::new(None) };
+}
+
+/// When the work was done whose result this thread delivers; nothing is known of that where it is not timed.
+#[must_use]
+pub fn worked() -> Option<Worked> {
+    WORKED.with_borrow(Clone::clone)
+}
+
+/// `mark` is called before and after each piece of work.
+fn on_a_thread(
+    name: String,
+    mut worker: Box<dyn Worker>,
+    mark: impl Fn(bool) + Send + 'static,
+) -> io::Result<Hired> {
+    let work = move || {
+        while worker.take() {
+            mark(true);
+            worker.work();
+            mark(false);
+            worker.deliver();
+        }
+    };
+    let thread = thread::Builder::new().name(name).spawn(work)?;
+    // A panic there has been printed; it must not become a second one here.
+    Ok(Hired::until(move || drop(thread.join())))
 }

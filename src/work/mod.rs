@@ -30,7 +30,7 @@ pub mod stepped;
 pub mod store;
 pub mod watchdog;
 
-pub use crew::{Crew, Hired, Threads, Worker};
+pub use crew::{Crew, Hired, Threads, TimedThreads, Worked, Worker, worked};
 pub use pool::{Busy, Delivery, Job, Pool};
 pub use store::{
     Change, Commit, Disk, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError,

@@ -374,6 +374,60 @@ fn a_trace_nests_and_its_times_grow() {
 }
 
 #[test]
+fn a_trace_shows_what_workers_did_and_where_it_came_from_and_went() {
+    let (server, monitor) = start(watched(), |_| {});
+    server.connect().log_in("alice");
+    let trace = ask_json(&mut Client::connect(monitor), "/trace.json?last=60s");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    let lane = |name: &str| {
+        let named =
+            |event: &&Value| event["name"] == "thread_name" && event["args"]["name"] == name;
+        let found = events.iter().find(named);
+        found.unwrap_or_else(|| panic!("no lane of {name}: {trace}"))["tid"].clone()
+    };
+    for worker in ["loopgate-hash-0", "loopgate-store"] {
+        let of_login = |event: &&Value| {
+            event["cat"] == "job" && event["tid"] == lane(worker) && event["name"] == "POST /login"
+        };
+        let job = events
+            .iter()
+            .find(of_login)
+            .unwrap_or_else(|| panic!("{worker}: {trace}"));
+        let (began, ended) = (
+            job["ts"].as_f64().expect("a time"),
+            job["ts"].as_f64().expect("a time") + job["dur"].as_f64().expect("a time"),
+        );
+        // An arrow ends where it begins, and another begins where it ends.
+        for (step, ph, at) in [("submit", "f", began), ("deliver", "s", ended)] {
+            let arrow = |event: &&Value| {
+                let is_there = event["ts"]
+                    .as_f64()
+                    .is_some_and(|ts| (ts - at).abs() < 0.002);
+                event["name"] == step && event["ph"] == ph && event["tid"] == job["tid"] && is_there
+            };
+            let arrow = events
+                .iter()
+                .find(arrow)
+                .unwrap_or_else(|| panic!("{step} of {worker}"));
+            let other = events
+                .iter()
+                .find(|event| event["id"] == arrow["id"] && event["ph"] != arrow["ph"])
+                .expect("its other end");
+            assert_eq!(other["tid"], 1, "on the loop");
+            let order = other["ts"].as_f64().expect("a time") - at;
+            assert!(
+                if step == "submit" {
+                    order <= 0.002
+                } else {
+                    order >= -0.002
+                },
+                "{arrow} {other}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_monitor_answers_when_clients_have_all_connections() {
     let mut config = watched();
     config.limits.connections_max = 2;

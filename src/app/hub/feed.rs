@@ -13,9 +13,9 @@
 //! has not taken must be bounded all the same.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::rc::Rc;
 
+use super::balance::Balance;
 use super::encoded::{Encoded, Wire, frame, gap_json};
 use super::pattern::Interest;
 use crate::config::SlowPolicy;
@@ -79,44 +79,6 @@ struct Gap {
     to: u64,
     /// Made when it is about to be written, since it may grow until then.
     bytes: Option<Box<[u8]>>,
-}
-
-/// What became of the events that a subscriber should have got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Balance {
-    /// Events that matched, since it subscribed or from where it resumed.
-    pub published: u64,
-    /// Those that were handed to the system whole.
-    pub delivered: u64,
-    /// Those that it was too slow for, or that were left when it ended.
-    pub dropped: u64,
-    /// Those that wait.
-    pub queued: u64,
-}
-
-impl Balance {
-    /// Another subscriber's comes to it.
-    pub(super) fn add(&mut self, other: Self) {
-        self.published += other.published;
-        self.delivered += other.delivered;
-        self.dropped += other.dropped;
-        self.queued += other.queued;
-    }
-}
-
-impl fmt::Display for Balance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            published,
-            delivered,
-            dropped,
-            queued,
-        } = self;
-        write!(
-            f,
-            "published={published} delivered={delivered} dropped={dropped} queued={queued}"
-        )
-    }
 }
 
 impl Feed {

@@ -9,6 +9,7 @@
 //! `pattern` says who wants and may see what, `encoded` is an event as bytes, `feed` the bounded
 //! queue of one remote subscriber.
 
+mod balance;
 mod encoded;
 mod feed;
 mod pattern;
@@ -20,9 +21,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+pub use balance::Balance;
 pub(crate) use encoded::Encoded;
 pub use encoded::{Wire, gap_json};
-pub use feed::{Balance, Feed};
+pub use feed::Feed;
 pub use pattern::{Audience, Interest, Pattern};
 
 use crate::event::Event;

@@ -2,7 +2,8 @@
 //! (<https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>).
 //!
 //! The loop is a thread with turns; in each turn the phases in which something was done, in each phase what was
-//! dispatched. Times are microseconds since the loop's clock began.
+//! dispatched. Workers are threads with what they did; arrows lead from where that was handed out, and to where its
+//! result was taken. Times are microseconds since the loop's clock began.
 
 use std::time::Duration;
 
@@ -10,7 +11,11 @@ use serde_json::{Value, json};
 
 use super::super::{Context, Reply, Request};
 use crate::http::Status;
-use crate::ledger::{DispatchRecord, Ledger, Phase, TurnRecord};
+use crate::ledger::{DispatchRecord, JobRecord, Label, Ledger, Phase, TurnRecord};
+
+/// The loop's thread in a trace, and the first of the workers'.
+const LOOP: usize = 1;
+const WORKERS_FROM: usize = 2;
 
 /// How far a trace goes back if nobody says so.
 const LAST: Duration = Duration::from_secs(5);
@@ -43,6 +48,7 @@ pub(super) fn trace(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         }
         add_turn(turn, &of_turn, ledger, &mut events);
     }
+    add_jobs(ledger, since_ns, &mut events);
     Ok(super::json(
         &json!({"displayTimeUnit": "ns", "traceEvents": events}),
     ))
@@ -93,10 +99,57 @@ fn add_turn(
     }
 }
 
+/// What workers did, each on a thread of its own. A group's transactions are one commit, and so one span.
+fn add_jobs(ledger: &Ledger, since_ns: u64, events: &mut Vec<Value>) {
+    let mut workers: Vec<Label> = Vec::new();
+    let mut last = None;
+    let jobs = ledger.jobs().filter(|job| job.submitted_ns >= since_ns);
+    for (number, job) in (1..).zip(jobs) {
+        let lane = workers.iter().position(|known| *known == job.worker);
+        let lane = lane.unwrap_or_else(|| {
+            workers.push(job.worker);
+            workers.len() - 1
+        });
+        let thread = WORKERS_FROM + lane;
+        let commit = (job.worker, job.started_ns);
+        if last.replace(commit) != Some(commit) {
+            let ns = job.finished_ns - job.started_ns;
+            let waited_ns = job.started_ns.saturating_sub(job.submitted_ns);
+            let args = json!({"waited_us": microseconds(waited_ns)});
+            let mut work = span(ledger.name(job.label), "job", job.started_ns, ns, args);
+            work["tid"] = thread.into();
+            events.push(work);
+        }
+        add_arrows(number, job, thread, events);
+    }
+    for (lane, worker) in workers.into_iter().enumerate() {
+        let args = json!({"name": ledger.name(worker)});
+        events.push(json!({
+            "ph": "M", "pid": 1, "tid": WORKERS_FROM + lane, "name": "thread_name", "args": args,
+        }));
+    }
+}
+
+/// From the loop to a worker's thread, and back.
+fn add_arrows(number: usize, job: &JobRecord, thread: usize, events: &mut Vec<Value>) {
+    for (step, ph, tid, at_ns) in [
+        ("submit", "s", LOOP, job.submitted_ns),
+        ("submit", "f", thread, job.started_ns),
+        ("deliver", "s", thread, job.finished_ns),
+        ("deliver", "f", LOOP, job.delivered_ns),
+    ] {
+        let id = format!("{step}-{number}");
+        events.push(json!({
+            "ph": ph, "pid": 1, "tid": tid, "name": step, "cat": "flow", "id": id, "bp": "e",
+            "ts": microseconds(at_ns),
+        }));
+    }
+}
+
 /// A complete event, with its times in microseconds.
 fn span(name: &str, category: &str, began_ns: u64, ns: u64, args: Value) -> Value {
     json!({
-        "ph": "X", "pid": 1, "tid": 1, "name": name, "cat": category,
+        "ph": "X", "pid": 1, "tid": LOOP, "name": name, "cat": category,
         "ts": microseconds(began_ns), "dur": microseconds(ns), "args": args,
     })
 }

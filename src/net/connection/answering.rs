@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Connection, State, Streaming};
+use super::{Connection, State};
 use crate::app::{Found, Reply, Request, Stream as Pieces, internal_error};
 use crate::http::{
     Date, Fault, Head, Response, Status, Wire, encode, encode_chunk, encode_last_chunk,
@@ -18,6 +18,16 @@ use crate::reactor::{Next, Peer, Reason, Seams, Stream, Turn};
 const STREAM_BYTES: usize = 64 * 1024;
 /// Pieces of a stream that are made ready at a time.
 const STREAM_PIECES: usize = 256;
+
+/// An answer whose body is made as it is taken.
+pub(super) struct Streaming {
+    pub(super) exchange: Exchange,
+    pub(super) pieces: Pieces,
+    /// The pieces are chunks; else the end of the connection ends the body.
+    pub(super) chunked: bool,
+    /// Bytes of body made so far, as they are on the wire.
+    pub(super) bytes: usize,
+}
 
 impl<S: Seams> Connection<S> {
     /// A whole request: finds its handler, calls it, and answers or remembers to.

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 pub use self::passing::adopt;
 
+use self::answering::Streaming;
 use self::farewell::Farewell;
 use self::live::Live;
 use self::parked::Parked;
@@ -44,7 +45,7 @@ use super::exchange::Exchange;
 use super::outbox::{Flushed, Outbox};
 use super::service::{Message, Service};
 use super::tally::RESET;
-use crate::app::{Stream as Pieces, session_needed};
+use crate::app::session_needed;
 use crate::http::Fault;
 use crate::ledger::Label;
 use crate::planted::{Bug, planted};
@@ -107,16 +108,6 @@ enum State {
     Closing { reason: Reason, linger: bool },
     /// Our side is shut; what still comes is thrown away.
     Lingering { since: Moment, reason: Reason },
-}
-
-/// An answer whose body is made as it is taken.
-struct Streaming {
-    exchange: Exchange,
-    pieces: Pieces,
-    /// The pieces are chunks; else the end of the connection ends the body.
-    chunked: bool,
-    /// Bytes of body made so far, as they are on the wire.
-    bytes: usize,
 }
 
 impl<S: Seams> Connection<S> {

@@ -7,6 +7,7 @@
 
 mod counts;
 mod limit;
+mod phase;
 mod pulse;
 mod ring;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use counts::{Counts, Histogram, RouteCounts};
 pub use limit::Limit;
+pub use phase::Phase;
 pub use pulse::Pulse;
 use ring::Ring;
 
@@ -31,54 +33,6 @@ pub const SLOW_NS: u64 = 5_000_000;
 /// The log says it at most so often, in nanoseconds.
 const SLOW_SAID_EVERY_NS: u64 = 1_000_000_000;
 
-/// A named step of a turn, in the order in which a turn takes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Sleeps until something is due.
-    Wait,
-    /// Descriptors that can be read, written or accepted from.
-    Readiness,
-    /// Results from worker threads.
-    Completions,
-    /// Deadlines that have come.
-    Timers,
-    /// What was emitted in this turn goes to its subscribers.
-    Events,
-    /// Each outbox that got something is written once.
-    Flush,
-    /// Sources that ended are freed.
-    Reap,
-}
-
-impl Phase {
-    /// Phases in a turn.
-    pub const COUNT: usize = 7;
-    /// All of them, in order.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Wait,
-        Self::Readiness,
-        Self::Completions,
-        Self::Timers,
-        Self::Events,
-        Self::Flush,
-        Self::Reap,
-    ];
-
-    /// The phase's name, as the docs write it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Wait => "wait",
-            Self::Readiness => "readiness",
-            Self::Completions => "completions",
-            Self::Timers => "timers",
-            Self::Events => "events",
-            Self::Flush => "flush",
-            Self::Reap => "reap",
-        }
-    }
-}
-
 /// A name that was given to the ledger once, so that a record can carry it in two bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Label(u16);
@@ -86,6 +40,12 @@ pub struct Label(u16);
 impl Label {
     /// No name: the dispatch never came as far as a route.
     pub const NONE: Self = Self(0);
+
+    /// Its place among all labels, in the order in which they were given.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// One turn: when, how long each phase took, and how much each had to do.

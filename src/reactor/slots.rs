@@ -195,16 +195,8 @@ impl<T> Slots<T> {
 
     /// The names of all occupied slots.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
-        self.rows
-            .iter()
-            .enumerate()
-            .filter_map(|(index, slot)| match slot {
-                Slot::Occupied { generation, .. } => Some(Token {
-                    index: index as u32,
-                    generation: *generation,
-                }),
-                Slot::Vacant { .. } => None,
-            })
+        let occupied = (0..self.slots()).filter_map(|index| self.in_slot(index));
+        occupied.map(|(token, _)| token)
     }
 }
 

@@ -9,6 +9,17 @@
 //!
 //! Read next: `entry`, what is in the file; `seams`, who writes; `player` and `played`, who reads.
 
+/// `Debug` for what has nothing to show.
+macro_rules! opaque {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
 mod entry;
 mod login;
 mod mask;

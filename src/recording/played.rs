@@ -255,15 +255,6 @@ impl Disk for PlayedDisk {
     }
 }
 
-macro_rules! opaque {
-    ($($name:ident),*) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name)).finish_non_exhaustive()
-            }
-        }
-    )*};
-}
 opaque!(
     PlayedClock,
     PlayedEntropy,

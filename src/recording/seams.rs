@@ -280,15 +280,6 @@ impl Disk for RecordedDisk {
     }
 }
 
-macro_rules! opaque {
-    ($($name:ident),*) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.debug_struct(stringify!($name)).finish_non_exhaustive()
-            }
-        }
-    )*};
-}
 opaque!(
     RecordedClock,
     RecordedEntropy,

@@ -10,8 +10,13 @@ mod ps;
 mod trace;
 mod turns;
 
+use std::iter::once;
+
+use serde_json::Value;
+
 use super::{BuiltIn, Context, Reply, Request};
 use crate::http::{Method, Response, Status};
+use crate::ledger::{Label, Ledger};
 use crate::reactor::Peer;
 
 /// The handlers of the monitor.
@@ -107,6 +112,37 @@ loopgate's monitor
 /// JSON that no cache may keep.
 fn json(value: &impl serde::Serialize) -> Reply {
     Reply::Now(Response::json(Status::OK, value).no_store())
+}
+
+/// A long answer, made piece by piece as it is taken: ten thousand rows at once would hold the loop for tens of
+/// milliseconds.
+fn in_pieces(kind: &'static str, pieces: impl Iterator<Item = Vec<u8>> + 'static) -> Reply {
+    let head = Response::text(Status::OK, "").with_header("Content-Type", kind);
+    Reply::stream(head.no_store(), pieces)
+}
+
+/// JSON with a long list in it, between `before` and `after`.
+fn json_list(before: String, items: impl Iterator<Item = Value> + 'static, after: &str) -> Reply {
+    let after = format!("{after}\n").into_bytes();
+    let items = items.enumerate().map(|(at, item)| {
+        let comma = if at == 0 { "" } else { ",\n" };
+        format!("{comma}{item}").into_bytes()
+    });
+    let pieces = once(before.into_bytes()).chain(items).chain(once(after));
+    in_pieces("application/json", pieces)
+}
+
+/// The names of all labels, for what is written after the handler has returned.
+struct Names(Vec<String>);
+
+impl Names {
+    fn of(ledger: &Ledger) -> Self {
+        Self(ledger.labels().map(|(_, name)| name.to_owned()).collect())
+    }
+
+    fn name(&self, label: Label) -> &str {
+        self.0.get(label.index()).map_or("", String::as_str)
+    }
 }
 
 /// A number in the query, or else `otherwise`.

@@ -1,13 +1,13 @@
 //! `GET /ps`: every source on the loop; one of them with what it did lately; and its end.
 
-use std::fmt::Write as _;
+use std::iter::once;
 
 use serde_json::{Value, json};
 
 use super::super::{Context, Look, Reply, Request};
+use super::Names;
 use super::turns::dispatch_json;
 use crate::http::{Response, Status};
-use crate::ledger::Ledger;
 use crate::reactor::{Moment, Seen, Token};
 
 /// Dispatches that are shown of one source.
@@ -19,13 +19,20 @@ pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
         .windows(4)
         .any(|part| part.eq_ignore_ascii_case(b"json"));
     Ok(Reply::Look(Look(Box::new(move |seen, cx| {
-        let (now, ledger) = (cx.now, &*cx.ledger);
+        let (now, names) = (cx.now, Names::of(cx.ledger));
         if !wants_json {
-            return Reply::Now(Response::text(Status::OK, table(&seen, ledger, now)).no_store());
+            let rows = seen
+                .into_iter()
+                .map(move |seen| line(&seen, &names, now).into_bytes());
+            return super::in_pieces(
+                "text/plain; charset=utf-8",
+                once(heading().into_bytes()).chain(rows),
+            );
         }
-        let sources: Vec<Value> = seen.iter().map(|seen| row(seen, ledger, now)).collect();
-        let total = sources.len();
-        super::json(&json!({"now_ns": now.as_ns(), "total": total, "sources": sources}))
+        let (now_ns, total) = (now.as_ns(), seen.len());
+        let before = format!("{{\"now_ns\":{now_ns},\"total\":{total},\"sources\":[\n");
+        let rows = seen.into_iter().map(move |seen| row(&seen, &names, now));
+        super::json_list(before, rows, "]}")
     }))))
 }
 
@@ -35,12 +42,13 @@ pub(super) fn show(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
         let Some(seen) = seen.iter().find(|seen| seen.token == token) else {
             return nobody();
         };
-        let mut source = row(seen, cx.ledger, cx.now);
+        let names = Names::of(cx.ledger);
+        let mut source = row(seen, &names, cx.now);
         let newest = cx.ledger.dispatches().rev();
         let of_source = newest.filter(|dispatch| dispatch.token == token.as_u64());
         let mut history: Vec<Value> = of_source
             .take(HISTORY_MAX)
-            .map(|dispatch| dispatch_json(dispatch, cx.ledger))
+            .map(|dispatch| dispatch_json(dispatch, &names))
             .collect();
         history.reverse();
         source["history"] = history.into();
@@ -78,13 +86,13 @@ fn nobody() -> Reply {
     Reply::problem(Status::NOT_FOUND, "no_such_source", detail)
 }
 
-fn row(seen: &Seen, ledger: &Ledger, now: Moment) -> Value {
+fn row(seen: &Seen, names: &Names, now: Moment) -> Value {
     let one = &seen.description;
     let since_ms = |since: Moment| now.ns_since(since) / 1_000_000;
-    let request = ledger.name(one.label);
+    let request = names.name(one.label);
     json!({
         "id": seen.token.as_u64().to_string(),
-        "kind": ledger.name(seen.kind),
+        "kind": names.name(seen.kind),
         "peer": one.peer.map(|peer| peer.to_string()),
         "state": if one.state.is_empty() { "-" } else { one.state },
         "age_ms": one.peer.map(|_| since_ms(one.opened)),
@@ -98,32 +106,31 @@ fn row(seen: &Seen, ledger: &Ledger, now: Moment) -> Value {
 }
 
 /// The same for people.
-fn table(seen: &[Seen], ledger: &Ledger, now: Moment) -> String {
-    let mut text = format!(
+fn heading() -> String {
+    format!(
         "{:<12} {:<10} {:<24} {:<10} {:>9} {:>9} {:>10} {:>10} {:>8}  {}\n",
         "ID", "KIND", "PEER", "STATE", "AGE", "IDLE", "IN", "OUT", "OUTBOX", "REQUEST"
-    );
-    for seen in seen {
-        let one = &seen.description;
-        let peer = one.peer.map_or("-".to_owned(), |peer| peer.to_string());
-        let since = |since: Moment| {
-            let ms = now.ns_since(since) / 1_000_000;
-            format!("{}.{:03}s", ms / 1000, ms % 1000)
-        };
-        let age = one.peer.map_or("-".to_owned(), |_| since(one.opened));
-        let idle = one.idle_since.map_or("-".to_owned(), since);
-        let state = if one.state.is_empty() { "-" } else { one.state };
-        let observer = if one.observer { " (the monitor's)" } else { "" };
-        let _ = writeln!(
-            text,
-            "{:<12} {:<10} {peer:<24} {state:<10} {age:>9} {idle:>9} {:>10} {:>10} {:>8}  {}{observer}",
-            seen.token.as_u64(),
-            ledger.name(seen.kind),
-            one.bytes_in,
-            one.bytes_out,
-            one.outbox,
-            ledger.name(one.label),
-        );
-    }
-    text
+    )
+}
+
+fn line(seen: &Seen, names: &Names, now: Moment) -> String {
+    let one = &seen.description;
+    let peer = one.peer.map_or("-".to_owned(), |peer| peer.to_string());
+    let since = |since: Moment| {
+        let ms = now.ns_since(since) / 1_000_000;
+        format!("{}.{:03}s", ms / 1000, ms % 1000)
+    };
+    let age = one.peer.map_or("-".to_owned(), |_| since(one.opened));
+    let idle = one.idle_since.map_or("-".to_owned(), since);
+    let state = if one.state.is_empty() { "-" } else { one.state };
+    let observer = if one.observer { " (the monitor's)" } else { "" };
+    format!(
+        "{:<12} {:<10} {peer:<24} {state:<10} {age:>9} {idle:>9} {:>10} {:>10} {:>8}  {}{observer}\n",
+        seen.token.as_u64(),
+        names.name(seen.kind),
+        one.bytes_in,
+        one.bytes_out,
+        one.outbox,
+        names.name(one.label),
+    )
 }

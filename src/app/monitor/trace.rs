@@ -5,13 +5,15 @@
 //! dispatched. Workers are threads with what they did; arrows lead from where that was handed out, and to where its
 //! result was taken. Times are microseconds since the loop's clock began.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::super::{Context, Reply, Request};
+use super::Names;
 use crate::http::Status;
-use crate::ledger::{DispatchRecord, JobRecord, Label, Ledger, Phase, TurnRecord};
+use crate::ledger::{DispatchRecord, JobRecord, Label, Phase, TurnRecord};
 
 /// The loop's thread in a trace, and the first of the workers'.
 const LOOP: usize = 1;
@@ -29,54 +31,92 @@ pub(super) fn trace(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         })?,
     };
     let since_ns = cx.now.as_ns().saturating_sub(last.as_nanos() as u64);
-    let ledger = &*cx.ledger;
-    let mut events = vec![
-        json!({"ph": "M", "pid": 1, "tid": 1, "name": "process_name", "args": {"name": "loopgate"}}),
-        json!({"ph": "M", "pid": 1, "tid": 1, "name": "thread_name", "args": {"name": "loop"}}),
+    let (ledger, names) = (&*cx.ledger, Names::of(cx.ledger));
+    let turns = ledger.turns().filter(|turn| turn.began_ns >= since_ns);
+    let turns: Vec<TurnRecord> = turns.copied().collect();
+    let dispatches = ledger.dispatches().filter(|one| one.began_ns >= since_ns);
+    let dispatches: Vec<DispatchRecord> = dispatches.copied().collect();
+    let jobs = ledger.jobs().filter(|job| job.submitted_ns >= since_ns);
+    let jobs: Vec<JobRecord> = jobs.copied().collect();
+    Ok(super::json_list(
+        "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n".to_owned(),
+        events(turns, dispatches, jobs, names),
+        "]}",
+    ))
+}
+
+/// All events, one turn or job after the other.
+fn events(
+    turns: Vec<TurnRecord>,
+    dispatches: Vec<DispatchRecord>,
+    jobs: Vec<JobRecord>,
+    names: Names,
+) -> impl Iterator<Item = Value> {
+    let mut workers: Vec<Label> = Vec::new();
+    for job in &jobs {
+        if !workers.contains(&job.worker) {
+            workers.push(job.worker);
+        }
+    }
+    let mut threads = vec![
+        metadata("process_name", LOOP, "loopgate"),
+        metadata("thread_name", LOOP, "loop"),
     ];
+    for (lane, worker) in workers.iter().enumerate() {
+        threads.push(metadata(
+            "thread_name",
+            WORKERS_FROM + lane,
+            names.name(*worker),
+        ));
+    }
+    let names = Rc::new(names);
+    let of_jobs = Rc::clone(&names);
     // The ring of dispatches may begin later than that of turns: what is no longer known is left out.
-    let mut dispatches = ledger.dispatches().peekable();
-    for turn in ledger.turns().filter(|turn| turn.began_ns >= since_ns) {
+    let mut dispatches = dispatches.into_iter().peekable();
+    let of_turns = turns.into_iter().flat_map(move |turn| {
         while dispatches
             .next_if(|one| one.began_ns < turn.began_ns)
             .is_some()
         {}
         let end_ns = turn.began_ns + turn.phase_ns[1..].iter().sum::<u64>();
-        let mut of_turn = Vec::new();
-        while let Some(one) = dispatches.next_if(|one| one.began_ns < end_ns) {
-            of_turn.push(*one);
-        }
-        add_turn(turn, &of_turn, ledger, &mut events);
-    }
-    add_jobs(ledger, since_ns, &mut events);
-    Ok(super::json(
-        &json!({"displayTimeUnit": "ns", "traceEvents": events}),
-    ))
+        let of_turn = std::iter::from_fn(|| dispatches.next_if(|one| one.began_ns < end_ns));
+        let of_turn: Vec<DispatchRecord> = of_turn.collect();
+        turn_events(&turn, &of_turn, &names)
+    });
+    let mut last = None;
+    let of_jobs = jobs.into_iter().enumerate().flat_map(move |(number, job)| {
+        let lane = workers.iter().position(|known| *known == job.worker);
+        let commit = Some((job.worker, job.started_ns));
+        // A group's transactions are one commit, and so one span.
+        let is_new = std::mem::replace(&mut last, commit) != commit;
+        job_events(
+            number,
+            &job,
+            WORKERS_FROM + lane.unwrap_or(0),
+            is_new,
+            &of_jobs,
+        )
+    });
+    threads.into_iter().chain(of_turns).chain(of_jobs)
 }
 
-fn add_turn(
-    turn: &TurnRecord,
-    dispatches: &[DispatchRecord],
-    ledger: &Ledger,
-    events: &mut Vec<Value>,
-) {
+fn metadata(what: &str, thread: usize, name: &str) -> Value {
+    json!({"ph": "M", "pid": 1, "tid": thread, "name": what, "args": {"name": name}})
+}
+
+fn turn_events(turn: &TurnRecord, dispatches: &[DispatchRecord], names: &Names) -> Vec<Value> {
     let slept_ns = turn.phase_ns[Phase::Wait as usize];
-    events.push(span(
-        "wait",
-        "phase",
-        turn.began_ns.saturating_sub(slept_ns),
-        slept_ns,
-        json!({"ready": turn.counts[0]}),
-    ));
+    let slept_from = turn.began_ns.saturating_sub(slept_ns);
     let work_ns = turn.phase_ns[1..].iter().sum();
-    let name = format!("turn {}", turn.number);
-    events.push(span(
-        &name,
-        "turn",
-        turn.began_ns,
-        work_ns,
+    let (ready, number) = (
+        json!({"ready": turn.counts[0]}),
         json!({"number": turn.number}),
-    ));
+    );
+    let name = format!("turn {}", turn.number);
+    let mut events = vec![
+        span("wait", "phase", slept_from, slept_ns, ready),
+        span(&name, "turn", turn.began_ns, work_ns, number),
+    ];
     let mut at = turn.began_ns;
     for phase in &Phase::ALL[1..] {
         let (ns, count) = (turn.phase_ns[*phase as usize], turn.counts[*phase as usize]);
@@ -88,50 +128,36 @@ fn add_turn(
             // Its phase contains it, whatever a rounding says.
             let began = one.began_ns.clamp(at, end);
             let duration = one.duration_ns.min(end - began);
-            let name = match ledger.name(one.label) {
-                "" => ledger.name(one.kind),
+            let kind = names.name(one.kind);
+            let name = match names.name(one.label) {
+                "" => kind,
                 label => label,
             };
-            let args = json!({"source": one.token.to_string(), "kind": ledger.name(one.kind)});
+            let args = json!({"source": one.token.to_string(), "kind": kind});
             events.push(span(name, "dispatch", began, duration, args));
         }
         at = end;
     }
+    events
 }
 
-/// What workers did, each on a thread of its own. A group's transactions are one commit, and so one span.
-fn add_jobs(ledger: &Ledger, since_ns: u64, events: &mut Vec<Value>) {
-    let mut workers: Vec<Label> = Vec::new();
-    let mut last = None;
-    let jobs = ledger.jobs().filter(|job| job.submitted_ns >= since_ns);
-    for (number, job) in (1..).zip(jobs) {
-        let lane = workers.iter().position(|known| *known == job.worker);
-        let lane = lane.unwrap_or_else(|| {
-            workers.push(job.worker);
-            workers.len() - 1
-        });
-        let thread = WORKERS_FROM + lane;
-        let commit = (job.worker, job.started_ns);
-        if last.replace(commit) != Some(commit) {
-            let ns = job.finished_ns - job.started_ns;
-            let waited_ns = job.started_ns.saturating_sub(job.submitted_ns);
-            let args = json!({"waited_us": microseconds(waited_ns)});
-            let mut work = span(ledger.name(job.label), "job", job.started_ns, ns, args);
-            work["tid"] = thread.into();
-            events.push(work);
-        }
-        add_arrows(number, job, thread, events);
+/// What a worker did, and the arrows from the loop to its thread and back.
+fn job_events(
+    number: usize,
+    job: &JobRecord,
+    thread: usize,
+    is_new: bool,
+    names: &Names,
+) -> Vec<Value> {
+    let mut events = Vec::new();
+    if is_new {
+        let ns = job.finished_ns - job.started_ns;
+        let waited_ns = job.started_ns.saturating_sub(job.submitted_ns);
+        let args = json!({"waited_us": microseconds(waited_ns)});
+        let mut work = span(names.name(job.label), "job", job.started_ns, ns, args);
+        work["tid"] = thread.into();
+        events.push(work);
     }
-    for (lane, worker) in workers.into_iter().enumerate() {
-        let args = json!({"name": ledger.name(worker)});
-        events.push(json!({
-            "ph": "M", "pid": 1, "tid": WORKERS_FROM + lane, "name": "thread_name", "args": args,
-        }));
-    }
-}
-
-/// From the loop to a worker's thread, and back.
-fn add_arrows(number: usize, job: &JobRecord, thread: usize, events: &mut Vec<Value>) {
     for (step, ph, tid, at_ns) in [
         ("submit", "s", LOOP, job.submitted_ns),
         ("submit", "f", thread, job.started_ns),
@@ -144,6 +170,7 @@ fn add_arrows(number: usize, job: &JobRecord, thread: usize, events: &mut Vec<Va
             "ts": microseconds(at_ns),
         }));
     }
+    events
 }
 
 /// A complete event, with its times in microseconds.

@@ -3,18 +3,19 @@
 use serde_json::{Value, json};
 
 use super::super::{Context, Reply, Request};
-use crate::ledger::{DispatchRecord, Ledger, Outcome, TurnRecord};
+use super::Names;
+use crate::ledger::{DispatchRecord, Outcome, TurnRecord};
 
 /// Turns that are shown if nobody says how many.
 const TURNS: usize = 100;
 
 pub(super) fn slow(_: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
-    let ledger = &*cx.ledger;
+    let (ledger, names) = (&*cx.ledger, Names::of(cx.ledger));
     let slow: Vec<Value> = ledger
         .slow()
         .rev()
         .map(|slow| {
-            let mut value = dispatch_json(&slow.dispatch, ledger);
+            let mut value = dispatch_json(&slow.dispatch, &names);
             value["turn"] = slow.turn.into();
             value
         })
@@ -24,10 +25,10 @@ pub(super) fn slow(_: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply
 
 pub(super) fn turns(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let last = super::number(request, "last", TURNS)?;
-    let newest = cx.ledger.turns().rev().take(last);
-    let mut turns: Vec<Value> = newest.map(turn_json).collect();
-    turns.reverse();
-    Ok(super::json(&json!({ "turns": turns })))
+    let mut newest: Vec<TurnRecord> = cx.ledger.turns().rev().take(last).copied().collect();
+    newest.reverse();
+    let turns = newest.into_iter().map(|turn| turn_json(&turn));
+    Ok(super::json_list("{\"turns\":[\n".to_owned(), turns, "]}"))
 }
 
 fn turn_json(turn: &TurnRecord) -> Value {
@@ -39,13 +40,13 @@ fn turn_json(turn: &TurnRecord) -> Value {
     })
 }
 
-pub(super) fn dispatch_json(dispatch: &DispatchRecord, ledger: &Ledger) -> Value {
+pub(super) fn dispatch_json(dispatch: &DispatchRecord, names: &Names) -> Value {
     json!({
         "id": dispatch.token.to_string(),
         "at": dispatch.began_ns,
         "ns": dispatch.duration_ns,
-        "kind": ledger.name(dispatch.kind),
-        "label": ledger.name(dispatch.label),
+        "kind": names.name(dispatch.kind),
+        "label": names.name(dispatch.label),
         "phase": dispatch.phase.name(),
         "outcome": match dispatch.outcome {
             Outcome::Wait => "wait",

@@ -20,6 +20,8 @@ pub struct Routes {
     /// Rows without parameters, by the length of their path: comparing a few of the same length costs
     /// less than hashing.
     fixed: Vec<Vec<usize>>,
+    /// Rows with parameters, in the order in which they were added.
+    patterns: Vec<usize>,
 }
 
 struct Row {
@@ -69,7 +71,11 @@ impl Routes {
                 self.rows.len() - 1
             });
         self.rows[row].handlers[method.index()] = Some((handler, label));
-        if !path.contains('{') {
+        if path.contains('{') {
+            if !self.patterns.contains(&row) {
+                self.patterns.push(row);
+            }
+        } else {
             if self.fixed.len() <= path.len() {
                 self.fixed.resize(path.len() + 1, Vec::new());
             }
@@ -113,8 +119,13 @@ impl Routes {
 
     /// The first row that fits when its path and this one are compared segment by segment.
     fn find_by_segments<'r>(&'r self, path: &'r str) -> Option<(&'r Row, Parameters<'r>)> {
-        let mut rows = self.rows.iter();
-        rows.find_map(|row| Some((row, matches(&row.path, path)?)))
+        let fits = |row: &'r Row| Some((row, matches(&row.path, path)?));
+        if path.contains('%') {
+            // Written otherwise, it may be any of them.
+            return self.rows.iter().find_map(fits);
+        }
+        let mut patterns = self.patterns.iter().map(|row| &self.rows[*row]);
+        patterns.find_map(fits)
     }
 }
 

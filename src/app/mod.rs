@@ -83,7 +83,8 @@ pub struct App {
     pub streams: Streams,
     /// The server is shutting down.
     pub draining: bool,
-    /// What the monitor tells of what is not the application's: taken when the monitor is asked.
+    /// What the monitor tells of what is not the application's: taken when all sources have been looked
+    /// at.
     pub vitals: monitor::Vitals,
     /// Who judges passwords.
     pub hasher: Arc<dyn Hasher>,

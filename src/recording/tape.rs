@@ -1,6 +1,7 @@
 //! A recording that is being made.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -32,7 +33,9 @@ struct Inner {
     ended: bool,
     secrets: Option<Secrets>,
     /// Of each stream that has not ended, by its number; those of all that are not masked are open.
-    masks: Vec<Option<Mask>>,
+    masks: BTreeMap<usize, Mask>,
+    /// Streams that there have been.
+    streams: usize,
     now_ns: u64,
     /// Of all that the server did to the world.
     digest: u64,
@@ -108,7 +111,8 @@ impl Tape {
             bytes_max,
             ended: false,
             secrets,
-            masks: Vec::new(),
+            masks: BTreeMap::new(),
+            streams: 0,
             now_ns: 0,
             digest: 0,
             turns: 0,
@@ -147,8 +151,13 @@ impl Tape {
         } else {
             Mask::open()
         };
-        inner.masks.push(Some(mask));
-        inner.masks.len() - 1
+        let number = inner.streams;
+        inner.streams += 1;
+        // The server goes on when its recording has ended, and nothing of that is kept.
+        if !inner.ended {
+            inner.masks.insert(number, mask);
+        }
+        number
     }
 
     /// These bytes came in on a stream.
@@ -165,7 +174,7 @@ impl Tape {
     pub(super) fn stream_ended(&self, stream: usize) {
         let mut inner = self.0.borrow_mut();
         inner.end_stream(stream);
-        inner.masks[stream] = None;
+        inner.masks.remove(&stream);
     }
 
     /// A turn is over: what was recorded of it goes to the file. Whether it is time to end.
@@ -187,11 +196,13 @@ impl Tape {
     /// Nothing more is recorded. What the disk said, if it failed.
     pub(super) fn end(&self, why: &str) -> Option<String> {
         let inner = &mut *self.0.borrow_mut();
-        for stream in 0..inner.masks.len() {
+        let streams: Vec<usize> = inner.masks.keys().copied().collect();
+        for stream in streams {
             inner.end_stream(stream);
         }
         inner.add(&Entry::End(why.into()));
         inner.ended = true;
+        inner.masks.clear();
         inner.appender.append(&mut inner.bytes);
         inner.appender.failure()
     }
@@ -229,7 +240,7 @@ impl Inner {
         if self.ended {
             return;
         }
-        let Some(mask) = &mut self.masks[stream] else {
+        let Some(mask) = self.masks.get_mut(&stream) else {
             return;
         };
         let bytes = pass(mask, self.secrets.as_mut());

@@ -40,9 +40,6 @@ impl<S: Seams> Connection<S> {
     ) {
         self.requests = self.requests.saturating_add(1);
         let mut exchange = Exchange::new(head, service.timed, turn.now());
-        if self.realm == Realm::Monitor {
-            service.take_vitals();
-        }
         let Service {
             routes,
             monitor_routes,

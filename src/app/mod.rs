@@ -86,6 +86,8 @@ pub struct App {
     /// What the monitor tells of what is not the application's: taken when all sources have been looked
     /// at.
     pub vitals: monitor::Vitals,
+    /// Somebody watches the loop.
+    pub watch: Option<monitor::Watch>,
     /// Who judges passwords.
     pub hasher: Arc<dyn Hasher>,
     /// Hashed for users that do not exist, so that they cost what others cost.
@@ -173,6 +175,7 @@ impl App {
             streams: Streams::default(),
             draining: false,
             vitals: monitor::Vitals::default(),
+            watch: None,
             chores: chores::Chores::default(),
             outgoing: Vec::new(),
             error_handlers: Vec::new(),

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -33,6 +34,8 @@ pub enum Reply {
     WebSocket(Box<Upgrade>),
     /// All sources are looked at, in slices, before it is answered.
     Look(Look),
+    /// From here on what the loop does is sent: after this greeting, or after one of what it has done so far.
+    Watch(Option<Arc<[u8]>>),
     /// A source is ended, and this is the answer.
     End(Token, Response),
 }

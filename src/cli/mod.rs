@@ -13,6 +13,7 @@ mod serve;
 mod simulate;
 mod supervisor;
 mod users;
+mod watching;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::limits::LimitOptions;
 use super::recording::{RecordingOptions, ReplayOptions};
+use super::watching::WatchingOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
     Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TlsFiles, default_workers,
@@ -186,10 +187,6 @@ pub(super) struct ServeOptions {
     /// that cost nothing, loopback only
     #[arg(long, env = "LOOPGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub(super) demo: bool,
-    /// Show who is connected, what is slow and how the loop turns, to this machine only: a loopback
-    /// `ADDRESS:PORT` or `unix:/path`
-    #[arg(long, env = "LOOPGATE_MONITOR", value_name = "ADDR")]
-    monitor: Option<ListenAddr>,
     /// Run this command and give it every event, one line of JSON each, on its stdin; may be repeated
     #[arg(long, env = "LOOPGATE_SUBSCRIBE", value_name = "CMD")]
     subscribe: Vec<String>,
@@ -257,6 +254,8 @@ pub(super) struct ServeOptions {
         default_value = "loopgate"
     )]
     issuer: String,
+    #[command(flatten, next_help_heading = "Watching")]
+    watching: WatchingOptions,
     #[command(flatten, next_help_heading = "Recording")]
     pub(super) record: RecordingOptions,
     #[command(flatten, next_help_heading = "Limits")]
@@ -268,7 +267,8 @@ impl ServeOptions {
     pub(super) fn config(self, store: &StorePath) -> Config {
         Config {
             listen: self.listen,
-            monitor: self.monitor,
+            pace: self.watching.pace(),
+            monitor: self.watching.monitor,
             store: if self.demo {
                 StorePath::Memory
             } else {

@@ -13,6 +13,7 @@ mod ring;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use counts::{Counts, Histogram, RouteCounts};
 pub use limit::Limit;
@@ -59,6 +60,9 @@ pub struct TurnRecord {
     pub phase_ns: [u64; Phase::COUNT],
     /// Pieces of work in each phase. For `wait`: how many sources were ready when it ended.
     pub counts: [u32; Phase::COUNT],
+    /// How long the wait would have lasted at most, in nanoseconds: until the nearest deadline; [`u64::MAX`] for
+    /// ever; 0 if somebody still had work.
+    pub timeout_ns: u64,
 }
 
 /// What a dispatched source wanted next.
@@ -133,6 +137,8 @@ pub struct Ledger {
     dispatches: Ring<DispatchRecord>,
     slow: Ring<SlowRecord>,
     jobs: Ring<JobRecord>,
+    /// Kinds of sources that belong to whoever watches.
+    observers: Vec<Label>,
     turn: TurnRecord,
     accept_pauses: u64,
     refusals: [u64; Limit::ALL.len()],
@@ -151,6 +157,7 @@ impl Default for Ledger {
             dispatches: Ring::new(DISPATCHES_KEPT),
             slow: Ring::new(SLOW_KEPT),
             jobs: Ring::new(JOBS_KEPT),
+            observers: Vec::new(),
             turn: TurnRecord::default(),
             accept_pauses: 0,
             refusals: [0; Limit::ALL.len()],
@@ -192,6 +199,12 @@ impl Ledger {
         self.turn.number
     }
 
+    /// When the work of the turn that is under way began; after it, of the last one.
+    #[must_use]
+    pub fn turn_began_ns(&self) -> u64 {
+        self.turn.began_ns
+    }
+
     /// The newest turns that ended, oldest first.
     #[must_use]
     pub fn turns(&self) -> impl DoubleEndedIterator<Item = &TurnRecord> {
@@ -214,6 +227,29 @@ impl Ledger {
     #[must_use]
     pub fn jobs(&self) -> impl DoubleEndedIterator<Item = &JobRecord> {
         self.jobs.iter()
+    }
+
+    /// How many turns, dispatches and jobs there ever were.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64, u64) {
+        (
+            self.turns.total(),
+            self.dispatches.total(),
+            self.jobs.total(),
+        )
+    }
+
+    /// Sources of this kind belong to whoever watches the loop.
+    pub(crate) fn observed_by(&mut self, kind: Label) {
+        if !self.is_observer(kind) {
+            self.observers.push(kind);
+        }
+    }
+
+    /// Whether sources of this kind do: what they do is not the server's own work.
+    #[must_use]
+    pub fn is_observer(&self, kind: Label) -> bool {
+        self.observers.contains(&kind)
     }
 
     /// A worker's result is there.
@@ -285,13 +321,21 @@ impl Ledger {
         self.counts.waited(label, ns);
     }
 
-    /// A turn's wait ended at `now_ns`, having begun at `slept_from_ns`, with `ready` sources.
-    pub(crate) fn begin_turn(&mut self, slept_from_ns: u64, now_ns: u64, ready: usize) {
+    /// A turn's wait ended at `now_ns`, having begun at `slept_from_ns`, with `ready` sources; it would have lasted
+    /// until `timeout`.
+    pub(crate) fn begin_turn(
+        &mut self,
+        slept_from_ns: u64,
+        now_ns: u64,
+        timeout: Option<Duration>,
+        ready: usize,
+    ) {
         let number = self.turn.number + 1;
         self.pulse.turn(number);
         self.turn = TurnRecord {
             number,
             began_ns: now_ns,
+            timeout_ns: timeout.map_or(u64::MAX, |timeout| timeout.as_nanos() as u64),
             ..TurnRecord::default()
         };
         self.end_phase(Phase::Wait, now_ns.saturating_sub(slept_from_ns), ready);

@@ -13,6 +13,16 @@ pub enum Realm {
     Monitor,
 }
 
+impl Realm {
+    /// Its connections, as the ledger calls them.
+    pub(super) fn name_of_connections(self) -> &'static str {
+        match self {
+            Self::Clients => "connection",
+            Self::Monitor => "observer",
+        }
+    }
+}
+
 /// Connections of the monitor's at the same time: it answers also when clients have all of theirs.
 pub(super) const OBSERVERS_MAX: usize = 32;
 
@@ -21,6 +31,17 @@ pub(super) const OBSERVERS_MAX: usize = 32;
 pub struct Door(pub Realm);
 
 impl<S: Seams> Accept<Service<S>> for Door {
+    fn kind(&self) -> &'static str {
+        match self.0 {
+            Realm::Clients => "listener",
+            Realm::Monitor => "monitor",
+        }
+    }
+
+    fn is_observer(&self) -> bool {
+        self.0 == Realm::Monitor
+    }
+
     fn has_room(&self, service: &Service<S>) -> bool {
         match self.0 {
             Realm::Clients => service.connections < service.connections_max,

@@ -22,7 +22,7 @@ pub(super) struct Looking {
 
 impl<S: Seams> Service<S> {
     /// What the monitor tells of what is not the application's.
-    fn take_vitals(&mut self) {
+    pub(super) fn take_vitals(&mut self) {
         self.app.vitals = Vitals {
             connections: self.connections,
             observers: self.observers,

@@ -21,15 +21,19 @@ mod held;
 mod jobs;
 mod looking;
 mod outbox;
+mod pacing;
 mod service;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod watching;
 
 pub use children::{Child, Forked, Role};
 pub use chores::Chores;
 pub use connection::adopt;
 pub use door::{Door, Realm};
 pub use held::Held;
+pub use pacing::Paced;
 pub use service::{Completion, Message, Passed, Service, Workers};
 pub use tally::Tally;
+pub use watching::Herald;

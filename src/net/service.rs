@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::addresses::Addresses;
 use super::buffers::Buffers;
@@ -12,13 +13,15 @@ use super::ending::Life;
 use super::exchange::access_is_logged;
 use super::jobs::Pending;
 use super::looking::Looking;
+use super::pacing::Paced;
 use super::tally::Tally;
+use super::watching::Watchers;
 use crate::app::{
     App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
 };
 use crate::http::Date;
 use crate::reactor::{
-    CompleterOf, Delivered, Peer, Program, Reason, Seams, Seen, Slots, Token, Turn,
+    CompleterOf, Delivered, Peer, Program, Reason, Seams, Seen, Slots, Standstill, Token, Turn,
 };
 use crate::work::{Outcome, Pool, Worked, Writer};
 
@@ -39,12 +42,14 @@ pub enum Message {
     ChildEnded,
     /// To a stream: the session on whose strength it is open has ended.
     SessionEnded,
-    /// To the chores: something is due earlier than you think.
+    /// To the chores, or the herald: something is due earlier than you think.
     Rearm,
     /// To all: the server is shutting down.
     Drain,
     /// To a connection: the operator ends it.
     End,
+    /// To a connection that watches: what has happened.
+    Batch(Arc<[u8]>),
 }
 
 /// What comes back from other threads.
@@ -59,6 +64,8 @@ pub enum Completion {
     Drain,
     /// Another process is ready to go on.
     HandOver,
+    /// Something has happened in the loop that those watch who are connected here.
+    Batch(Arc<[u8]>),
 }
 
 impl std::fmt::Debug for Completion {
@@ -69,6 +76,7 @@ impl std::fmt::Debug for Completion {
             Self::Spawned(..) => "Spawned",
             Self::Drain => "Drain",
             Self::HandOver => "HandOver",
+            Self::Batch(_) => "Batch",
         })
     }
 }
@@ -136,6 +144,10 @@ pub struct Service<S: Seams> {
     pub(super) completer: CompleterOf<Self>,
     /// Who looks at all sources, the first one at this moment.
     pub(super) looks: VecDeque<Looking>,
+    /// Who watches the loop.
+    pub(super) watchers: Watchers,
+    /// The loop is slowed down.
+    pub(super) paced: Option<Paced>,
     /// What other threads do, and what follows it.
     pub(super) pending: Slots<Pending>,
     pub(super) life: Life,
@@ -179,6 +191,8 @@ impl<S: Seams> Service<S> {
             workers,
             completer,
             looks: VecDeque::new(),
+            watchers: Watchers::default(),
+            paced: None,
             pending: Slots::default(),
             life: Life::Serving,
         }
@@ -311,7 +325,17 @@ impl<S: Seams> Program for Service<S> {
             Completion::Spawned(child, forked) => turn.tell(child, Message::Spawned(forked)),
             Completion::Drain => self.drain(turn),
             Completion::HandOver => self.hand_over(turn),
+            Completion::Batch(batch) => self.tell_watchers(&batch, turn),
         }
+    }
+
+    #[inline]
+    fn is_paced(&self) -> bool {
+        self.paced.is_some()
+    }
+
+    fn stand_still(&mut self, still: &mut Standstill<'_, Self>) {
+        self.stand(still);
     }
 
     #[inline]
@@ -344,6 +368,9 @@ impl<S: Seams> Program for Service<S> {
         self.handshakes_left = HANDSHAKES_PER_TURN;
         self.commit_outgoing(turn);
         self.rearm_chores(turn);
+        if self.app.watch.is_some() {
+            self.notice_for_watchers(turn);
+        }
         delivered
     }
 }

@@ -57,7 +57,9 @@ impl<P: Program> Core<P> {
             program: ledger.label("program"),
             events: ledger.label("events"),
             flush: ledger.label("flush"),
+            look: ledger.label("look"),
         };
+        ledger.observed_by(kinds.look);
         Self {
             wall: Wall {
                 read_at: now,
@@ -85,6 +87,11 @@ impl<P: Program> Core<P> {
         }
     }
 
+    pub(super) fn deadlines(&self, count: usize) -> Vec<(Moment, Token)> {
+        let nearest = self.timers.nearest(count);
+        nearest.map(|(at, token)| (at, *token)).collect()
+    }
+
     /// Whether the loop must not sleep: somebody is still to be asked, told or flushed.
     pub(super) fn has_work(&self) -> bool {
         !self.again.is_empty()
@@ -101,6 +108,8 @@ pub(super) struct Kinds {
     pub(super) program: Label,
     pub(super) events: Label,
     pub(super) flush: Label,
+    /// Whoever watches looks at all sources.
+    pub(super) look: Label,
 }
 
 /// The wall clock, read once a second and carried forward by the monotonic one.

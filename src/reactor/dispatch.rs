@@ -6,7 +6,7 @@ use super::mailbox::Mail;
 use super::slots::Token;
 use super::source::{Next, Program, Source, Turn};
 use super::timers::Arming;
-use super::{Again, LOOKS_PER_TURN, Reactor, Seen};
+use super::{Again, Reactor};
 use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase, SLOW_NS};
 use crate::planted::{Bug, planted};
 
@@ -61,13 +61,13 @@ impl<P: Program> Reactor<P> {
         Some((recorder, next))
     }
 
-    /// Calls the program itself and records it.
+    /// Calls the program itself and records it under that name.
     pub(super) fn dispatch_program(
         &mut self,
+        kind: Label,
         phase: Phase,
         call: impl FnOnce(&mut P, &mut Turn<'_, P>),
     ) {
-        let kind = self.core.kinds.program;
         let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, kind);
         call(&mut self.program, &mut turn);
         let recorder = turn.recorder;
@@ -123,25 +123,6 @@ impl<P: Program> Reactor<P> {
         }
         self.core.mailbox.give_back(mail);
         count
-    }
-
-    /// Looks at the sources from that slot on, as many as one turn may.
-    #[cold]
-    pub(super) fn look(&mut self, from: usize) {
-        let to = self.sources.slots().min(from + LOOKS_PER_TURN);
-        let found = (from..to).filter_map(|slot| self.sources.in_slot(slot));
-        let seen = found.map(|(token, entry)| Seen {
-            token,
-            kind: entry.kind,
-            description: entry.source.describe(),
-        });
-        let seen: Vec<Seen> = seen.collect();
-        let next = (to < self.sources.slots()).then_some(to);
-        self.dispatch_program(Phase::Events, |program, turn| {
-            program.looked(seen, next, turn);
-        });
-        // The next turn comes at once while there is more to look at.
-        self.core.events_left |= self.program.looks_from().is_some();
     }
 
     #[inline]

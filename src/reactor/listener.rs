@@ -20,6 +20,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What a listener does with those who connect. A function from a stream and a peer to a source
 /// takes them all.
 pub trait Accept<P: Program> {
+    /// What the listener is, for the ledger.
+    fn kind(&self) -> &'static str {
+        "listener"
+    }
+
+    /// Whether those who watch the loop come in here.
+    fn is_observer(&self) -> bool {
+        false
+    }
+
     /// Whether one more may come in; the listener pauses while not.
     fn has_room(&self, _program: &P) -> bool {
         true
@@ -88,7 +98,11 @@ impl<P: Program, A: Accept<P>> Listener<P, A> {
 
 impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
     fn kind(&self) -> &'static str {
-        "listener"
+        self.accept.kind()
+    }
+
+    fn is_observer(&self) -> bool {
+        self.accept.is_observer()
     }
 
     fn register(&mut self, selector: &mut SelectorOf<P>, token: Token) -> io::Result<()> {

@@ -23,6 +23,7 @@ mod core;
 mod dispatch;
 pub mod fake;
 mod listener;
+mod looking;
 mod mailbox;
 mod os;
 mod seams;
@@ -35,13 +36,13 @@ mod timers;
 #[cfg(feature = "tls")]
 mod tls;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
 pub use clock::{Clock, Moment, OsClock};
 pub use completions::Completer;
 pub use listener::{Accept, Listener};
+pub use looking::Standstill;
 pub use os::{Os, OsAcceptor, OsEntropy, OsSelector, OsStream, OsWaker, SHORT_MEANS_DRAINED};
 pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
 pub use signals::{Signal, SignalSource};
@@ -151,6 +152,9 @@ impl<P: Program> Reactor<P> {
         let deadline = source.first_deadline(&self.program, self.core.now);
         let arming = Arming::until(deadline);
         let kind = self.core.ledger.label(source.kind());
+        if source.is_observer() {
+            self.core.ledger.observed_by(kind);
+        }
         let token = self.sources.insert(Entry {
             source,
             kind,
@@ -218,14 +222,18 @@ impl<P: Program> Reactor<P> {
         core.selector.select(timeout, &mut self.ready)?;
         core.now = core.clock.now();
         core.wall.refresh(core.now, &core.clock);
-        core.ledger
-            .begin_turn(slept_from.as_ns(), core.now.as_ns(), self.ready.len());
+        core.ledger.begin_turn(
+            slept_from.as_ns(),
+            core.now.as_ns(),
+            timeout,
+            self.ready.len(),
+        );
         Ok(())
     }
 
     /// Accept, read, write: each source goes as far as its descriptor or its budget allows.
     fn dispatch_readiness(&mut self) {
-        let began = self.core.now;
+        let began = self.begin_phase(Phase::Readiness);
         // Only those that asked before this turn: who asks now is asked in the next one, or after that.
         let mut again = std::mem::take(&mut self.asked);
         let first = self.core.again.len().min(AGAINS_PER_TURN);
@@ -264,12 +272,13 @@ impl<P: Program> Reactor<P> {
 
     /// Results from worker threads, and what they lead sources to tell each other.
     fn dispatch_completions(&mut self) {
-        let began = self.core.now;
+        let began = self.begin_phase(Phase::Completions);
         let mut completed = std::mem::take(&mut self.completed);
         self.core.completions.take(&mut completed);
         let count = completed.len();
         for completion in completed.drain(..) {
-            self.dispatch_program(Phase::Completions, |program, turn| {
+            let kind = self.core.kinds.program;
+            self.dispatch_program(kind, Phase::Completions, |program, turn| {
                 program.complete(completion, turn);
             });
         }
@@ -280,7 +289,7 @@ impl<P: Program> Reactor<P> {
 
     /// Deadlines that have come. An entry that comes up before its source's deadline re-arms.
     fn dispatch_timers(&mut self) {
-        let began = self.core.now;
+        let began = self.begin_phase(Phase::Timers);
         // All are taken out before the first is dispatched: a deadline that a source sets to now
         // comes in the next turn, or this phase might never end.
         let mut due = std::mem::take(&mut self.due);
@@ -305,7 +314,8 @@ impl<P: Program> Reactor<P> {
 
     /// What was emitted in this turn goes to its subscribers.
     fn deliver_events(&mut self) {
-        let (began, kind) = (self.core.now, self.core.kinds.events);
+        let began = self.begin_phase(Phase::Events);
+        let kind = self.core.kinds.events;
         let mut turn = Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, kind);
         let Delivered { mut count, more } = self.program.deliver_events(&mut turn);
         let recorder = turn.recorder;
@@ -324,7 +334,7 @@ impl<P: Program> Reactor<P> {
 
     /// Each outbox that got something is written once, however much it got.
     fn flush_outboxes(&mut self) {
-        let began = self.core.now;
+        let began = self.begin_phase(Phase::Flush);
         let mut flush = std::mem::take(&mut self.core.flush);
         let count = flush.len();
         for token in flush.drain(..) {
@@ -360,7 +370,7 @@ impl<P: Program> Reactor<P> {
 
     /// Frees what ended, here and nowhere else.
     fn reap(&mut self) {
-        let began = self.core.now;
+        let began = self.begin_phase(Phase::Reap);
         let mut ended = std::mem::take(&mut self.core.ended);
         let count = ended.len();
         for (token, reason) in ended.drain(..) {
@@ -396,29 +406,6 @@ impl<P: Program> Reactor<P> {
     /// The record of what the loop did.
     pub fn ledger(&mut self) -> &mut Ledger {
         &mut self.core.ledger
-    }
-
-    /// How many sources there are.
-    #[must_use]
-    pub fn sources(&self) -> usize {
-        self.sources.len()
-    }
-
-    /// What kind of source has that name; empty if none has.
-    #[must_use]
-    pub fn kind_of(&self, token: Token) -> &str {
-        let entry = self.sources.get(token);
-        entry.map_or("", |entry| self.core.ledger.name(entry.kind))
-    }
-
-    /// How many sources there are of each kind.
-    #[must_use]
-    pub fn kinds(&self) -> BTreeMap<&str, usize> {
-        let mut kinds = BTreeMap::new();
-        for token in self.sources.tokens() {
-            *kinds.entry(self.kind_of(token)).or_default() += 1;
-        }
-        kinds
     }
 
     /// Randomness, for what is made before the loop turns.

@@ -6,6 +6,8 @@
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
@@ -39,16 +41,27 @@ impl Signal {
     pub fn stream(self) -> io::Result<OsStream> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
-        let number = match self {
+        signal_hook::low_level::pipe::register(self.number(), writer)?;
+        Ok(OsStream::Unix(mio::net::UnixStream::from_std(reader)))
+    }
+
+    /// Sets `arrived` when this signal arrives: for a loop that does not look at its streams.
+    ///
+    /// # Errors
+    /// When the OS refuses.
+    pub fn sets(self, arrived: Arc<AtomicBool>) -> io::Result<()> {
+        signal_hook::flag::register(self.number(), arrived).map(drop)
+    }
+
+    fn number(self) -> i32 {
+        match self {
             Self::Terminate => SIGTERM,
             Self::Interrupt => SIGINT,
             Self::Hangup => SIGHUP,
             Self::User1 => SIGUSR1,
             Self::User2 => SIGUSR2,
             Self::Child => SIGCHLD,
-        };
-        signal_hook::low_level::pipe::register(number, writer)?;
-        Ok(OsStream::Unix(mio::net::UnixStream::from_std(reader)))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::clock::{Clock as _, Moment};
 use super::completions::Completer;
 use super::core::Core;
 use super::dispatch::Recorder;
+use super::looking::Standstill;
 use super::mailbox::Mail;
 use super::seams::{Peer, Readiness, Seams, Selector, Stream as _};
 use super::slots::Token;
@@ -51,8 +52,6 @@ pub struct Description {
     pub bytes_out: u64,
     /// Bytes that wait to be written.
     pub outbox: usize,
-    /// It belongs to whoever watches.
-    pub observer: bool,
 }
 
 /// A source that was looked at.
@@ -70,6 +69,12 @@ pub struct Seen {
 pub trait Source<P: Program> {
     /// What this is, for the ledger: `connection`, `listener`.
     fn kind(&self) -> &'static str;
+
+    /// Whether its kind is that of sources which belong to whoever watches the loop: what those do is not the
+    /// server's own work, and marked so.
+    fn is_observer(&self) -> bool {
+        false
+    }
 
     /// Registers its descriptor, if it has one, under its name.
     ///
@@ -127,6 +132,15 @@ pub trait Program: Sized + 'static {
 
     /// A worker finished something. Completions phase.
     fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self>) {}
+
+    /// Whether the loop goes from phase to phase more slowly than it could. Asked before each phase but `wait`.
+    fn is_paced(&self) -> bool {
+        false
+    }
+
+    /// Holds such a loop before a phase for as long as it likes: the loop does nothing meanwhile, and what is due
+    /// comes late.
+    fn stand_still(&mut self, _still: &mut Standstill<'_, Self>) {}
 
     /// From which slot on sources are to be looked at, if somebody watches. Asked once a turn.
     fn looks_from(&self) -> Option<usize> {
@@ -202,6 +216,13 @@ impl<P: Program> Turn<'_, P> {
     #[must_use]
     pub fn unix_ms(&self) -> u64 {
         self.core.wall.unix_ms(self.core.now)
+    }
+
+    /// When the loop will wake in any case, and for which source: the next so many entries of its timers. Deadlines
+    /// are moved lazily, so a source may turn out to have more time.
+    #[must_use]
+    pub fn deadlines(&self, count: usize) -> Vec<(Moment, Token)> {
+        self.core.deadlines(count)
     }
 
     /// The name of the source being dispatched; [`Token::PROGRAM`] for the program itself.

@@ -84,6 +84,21 @@ impl<K: Ord> Timers<K> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// The first `count` entries that come up, in order: each is on top of the two below it, so none is looked at
+    /// that is not next to one of them.
+    pub fn nearest(&self, count: usize) -> impl Iterator<Item = (Moment, &K)> {
+        let heap = self.heap.as_slice();
+        let mut next: BinaryHeap<_> = heap.first().map(|first| (first, 0)).into_iter().collect();
+        let in_order = std::iter::from_fn(move || {
+            let (Reverse((at, key)), place) = next.pop()?;
+            for below in [2 * place + 1, 2 * place + 2] {
+                next.extend(heap.get(below).map(|entry| (entry, below)));
+            }
+            Some((*at, key))
+        });
+        in_order.take(count)
+    }
+
     /// Takes out an entry that has come up by `now`. The caller finds its arming and asks
     /// [`Timers::settle`] what it means.
     pub fn pop(&mut self, now: Moment) -> Option<(Moment, K)> {
@@ -166,6 +181,19 @@ mod tests {
         );
         assert!(fires(&mut timers, &mut arming, at(1099)));
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn the_nearest_entries_are_shown_in_order() {
+        let mut timers = Timers::default();
+        let mut order: Vec<u64> = (0..500).map(|number| number * 7919 % 503).collect();
+        for ns in &order {
+            timers.arm(*ns, &mut Arming::until(at(*ns)));
+        }
+        order.sort_unstable();
+        let nearest = timers.nearest(40).map(|(_, key)| *key);
+        assert_eq!(nearest.collect::<Vec<u64>>(), order[..40]);
+        assert_eq!(timers.nearest(1000).count(), 500);
     }
 
     #[test]

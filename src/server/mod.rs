@@ -4,6 +4,7 @@
 mod handle;
 mod listening;
 mod signals;
+mod stage;
 mod start;
 mod state;
 #[cfg(feature = "simulation")]
@@ -18,6 +19,7 @@ pub use crate::net::{Held, Passed};
 pub use handle::Handle;
 use listening::Listening;
 pub use listening::{Asked, Sockets};
+use stage::Stage;
 #[cfg(feature = "simulation")]
 pub(crate) use start::doors;
 pub(crate) use start::keys_of;
@@ -49,6 +51,8 @@ pub struct Server<S: Seams = Os> {
     listening: Option<Rc<Listening>>,
     /// Says when the loop is stuck, if there is a monitor.
     watchdog: Option<Watchdog>,
+    /// Where a loop that is slowed down is seen.
+    stage: Option<Stage>,
     /// Closed as soon as the server drains.
     sockets: Option<Sockets>,
 }
@@ -121,7 +125,7 @@ impl Server<Os> {
     ) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let listening = Listening::new(&config)?;
-        let doors = listening.doors(&sockets, &config).map_err(StartError::Os)?;
+        let mut doors = listening.doors(&sockets, &config).map_err(StartError::Os)?;
         let selector = OsSelector::new().map_err(StartError::Os)?;
         let clock = OsClock::default();
         let of_workers = clock.clone();
@@ -138,17 +142,9 @@ impl Server<Os> {
         let mut server = Self::in_world(config, world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
+        server.show_itself(&mut doors)?;
         server.open(doors).map_err(StartError::Os)?;
         server.add_children().map_err(StartError::Os)?;
-        if server.monitor_address.is_some() {
-            let pulse = server.ledger().pulse();
-            server.watchdog = Some(
-                Watchdog::start(pulse, |turn, running| {
-                    log::warn!("turn {turn} has not ended for a second: {running} holds the loop");
-                })
-                .map_err(StartError::Os)?,
-            );
-        }
         Ok(server)
     }
 
@@ -229,6 +225,7 @@ impl<S: Seams> Server<S> {
             monitor_address: None,
             listening: None,
             watchdog: None,
+            stage: None,
             sockets: None,
         };
         server.add_handlers().map_err(StartError::Os)?;
@@ -395,18 +392,28 @@ impl<S: Seams> Server<S> {
             self.on(method, path, handler);
         }
         for (method, path, handler) in monitor::HANDLERS {
-            let name = format!("{} monitor {path}", method.as_str());
-            let label = self.reactor.ledger().label(&name);
-            let handler = Box::new(move |request: &Request<'_>, cx: &mut Context<'_>| {
-                monitor::admit(request)
-                    .and_then(|()| handler(request, cx))
-                    .into()
-            });
-            let table = &mut self.reactor.program.monitor_routes;
-            table.on(method, path, label, handler);
+            self.on_monitor(method, path, handler);
         }
         self.reactor.add(Box::new(Chores::default()))?;
         Ok(())
+    }
+
+    /// Adds a row to the monitor's table, or replaces one.
+    fn on_monitor(
+        &mut self,
+        method: Method,
+        path: &str,
+        handler: impl Fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply> + 'static,
+    ) {
+        let name = format!("{} monitor {path}", method.as_str());
+        let label = self.reactor.ledger().label(&name);
+        let handler = Box::new(move |request: &Request<'_>, cx: &mut Context<'_>| {
+            monitor::admit(request)
+                .and_then(|()| handler(request, cx))
+                .into()
+        });
+        let table = &mut self.reactor.program.monitor_routes;
+        table.on(method, path, label, handler);
     }
 }
 

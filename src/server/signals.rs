@@ -17,6 +17,9 @@ impl Server<Os> {
     pub fn handle_signals(&mut self) -> io::Result<()> {
         for signal in [Signal::Terminate, Signal::Interrupt] {
             self.shut_down_on(signal.stream()?)?;
+            if let Some(stage) = &self.stage {
+                signal.sets(stage.ended())?; // a loop that stands at a gate hears nothing
+            }
         }
         let listening = self.listening.clone();
         self.on_bytes(Signal::Hangup.stream()?, move |service, turn| {

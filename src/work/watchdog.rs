@@ -76,13 +76,13 @@ mod tests {
             send.send((turn, running.to_owned())).unwrap();
         });
         let label = ledger.label("GET /blocks");
-        ledger.begin_turn(0, 1, 0);
+        ledger.begin_turn(0, 1, None, 0);
         ledger.end_turn(2); // and the loop sleeps, which is said of nobody
-        ledger.begin_turn(2, 3, 1);
+        ledger.begin_turn(2, 3, None, 1);
         ledger.does(label);
         assert_eq!(said.recv(), Ok((2, "GET /blocks".to_owned())));
         ledger.end_turn(4);
-        ledger.begin_turn(4, 5, 1);
+        ledger.begin_turn(4, 5, None, 1);
         ledger.does(Ledger::default().label(""));
         assert_eq!(said.recv(), Ok((3, "the loop itself".to_owned())));
         drop(watchdog);

@@ -93,9 +93,10 @@ impl Page {
             "websocket",
             "closing",
         ] {
-            let those = seen.iter().map(|seen| &seen.description);
-            let those =
-                those.filter(|one| one.peer.is_some() && !one.observer && one.state == state);
+            let those = seen.iter().filter(|seen| {
+                let one = &seen.description;
+                one.peer.is_some() && one.state == state && !cx.ledger.is_observer(seen.kind)
+            });
             self.sample(name, &[("state", state)], those.count());
         }
         let help = "Connections that clients may have at the same time.";

@@ -5,6 +5,9 @@
 //! machine: a page of another site whose name leads here is refused (DNS rebinding). Nothing that is sent here is
 //! evaluated, and nothing changes but that a connection may be ended.
 
+mod batch;
+mod gate;
+mod live;
 mod metrics;
 mod ps;
 mod trace;
@@ -12,6 +15,9 @@ mod turns;
 
 use std::iter::once;
 
+pub use gate::Gate;
+pub use live::{BATCH_EVERY, DEADLINES_MAX, Sight, Watch};
+pub use ps::sources_json;
 use serde_json::Value;
 
 use super::{BuiltIn, Context, Reply, Request};
@@ -20,7 +26,7 @@ use crate::ledger::{Label, Ledger};
 use crate::reactor::Peer;
 
 /// The handlers of the monitor.
-pub const HANDLERS: [(Method, &str, BuiltIn); 8] = [
+pub const HANDLERS: [(Method, &str, BuiltIn); 9] = [
     (Method::Get, "/", index),
     (Method::Get, "/metrics", metrics::metrics),
     (Method::Get, "/ps", ps::list),
@@ -29,6 +35,7 @@ pub const HANDLERS: [(Method, &str, BuiltIn); 8] = [
     (Method::Get, "/slow", turns::slow),
     (Method::Get, "/turns", turns::turns),
     (Method::Get, "/trace.json", trace::trace),
+    (Method::Get, "/live", live::live),
 ];
 
 /// Numbers that are not the application's.
@@ -122,26 +129,43 @@ fn in_pieces(kind: &'static str, pieces: impl Iterator<Item = Vec<u8>> + 'static
 }
 
 /// JSON with a long list in it, between `before` and `after`.
-fn json_list(before: String, items: impl Iterator<Item = Value> + 'static, after: &str) -> Reply {
-    let after = format!("{after}\n").into_bytes();
-    let items = items.enumerate().map(|(at, item)| {
-        let comma = if at == 0 { "" } else { ",\n" };
-        format!("{comma}{item}").into_bytes()
-    });
-    let pieces = once(before.into_bytes()).chain(items).chain(once(after));
+fn json_list(
+    before: String,
+    items: impl Iterator<Item = Value> + 'static,
+    after: &'static str,
+) -> Reply {
+    let pieces = pieces_of_list(before, items, after).map(String::into_bytes);
     in_pieces("application/json", pieces)
 }
 
-/// The names of all labels, for what is written after the handler has returned.
-struct Names(Vec<String>);
+fn pieces_of_list(
+    before: String,
+    items: impl Iterator<Item = Value>,
+    after: &'static str,
+) -> impl Iterator<Item = String> {
+    let items = items.enumerate().map(|(at, item)| {
+        let comma = if at == 0 { "" } else { ",\n" };
+        format!("{comma}{item}")
+    });
+    once(before).chain(items).chain(once(format!("{after}\n")))
+}
+
+/// The names of all labels, and which of them are observers', for what is written after the handler has returned.
+struct Names(Vec<(String, bool)>);
 
 impl Names {
     fn of(ledger: &Ledger) -> Self {
-        Self(ledger.labels().map(|(_, name)| name.to_owned()).collect())
+        let labels = ledger.labels();
+        let names = labels.map(|(label, name)| (name.to_owned(), ledger.is_observer(label)));
+        Self(names.collect())
     }
 
     fn name(&self, label: Label) -> &str {
-        self.0.get(label.index()).map_or("", String::as_str)
+        self.0.get(label.index()).map_or("", |(name, _)| name)
+    }
+
+    fn is_observer(&self, kind: Label) -> bool {
+        self.0.get(kind.index()).is_some_and(|(_, is)| *is)
     }
 }
 

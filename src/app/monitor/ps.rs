@@ -8,6 +8,7 @@ use super::super::{Context, Look, Reply, Request};
 use super::Names;
 use super::turns::dispatch_json;
 use crate::http::{Response, Status};
+use crate::ledger::Ledger;
 use crate::reactor::{Moment, Seen, Token};
 
 /// Dispatches that are shown of one source.
@@ -29,11 +30,23 @@ pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
                 once(heading().into_bytes()).chain(rows),
             );
         }
-        let (now_ns, total) = (now.as_ns(), seen.len());
-        let before = format!("{{\"now_ns\":{now_ns},\"total\":{total},\"sources\":[\n");
+        let before = before(now, seen.len());
         let rows = seen.into_iter().map(move |seen| row(&seen, &names, now));
         super::json_list(before, rows, "]}")
     }))))
+}
+
+/// All sources as JSON, at once: for a loop that stands still in any case.
+#[must_use]
+pub fn sources_json(seen: Vec<Seen>, ledger: &Ledger, now: Moment) -> String {
+    let (names, before) = (Names::of(ledger), before(now, seen.len()));
+    let rows = seen.iter().map(|seen| row(seen, &names, now));
+    super::pieces_of_list(before, rows, "]}").collect()
+}
+
+fn before(now: Moment, total: usize) -> String {
+    let now_ns = now.as_ns();
+    format!("{{\"now_ns\":{now_ns},\"total\":{total},\"sources\":[\n")
 }
 
 pub(super) fn show(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -101,7 +114,7 @@ fn row(seen: &Seen, names: &Names, now: Moment) -> Value {
         "bytes_out": one.bytes_out,
         "outbox": one.outbox,
         "request": (!request.is_empty()).then_some(request),
-        "observer": one.observer,
+        "observer": names.is_observer(seen.kind),
     })
 }
 
@@ -123,7 +136,11 @@ fn line(seen: &Seen, names: &Names, now: Moment) -> String {
     let age = one.peer.map_or("-".to_owned(), |_| since(one.opened));
     let idle = one.idle_since.map_or("-".to_owned(), since);
     let state = if one.state.is_empty() { "-" } else { one.state };
-    let observer = if one.observer { " (the monitor's)" } else { "" };
+    let observer = if names.is_observer(seen.kind) {
+        " (the monitor's)"
+    } else {
+        ""
+    };
     format!(
         "{:<12} {:<10} {peer:<24} {state:<10} {age:>9} {idle:>9} {:>10} {:>10} {:>8}  {}{observer}\n",
         seen.token.as_u64(),

@@ -83,19 +83,13 @@ fn events(
         let of_turn: Vec<DispatchRecord> = of_turn.collect();
         turn_events(&turn, &of_turn, &names)
     });
-    let mut last = None;
-    let of_jobs = jobs.into_iter().enumerate().flat_map(move |(number, job)| {
-        let lane = workers.iter().position(|known| *known == job.worker);
-        let commit = Some((job.worker, job.started_ns));
-        // A group's transactions are one commit, and so one span.
-        let is_new = std::mem::replace(&mut last, commit) != commit;
-        job_events(
-            number,
-            &job,
-            WORKERS_FROM + lane.unwrap_or(0),
-            is_new,
-            &of_jobs,
-        )
+    // A group's transactions are one commit, and so one span.
+    let of_one_group =
+        |a: &JobRecord, b: &JobRecord| (a.worker, a.started_ns) == (b.worker, b.started_ns);
+    let groups: Vec<Vec<JobRecord>> = jobs.chunk_by(of_one_group).map(<[_]>::to_vec).collect();
+    let of_jobs = groups.into_iter().flat_map(move |group| {
+        let lane = workers.iter().position(|known| *known == group[0].worker);
+        group_events(&group, WORKERS_FROM + lane.unwrap_or(0), &of_jobs)
     });
     threads.into_iter().chain(of_turns).chain(of_jobs)
 }
@@ -141,34 +135,34 @@ fn turn_events(turn: &TurnRecord, dispatches: &[DispatchRecord], names: &Names) 
     events
 }
 
-/// What a worker did, and the arrows from the loop to its thread and back.
-fn job_events(
-    number: usize,
-    job: &JobRecord,
-    thread: usize,
-    is_new: bool,
-    names: &Names,
-) -> Vec<Value> {
-    let mut events = Vec::new();
-    if is_new {
-        let ns = job.finished_ns - job.started_ns;
-        let waited_ns = job.started_ns.saturating_sub(job.submitted_ns);
-        let args = json!({"waited_us": microseconds(waited_ns)});
-        let mut work = span(names.name(job.label), "job", job.started_ns, ns, args);
-        work["tid"] = thread.into();
-        events.push(work);
+/// What a worker did in one go, and the arrows from the loop to its thread and back.
+fn group_events(group: &[JobRecord], thread: usize, names: &Names) -> Vec<Value> {
+    let first = &group[0];
+    let mut labels: Vec<&str> = group.iter().map(|job| names.name(job.label)).collect();
+    labels.retain(|label| !label.is_empty());
+    labels.dedup();
+    let ns = first.finished_ns - first.started_ns;
+    let waited_ns = first.started_ns.saturating_sub(first.submitted_ns);
+    if labels.is_empty() {
+        labels.push("program");
     }
-    for (step, ph, tid, at_ns) in [
-        ("submit", "s", LOOP, job.submitted_ns),
-        ("submit", "f", thread, job.started_ns),
-        ("deliver", "s", thread, job.finished_ns),
-        ("deliver", "f", LOOP, job.delivered_ns),
-    ] {
-        let id = format!("{step}-{number}");
-        events.push(json!({
-            "ph": ph, "pid": 1, "tid": tid, "name": step, "cat": "flow", "id": id, "bp": "e",
-            "ts": microseconds(at_ns),
-        }));
+    let args = json!({"waited_us": microseconds(waited_ns)});
+    let mut work = span(&labels.join(", "), "job", first.started_ns, ns, args);
+    work["tid"] = thread.into();
+    let mut events = vec![work];
+    for job in group {
+        for (step, ph, tid, at_ns) in [
+            ("submit", "s", LOOP, job.submitted_ns),
+            ("submit", "f", thread, job.started_ns),
+            ("deliver", "s", thread, job.finished_ns),
+            ("deliver", "f", LOOP, job.delivered_ns),
+        ] {
+            let id = format!("{step}-{}-{}", job.id, job.submitted_ns);
+            events.push(json!({
+                "ph": ph, "pid": 1, "tid": tid, "name": step, "cat": "flow", "id": id, "bp": "e",
+                "ts": microseconds(at_ns),
+            }));
+        }
     }
     events
 }

@@ -37,6 +37,7 @@ fn turn_json(turn: &TurnRecord) -> Value {
         "at": turn.began_ns,
         "phase_ns": turn.phase_ns,
         "counts": turn.counts,
+        "timeout_ns": (turn.timeout_ns != u64::MAX).then_some(turn.timeout_ns),
     })
 }
 
@@ -48,11 +49,16 @@ pub(super) fn dispatch_json(dispatch: &DispatchRecord, names: &Names) -> Value {
         "kind": names.name(dispatch.kind),
         "label": names.name(dispatch.label),
         "phase": dispatch.phase.name(),
-        "outcome": match dispatch.outcome {
-            Outcome::Wait => "wait",
-            Outcome::Again => "again",
-            Outcome::Close => "close",
-            Outcome::Continued => "continued",
-        },
+        "outcome": outcome(dispatch),
     })
+}
+
+/// What the source wanted next.
+pub(super) fn outcome(dispatch: &DispatchRecord) -> &'static str {
+    match dispatch.outcome {
+        Outcome::Wait => "wait",
+        Outcome::Again => "again",
+        Outcome::Close => "close",
+        Outcome::Continued => "continued",
+    }
 }

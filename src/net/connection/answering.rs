@@ -118,6 +118,7 @@ impl<S: Seams> Connection<S> {
             Some(Reply::WebSocket(upgrade)) => self.upgrade(*upgrade, exchange, service, turn),
             Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
             Some(Reply::Look(look)) => self.look(look, exchange, service, turn),
+            Some(Reply::Watch(greeting)) => self.watch(greeting, &exchange, service, turn),
             Some(Reply::End(source, response)) => {
                 turn.tell(source, Message::End);
                 self.answer(&response, &exchange, service, turn);

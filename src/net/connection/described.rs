@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Connection, State};
-use crate::net::door::Realm;
 use crate::reactor::{Description, Moment, Seams, Stream as _};
 
 impl<S: Seams> Connection<S> {
@@ -29,7 +28,6 @@ impl<S: Seams> Connection<S> {
             bytes_in: u64::from(self.bytes_in),
             bytes_out: self.outbox.sent(),
             outbox: self.outbox.len(),
-            observer: self.realm == Realm::Monitor,
         }
     }
 }

@@ -34,13 +34,13 @@ impl Farewell {
     pub(super) fn words(self, kind: &LiveKind, retry_ms: u32) -> Vec<u8> {
         let mut words = Vec::new();
         match (kind, self) {
-            (LiveKind::Sse, Self::Revoked) => words.extend_from_slice(
+            (LiveKind::Sse | LiveKind::Watch, Self::Revoked) => words.extend_from_slice(
                 b"event: session.revoked\ndata: {\"name\":\"session.revoked\",\"data\":{}}\n\n",
             ),
-            (LiveKind::Sse, Self::Draining) => {
+            (LiveKind::Sse | LiveKind::Watch, Self::Draining) => {
                 words.extend_from_slice(format!("retry: {retry_ms}\n\n").as_bytes());
             }
-            (LiveKind::Sse, _) => {}
+            (LiveKind::Sse | LiveKind::Watch, _) => {}
             (LiveKind::WebSocket(_), _) => {
                 let (code, reason) = match self {
                     Self::Revoked => (websocket::SESSION_ENDED, "the session has ended"),

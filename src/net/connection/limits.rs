@@ -17,7 +17,7 @@ impl<S: Seams> Connection<S> {
             State::Body { body, .. } => body.held(),
             State::Live(live) => match &live.kind {
                 LiveKind::WebSocket(talk) => talk.held(),
-                LiveKind::Sse => 0,
+                LiveKind::Sse | LiveKind::Watch => 0,
             },
             _ => 0,
         };

@@ -48,6 +48,8 @@ pub(super) struct Live {
 
 pub(super) enum LiveKind {
     Sse,
+    /// Server-sent events that tell of the loop.
+    Watch,
     WebSocket(Box<Talk>),
 }
 
@@ -60,7 +62,7 @@ impl Live {
         let due = match (&self.kind, blocked_until) {
             // A peer that takes nothing is given its time, and cannot answer a ping that is stuck.
             (_, Some(until)) => until,
-            (LiveKind::Sse, None) => self.quiet_since + HEARTBEAT,
+            (LiveKind::Sse | LiveKind::Watch, None) => self.quiet_since + HEARTBEAT,
             (LiveKind::WebSocket(talk), None) => {
                 (self.quiet_since + HEARTBEAT).min(talk.pong_due())
             }
@@ -71,7 +73,7 @@ impl Live {
     /// What it is, in a word.
     pub(super) fn name(&self) -> &'static str {
         match self.kind {
-            LiveKind::Sse => "streaming",
+            LiveKind::Sse | LiveKind::Watch => "streaming",
             LiveKind::WebSocket(_) => "websocket",
         }
     }
@@ -84,7 +86,7 @@ impl Live {
     /// Something was written: a sign of life. A WebSocket is pinged all the same, since only the
     /// answer shows that its peer is there.
     fn wrote(&mut self, now: Moment) {
-        if let LiveKind::Sse = self.kind {
+        if !matches!(self.kind, LiveKind::WebSocket(_)) {
             self.quiet_since = now;
         }
     }
@@ -95,6 +97,7 @@ impl Live {
         self.peer_ended = true;
         match self.kind {
             LiveKind::Sse => None,
+            LiveKind::Watch => Some(Reason("closed by the peer")),
             LiveKind::WebSocket(_) => Some(Reason("closed by the peer without a close frame")),
         }
     }
@@ -102,7 +105,7 @@ impl Live {
     /// Whether what the peer sends may be looked at.
     pub(super) fn listens(&self) -> bool {
         let takes = match &self.kind {
-            LiveKind::Sse => true,
+            LiveKind::Sse | LiveKind::Watch => true,
             LiveKind::WebSocket(talk) => talk.takes_messages(),
         };
         takes && self.ending.is_none()
@@ -185,7 +188,12 @@ impl<S: Seams> Connection<S> {
     /// however it ends.
     pub(super) fn leave(&mut self, service: &mut Service<S>) {
         let (token, session, feed) = match &mut self.state {
-            State::Live(live) => (live.token, live.session.take(), live.feed.take()),
+            State::Live(live) => {
+                if let LiveKind::Watch = live.kind {
+                    service.end_watching(live.token);
+                }
+                (live.token, live.session.take(), live.feed.take())
+            }
             State::Parked(parked) => (parked.token, Some(parked.session), Some(parked.feed)),
             _ => return,
         };
@@ -262,7 +270,7 @@ impl<S: Seams> Connection<S> {
             live.quiet_since = now;
             let out = self.outbox.buffer(&mut service.buffers);
             match &mut live.kind {
-                LiveKind::Sse => out.extend_from_slice(b":\n\n"),
+                LiveKind::Sse | LiveKind::Watch => out.extend_from_slice(b":\n\n"),
                 LiveKind::WebSocket(talk) => talk.ping(now, out),
             }
         }

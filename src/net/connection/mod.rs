@@ -25,12 +25,13 @@ mod farewell;
 mod limits;
 mod live;
 mod parked;
+mod parting;
 mod passing;
 mod reading;
 mod talking;
+mod watching;
 
-use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 pub use self::passing::adopt;
@@ -249,44 +250,15 @@ impl<S: Seams> Connection<S> {
             Err(_) => Next::Close(RESET),
         }
     }
-
-    /// Ends the connection; if the peer may still be sending, not before it has seen our end.
-    fn part(&mut self, reason: Reason, linger: bool, turn: &mut Turn<'_, Service<S>>) -> Next {
-        if !linger && !self.can.contains(Readiness::READABLE) {
-            return Next::Close(reason);
-        }
-        self.stream.shutdown(Shutdown::Write);
-        self.state = State::Lingering {
-            since: turn.now(),
-            reason,
-        };
-        turn.set_deadline(turn.now() + LINGER);
-        Next::Again
-    }
-
-    /// Throws away what still comes, until the end.
-    fn linger(&mut self, service: &mut Service<S>, reason: Reason) -> Next {
-        // Not upon "writable", which a stream whose writing side is shut always is.
-        if !self.can.contains(Readiness::READABLE) {
-            return Next::Wait;
-        }
-        let mut buffer = service.buffers.take_read();
-        let read = self.stream.read(&mut buffer);
-        service.buffers.give_read_back(buffer);
-        match read {
-            Ok(1..) => Next::Again,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.can = self.can.without(Readiness::READABLE);
-                Next::Wait
-            }
-            _ => Next::Close(reason),
-        }
-    }
 }
 
 impl<S: Seams> Source<Service<S>> for Connection<S> {
     fn kind(&self) -> &'static str {
-        "connection"
+        self.realm.name_of_connections()
+    }
+
+    fn is_observer(&self) -> bool {
+        self.realm == Realm::Monitor
     }
 
     fn register(&mut self, selector: &mut SelectorOf<Service<S>>, token: Token) -> io::Result<()> {
@@ -401,6 +373,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             (State::Live(_), Message::Answer(reply)) => {
                 self.say(&reply, turn.now(), service);
             }
+            (State::Live(_), Message::Batch(batch)) => self.tell(&batch, service),
             (State::Live(_), Message::Panicked) => self.bid(Farewell::Failed, service, turn),
             (State::Live(_), Message::SessionEnded) => self.bid(Farewell::Revoked, service, turn),
             (State::Parked(_), Message::SessionEnded) => {

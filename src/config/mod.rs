@@ -4,11 +4,16 @@
 //! embedder fills in a [`Config`] as it likes. The limits check each other, at compile time where
 //! they are constants and in [`Config::check`] where they are options.
 
+mod address;
+mod pace;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use address::ListenAddr;
+pub use pace::{Pace, SLOW_TURN_MAX};
 use serde::{Deserialize, Serialize};
 
 /// Bytes that one read takes from a socket at most; also what one source may read in one turn.
@@ -36,52 +41,6 @@ const _: () = assert!(
     HEAD_BYTES_CEILING < READ_BUFFER_BYTES,
     "a full head must fit one read"
 );
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ListenAddr {
-    /// An IP address and a port; port 0 lets the system choose one.
-    Tcp(SocketAddr),
-    /// The same where clients speak TLS: what a `Tcp` address becomes when [`Config::tls`] is there.
-    Tls(SocketAddr),
-    /// A unix socket, written `unix:/path`.
-    Unix(PathBuf),
-}
-
-impl std::str::FromStr for ListenAddr {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() {
-                Err("unix: needs a path, as in unix:/run/loopgate.sock".into())
-            } else {
-                Ok(Self::Unix(path.into()))
-            };
-        }
-        let literal = text
-            .strip_prefix("localhost:")
-            .map(|port| format!("127.0.0.1:{port}"));
-        literal
-            .as_deref()
-            .unwrap_or(text)
-            .parse()
-            .map(Self::Tcp)
-            .map_err(|_| {
-                "expected ADDRESS:PORT, as in 127.0.0.1:8080 or [::1]:8080, or unix:/path".into()
-            })
-    }
-}
-
-impl fmt::Display for ListenAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "http://{address}"),
-            Self::Tls(address) => write!(f, "https://{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// Where users, sessions and events are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,6 +210,9 @@ pub struct Config {
     pub listen: Vec<ListenAddr>,
     /// Where the server shows itself to its operator: a loopback address or a unix socket.
     pub monitor: Option<ListenAddr>,
+    /// How the loop goes from phase to phase. A server that is recorded goes as fast as it can.
+    #[serde(skip)]
+    pub pace: Pace,
     /// Where users, sessions and events are kept.
     pub store: StorePath,
     /// Commands for `sh -c` that get every event on their stdin, one line of JSON each.
@@ -287,6 +249,7 @@ impl Default for Config {
                 8080,
             )))],
             monitor: None,
+            pace: Pace::Free,
             store: StorePath::Memory,
             subscribe: Vec::new(),
             produce: Vec::new(),
@@ -325,6 +288,7 @@ impl Config {
                 address.to_string().trim_start_matches("http://")
             ));
         }
+        self.pace.check(self.monitor.is_some())?;
         let at_least_one = [
             ("listen", self.listen.len()),
             ("workers", self.workers),
@@ -409,17 +373,24 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
-        let tcp = |text: &str| ListenAddr::Tcp(text.parse().unwrap());
-        assert_eq!("127.0.0.1:8080".parse(), Ok(tcp("127.0.0.1:8080")));
-        assert_eq!("localhost:80".parse(), Ok(tcp("127.0.0.1:80")));
-        assert_eq!("[::1]:0".parse(), Ok(tcp("[::1]:0")));
-        assert_eq!("unix:/tmp/x".parse(), Ok(ListenAddr::Unix("/tmp/x".into())));
-        for wrong in ["", "8080", "example", "unix:", "1.2.3.4", "1.2.3.4:99999"] {
-            assert!(
-                wrong.parse::<ListenAddr>().is_err(),
-                "{wrong:?} was accepted"
-            );
+    fn a_loop_is_slowed_down_only_where_somebody_can_watch() {
+        let slow = |s| Pace::Slow(Duration::from_secs(s));
+        let monitor = Some("127.0.0.1:0".parse().unwrap());
+        for (pace, monitor, is_refused) in [
+            (Pace::Free, None, false),
+            (Pace::Gate, None, true),
+            (Pace::Gate, monitor.clone(), false),
+            (slow(1), None, true),
+            (slow(1), monitor.clone(), false),
+            (slow(0), monitor.clone(), true),
+            (slow(11), monitor, true),
+        ] {
+            let config = Config {
+                monitor,
+                pace,
+                ..Config::default()
+            };
+            assert_eq!(config.check().is_err(), is_refused, "{pace:?}");
         }
     }
 }

@@ -1,0 +1,281 @@
+//! The gate between two phases of a loop that is slowed down: the loop stands at it, and the thread that serves the
+//! monitor meanwhile lets it through.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::{Reply, Request};
+use super::batch::server_sent;
+use crate::http::{Response, Status};
+use crate::ledger::Phase;
+use crate::reactor::Moment;
+
+/// How often a loop that stands looks whether the process is to end: signals only reach the loop itself.
+const LOOKS_UP_EVERY: Duration = Duration::from_millis(100);
+
+/// How far the loop may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Leave {
+    /// Not at all.
+    #[default]
+    None,
+    /// Through this gate.
+    Phase,
+    /// To the same phase of the next turn.
+    Turn,
+    /// To that phase of that turn.
+    Until(u64, Phase),
+    /// As far as it likes.
+    Run,
+}
+
+/// Shared by the loop, and the thread that shows it.
+#[derive(Debug, Default)]
+pub struct Gate {
+    state: Mutex<State>,
+    moved: Condvar,
+    /// The process is to end: nobody stands any more.
+    ended: Arc<AtomicBool>,
+    /// How long the loop stands; without it, until it is let through.
+    every: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    leave: Leave,
+    stands: bool,
+    /// What whoever begins to watch is told.
+    greeting: Arc<[u8]>,
+    /// The sources, as JSON.
+    sources: String,
+}
+
+/// What a page asks for.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Step {
+    Phase,
+    Turn,
+    Run,
+    Halt,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stride {
+    step: Step,
+}
+
+impl Gate {
+    /// A gate at which the loop stands for so long; without it, until it is let through.
+    #[must_use]
+    pub fn new(every: Option<Duration>) -> Self {
+        Self {
+            every,
+            ..Self::default()
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be set when the process is to end.
+    #[must_use]
+    pub fn ended(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ended)
+    }
+
+    /// Nobody stands here any more.
+    pub fn open(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.moved.notify_all();
+    }
+
+    /// Whether the loop has to stand before that phase of that turn.
+    #[must_use]
+    pub fn holds(&self, turn: u64, before: Phase) -> bool {
+        if self.ended.load(Ordering::Relaxed) {
+            return false;
+        }
+        match self.state().leave {
+            _ if self.every.is_some() => true,
+            Leave::Run => false,
+            Leave::Until(until, phase) => (turn, before as usize) >= (until, phase as usize),
+            Leave::None | Leave::Phase | Leave::Turn => true,
+        }
+    }
+
+    /// Shows what there is to see while the loop stands, or when something has happened.
+    pub fn show(&self, greeting: Arc<[u8]>, sources: Option<String>) {
+        let mut state = self.state();
+        state.greeting = greeting;
+        if let Some(sources) = sources {
+            state.sources = sources;
+        }
+    }
+
+    /// Stands. Whether the loop is to run freely from now on.
+    pub fn stand(&self, turn: u64, before: Phase) -> bool {
+        let mut state = self.state();
+        if let Some(every) = self.every {
+            let is_over = |_: &mut State| !self.ended.load(Ordering::Relaxed);
+            // Whoever comes here wants to see the time pass.
+            let _ = self.moved.wait_timeout_while(state, every, is_over);
+            return false;
+        }
+        state.stands = true;
+        state.leave = Leave::None;
+        while state.leave == Leave::None && !self.ended.load(Ordering::Relaxed) {
+            let waited = self.moved.wait_timeout(state, LOOKS_UP_EVERY);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.stands = false;
+        match state.leave {
+            Leave::Turn => state.leave = Leave::Until(turn + 1, before),
+            Leave::Phase => state.leave = Leave::None,
+            _ => {}
+        }
+        state.leave == Leave::Run
+    }
+
+    /// `GET /live`, which another thread answers: what there is to see.
+    pub fn live(&self) -> Reply {
+        Reply::Watch(Some(Arc::clone(&self.state().greeting)))
+    }
+
+    /// `GET /ps`: the sources, as they were when the loop stood last.
+    pub fn sources(&self) -> Reply {
+        let response = Response::text(Status::OK, self.state().sources.clone());
+        Reply::Now(
+            response
+                .with_header("Content-Type", "application/json")
+                .no_store(),
+        )
+    }
+
+    /// `POST /gate`: lets the loop go on, or has it halt.
+    ///
+    /// # Errors
+    /// 409, if it sleeps rather than halts; 415 and 400, if what was sent is no step.
+    pub fn step(&self, request: &Request<'_>) -> Result<Reply, Reply> {
+        let problem = |status, code, detail| Err(Reply::problem(status, code, detail));
+        if self.every.is_some() {
+            let detail = "this loop goes on by itself; start the server with --gate to let it go step by step";
+            return problem(Status::CONFLICT, "no_gate", detail);
+        }
+        if request.content_type().as_deref() != Some("application/json") {
+            let detail = "send the step as JSON, with Content-Type: application/json";
+            return problem(
+                Status::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                detail,
+            );
+        }
+        let Ok(Stride { step }) = serde_json::from_slice(request.body()) else {
+            let detail = r#"a step is {"step":"phase"}, or "turn", "run" or "halt""#;
+            return problem(Status::BAD_REQUEST, "malformed_step", detail);
+        };
+        let mut state = self.state();
+        let halts = matches!(step, Step::Halt);
+        if !(halts && state.stands) {
+            state.leave = match step {
+                Step::Phase => Leave::Phase,
+                Step::Turn => Leave::Turn,
+                Step::Run => Leave::Run,
+                Step::Halt => Leave::None,
+            };
+        }
+        self.moved.notify_all();
+        let now = if halts && state.stands {
+            "halted"
+        } else {
+            "running"
+        };
+        Ok(super::json(&json!({ "state": now })))
+    }
+
+    /// Tells that the loop stands.
+    #[must_use]
+    pub fn halted(&self, turn: u64, before: Phase, now: Moment) -> Vec<u8> {
+        let halted = json!({
+            "turn": turn,
+            "before": before.name(),
+            "now_ns": now.as_ns(),
+            "for_ms": self.every.map(|every| every.as_millis() as u64),
+        });
+        server_sent("halted", &halted)
+    }
+
+    /// Tells that it runs.
+    #[must_use]
+    pub fn resumed(turn: u64) -> Vec<u8> {
+        server_sent("resumed", &json!({ "turn": turn }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    /// A loop that goes through its phases until the gate is opened; each gate at which it stands is sent.
+    fn turns(gate: &Arc<Gate>) -> (mpsc::Receiver<(u64, Phase)>, thread::JoinHandle<()>) {
+        let (stands, stood) = mpsc::channel();
+        let gate = Arc::clone(gate);
+        let turns = thread::spawn(move || {
+            for turn in 1.. {
+                for before in &Phase::ALL[1..] {
+                    if gate.ended.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if gate.holds(turn, *before) {
+                        let _ = stands.send((turn, *before));
+                        gate.stand(turn, *before);
+                    }
+                }
+            }
+        });
+        (stood, turns)
+    }
+
+    use std::sync::mpsc;
+
+    fn let_go(gate: &Gate, leave: Leave) {
+        // It stands, or is about to.
+        while !gate.state().stands {
+            thread::yield_now();
+        }
+        gate.state().leave = leave;
+        gate.moved.notify_all();
+    }
+
+    #[test]
+    fn a_loop_goes_as_far_as_it_may() {
+        let gate = Arc::new(Gate::new(None));
+        let (stood, turns) = turns(&gate);
+        for (leave, at) in [
+            (Leave::Phase, (1, Phase::Readiness)),
+            (Leave::Phase, (1, Phase::Completions)),
+            (Leave::Turn, (1, Phase::Timers)),
+            (Leave::Phase, (2, Phase::Timers)),
+            (Leave::Turn, (2, Phase::Events)),
+            (Leave::Run, (3, Phase::Events)),
+        ] {
+            assert_eq!(stood.recv(), Ok(at));
+            let_go(&gate, leave);
+        }
+        while gate.state().leave != Leave::Run {
+            thread::yield_now();
+        }
+        gate.state().leave = Leave::None;
+        let (turn, _) = stood.recv().expect("it halts again");
+        assert!(turn >= 3);
+        gate.open();
+        turns.join().expect("it ends");
+    }
+}

@@ -1,0 +1,226 @@
+//! `GET /live`: what the ledger has written, soon after it was written, for whoever watches.
+//!
+//! Server-sent events: `hello` once, then a `batch` at most every [`BATCH_EVERY`], and only if something happened that
+//! was not the monitor's own work. So nobody who watches an idle loop wakes it. Of a busy loop a batch has the
+//! newest part, and says how much it left out.
+
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::{App, Context, Hub, Reply, Request, SubscriptionId};
+use super::batch::{Batch, Dispatch, Gauges, Job, Skipped, Timer, Turn, server_sent};
+use crate::config::{ListenAddr, Pace};
+use crate::event::Event;
+use crate::ledger::{
+    DISPATCHES_KEPT, DispatchRecord, Ledger, Phase, SLOW_NS, TURNS_KEPT, TurnRecord,
+};
+use crate::reactor::{Moment, Token};
+
+/// How often those who watch are told, at most.
+pub const BATCH_EVERY: Duration = Duration::from_millis(50);
+/// The next deadlines in a batch.
+pub const DEADLINES_MAX: usize = 16;
+/// What else a batch has at most.
+const TURNS_MAX: usize = 128;
+const DISPATCHES_MAX: usize = 512;
+const JOBS_MAX: usize = 128;
+const EVENTS_MAX: usize = 128;
+
+/// How far those who watch have been told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    turns: u64,
+    dispatches: u64,
+    jobs: u64,
+    labels: usize,
+}
+
+/// What there is while somebody watches.
+#[derive(Debug)]
+pub struct Watch {
+    told: Told,
+    /// Dispatches of which it is known whether they are the monitor's.
+    judged: u64,
+    events: Receiver<Value>,
+    subscription: SubscriptionId,
+}
+
+impl Told {
+    /// Everything up to now; of the turn under way only if the loop stands still.
+    fn all(ledger: &Ledger, stands_still: bool) -> Self {
+        let (turns, dispatches, jobs) = ledger.totals();
+        let held_back = if stands_still { 0 } else { under_way(ledger) };
+        Self {
+            turns,
+            dispatches: dispatches - held_back,
+            jobs,
+            labels: ledger.labels().count(),
+        }
+    }
+}
+
+/// Dispatches of the turn that is under way.
+fn under_way(ledger: &Ledger) -> u64 {
+    let began_ns = ledger.turn_began_ns();
+    let newest = ledger.dispatches().rev();
+    newest.take_while(|one| one.began_ns >= began_ns).count() as u64
+}
+
+impl Watch {
+    /// Somebody watches from now on.
+    #[must_use]
+    pub fn begin(hub: &mut Hub, ledger: &Ledger) -> Self {
+        let (sender, events) = mpsc::sync_channel(EVENTS_MAX);
+        // With more in one batch, those that follow are left out: the page is no subscriber that misses nothing.
+        let subscription = hub.subscribe("*", move |event: &Event| {
+            let _ = sender.try_send(json!({
+                "id": event.id,
+                "unix_ms": event.fact.unix_ms,
+                "name": event.fact.name,
+                "sender": event.fact.sender,
+            }));
+        });
+        let told = Told::all(ledger, false);
+        Self {
+            judged: told.dispatches,
+            told,
+            events,
+            subscription,
+        }
+    }
+
+    /// Nobody does any more.
+    pub fn end(self, hub: &mut Hub) {
+        hub.unsubscribe(self.subscription);
+    }
+
+    /// Whether anything happened since this was asked last that was not the monitor's own work.
+    pub fn has_news(&mut self, ledger: &Ledger) -> bool {
+        let (_, dispatches, _) = ledger.totals();
+        let new = dispatches - std::mem::replace(&mut self.judged, dispatches);
+        let newest = ledger.dispatches().rev().take(new as usize);
+        newest.filter(|one| !ledger.is_observer(one.kind)).count() > 0
+    }
+}
+
+pub(super) fn live(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
+    Ok(Reply::Watch(None))
+}
+
+/// What a loop says of the moment at which it is looked at.
+#[derive(Debug)]
+pub struct Sight {
+    /// On its own clock.
+    pub now: Moment,
+    /// Wall-clock time in milliseconds since 1970 (UTC).
+    pub unix_ms: u64,
+    /// The next [`DEADLINES_MAX`] of its deadlines.
+    pub deadlines: Vec<(Moment, Token)>,
+    /// It stands still, between two phases: what the turn under way has done so far is told, and not only as a whole.
+    pub stands_still: bool,
+}
+
+impl App {
+    /// What those who watch have not been told yet, as a server-sent event; nothing, if nobody watches.
+    pub fn batch(&mut self, ledger: &Ledger, sight: &Sight) -> Option<Vec<u8>> {
+        let watch = self.watch.as_mut()?;
+        let events = watch.events.try_iter().take(EVENTS_MAX).collect();
+        let since = std::mem::replace(&mut watch.told, Told::all(ledger, sight.stands_still));
+        watch.judged = watch.judged.max(watch.told.dispatches);
+        Some(self.batch_since(since, ledger, sight, events))
+    }
+
+    /// What whoever begins to watch is told: what is what, and what the ledger still has.
+    pub fn greeting(&self, ledger: &Ledger, sight: &Sight) -> Vec<u8> {
+        let slow_turn = match self.config.pace {
+            Pace::Slow(each) => Some(each.as_millis() as u64),
+            _ => None,
+        };
+        let listen = self.config.listen.iter();
+        let hello = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "mode": self.config.pace.name(),
+            "slow_turn_ms": slow_turn,
+            "phases": Phase::ALL.map(Phase::name),
+            "labels": ledger.labels().map(|(_, name)| name).collect::<Vec<&str>>(),
+            "workers": self.config.workers,
+            "listen": listen.map(ListenAddr::to_string).collect::<Vec<String>>(),
+            "now_ns": sight.now.as_ns(),
+            "unix_ms": sight.unix_ms,
+            "slow_ns": SLOW_NS,
+            "turns_kept": TURNS_KEPT,
+            "dispatches_kept": DISPATCHES_KEPT,
+        });
+        let mut greeting = server_sent("hello", &hello);
+        let since = Told {
+            labels: ledger.labels().count(),
+            ..Told::default()
+        };
+        greeting.extend(self.batch_since(since, ledger, sight, Vec::new()));
+        greeting
+    }
+
+    fn batch_since(
+        &self,
+        since: Told,
+        ledger: &Ledger,
+        sight: &Sight,
+        events: Vec<Value>,
+    ) -> Vec<u8> {
+        let all = Told::all(ledger, sight.stands_still);
+        let turns = Share::of(since.turns, all.turns, TURNS_MAX);
+        let dispatches = Share::of(since.dispatches, all.dispatches, DISPATCHES_MAX);
+        let jobs = Share::of(since.jobs, all.jobs, JOBS_MAX);
+        let held_back = ledger.totals().1 - all.dispatches;
+        let newest = ledger.dispatches().rev().skip(held_back as usize);
+        let mut newest: Vec<&DispatchRecord> = newest.take(dispatches.told).collect();
+        newest.reverse();
+        let mut turn_records: Vec<&TurnRecord> = ledger.turns().rev().take(turns.told).collect();
+        turn_records.reverse();
+        let mut jobs_done: Vec<Job> = ledger.jobs().rev().take(jobs.told).map(Job::from).collect();
+        jobs_done.reverse();
+        let labels = ledger.labels().skip(since.labels);
+        let batch = Batch {
+            now_ns: sight.now.as_ns(),
+            labels: labels.map(|(label, name)| (label.index(), name)).collect(),
+            turns: Turn::all_of(&turn_records, &newest, ledger),
+            dispatches: newest.iter().map(|one| Dispatch::of(one, ledger)).collect(),
+            jobs: jobs_done,
+            timers: sight.deadlines.iter().map(Timer::from).collect(),
+            events,
+            gauges: Gauges {
+                connections: self.vitals.connections,
+                observers: self.vitals.observers,
+                streams: self.streams.len(),
+                sessions: self.sessions.len(),
+                jobs_waiting: self.vitals.hash_queue,
+                pending: self.vitals.pending,
+            },
+            skipped: Skipped {
+                turns: turns.skipped,
+                dispatches: dispatches.skipped,
+                jobs: jobs.skipped,
+            },
+        };
+        server_sent("batch", &batch)
+    }
+}
+
+/// How much of what is new is told.
+struct Share {
+    told: usize,
+    skipped: u64,
+}
+
+impl Share {
+    fn of(since: u64, all: u64, max: usize) -> Self {
+        let new = all.saturating_sub(since);
+        let told = new.min(max as u64);
+        Self {
+            told: told as usize,
+            skipped: new - told,
+        }
+    }
+}

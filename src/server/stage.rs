@@ -1,0 +1,197 @@
+//! The monitor of a loop that is slowed down: a server of its own, on a thread of its own, since a loop that stands
+//! still cannot answer. It shows what that loop has left at its gate.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, SyncSender};
+use std::time::Duration;
+
+use super::{Handle, Server, StartError, World};
+use crate::app::Reply;
+use crate::app::monitor::Gate;
+use crate::config::{Config, ListenAddr, Pace, StorePath};
+use crate::http::{Method, Status};
+use crate::net::{Completion, Herald, Paced, Realm};
+use crate::reactor::{Os, OsAcceptor, OsClock, OsEntropy, OsSelector};
+use crate::work::password::Argon2id;
+use crate::work::watchdog::Watchdog;
+use crate::work::{Crew as _, Hired, Store, Threads, Worker};
+
+/// A socket, whom it is for, and where it is.
+type Door = (OsAcceptor, Realm, ListenAddr);
+
+impl Server<Os> {
+    /// If there is a monitor: has somebody tell those who watch what happens, and see to it that the loop does not
+    /// get stuck; or, if it is slowed down, shows it from another thread.
+    pub(super) fn show_itself(&mut self, doors: &mut Vec<Door>) -> Result<(), StartError> {
+        let pace = self.reactor.program.app.config.pace;
+        let is_monitors = |(_, realm, _): &Door| *realm == Realm::Monitor;
+        let Some(door) = doors.iter().position(is_monitors) else {
+            return Ok(());
+        };
+        let herald = Box::new(Herald::default());
+        let herald = self.reactor.add(herald).map_err(StartError::Os)?;
+        self.reactor.program.heralded_by(herald);
+        if pace == Pace::Free {
+            let pulse = self.ledger().pulse();
+            let say = |turn: u64, running: &str| {
+                log::warn!("turn {turn} has not ended for a second: {running} holds the loop");
+            };
+            self.watchdog = Some(Watchdog::start(pulse, say).map_err(StartError::Os)?);
+            return Ok(());
+        }
+        let (acceptor, _, address) = doors.remove(door);
+        let (stage, paced) = Stage::open(&acceptor, pace)?;
+        self.stage = Some(stage);
+        self.monitor_address = Some(address);
+        let (program, ledger) = self.reactor.program_and_ledger();
+        program.pace(paced, ledger);
+        Ok(())
+    }
+}
+
+/// Where a loop that is slowed down is seen.
+pub(super) struct Stage {
+    gate: Arc<Gate>,
+    handle: Handle<Os>,
+    /// Last, since its end is waited for.
+    _thread: Hired,
+}
+
+impl Stage {
+    /// Shows a loop of that pace to those who connect to `acceptor`. What the loop itself has to do is returned.
+    pub(super) fn open(acceptor: &OsAcceptor, pace: Pace) -> Result<(Self, Paced), StartError> {
+        let every = match pace {
+            Pace::Slow(every) => Some(every),
+            Pace::Free | Pace::Gate => None,
+        };
+        let gate = Arc::new(Gate::new(every));
+        let descriptor = acceptor
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(StartError::Os)?;
+        let (ready, began) = mpsc::sync_channel(1);
+        let work = Show {
+            begin: Some((descriptor, Arc::clone(&gate), ready)),
+            taken: None,
+        };
+        let thread = Threads.hire("loopgate-stage".into(), Box::new(work));
+        let thread = thread.map_err(StartError::Os)?;
+        let handle = began
+            .recv()
+            .map_err(|_| StartError::Os(io::Error::other("its thread ended")))??;
+        let batches = handle.clone();
+        let paced = Paced {
+            gate: Arc::clone(&gate),
+            tell: Box::new(move |batch| batches.0.complete(Completion::Batch(batch))),
+        };
+        let stage = Self {
+            gate,
+            handle,
+            _thread: thread,
+        };
+        Ok((stage, paced))
+    }
+
+    /// To be set when the process is to end.
+    pub(super) fn ended(&self) -> Arc<AtomicBool> {
+        self.gate.ended()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.gate.open();
+        self.handle.drain();
+    }
+}
+
+/// What the thread begins with, and whom it tells that it has.
+type Begin = (
+    OwnedFd,
+    Arc<Gate>,
+    SyncSender<Result<Handle<Os>, StartError>>,
+);
+
+/// The one piece of work of the stage's thread.
+struct Show {
+    begin: Option<Begin>,
+    taken: Option<Begin>,
+}
+
+impl Worker for Show {
+    fn take(&mut self) -> bool {
+        self.taken = self.begin.take();
+        self.taken.is_some()
+    }
+
+    fn work(&mut self) {
+        let Some((descriptor, gate, ready)) = self.taken.take() else {
+            return;
+        };
+        match server(descriptor, &gate) {
+            Ok(mut server) => {
+                let _ = ready.send(Ok(server.handle()));
+                if let Err(error) = server.run() {
+                    log::error!("the monitor ends: {error}");
+                }
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    }
+
+    fn deliver(&mut self) {}
+
+    fn is_wanted(&self) -> bool {
+        self.begin.is_some()
+    }
+}
+
+/// A server that has nothing but the monitor of another loop.
+fn server(descriptor: OwnedFd, gate: &Arc<Gate>) -> Result<Server, StartError> {
+    let mut config = Config {
+        store: StorePath::Memory,
+        workers: 1,
+        ..Config::default()
+    };
+    config.limits.drain_timeout = Duration::from_secs(1);
+    let world = World {
+        store: Store::open(&config.store, config.events_kept_max)?,
+        keys: super::keys_of(&config.store)?,
+        clock: OsClock::default(),
+        entropy: OsEntropy,
+        selector: OsSelector::new().map_err(StartError::Os)?,
+        crew: &mut Threads,
+        hasher: Argon2id::shared(),
+    };
+    let mut server = Server::in_world(config, world)?;
+    let shown = Arc::clone(gate);
+    server.on_monitor(Method::Get, "/live", move |_, _| Ok(shown.live()));
+    let shown = Arc::clone(gate);
+    server.on_monitor(Method::Get, "/ps", move |_, _| Ok(shown.sources()));
+    let steps = Arc::clone(gate);
+    server.on_monitor(Method::Post, "/gate", move |request, _| steps.step(request));
+    for (method, path) in [
+        (Method::Get, "/metrics"),
+        (Method::Get, "/ps/{id}"),
+        (Method::Delete, "/ps/{id}"),
+        (Method::Get, "/slow"),
+        (Method::Get, "/turns"),
+        (Method::Get, "/trace.json"),
+    ] {
+        server.on_monitor(method, path, |_, _| {
+            let detail = "the loop is slowed down, and answers to its clients only; start the server without --slow-turn and --gate";
+            Err(Reply::problem(Status::SERVICE_UNAVAILABLE, "slowed_down", detail))
+        });
+    }
+    let acceptor = OsAcceptor::adopt(descriptor).map_err(StartError::Socket)?;
+    let address: ListenAddr = acceptor.local_addr().map_err(StartError::Os)?;
+    server
+        .open([(acceptor, Realm::Monitor, address)])
+        .map_err(StartError::Os)?;
+    Ok(server)
+}

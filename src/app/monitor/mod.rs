@@ -9,6 +9,7 @@ mod batch;
 mod gate;
 mod live;
 mod metrics;
+mod page;
 mod ps;
 mod trace;
 mod turns;
@@ -20,14 +21,15 @@ pub use live::{BATCH_EVERY, DEADLINES_MAX, Sight, Watch};
 pub use ps::sources_json;
 use serde_json::Value;
 
-use super::{BuiltIn, Context, Reply, Request};
+use super::{BuiltIn, Reply, Request};
 use crate::http::{Method, Response, Status};
 use crate::ledger::{Label, Ledger};
 use crate::reactor::Peer;
 
 /// The handlers of the monitor.
-pub const HANDLERS: [(Method, &str, BuiltIn); 9] = [
-    (Method::Get, "/", index),
+pub const HANDLERS: [(Method, &str, BuiltIn); 10] = [
+    (Method::Get, "/", page::page),
+    (Method::Get, "/page/{name}", page::part),
     (Method::Get, "/metrics", metrics::metrics),
     (Method::Get, "/ps", ps::list),
     (Method::Get, "/ps/{id}", ps::show),
@@ -100,20 +102,6 @@ fn is_this_machine(host: &[u8]) -> bool {
     let literal = without_port.trim_start_matches('[').trim_end_matches(']');
     let is_loopback = |address: std::net::IpAddr| address.is_loopback();
     without_port.eq_ignore_ascii_case("localhost") || literal.parse().is_ok_and(is_loopback)
-}
-
-/// What there is.
-fn index(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
-    const INDEX: &str = "\
-loopgate's monitor
-
-/metrics               counts and times, for Prometheus
-/ps                    every source on the loop; /ps/ID one of them; DELETE /ps/ID ends it
-/slow                  what held the loop for more than 5 ms, newest first
-/turns?last=N          the newest turns, and how long each phase took
-/trace.json?last=5s    turns and what was done in them, for Perfetto (ui.perfetto.dev) or chrome://tracing
-";
-    Ok(Reply::Now(Response::text(Status::OK, INDEX).no_store()))
 }
 
 /// JSON that no cache may keep.

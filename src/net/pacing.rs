@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::service::Service;
 use crate::app::monitor::{DEADLINES_MAX, Gate, Sight, Watch, sources_json};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Phase};
 use crate::reactor::{Seams, Standstill};
 
 /// Where a loop stands, and whom it tells.
@@ -30,7 +30,7 @@ impl<S: Seams> Service<S> {
         self.paced = Some(paced);
     }
 
-    /// Stands before a phase.
+    /// Stands before a phase; before the wait it does not, where it stands still in any case.
     #[cold]
     pub(super) fn stand(&mut self, still: &mut Standstill<'_, Self>) {
         let Some(paced) = &self.paced else {
@@ -51,6 +51,9 @@ impl<S: Seams> Service<S> {
         };
         let ledger = still.ledger();
         let sources = sources_json(still.sources(), ledger, now);
+        if before == Phase::Wait {
+            return self.show(ledger, &sight, Some(sources), &Gate::sleeps(turn));
+        }
         self.show(
             ledger,
             &sight,

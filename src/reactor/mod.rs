@@ -210,6 +210,7 @@ impl<P: Program> Reactor<P> {
 
     /// Zero if some source still has work, else until the nearest deadline, else for ever.
     fn wait(&mut self) -> io::Result<()> {
+        self.begin_phase(Phase::Wait);
         let core = &mut self.core;
         let slept_from = core.now;
         let timeout = if core.has_work() {
@@ -335,6 +336,7 @@ impl<P: Program> Reactor<P> {
     /// Each outbox that got something is written once, however much it got.
     fn flush_outboxes(&mut self) {
         let began = self.begin_phase(Phase::Flush);
+        let first = self.core.now;
         let mut flush = std::mem::take(&mut self.core.flush);
         let count = flush.len();
         for token in flush.drain(..) {
@@ -353,7 +355,7 @@ impl<P: Program> Reactor<P> {
         }
         let count = count + others;
         if count > 0 {
-            self.record_flushes(began);
+            self.record_flushes(first);
             self.insert_newcomers();
         }
         self.end_phase(Phase::Flush, began, count);

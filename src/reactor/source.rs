@@ -133,7 +133,7 @@ pub trait Program: Sized + 'static {
     /// A worker finished something. Completions phase.
     fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self>) {}
 
-    /// Whether the loop goes from phase to phase more slowly than it could. Asked before each phase but `wait`.
+    /// Whether the loop goes from phase to phase more slowly than it could. Asked before each phase.
     fn is_paced(&self) -> bool {
         false
     }

@@ -1,29 +1,57 @@
 //! A server, for other threads.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::net::{Completion, Service};
 use crate::reactor::{CompleterOf, Os, Seams};
 
 /// Shuts a server down from any thread.
-pub struct Handle<S: Seams = Os>(pub(super) CompleterOf<Service<S>>);
+pub struct Handle<S: Seams = Os> {
+    completer: CompleterOf<Service<S>>,
+    /// A loop that is slowed down stands no more when this is set.
+    goes_on: Option<Arc<AtomicBool>>,
+}
 
 impl<S: Seams> Handle<S> {
+    pub(super) fn new(
+        completer: CompleterOf<Service<S>>,
+        goes_on: Option<Arc<AtomicBool>>,
+    ) -> Self {
+        Self { completer, goes_on }
+    }
+
     /// Begins to drain, as SIGTERM does.
     pub fn drain(&self) {
-        self.0.complete(Completion::Drain);
+        self.end(Completion::Drain);
     }
 
     /// Begins to hand over: what is under way is finished, and [`Server::run`](super::Server::run)
     /// returns.
     pub fn hand_over(&self) {
-        self.0.complete(Completion::HandOver);
+        self.end(Completion::HandOver);
+    }
+
+    fn end(&self, how: Completion) {
+        if let Some(goes_on) = &self.goes_on {
+            goes_on.store(true, Ordering::Relaxed);
+        }
+        self.completer.complete(how);
+    }
+
+    /// Has those who watch, and are connected to this server, told what has happened in another one.
+    pub(super) fn tell(&self, batch: Arc<[u8]>) {
+        self.completer.complete(Completion::Batch(batch));
     }
 }
 
 impl<S: Seams> Clone for Handle<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            completer: self.completer.clone(),
+            goes_on: self.goes_on.clone(),
+        }
     }
 }
 

@@ -384,7 +384,8 @@ impl<S: Seams> Server<S> {
     /// Shuts the server down from another thread.
     #[must_use]
     pub fn handle(&self) -> Handle<S> {
-        Handle(self.reactor.completer())
+        let goes_on = self.stage.as_ref().map(Stage::ended);
+        Handle::new(self.reactor.completer(), goes_on)
     }
 
     fn add_handlers(&mut self) -> io::Result<()> {

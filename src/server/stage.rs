@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use super::{Handle, Server, StartError, World};
 use crate::app::Reply;
-use crate::app::monitor::Gate;
+use crate::app::monitor::{Gate, Sight, sources_json};
 use crate::config::{Config, ListenAddr, Pace, StorePath};
 use crate::http::{Method, Status};
-use crate::net::{Completion, Herald, Paced, Realm};
-use crate::reactor::{Os, OsAcceptor, OsClock, OsEntropy, OsSelector};
+use crate::net::{Herald, Paced, Realm};
+use crate::reactor::{Moment, Os, OsAcceptor, OsClock, OsEntropy, OsSelector};
 use crate::work::password::Argon2id;
 use crate::work::watchdog::Watchdog;
 use crate::work::{Crew as _, Hired, Store, Threads, Worker};
@@ -43,7 +43,19 @@ impl Server<Os> {
             return Ok(());
         }
         let (acceptor, _, address) = doors.remove(door);
-        let (stage, paced) = Stage::open(&acceptor, pace)?;
+        let gate = Arc::new(Gate::new(pace));
+        // Whoever connects before the loop has turned once is shown that it has not.
+        let unix_ms = self.reactor.unix_ms();
+        let (program, ledger) = self.reactor.program_and_ledger();
+        let sight = Sight {
+            now: Moment::default(),
+            unix_ms,
+            deadlines: Vec::new(),
+            stands_still: true,
+        };
+        let nobody = sources_json(Vec::new(), ledger, sight.now);
+        gate.show(program.app.greeting(ledger, &sight).into(), Some(nobody));
+        let (stage, paced) = Stage::open(&acceptor, gate)?;
         self.stage = Some(stage);
         self.monitor_address = Some(address);
         let (program, ledger) = self.reactor.program_and_ledger();
@@ -61,13 +73,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Shows a loop of that pace to those who connect to `acceptor`. What the loop itself has to do is returned.
-    pub(super) fn open(acceptor: &OsAcceptor, pace: Pace) -> Result<(Self, Paced), StartError> {
-        let every = match pace {
-            Pace::Slow(every) => Some(every),
-            Pace::Free | Pace::Gate => None,
-        };
-        let gate = Arc::new(Gate::new(every));
+    /// Shows the loop that stands at `gate` to those who connect to `acceptor`. What that loop has to do is returned.
+    fn open(acceptor: &OsAcceptor, gate: Arc<Gate>) -> Result<(Self, Paced), StartError> {
         let descriptor = acceptor
             .as_fd()
             .try_clone_to_owned()
@@ -85,7 +92,7 @@ impl Stage {
         let batches = handle.clone();
         let paced = Paced {
             gate: Arc::clone(&gate),
-            tell: Box::new(move |batch| batches.0.complete(Completion::Batch(batch))),
+            tell: Box::new(move |batch| batches.tell(batch)),
         };
         let stage = Self {
             gate,

@@ -128,17 +128,22 @@ impl Sse {
         let head = client.answer_to_head();
         assert_eq!(head.status, 200, "{head:?}");
         assert_eq!(head.header("content-type"), Some("text/event-stream"));
+        let mut sse = Self::after(client);
+        let first = sse.frame().expect("the time to come back after");
+        assert_eq!(first.retry.as_deref(), Some("2000"));
+        (head, sse)
+    }
+
+    /// Follows what comes after the head of an answer.
+    pub(crate) fn after(mut client: Client<impl Read + Write + Send + 'static>) -> Self {
         let mut lines = BufReader::new(Cursor::new(client.unread()).chain(client.stream));
-        let mut sse = Self {
+        Self {
             next_line: Box::new(move || {
                 let mut line = String::new();
                 let count = lines.read_line(&mut line).expect("something comes");
                 (count > 0).then_some(line)
             }),
-        };
-        let first = sse.frame().expect("the time to come back after");
-        assert_eq!(first.retry.as_deref(), Some("2000"));
-        (head, sse)
+        }
     }
 
     /// Follows what a process prints.

@@ -48,5 +48,6 @@ mod throttle;
 #[cfg(feature = "tls")]
 mod tls;
 mod users;
+mod watching;
 mod websockets;
 mod workers;

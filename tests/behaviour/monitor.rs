@@ -17,7 +17,7 @@ use crate::harness::{Client, Directory, Program, TestServer, config, get, login,
 use crate::listeners::{Sse, are_installed};
 use crate::run::{run, run_with};
 
-fn watched() -> Config {
+pub(crate) fn watched() -> Config {
     Config {
         monitor: Some("127.0.0.1:0".parse().expect("an address")),
         ..config()
@@ -25,7 +25,7 @@ fn watched() -> Config {
 }
 
 /// A server with a monitor, and where that is.
-fn start(
+pub(crate) fn start(
     config: Config,
     prepare: impl FnOnce(&mut Server) + Send + 'static,
 ) -> (TestServer, SocketAddr) {
@@ -40,7 +40,7 @@ fn start(
     (server, hear.recv().expect("an address"))
 }
 
-fn ask_json(monitor: &mut Client, target: &str) -> Value {
+pub(crate) fn ask_json(monitor: &mut Client, target: &str) -> Value {
     let answer = monitor.ask(request("GET", target, &[("Accept", "application/json")]));
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()

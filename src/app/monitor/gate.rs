@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::super::{Reply, Request};
 use super::batch::server_sent;
+use crate::config::Pace;
 use crate::http::{Response, Status};
 use crate::ledger::Phase;
 use crate::reactor::Moment;
@@ -71,9 +72,13 @@ struct Stride {
 }
 
 impl Gate {
-    /// A gate at which the loop stands for so long; without it, until it is let through.
+    /// A gate for a loop of that pace.
     #[must_use]
-    pub fn new(every: Option<Duration>) -> Self {
+    pub fn new(pace: Pace) -> Self {
+        let every = match pace {
+            Pace::Slow(every) => Some(every),
+            Pace::Free | Pace::Gate => None,
+        };
         Self {
             every,
             ..Self::default()
@@ -105,7 +110,9 @@ impl Gate {
         match self.state().leave {
             _ if self.every.is_some() => true,
             Leave::Run => false,
-            Leave::Until(until, phase) => (turn, before as usize) >= (until, phase as usize),
+            Leave::Until(until, phase) => {
+                turn > until || (turn == until && before as usize >= phase as usize)
+            }
             Leave::None | Leave::Phase | Leave::Turn => true,
         }
     }
@@ -129,7 +136,10 @@ impl Gate {
             return false;
         }
         state.stands = true;
-        state.leave = Leave::None;
+        // It has come as far as it was to. Any other leave was given just now, by whoever was told that it comes here.
+        if let Leave::Until(..) = state.leave {
+            state.leave = Leave::None;
+        }
         while state.leave == Leave::None && !self.ended.load(Ordering::Relaxed) {
             let waited = self.moved.wait_timeout(state, LOOKS_UP_EVERY);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -211,6 +221,12 @@ impl Gate {
         server_sent("halted", &halted)
     }
 
+    /// Tells that it goes to sleep, that turn being over.
+    #[must_use]
+    pub fn sleeps(turn: u64) -> Vec<u8> {
+        server_sent("sleeps", &json!({ "turn": turn }))
+    }
+
     /// Tells that it runs.
     #[must_use]
     pub fn resumed(turn: u64) -> Vec<u8> {
@@ -256,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_loop_goes_as_far_as_it_may() {
-        let gate = Arc::new(Gate::new(None));
+        let gate = Arc::new(Gate::new(Pace::Gate));
         let (stood, turns) = turns(&gate);
         for (leave, at) in [
             (Leave::Phase, (1, Phase::Readiness)),

@@ -1,6 +1,6 @@
 // The stream of what the loop does. Browsers open it again when it breaks.
 
-export function follow(record, { changed, halted, resumed, state }) {
+export function follow(record, { changed, halted, sleeps, resumed, state }) {
   const stream = new EventSource("/live");
   const on = (name, act) => stream.addEventListener(name, (message) => act(JSON.parse(message.data)));
   on("hello", (hello) => {
@@ -13,6 +13,7 @@ export function follow(record, { changed, halted, resumed, state }) {
     changed(false);
   });
   on("halted", halted);
+  on("sleeps", sleeps);
   on("resumed", resumed);
   stream.addEventListener("error", () => state("trying again"));
   // A page that is about to be left says so: the server need not find out.

@@ -31,7 +31,7 @@ const view = {
   until: Infinity,
   zoom: 24,
   sources: [],
-  /** Where a loop stands that is slowed down: `{turn, before}`; nothing while it runs. */
+  /** Where a loop is that is slowed down: `{turn, before}` or `{turn, asleep}`; nothing while it runs. */
   stands: undefined,
 };
 
@@ -62,13 +62,13 @@ function paint() {
   if (view.mode === "live" && shown.length > 0) view.place = Place.at(shown.at(-1));
   const turn = shown.length > 0 ? view.place.find(shown) : undefined;
   const stands = view.mode === "live" ? view.stands : undefined;
-  const phase = stands ? PHASES.indexOf(stands.before) : view.place.phase;
+  const phase = stands ? Math.max(0, PHASES.indexOf(stands.before)) : view.place.phase;
   const number = stands ? stands.turn : turn?.n;
   const ofTurn = stands && turn?.n !== stands.turn ? undefined : turn;
   document.body.dataset.mode = modeName();
   $("mode").textContent = modeName();
   $("turn-number").textContent = number ?? "–";
-  $("phase-name").textContent = stands ? `before ${PHASES[phase]}` : PHASES[phase];
+  $("phase-name").textContent = stands && !stands.asleep ? `before ${PHASES[phase]}` : PHASES[phase];
   if (turn) $("sentence").textContent = sentence(turn);
   ring.show(ofTurn, phase, number);
   lanes.show({ turns: inPicture(shown), record, place: view.place, fold: $("fold").checked, slow_ns: record.hello.slow_ns });
@@ -110,8 +110,9 @@ function inPicture(shown) {
 }
 
 function modeName() {
-  if (view.mode === "live" && record.hello.mode === "gate") return view.stands ? "halted" : "running";
-  return view.mode;
+  if (view.mode !== "live" || record.hello.mode !== "gate") return view.mode;
+  if (!view.stands) return "running";
+  return view.stands.asleep ? "asleep" : "halted";
 }
 
 function buttons(shown) {
@@ -238,7 +239,15 @@ async function gate(step) {
   if (record.hello.mode !== "gate") return;
   if (view.mode !== "live") liveAgain();
   const response = await fetch("/gate", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ step }) });
-  if (!response.ok) say((await response.json()).detail);
+  if (!response.ok) return say((await response.json()).detail);
+  // A loop that sleeps tells so when it wakes.
+  return step === "run" ? runs() : undefined;
+}
+
+function runs() {
+  view.stands = undefined;
+  say("The loop runs.");
+  draw();
 }
 
 follow(record, {
@@ -253,11 +262,12 @@ follow(record, {
     tabled = 0;
     draw();
   },
-  resumed() {
-    view.stands = undefined;
-    say("The loop runs.");
+  sleeps({ turn }) {
+    view.stands = { turn, asleep: true };
+    tabled = 0;
     draw();
   },
+  resumed: runs,
   state(text) {
     $("connection-state").textContent = text;
   },

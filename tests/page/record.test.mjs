@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { next, shownFor } from "../../src/app/monitor/page/player.mjs";
-import { Place, Record, began, ended, short, worked } from "../../src/app/monitor/page/record.mjs";
+import { Player, next, shownFor } from "../../src/app/monitor/page/player.mjs";
+import { Place, Record, began, called, ended, short, worked } from "../../src/app/monitor/page/record.mjs";
 
 const LABELS = ["", "program", "connection", "GET /x", "herald"];
 
@@ -67,6 +67,30 @@ test("the page's own work is left out, the rest of the same turn is not", () => 
   assert.deepEqual(record.shown(false).map((one) => [one.n, one.dispatches.length]), [[1, 1]]);
 });
 
+test("turns that were not told before one that is hidden were not told before the next", () => {
+  const record = recorded({ turns: [turn(1, 1000), turn(4, 3000, { observer: true }), turn(5, 5000)] });
+  assert.deepEqual(record.shown(false).map((one) => [one.n, one.gap]), [[1, 0], [5, 2]]);
+});
+
+test("what is looked at stands still, whatever comes", () => {
+  const record = recorded({ turns: [turn(1, 1000)], dispatches: [dispatch(1000)] });
+  const still = record.still();
+  record.add(batch({ turns: [turn(2, 3000)], labels: { 3: "GET /y" }, events: [{ id: 1 }] }));
+  assert.deepEqual([still.shown(false).length, still.events.length, still.labels[3]], [1, 0, "GET /x"]);
+  assert.equal(record.shown(false).length, 2);
+});
+
+test("when a deadline was planned for is remembered, and one that was moved is not", () => {
+  const record = recorded({ now_ns: 100, timers: [{ id: "1", at: 500 }, { id: "2", at: 9000 }] });
+  record.add(batch({ now_ns: 600, timers: [{ id: "2", at: 20000 }] }));
+  assert.deepEqual(record.planned, [{ id: "1", at: 500 }]);
+});
+
+test("of a turn whose dispatches were not all told, that is known", () => {
+  const record = recorded({ turns: [turn(1, 1000), turn(2, 3000)], dispatches: [dispatch(3000)], skipped: { dispatches: 1 } });
+  assert.deepEqual(record.turns.map((one) => one.untold), [true, false]);
+});
+
 test("no more is remembered than can be looked at", () => {
   const turns = Array.from({ length: 5000 }, (_, n) => turn(n + 1, 1000 * (n + 1)));
   const record = recorded({ turns });
@@ -105,8 +129,25 @@ test("what is played takes as long as was asked for, and sleeps no longer than h
   assert.equal(shownFor(one, 0, 10), 500);
 });
 
+test("a player walks through turns at the speed that was asked for", () => {
+  const { turns } = recorded({ turns: [turn(1, 1000), turn(2, 3000)] });
+  const player = new Player(turns, new Place(1, 1), 10000); // readiness: 100 ns, for 1 ms
+  assert.equal(player.moment, 1000);
+  assert.equal(player.advance(0.5), true);
+  assert.equal(player.moment, 1050);
+  player.changeSpeed(1000); // half of it is over as before
+  assert.equal(player.moment, 1050);
+  player.advance(0.05);
+  assert.deepEqual([player.place.turn, player.place.phase], [1, 5]);
+  assert.equal(player.advance(10), false);
+  assert.deepEqual([player.place.turn, player.place.phase], [2, 5]);
+  assert.equal(player.moment, ended(turns[1]));
+});
+
 test("sources are named by their slots", () => {
   assert.equal(short("4294967311"), "15");
   assert.equal(short("8589934607"), "15.2");
   assert.equal(short("4294967295"), "the program");
+  assert.equal(called({ id: "4294967311", kindName: "connection" }), "connection 15");
+  assert.equal(called({ id: "4294967295", kindName: "program" }), "the program");
 });

@@ -10,14 +10,14 @@ function turn(more) {
 }
 
 function dispatch(phase, kindName, name, ns) {
-  return { phase, kindName, name, ns };
+  return { id: "4294967303", phase, kindName, name, ns };
 }
 
 const SAID = [
   [
     "a source that was ready",
     turn({ phase_ns: [1.2e9, 85000, 0, 0, 0, 9000, 0], counts: [1, 1, 0, 0, 0, 1, 0], dispatches: [dispatch(1, "connection", "GET /healthz", 85000)] }),
-    "Turn 42: the loop slept for 1.2 s of at most 30 s, until the next deadline, and woke because 1 source was ready (connection: GET /healthz). It worked for 94 µs, most of it on GET /healthz: 1 outbox written.",
+    "Turn 42: the loop slept for 1.2 s of at most 30 s, until the next deadline, and woke because 1 source was ready (connection 7, GET /healthz). It worked for 94 µs, most of it on GET /healthz: 1 outbox written.",
   ],
   [
     "no deadline",
@@ -27,7 +27,7 @@ const SAID = [
   [
     "work that was left over",
     turn({ phase_ns: [300, 5000, 0, 0, 0, 0, 0], timeout_ns: 0, counts: [0, 1, 0, 0, 0, 0, 0] }),
-    "Turn 42: the loop did not sleep, since somebody still had something to do, and nothing new had come. It worked for 5 µs.",
+    "Turn 42: the loop did not sleep, since somebody still had something to do, and nothing new had come. It worked for 5 µs: 1 source asked again.",
   ],
   [
     "news, while work was left over",
@@ -37,7 +37,12 @@ const SAID = [
   [
     "a deadline that had come",
     turn({ phase_ns: [30e9, 0, 0, 7000, 0, 0, 0], counts: [0, 0, 0, 1, 0, 0, 0], dispatches: [dispatch(3, "chores", "chores", 7000)] }),
-    "Turn 42: the loop slept for 30 s of at most 30 s, until the next deadline, and woke because 1 deadline had come (chores). It worked for 7 µs, most of it on chores.",
+    "Turn 42: the loop slept for 30 s of at most 30 s, until the next deadline, and woke because 1 deadline had come (chores 7). It worked for 7 µs, most of it on chores.",
+  ],
+  [
+    "ready sources among others that were asked again: which were which is not known",
+    turn({ timeout_ns: 0, counts: [1, 2, 0, 0, 0, 0, 0], dispatches: [dispatch(1, "connection", "GET /a", 0), dispatch(1, "connection", "GET /b", 0)] }),
+    "Turn 42: the loop did not sleep, since somebody still had something to do, and found that 1 source was ready. It worked for 0 ns: 1 source asked again.",
   ],
   [
     "a deadline that had been moved",
@@ -57,6 +62,10 @@ const SAID = [
 ];
 
 for (const [what, one, said] of SAID) test(`it is said of ${what}`, () => assert.equal(sentence(one), said));
+
+test("of a loop that is made to halt, it is not said that it worked all the time", () => {
+  assert.match(sentence(turn({ phase_ns: [1e9, 6e9, 0, 0, 0, 0, 0] }), true), / With the halts between its phases it took 6 s\.$/);
+});
 
 test("times have three digits and a unit", () => {
   for (const [ns, text] of [[0, "0 ns"], [999, "999 ns"], [1500, "1.5 µs"], [85432, "85.4 µs"], [2e8, "200 ms"], [1.234e9, "1.23 s"], [9e12, "9000 s"]]) assert.equal(duration(ns), text);

@@ -1,13 +1,17 @@
 // Lanes over time: the loop, sources, deadlines, workers. A canvas, since there are thousands of pieces; the tables have
 // the same as text.
 
-import { PHASES, began, ended, short, worked } from "./record.mjs";
-import { duration } from "./time.mjs";
+import { PHASES, called, began, ended, worked } from "./record.mjs";
+import { count, duration } from "./time.mjs";
 
-const [LEFT, ROW, PIECE, TOP] = [132, 24, 18, 20];
+const [LEFT, ROW, PIECE, TOP] = [150, 28, 18, 22];
 const SOURCES_MAX = 8;
 /** A sleep that is shortened, in pixels. */
 const SLEEP = 26;
+/** A sleep of fewer nanoseconds than this is hardly one, and gets no room for its length. */
+const HARDLY_A_SLEEP = 2e4;
+/** Less than this is too narrow for a name, or for a phase's number. */
+const [NAME_WIDTH, NUMBER_WIDTH] = [30, 9];
 
 /** Where moments are in the picture: pieces of time, each with its own scale. */
 class Scale {
@@ -26,9 +30,9 @@ class Scale {
       this.#piece(turn.at, ended(turn), x - wide(turn), x);
       x -= wide(turn);
       const slept = turn.phase_ns[0];
-      const gap = slept > 2e4 ? SLEEP : 4;
+      const gap = slept > HARDLY_A_SLEEP ? SLEEP : 4;
       this.#piece(turn.at - slept, turn.at, x - gap, x);
-      this.sleeps.push({ x: x - gap, width: gap, text: duration(slept), turn });
+      this.sleeps.push({ x: x - gap, width: gap, text: duration(slept) });
       x -= gap;
       if (x < LEFT) break;
     }
@@ -41,12 +45,17 @@ class Scale {
     this.#piece(first.at - first.phase_ns[0], to, LEFT, width);
     for (const turn of turns) {
       const from = this.x(turn.at - turn.phase_ns[0]);
-      this.sleeps.push({ x: from, width: this.x(turn.at) - from, text: duration(turn.phase_ns[0]), turn });
+      this.sleeps.push({ x: from, width: this.x(turn.at) - from, text: duration(turn.phase_ns[0]) });
     }
   }
 
   #piece(from, to, x0, x1) {
     this.pieces.push({ from, to, x0, x1 });
+  }
+
+  /** The first moment in the picture. */
+  get from() {
+    return this.pieces[0].from;
   }
 
   /** The pixel of a moment; outside the picture, one at its edge. */
@@ -62,30 +71,39 @@ export class Lanes {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.places = [];
+    this.restyle();
   }
 
-  /** Draws `turns`, with the one of `place` marked. */
-  show({ turns, record, place, fold, slow_ns }) {
-    const lanes = turns.length > 0 ? this.#lanes(turns, record) : [];
-    const height = TOP + ROW * 2 + 8 + lanes.length * ROW + 6;
-    const width = this.#resize(height);
-    const pen = this.context;
+  /** The colours of the style sheet have changed: light is dark now. */
+  restyle() {
     this.colours = colours(this.canvas);
+  }
+
+  /** Draws `turns`, with the one of `place` marked, and the `moment` at which playing is. */
+  show({ turns, record, place, fold, moment }) {
+    this.slow_ns = record.hello.slow_ns;
+    const width = this.canvas.clientWidth;
+    const shown = turns.length > 0 ? new Scale(turns, width - 10, fold, record.now) : undefined;
+    const lanes = shown ? this.#lanes(turns, record, shown) : [];
+    const height = TOP + ROW * (2 + lanes.length) + 6;
+    this.#resize(width, height);
+    const pen = this.context;
     pen.clearRect(0, 0, width, height);
     pen.font = `12px ${this.colours.font}`;
     pen.textBaseline = "middle";
     this.places = [];
-    if (turns.length === 0) return this.#text("Nothing has happened yet.", LEFT, TOP + ROW, this.colours.soft);
-    const scale = new Scale(turns, width - 10, fold, record.now);
+    if (!shown) return this.#text("Nothing has happened yet.", LEFT, TOP + ROW, this.colours.soft);
     pen.save();
     pen.beginPath();
     pen.rect(LEFT, 0, width - LEFT, height);
     pen.clip();
-    this.#sleeps(scale, height);
-    for (const turn of turns) this.#turn(turn, scale, place, slow_ns, height);
-    for (const [row, lane] of lanes.entries()) this.#lane(lane, TOP + ROW * 2 + 8 + row * ROW, scale, record, slow_ns);
+    this.#sleeps(shown, height);
+    for (const turn of turns) if (ended(turn) >= shown.from) this.#turn(turn, shown, place, height);
+    for (const [row, lane] of lanes.entries()) lane.draw(TOP + ROW * (2 + row));
+    if (moment !== undefined) this.#needle(shown.x(moment), height);
     pen.restore();
-    this.#names(lanes);
+    const names = [{ name: "the loop", note: "its phases" }, { name: "dispatches", note: "in these phases" }, ...lanes];
+    for (const [row, lane] of names.entries()) this.#name(lane, TOP + row * ROW);
     return undefined;
   }
 
@@ -94,31 +112,32 @@ export class Lanes {
     return this.places.find(([from, to]) => x >= from && x <= to)?.[2];
   }
 
-  #lanes(turns, record) {
+  #lanes(turns, record, scale) {
     const sources = new Map();
-    for (const turn of turns) {
-      for (const one of turn.dispatches) {
-        if (!sources.has(one.id)) sources.set(one.id, { id: one.id, kind: one.kindName, dispatches: [], last: 0 });
-        const source = sources.get(one.id);
-        source.dispatches.push(one);
-        source.last = one.at;
-      }
+    for (const one of turns.flatMap((turn) => turn.dispatches)) {
+      if (one.at < scale.from) continue;
+      if (!sources.has(one.id)) sources.set(one.id, []);
+      sources.get(one.id).push(one);
     }
-    // Those that were busy last; in the order of their names, so that they stay where they are.
-    const busiest = [...sources.values()].sort((a, b) => b.last - a.last).slice(0, SOURCES_MAX);
-    busiest.sort((a, b) => a.id.length - b.id.length || (a.id < b.id ? -1 : 1));
-    const since = turns[0].at - turns[0].phase_ns[0];
-    const jobs = record.jobs.filter((job) => job.delivered >= since);
+    // Those that were busy last; in the order of their ids, so that they stay where they are.
+    const busiest = [...sources.values()].sort((a, b) => b.at(-1).at - a.at(-1).at).slice(0, SOURCES_MAX);
+    busiest.sort(([a], [b]) => a.id.length - b.id.length || (a.id < b.id ? -1 : 1));
+    const left = sources.size - busiest.length;
+    const jobs = record.jobs.filter((job) => job.delivered >= scale.from && job.submitted <= ended(turns.at(-1)));
     const workers = [...new Set(jobs.map((job) => job.worker))].sort((a, b) => a - b);
-    return [
-      ...busiest.map((source) => ({ name: name(source), source })),
-      { name: "deadlines", deadlines: turns.flatMap((turn) => turn.dispatches).filter((one) => PHASES[one.phase] === "timers") },
-      ...workers.map((worker) => ({ name: record.labels[worker] ?? "worker", jobs: jobs.filter((job) => job.worker === worker) })),
-    ];
+    const lanes = busiest.map((dispatches) => ({
+      name: called(dispatches[0]), note: routes(dispatches), draw: (y) => dispatches.forEach((one) => this.#dispatch(one, scale, y)),
+    }));
+    if (left > 0) lanes.push({ name: `and ${count(left, "more source")}`, note: "in the tables below", draw: () => {} });
+    lanes.push({ name: "deadlines", note: ahead(record), draw: (y) => this.#deadlines(turns, y + PIECE / 2, scale, record) });
+    for (const worker of workers) {
+      const own = jobs.filter((job) => job.worker === worker);
+      lanes.push({ name: record.labels[worker] ?? "worker", note: count(own.length, "job"), draw: (y) => own.forEach((job) => this.#job(job, y, scale, record)) });
+    }
+    return lanes;
   }
 
-  #resize(height) {
-    const width = this.canvas.clientWidth;
+  #resize(width, height) {
     const ratio = devicePixelRatio;
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);
@@ -126,145 +145,151 @@ export class Lanes {
       this.canvas.style.height = `${height}px`;
     }
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    return width;
   }
 
   #sleeps({ sleeps }, height) {
     const pen = this.context;
     for (const { x, width, text } of sleeps) {
       pen.fillStyle = this.colours.sleep;
-      pen.fillRect(x, TOP, width, height - TOP);
-      if (width >= SLEEP) {
-        pen.save();
-        pen.translate(x + width / 2, TOP + ROW + 3);
-        pen.rotate(-Math.PI / 2);
-        pen.textAlign = "center";
-        this.#text(text, 0, 0, this.colours.soft);
-        pen.restore();
-        pen.textAlign = "start";
-      }
+      pen.fillRect(x, TOP - 4, width, height - TOP);
+      if (width < 14) continue;
+      pen.save();
+      pen.translate(x + width / 2, TOP + ROW - 4);
+      pen.rotate(-Math.PI / 2);
+      pen.textAlign = "center";
+      this.#text(text, 0, 0, this.colours.soft, 2 * ROW);
+      pen.restore();
     }
   }
 
-  #turn(turn, scale, place, slow_ns, height) {
+  #turn(turn, scale, place, height) {
     const pen = this.context;
     const [from, to] = [scale.x(turn.at), Math.max(scale.x(ended(turn)), scale.x(turn.at) + 2)];
     this.places.push([from - 2, to, turn]);
-    if (turn.n === place?.turn) {
+    const isHere = turn.n === place?.turn;
+    if (isHere) {
       pen.fillStyle = this.colours.here;
-      pen.fillRect(from - 2, 2, to - from + 4, height - 4);
-      this.#text(String(turn.n), Math.max(LEFT, from), 11, this.colours.ink);
+      pen.fillRect(from - 2, 0, to - from + 4, height - 4);
+      this.#text(String(turn.n), Math.max(LEFT, Math.min(from, to - 8 * String(turn.n).length)), 10, this.colours.ink);
     }
-    if (turn.gap > 0) this.#dashes(from - 3, height);
+    if (turn.gap > 0) this.#gap(turn, from - 3, height);
     for (let phase = 1; phase < PHASES.length; phase += 1) {
+      if (turn.phase_ns[phase] === 0 && turn.counts[phase] === 0) continue;
       const at = began(turn, phase);
-      if (turn.phase_ns[phase] > 0 || turn.counts[phase] > 0) {
-        this.#box(scale.x(at), scale.x(at + turn.phase_ns[phase]), TOP, PIECE, this.colours.phases[phase], PHASES[phase]);
-      }
+      const [left, right] = [scale.x(at), scale.x(at + turn.phase_ns[phase])];
+      this.#box(left, right, TOP, { colour: this.colours.phases[phase], text: PHASES[phase], number: String(phase), isHere: isHere && phase === place.phase });
     }
-    for (const one of turn.dispatches) this.#dispatch(one, scale, TOP + ROW, slow_ns);
+    for (const one of turn.dispatches) this.#dispatch(one, scale, TOP + ROW);
   }
 
-  #dispatch(one, scale, y, slow_ns) {
-    const colour = one.ns > slow_ns ? this.colours.slow : this.colours.work;
-    this.#box(scale.x(one.at), scale.x(one.at + one.ns), y, PIECE, colour, one.ns > slow_ns ? `slow: ${one.name}` : one.name, one.observer);
+  #dispatch(one, scale, y) {
+    const isSlow = one.ns > this.slow_ns;
+    const box = { colour: isSlow ? this.colours.slow : this.colours.work, text: isSlow ? `slow: ${one.name}` : one.name, isOwn: one.observer };
+    this.#box(scale.x(one.at), scale.x(one.at + one.ns), y, box);
   }
 
-  #lane(lane, y, scale, record, slow_ns) {
-    for (const one of lane.source?.dispatches ?? []) this.#dispatch(one, scale, y, slow_ns);
-    for (const job of lane.jobs ?? []) this.#job(job, y, scale, record);
-    if (lane.deadlines) this.#deadlines(lane.deadlines, y + PIECE / 2, scale, record);
+  /** Hollow where a deadline had been planned, filled where one was dispatched. */
+  #deadlines(turns, y, scale, record) {
+    for (const one of record.planned) if (one.at >= scale.from && one.at <= ended(turns.at(-1))) this.#diamond(scale.x(one.at), y, false);
+    for (const one of turns.flatMap((turn) => turn.dispatches)) if (PHASES[one.phase] === "timers") this.#diamond(scale.x(one.at), y, true);
   }
 
-  /** Hollow where a deadline is planned, filled where one was dispatched. */
-  #deadlines(dispatched, y, scale, record) {
-    for (const one of dispatched) this.#diamond(scale.x(one.at), y, true);
-    const next = record.timers.find((one) => one.at > record.now);
-    if (!next) return;
-    this.#diamond(LEFT + 8, y, false);
-    this.#text(`next planned in ${duration(next.at - record.now)}, for ${short(next.id)}`, LEFT + 18, y, this.colours.soft);
-  }
-
-  #diamond(x, y, filled) {
+  #diamond(x, y, isFilled) {
     const pen = this.context;
     pen.beginPath();
-    pen.moveTo(x, y - 5);
-    pen.lineTo(x + 5, y);
-    pen.lineTo(x, y + 5);
-    pen.lineTo(x - 5, y);
+    for (const [dx, dy] of [[0, -5], [5, 0], [0, 5], [-5, 0]]) pen.lineTo(x + dx, y + dy);
     pen.closePath();
     pen.strokeStyle = pen.fillStyle = this.colours.ink;
-    if (filled) pen.fill();
-    else pen.stroke();
+    if (isFilled) pen.fill();
+    pen.stroke();
   }
 
   #job(job, y, scale, record) {
     const [from, to] = [scale.x(job.started), scale.x(job.finished)];
     this.#arrow(scale.x(job.submitted), TOP + ROW + PIECE, from, y);
     this.#arrow(to, y, scale.x(job.delivered), TOP + ROW + PIECE);
-    this.#box(from, to, y, PIECE, this.colours.job, record.labels[job.label] || "the program");
+    this.#box(from, to, y, { colour: this.colours.job, text: record.labels[job.label] || "the program" });
   }
 
   #arrow(x0, y0, x1, y1) {
     const pen = this.context;
     const angle = Math.atan2(y1 - y0, x1 - x0);
     pen.strokeStyle = pen.fillStyle = this.colours.soft;
-    pen.beginPath();
-    pen.moveTo(x0, y0);
-    pen.lineTo(x1, y1);
-    pen.stroke();
+    this.#line(x0, y0, x1, y1);
     pen.beginPath();
     pen.moveTo(x1, y1);
     for (const turn of [2.7, -2.7]) pen.lineTo(x1 + 7 * Math.cos(angle + turn), y1 + 7 * Math.sin(angle + turn));
     pen.fill();
   }
 
-  #dashes(x, height) {
+  #line(x0, y0, x1, y1) {
+    this.context.beginPath();
+    this.context.moveTo(x0, y0);
+    this.context.lineTo(x1, y1);
+    this.context.stroke();
+  }
+
+  /** Turns that are not known: a gap with its count, and no bridge over it. */
+  #gap(turn, x, height) {
     const pen = this.context;
     pen.save();
     pen.setLineDash([3, 3]);
-    pen.strokeStyle = this.colours.soft;
+    pen.strokeStyle = this.colours.slow;
+    this.#line(x, 14, x, height);
+    pen.textAlign = "end";
+    this.#text(`${turn.gap.toLocaleString("en")} not told`, x - 3, 8, this.colours.soft);
+    pen.restore();
+  }
+
+  /** Where playing is. */
+  #needle(x, height) {
+    const pen = this.context;
+    pen.save();
+    pen.strokeStyle = pen.fillStyle = this.colours.needle;
+    pen.lineWidth = 2;
+    this.#line(x, TOP - 6, x, height);
     pen.beginPath();
-    pen.moveTo(x, TOP);
-    pen.lineTo(x, height);
-    pen.stroke();
+    for (const [dx, y] of [[-6, TOP - 14], [6, TOP - 14], [0, TOP - 4]]) pen.lineTo(x + dx, y);
+    pen.fill();
     pen.restore();
   }
 
   /** However short something was, it is seen. */
-  #box(from, to, y, height, colour, text, isOwn = false) {
+  #box(from, to, y, { colour, text, number, isOwn, isHere }) {
     const pen = this.context;
     const width = Math.max(1.5, to - from);
     pen.fillStyle = colour;
-    pen.fillRect(from, y, width, height);
-    if (isOwn) {
-      pen.strokeStyle = this.colours.paper;
+    pen.fillRect(from, y, width, PIECE);
+    if (isOwn) this.#hatch(from, y, width);
+    pen.strokeStyle = isHere ? this.colours.ink : this.colours.paper;
+    pen.lineWidth = isHere ? 3 : 1;
+    if (width > 5 || isHere) pen.strokeRect(from, y, width, PIECE);
+    pen.lineWidth = 1;
+    if (width >= NAME_WIDTH) {
+      pen.save();
       pen.beginPath();
-      for (let x = from; x < from + width; x += 5) {
-        pen.moveTo(x, y + height);
-        pen.lineTo(Math.min(x + 5, from + width), y);
-      }
-      pen.stroke();
+      pen.rect(from, y, width - 2, PIECE);
+      pen.clip();
+      this.#text(text, from + 4, y + PIECE / 2 + 1, this.colours.onWork);
+      pen.restore();
+    } else if (number && width >= NUMBER_WIDTH) {
+      pen.textAlign = "center";
+      this.#text(number, from + width / 2, y + PIECE / 2 + 1, this.colours.onWork);
+      pen.textAlign = "start";
     }
-    if (width > 5) {
-      pen.strokeStyle = this.colours.paper;
-      pen.strokeRect(from, y, width, height);
-    }
-    if (width < 24) return;
-    pen.save();
-    pen.beginPath();
-    pen.rect(from, y, width - 2, height);
-    pen.clip();
-    this.#text(text, from + 4, y + height / 2 + 1, this.colours.onWork);
-    pen.restore();
   }
 
-  #names(lanes) {
-    const names = ["phases", "dispatches", ...lanes.map((lane) => lane.name)];
-    for (const [row, text] of names.entries()) {
-      const y = row < 2 ? TOP + row * ROW : TOP + ROW * 2 + 8 + (row - 2) * ROW;
-      this.#text(text, 0, y + PIECE / 2, this.colours.soft, LEFT - 8);
-    }
+  #hatch(from, y, width) {
+    const pen = this.context;
+    pen.strokeStyle = this.colours.paper;
+    for (let x = from; x < from + width; x += 5) this.#line(x, y + PIECE, Math.min(x + 5, from + width), y);
+  }
+
+  #name({ name, note }, y) {
+    this.#text(name, 0, y + 5, this.colours.ink, LEFT - 8);
+    this.context.font = `10.5px ${this.colours.font}`;
+    this.#text(note, 0, y + 18, this.colours.soft, LEFT - 8);
+    this.context.font = `12px ${this.colours.font}`;
   }
 
   #text(text, x, y, colour, width = undefined) {
@@ -273,8 +298,17 @@ export class Lanes {
   }
 }
 
-function name({ id, kind }) {
-  return kind === "program" ? short(id) : `${kind} ${short(id)}`;
+/** What was asked of a source, the last first; two at most. */
+function routes(dispatches) {
+  const names = new Set(dispatches.map((one) => one.name).reverse());
+  names.delete(dispatches[0].kindName);
+  const [first, second] = names;
+  return `${[first, second].filter(Boolean).join(", ")}${names.size > 2 ? " …" : ""}`;
+}
+
+function ahead(record) {
+  const next = record.timers.find((one) => one.at > record.now);
+  return next ? `next planned in ${duration(next.at - record.now)}` : "none planned";
 }
 
 /** The colours of the style sheet, which knows light from dark. */
@@ -282,7 +316,7 @@ function colours(canvas) {
   const style = getComputedStyle(canvas);
   const of = (name) => style.getPropertyValue(name).trim();
   return {
-    ink: of("--ink"), soft: of("--soft"), paper: of("--card"), here: of("--here"), sleep: of("--sleep"), work: of("--work"), job: of("--job"), slow: of("--slow"), onWork: of("--on-work"),
+    ink: of("--ink"), soft: of("--soft"), paper: of("--card"), here: of("--here"), sleep: of("--sleep"), work: of("--work"), job: of("--job"), slow: of("--slow"), onWork: of("--on-work"), needle: of("--needle"),
     phases: PHASES.map((phase) => of(`--${phase}`)), font: style.fontFamily,
   };
 }

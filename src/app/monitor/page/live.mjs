@@ -1,8 +1,8 @@
 // The live page: what the loop does, while it does it. `feed` brings it, `record` remembers it, the others show it.
 
-import { follow } from "./feed.mjs";
+import { Sources, end, follow, stepGate } from "./feed.mjs";
 import { Lanes } from "./lanes.mjs";
-import { next, shownFor, SLEEP_SHOWN_MS } from "./player.mjs";
+import { Player, SLEEP_SHOWN_MS, next } from "./player.mjs";
 import { PHASES, Place, Record, short } from "./record.mjs";
 import { Ring } from "./ring.mjs";
 import { sentence } from "./sentence.mjs";
@@ -18,17 +18,19 @@ const strips = new Strips($("strips"));
 
 /** Whoever does not want motion is shown what is new once a second. */
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const TABLES_EVERY_MS = 250;
-const CALM_EVERY_MS = 1000;
-const SOURCES_EVERY_MS = 1000;
-const SPEEDS = ["10", "100", "1000", "10000"];
+const [DRAWN_EVERY_MS, CALM_EVERY_MS] = [100, 1000];
+/** Tables are for reading: they need not keep up with the drawings. */
+const TABLES_EVERY_MS = 500;
+/** The end of what is played stays on the screen for so long before playing is over. */
+const END_SHOWN_MS = 400;
+const [TURNS_MIN, TURNS_MAX] = [3, 400];
 
 const view = {
   /** `live`, `frozen` or `playback`. */
   mode: "live",
   place: new Place(),
-  /** What was there when it was frozen: what comes after is kept, and not shown. */
-  until: Infinity,
+  /** What is looked at: all that is remembered, or what was when it was frozen. */
+  of: record,
   zoom: 24,
   sources: [],
   /** Where a loop is that is slowed down: `{turn, before}` or `{turn, asleep}`; nothing while it runs. */
@@ -36,10 +38,7 @@ const view = {
 };
 
 /** Turns that can be looked at. */
-function turns() {
-  const shown = record.shown($("show-own").checked);
-  return view.until === Infinity ? shown : shown.filter((turn) => turn.n <= view.until);
-}
+const turns = () => view.of.shown($("show-own").checked);
 
 // Drawing: never more often than the screen, and not at all where nobody sees it.
 
@@ -51,8 +50,17 @@ let late;
 function draw() {
   if (asked || document.hidden) return;
   asked = true;
-  const pause = calm.matches && view.mode === "live" ? CALM_EVERY_MS - (performance.now() - drawn) : 0;
-  setTimeout(() => requestAnimationFrame(paint), Math.max(0, pause));
+  const every = calm.matches ? CALM_EVERY_MS : DRAWN_EVERY_MS;
+  const pause = view.mode === "live" ? drawn + every - performance.now() : 0;
+  if (pause > 0) setTimeout(() => requestAnimationFrame(paint), pause);
+  else requestAnimationFrame(paint);
+}
+
+/** Draws everything, tables too: somebody has done something, and waits to see what comes of it. */
+function drawNow() {
+  tabled = 0;
+  drawn = 0;
+  draw();
 }
 
 function paint() {
@@ -69,12 +77,11 @@ function paint() {
   $("mode").textContent = modeName();
   $("turn-number").textContent = number ?? "–";
   $("phase-name").textContent = stands && !stands.asleep ? `before ${PHASES[phase]}` : PHASES[phase];
-  if (turn) $("sentence").textContent = sentence(turn);
+  if (turn) $("sentence").textContent = sentence(turn, record.hello.mode !== "free");
   ring.show(ofTurn, phase, number);
-  lanes.show({ turns: inPicture(shown), record, place: view.place, fold: $("fold").checked, slow_ns: record.hello.slow_ns });
+  lanes.show({ turns: inPicture(shown), record: view.of, place: view.place, fold: $("fold").checked, moment: player?.moment });
   buttons(shown);
-  if (view.mode === "live" && performance.now() - tabled < TABLES_EVERY_MS) {
-    // Tables are for reading: they need not keep up with the screen.
+  if (view.mode !== "frozen" && performance.now() - tabled < TABLES_EVERY_MS) {
     clearTimeout(late);
     late = setTimeout(draw, TABLES_EVERY_MS);
     return;
@@ -84,22 +91,26 @@ function paint() {
 }
 
 function tables(shown, turn, phase, number) {
-  const { slow_ns } = record.hello;
+  const { of } = view;
   $("selected-turn").textContent = number ?? "–";
-  showSelected($("selected-rows"), turn, phase, slow_ns);
-  // A button that has the focus is not taken away.
-  if (!$("dispatch-rows").contains(document.activeElement)) showDispatches($("dispatch-rows"), shown, slow_ns, look);
-  if (!$("turn-rows").contains(document.activeElement)) showTurns($("turn-rows"), shown, look);
-  strips.show(record.seconds, record.now);
-  showEvents($("event-rows"), record.events);
-  sourcesTable();
+  showSelected($("selected-rows"), turn, phase, record.hello.slow_ns);
+  showDispatches($("dispatch-rows"), of, shown, look);
+  showTurns($("turn-rows"), of, shown, number, look);
+  showEvents($("event-rows"), of.events);
+  strips.show(of.seconds, of.now);
+  $("gauges").textContent = gauges(of.gauges);
+  showAllSources();
 }
 
-function sourcesTable() {
-  if ($("source-rows").contains(document.activeElement)) return;
+function gauges({ connections, streams, sessions, jobs_waiting: waiting, pending }) {
+  if (connections === undefined) return "";
+  return `Now: ${count(connections, "connection")}, ${count(streams, "stream")}, ${count(sessions, "session")}; ${count(pending, "job")} handed out, of which ${waiting} wait for a worker.`;
+}
+
+function showAllSources() {
   const shown = view.sources.filter((one) => $("show-own").checked || !one.observer);
   $("source-count").textContent = `(${shown.length})`;
-  showSources($("source-rows"), view.sources, $("show-own").checked, record.hello.mode === "free" ? end : undefined);
+  showSources($("source-rows"), shown, record.hello.mode === "free" ? endConnection : undefined);
 }
 
 /** The turns in the picture: with the one that is looked at among them, towards the right. */
@@ -117,17 +128,19 @@ function modeName() {
 
 function buttons(shown) {
   const at = shown.length > 0 ? view.place.index(shown) : 0;
-  $("freeze").textContent = view.mode === "live" ? "Freeze" : "Follow again";
+  const isLive = view.mode === "live";
+  $("freeze").textContent = isLive ? "Freeze" : "Follow again";
   $("play").textContent = view.mode === "playback" ? "Stop" : "Play";
-  $("previous-turn").disabled = $("previous-phase").disabled = at <= 0;
-  $("next-turn").disabled = view.mode === "live" || at >= shown.length - 1;
-  $("next-phase").disabled = view.mode === "live";
+  $("previous-turn").disabled = at <= 0;
+  $("previous-phase").disabled = at <= 0 && view.place.phase === 0;
+  $("next-turn").disabled = isLive || at >= shown.length - 1;
+  $("next-phase").disabled = isLive || (at >= shown.length - 1 && view.place.phase === PHASES.length - 1);
   $("scale").textContent = $("fold").checked
     ? "Sleeps are shortened, and have their length written; a turn that took ten times as long is a little wider; within a turn time is true."
     : "Time is true: what is short is thin.";
 }
 
-/** For those who do not see the picture: what they did, and what came of it. */
+/** For everybody: what they did, and what came of it. */
 function say(text) {
   $("said").textContent = text;
 }
@@ -136,28 +149,27 @@ function say(text) {
 
 function freeze() {
   if (view.mode !== "live") return;
-  const shown = turns();
   view.mode = "frozen";
-  view.until = shown.at(-1)?.n ?? 0;
-  draw();
+  view.of = record.still();
+  drawNow();
 }
 
 function liveAgain() {
   stop();
   view.mode = "live";
-  view.until = Infinity;
+  view.of = record;
   say("Following the loop.");
-  draw();
+  sources.ask();
+  drawNow();
 }
 
 function go(place) {
   freeze();
   stop();
   view.place = place;
-  tabled = 0;
-  draw();
+  drawNow();
   const turn = place.find(turns());
-  if (turn) say(`Turn ${turn.n}, ${PHASES[place.phase]}: ${duration(turn.phase_ns[place.phase])}`);
+  if (turn) say(`Turn ${turn.n}, ${PHASES[place.phase]}: ${duration(turn.phase_ns[place.phase])}.`);
 }
 
 function look(number) {
@@ -165,112 +177,140 @@ function look(number) {
   if (turn) go(Place.at(turn));
 }
 
-let playing;
+/** While something is played. */
+let player;
+let playedAt;
+
+const slowness = () => Number($("speed").value);
 
 function play() {
   freeze();
-  view.mode = "playback";
   const shown = turns();
+  if (shown.length === 0) return;
+  view.mode = "playback";
   // From the end there is nothing to play: from the beginning of what is in the picture, then.
-  if (!next(view.place, shown) && shown.length > 0) view.place = new Place(inPicture(shown)[0].n, 0);
-  say(`Playing at 1/${$("speed").selectedOptions[0].value} of real speed; no sleep is shown for longer than ${SLEEP_SHOWN_MS} ms.`);
-  step();
+  if (!next(view.place, shown)) view.place = new Place(inPicture(shown)[0].n, 0);
+  player = new Player(shown, view.place, slowness());
+  playedAt = performance.now();
+  sayHowItIsPlayed();
+  drawNow();
+  requestAnimationFrame(playOn);
 }
 
-function step() {
-  const shown = turns();
-  const turn = view.place.find(shown);
+function playOn(now) {
+  if (!player) return;
+  const hasMore = player.advance(Math.max(0, now - playedAt));
+  playedAt = now;
+  // Whoever wants no motion sees where it is, phase by phase, and no needle that moves.
+  if (!calm.matches || view.place !== player.place) paintAt(player.place);
+  if (hasMore) requestAnimationFrame(playOn);
+  else ending = setTimeout(playedOut, END_SHOWN_MS);
+}
+
+function paintAt(place) {
+  view.place = place;
   draw();
-  playing = setTimeout(() => {
-    const after = next(view.place, shown);
-    if (!after) {
-      stop();
-      say("That was the last turn.");
-      return draw();
-    }
-    view.place = after;
-    return step();
-  }, turn ? shownFor(turn, view.place.phase, Number($("speed").value)) : 0);
+}
+
+let ending;
+
+function playedOut() {
+  stop();
+  say("That was the last turn.");
+  drawNow();
+}
+
+function sayHowItIsPlayed() {
+  say(`Playing at ${$("speed").selectedOptions[0].text} of real speed; no sleep is shown for longer than ${SLEEP_SHOWN_MS} ms.`);
 }
 
 function stop() {
-  clearTimeout(playing);
+  clearTimeout(ending);
+  player = undefined;
   if (view.mode === "playback") view.mode = "frozen";
 }
 
-function speed(by) {
-  const at = SPEEDS.indexOf($("speed").value) + by;
-  if (SPEEDS[at]) $("speed").value = SPEEDS[at];
+function changeSpeed() {
+  player?.changeSpeed(slowness());
+  if (player) sayHowItIsPlayed();
+}
+
+/** Towards the end of the list it is slower. */
+function speedBy(step) {
+  const speeds = $("speed");
+  if (!speeds.options[speeds.selectedIndex + step]) return;
+  speeds.selectedIndex += step;
+  changeSpeed();
 }
 
 function zoom(factor) {
-  view.zoom = Math.min(400, Math.max(3, Math.round(view.zoom * factor)));
-  say(`${count(view.zoom, "turn")} in the picture.`);
-  draw();
+  view.zoom = Math.min(TURNS_MAX, Math.max(TURNS_MIN, Math.round(view.zoom * factor)));
+  say(`${count(view.zoom, "turn")} in the picture, if there is room.`);
+  drawNow();
 }
 
-// What the server is asked, apart from the stream: its sources, after something has happened; and to go on.
+// What the server tells, and what it is asked.
 
-let sourcesAsked = -Infinity;
-let sourcesLater;
+const sources = new Sources(
+  () => !document.hidden && view.mode === "live",
+  (all) => {
+    view.sources = all;
+    showAllSources();
+  },
+);
 
-function askForSources() {
-  if (document.hidden || view.mode !== "live" || sourcesLater) return;
-  sourcesLater = setTimeout(async () => {
-    sourcesAsked = performance.now();
-    try {
-      const response = await fetch("/ps", { headers: { Accept: "application/json" } });
-      if (response.ok) view.sources = (await response.json()).sources;
-    } catch {
-      // The stream tells that the server cannot be reached.
-    }
-    sourcesLater = undefined;
-    sourcesTable();
-  }, Math.max(0, sourcesAsked + SOURCES_EVERY_MS - performance.now()));
-}
-
-async function end(id) {
-  const response = await fetch(`/ps/${id}`, { method: "DELETE" });
-  say(response.ok ? `Connection ${short(id)} has ended.` : (await response.json()).detail);
-  document.activeElement?.blur();
+async function endConnection(id) {
+  say((await end(id)) ?? `Connection ${short(id)} has ended.`);
+  // Its row goes, with the button that has the focus: the list keeps it.
+  $("source-rows").closest(".table").focus();
 }
 
 async function gate(step) {
   if (record.hello.mode !== "gate") return;
   if (view.mode !== "live") liveAgain();
-  const response = await fetch("/gate", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ step }) });
-  if (!response.ok) return say((await response.json()).detail);
-  // A loop that sleeps tells so when it wakes.
-  return step === "run" ? runs() : undefined;
+  const wrong = await stepGate(step);
+  if (wrong) say(wrong);
+  // A loop that is to halt, and sleeps, tells so when it wakes.
+  else if (step === "run") runs();
 }
 
 function runs() {
   view.stands = undefined;
   say("The loop runs.");
-  draw();
+  drawNow();
 }
 
-follow(record, {
-  changed(begins) {
-    if (begins) banner();
+const heard = {
+  hello(hello) {
+    const wasAnother = record.greet(hello);
+    if (wasAnother) {
+      liveAgain();
+      say("The server was started anew: what was known of the one before is gone.");
+    }
+    banner();
     draw();
-    if (!begins) askForSources();
+  },
+  batch(batch) {
+    record.add(batch);
+    if (view.mode !== "live") return;
+    draw();
+    sources.ask();
   },
   halted(halted) {
     view.stands = halted;
     if (halted.for_ms === null) say(`The loop halts in turn ${halted.turn}, before ${halted.before}.`);
-    tabled = 0;
-    draw();
+    drawNow();
   },
   sleeps({ turn }) {
     view.stands = { turn, asleep: true };
-    tabled = 0;
-    draw();
+    drawNow();
   },
   resumed: runs,
-  state(text) {
-    $("connection-state").textContent = text;
-  },
+};
+
+follow(heard, (state) => {
+  $("connection-state").textContent = state;
+  $("connection-state").dataset.state = state;
 });
 
 function banner() {
@@ -278,6 +318,8 @@ function banner() {
   view.stands = undefined;
   $("listen").textContent = `loopgate ${version} on ${listen.join(", ")}`;
   $("gate").hidden = mode !== "gate";
+  // A loop that stands answers nobody, and the thread that shows it has the sources only.
+  $("for-programs").hidden = mode !== "free";
   $("banner").hidden = mode === "free";
   if (mode === "slow") $("banner").textContent = `Slowed down: the loop really sleeps for ${slow_turn_ms} ms before each phase. Everybody waits, and what is due comes late.`;
   if (mode === "gate") $("banner").textContent = "At the gate: the loop halts before each phase, and goes on when you say so. Until then nobody is answered.";
@@ -291,7 +333,7 @@ const phaseBy = (step) => () => go(view.place.byPhase(turns(), step));
 const playOrStop = () => {
   if (view.mode !== "playback") return play();
   stop();
-  return draw();
+  return drawNow();
 };
 const controls = {
   freeze: toggle, "previous-turn": turnBy(-1), "next-turn": turnBy(1), "previous-phase": phaseBy(-1), "next-phase": phaseBy(1), play: playOrStop,
@@ -299,23 +341,28 @@ const controls = {
   "gate-phase": () => gate("phase"), "gate-turn": () => gate("turn"), "gate-run": () => gate("run"), "gate-halt": () => gate("halt"),
 };
 for (const [id, act] of Object.entries(controls)) $(id).addEventListener("click", act);
-for (const id of ["show-own", "fold"]) {
-  $(id).addEventListener("change", () => {
-    tabled = 0;
-    draw();
-  });
-}
+for (const id of ["show-own", "fold"]) $(id).addEventListener("change", drawNow);
+$("speed").addEventListener("change", changeSpeed);
+
 const keys = {
   " ": "freeze", ArrowLeft: "previous-turn", ArrowRight: "next-turn", ",": "previous-phase", ".": "next-phase", p: "play", "[": "zoom-out", "]": "zoom-in",
   n: "gate-phase", t: "gate-turn", r: "gate-run", h: "gate-halt",
 };
+const shifted = { ArrowLeft: "previous-phase", ArrowRight: "next-phase" };
+const others = {
+  "-": () => speedBy(1),
+  "+": () => speedBy(-1),
+  "?": () => $("help").toggleAttribute("open"),
+  Escape: () => $("help").removeAttribute("open"),
+};
 addEventListener("keydown", (key) => {
-  // Single keys are the page's, unless somebody means a control or the browser by them.
-  if (key.ctrlKey || key.altKey || key.metaKey || key.target.closest("input, select, summary, .table, #event-rows")) return;
-  if (key.key === " " && key.target.closest("button, a")) return;
-  if (key.key === "-") return speed(-1);
-  if (key.key === "+") return speed(1);
-  const control = $(keys[key.key.length === 1 ? key.key.toLowerCase() : key.key]);
+  // Single keys are the page's, unless somebody means a control, a list that scrolls, or the browser by them.
+  if (key.ctrlKey || key.altKey || key.metaKey || key.target.closest("input, select")) return;
+  if (key.key === " " && key.target.closest("button, a, summary")) return;
+  if ((key.key === " " || key.key.startsWith("Arrow")) && key.target.matches(".table, #event-rows")) return;
+  const name = key.key.length === 1 ? key.key.toLowerCase() : key.key;
+  if (others[name]) return others[name]();
+  const control = $((key.shiftKey && shifted[name]) || keys[name]);
   if (!control || control.disabled) return;
   key.preventDefault();
   control.click();
@@ -324,6 +371,16 @@ $("lanes").addEventListener("click", (click) => {
   const turn = lanes.turnAt(click.offsetX);
   if (turn) look(turn.n);
 });
-for (const [target, name] of [[window, "resize"], [document, "visibilitychange"], [matchMedia("(prefers-color-scheme: dark)"), "change"]]) target.addEventListener(name, draw);
+
+addEventListener("resize", drawNow);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  drawNow();
+  sources.ask();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  lanes.restyle();
+  drawNow();
+});
 // A page that the browser kept, and shows again, begins anew.
 addEventListener("pageshow", (shown) => shown.persisted && location.reload());

@@ -39,7 +39,7 @@ export class Ring {
       const [x, y] = point(middle, (INNER + OUTER) / 2).split(" ").map(Number);
       const line = (dy, name) => element("text", { x, y: y + dy, class: name });
       const [label, time, number] = [line(-9, "phase"), line(6, "time"), line(19, "number")];
-      label.textContent = name;
+      label.textContent = phase > 0 ? `${phase} ${name}` : name;
       const group = element("g", { class: "arc", "data-phase": name }, element("path", { d: arc(middle - EACH / 2 + GAP / 2, middle + EACH / 2 - GAP / 2) }), label, time, number);
       svg.append(group);
       return { group, time, number };

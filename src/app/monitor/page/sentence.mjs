@@ -2,13 +2,13 @@
 // became ready, and a worker wakes the loop without being named.
 
 import { count, duration } from "./time.mjs";
-import { worked } from "./record.mjs";
+import { called, worked } from "./record.mjs";
 
 const NAMED = 3;
 
-/** Says it of one turn, as a record has it. */
-export function sentence(turn) {
-  return `Turn ${turn.n}: ${sleep(turn)}, ${waking(turn)}. ${work(turn)}`;
+/** Says it of one turn, as a record has it; `halts` where the loop is made to stand between its phases. */
+export function sentence(turn, halts = false) {
+  return `Turn ${turn.n}: ${sleep(turn)}, ${waking(turn)}. ${work(turn, halts)}`;
 }
 
 function sleep({ phase_ns: [slept], timeout_ns: timeout }) {
@@ -18,10 +18,11 @@ function sleep({ phase_ns: [slept], timeout_ns: timeout }) {
 }
 
 function waking(turn) {
-  const [ready, , completions, deadlines] = turn.counts;
+  const [ready, dispatched, completions, deadlines] = turn.counts;
   const reasons = [];
-  if (ready > 0) reasons.push(`${count(ready, "source was", "sources were")} ready${who(turn, 1)}`);
-  if (completions > 0) reasons.push(`${count(completions, "result")} came from workers`);
+  // Which of those that were dispatched had been ready, and which were asked again, is not told.
+  if (ready > 0) reasons.push(`${count(ready, "source was", "sources were")} ready${dispatched > ready ? "" : who(turn, 1)}`);
+  if (completions > 0) reasons.push(`${count(completions, "result")} came from workers${who(turn, 2)}`);
   if (deadlines > 0) reasons.push(`${count(deadlines, "deadline")} had come${who(turn, 3)}`);
   const verb = turn.timeout_ns === 0 ? "and found" : "and woke because";
   if (reasons.length > 0) return turn.timeout_ns === 0 ? `${verb} that ${list(reasons)}` : `${verb} ${list(reasons)}`;
@@ -34,20 +35,23 @@ function waking(turn) {
 function who(turn, phase) {
   const those = turn.dispatches.filter((one) => one.phase === phase).sort((a, b) => b.ns - a.ns);
   if (those.length === 0) return "";
-  const names = [...new Set(those.map((one) => (one.name === one.kindName ? one.kindName : `${one.kindName}: ${one.name}`)))];
-  const more = names.length > NAMED ? " and others" : "";
-  return ` (${names.slice(0, NAMED).join(", ")}${more})`;
+  const names = [...new Set(those.map((one) => (one.name === one.kindName ? called(one) : `${called(one)}, ${one.name}`)))];
+  const more = names.length > NAMED ? "; and others" : "";
+  return ` (${names.slice(0, NAMED).join("; ")}${more})`;
 }
 
-function work(turn) {
+function work(turn, halts) {
   const total = worked(turn);
+  const again = turn.counts[1] - turn.counts[0];
   const done = [];
+  if (again > 0) done.push(`${count(again, "source")} asked again`);
   if (turn.counts[4] > 0) done.push(`${count(turn.counts[4], "event or message", "events or messages")} delivered`);
   if (turn.counts[5] > 0) done.push(`${count(turn.counts[5], "outbox", "outboxes")} written`);
   if (turn.counts[6] > 0) done.push(`${count(turn.counts[6], "source")} freed`);
   const longest = turn.dispatches.reduce((most, one) => (one.ns > (most?.ns ?? 0) ? one : most), undefined);
   const mostly = longest && longest.ns > total / 2 ? `, most of it on ${longest.name}` : "";
-  return `It worked for ${duration(total)}${mostly}${done.length > 0 ? `: ${list(done)}` : ""}.`;
+  const took = halts ? `With the halts between its phases it took ${duration(total)}` : `It worked for ${duration(total)}`;
+  return `${took}${mostly}${done.length > 0 ? `: ${list(done)}` : ""}.`;
 }
 
 function list(parts) {

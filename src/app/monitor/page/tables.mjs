@@ -1,21 +1,44 @@
 // Everything that the drawings show, as tables; and what they do not: sources and events.
 
 import { PHASES, short, worked } from "./record.mjs";
-import { bytes, count, duration } from "./time.mjs";
+import { bytes, clock, count, duration } from "./time.mjs";
 
 const ROWS = 200;
 const TURNS = 100;
 const THEN = { wait: "waits", again: "asks again: its budget ran out", close: "ended", continued: "went on under another name" };
 
+/** Rows that are there, by what they are about: those that stay are not made again, and keep the focus. */
+const made = new WeakMap();
+
+/** Gives `body` a row for each of `items`: `make` makes one, `update` tells it what may have changed. */
+function fill(body, items, key, make, update = () => {}) {
+  const before = made.get(body) ?? new Map();
+  const rows = new Map(items.map((item) => [key(item), before.get(key(item)) ?? make(item)]));
+  for (const item of items) update(rows.get(key(item)), item);
+  let place = body.firstChild;
+  for (const row of rows.values()) {
+    if (row === place) place = place.nextSibling;
+    else body.insertBefore(row, place);
+  }
+  while (place) {
+    const after = place.nextSibling;
+    place.remove();
+    place = after;
+  }
+  made.set(body, rows);
+}
+
+const itself = (item) => item;
+
 function row(cells, data = {}) {
-  const made = document.createElement("tr");
-  Object.assign(made.dataset, data);
+  const row = document.createElement("tr");
+  Object.assign(row.dataset, data);
   for (const content of cells) {
     const cell = document.createElement("td");
     cell.append(content);
-    made.append(cell);
+    row.append(cell);
   }
-  return made;
+  return row;
 }
 
 /** A turn's number, to look at it. */
@@ -29,93 +52,99 @@ function link(number, look) {
   return button;
 }
 
-function took(dispatch, slow_ns) {
-  return dispatch.ns > slow_ns ? `${duration(dispatch.ns)} – slow` : duration(dispatch.ns);
-}
-
 function dispatchRow(dispatch, slow_ns, before) {
-  const made = row(
-    [...before, PHASES[dispatch.phase], dispatch.observer ? `${dispatch.name} (this page)` : dispatch.name, short(dispatch.id), took(dispatch, slow_ns), THEN[dispatch.outcome] ?? dispatch.outcome],
-    { turn: dispatch.turn ?? "", ns: dispatch.ns, label: dispatch.name, source: dispatch.id },
-  );
-  made.classList.toggle("slow", dispatch.ns > slow_ns);
+  const isSlow = dispatch.ns > slow_ns;
+  const cells = [
+    ...before, PHASES[dispatch.phase], dispatch.observer ? `${dispatch.name} (this page)` : dispatch.name, short(dispatch.id),
+    isSlow ? `${duration(dispatch.ns)} – slow` : duration(dispatch.ns), THEN[dispatch.outcome] ?? dispatch.outcome,
+  ];
+  const made = row(cells, { turn: dispatch.turn ?? "", ns: dispatch.ns, label: dispatch.name, source: dispatch.id });
+  made.classList.toggle("slow", isSlow);
   return made;
 }
 
+/** What was done in a turn; `phase` is the one that is looked at. */
 export function showSelected(body, turn, phase, slow_ns) {
-  const rows = (turn?.dispatches ?? []).map((one) => {
-    const made = dispatchRow(one, slow_ns, []);
-    made.classList.toggle("here", one.phase === phase);
-    return made;
+  const make = (one) => dispatchRow(one, slow_ns, [turn.at === undefined ? "–" : `+${duration(one.at - turn.at)}`]);
+  const nothing = turn?.untold ? "too much happened at once: what it dispatched was not told" : "nothing was dispatched in it";
+  const items = turn?.dispatches.length > 0 ? turn.dispatches : [nothing];
+  // What is under way belongs to no turn yet, and will: then it has another row.
+  const key = (one) => (turn?.at === undefined ? `under way ${one.at}` : one);
+  fill(body, items, key, (one) => (one === nothing ? row(["", "", nothing, "", "", ""]) : make(one)), (made, one) => made.classList.toggle("here", one.phase === phase));
+}
+
+/** The newest dispatches. */
+export function showDispatches(body, record, turns, look) {
+  const newest = [];
+  for (let at = turns.length - 1; at >= 0 && newest.length < ROWS; at -= 1) newest.push(...turns[at].dispatches.slice().reverse());
+  fill(body, newest.slice(0, ROWS), itself, (one) => dispatchRow(one, record.hello.slow_ns, [link(one.turn, look), clock(record.unixMs(one.at))]));
+}
+
+/** The newest turns, and where some between them are not known. */
+export function showTurns(body, record, turns, selected, look) {
+  const items = turns.slice(-TURNS).reverse().flatMap((turn) => (turn.gap > 0 ? [turn, `${count(turn.gap, "turn")} before turn ${turn.n}: not told`] : [turn]));
+  const make = (turn) => {
+    if (typeof turn === "string") return row(["…", "", "", "", turn]);
+    const slept = turn.phase_ns[0] > 0 ? duration(turn.phase_ns[0]) : "not at all";
+    return row([link(turn.n, look), clock(record.unixMs(turn.at)), slept, duration(worked(turn)), woken(turn)], { turn: turn.n });
+  };
+  fill(body, items, (turn) => turn.n ?? turn, make, (made, turn) => {
+    made.classList.toggle("here", turn.n === selected);
+    if (turn.n === selected) made.setAttribute("aria-current", "true");
+    else made.removeAttribute("aria-current");
   });
-  body.replaceChildren(...(rows.length > 0 ? rows : [row(["", "nothing was dispatched in it, or nothing is known any more", "", "", ""])]));
 }
 
-export function showDispatches(body, turns, slow_ns, look) {
-  const rows = [];
-  for (let at = turns.length - 1; at >= 0 && rows.length < ROWS; at -= 1) {
-    for (const one of turns[at].dispatches.slice().reverse()) rows.push(dispatchRow(one, slow_ns, [link(one.turn, look)]));
-  }
-  body.replaceChildren(...rows.slice(0, ROWS));
-}
-
-export function showTurns(body, turns, look) {
-  const rows = turns.slice(-TURNS).reverse().flatMap((turn) => {
-    const made = row([link(turn.n, look), turn.phase_ns[0] > 0 ? duration(turn.phase_ns[0]) : "not at all", duration(worked(turn)), woken(turn)], { turn: turn.n });
-    if (!(turn.gap > 0)) return [made];
-    return [made, row(["", "", "", `${count(turn.gap, "turn")} before it: not told`])];
-  });
-  body.replaceChildren(...rows);
-}
-
-function woken({ counts: [ready, , completions, deadlines], timeout_ns }) {
+function woken({ counts: [ready, , completions, deadlines], timeout_ns, observer }) {
   const by = [];
   if (ready > 0) by.push(count(ready, "source"));
   if (completions > 0) by.push(count(completions, "result"));
   if (deadlines > 0) by.push(count(deadlines, "deadline"));
   if (by.length === 0) by.push(timeout_ns === 0 ? "work left over" : "nothing to do");
-  return by.join(", ");
+  return observer ? `${by.join(", ")} (this page’s)` : by.join(", ");
 }
 
+const ms = (time) => (time === null ? "–" : duration(time * 1e6));
+
 /** Lists sources; `end` is called with the id of a connection that is to be ended. */
-export function showSources(body, sources, withOwn, end) {
-  const shown = sources.filter((one) => withOwn || !one.observer);
-  const ms = (time) => (time === null ? "–" : duration(time * 1e6));
-  body.replaceChildren(...shown.map((one) => row([
-    short(one.id), one.observer ? `${one.kind} (this page’s)` : one.kind, one.peer ?? "–", one.user ?? "–", one.state, ms(one.age_ms),
-    bytes(one.bytes_in), bytes(one.bytes_out), bytes(one.outbox), one.request ?? "–", one.peer && !one.observer && end ? ending(one, end) : "",
-  ], { id: one.id })));
+export function showSources(body, sources, end) {
+  const texts = (one) => [
+    short(one.id), one.observer ? `${one.kind} (this page’s)` : one.kind, one.peer ?? "–", one.user ?? "–", one.state, ms(one.age_ms), ms(one.idle_ms),
+    bytes(one.bytes_in), bytes(one.bytes_out), bytes(one.outbox), one.request ?? "–",
+  ];
+  const make = (one) => row([...texts(one), one.peer && !one.observer && end ? ending(one, end) : ""], { id: one.id });
+  fill(body, sources, (one) => one.id, make, (made, one) => {
+    for (const [at, text] of texts(one).entries()) {
+      if (made.cells[at].textContent !== text) made.cells[at].textContent = text;
+    }
+  });
 }
 
 /** Asks again before it ends anything. */
 function ending({ id, peer }, end) {
   const button = document.createElement("button");
+  const ask = (isSure) => {
+    button.dataset.sure = isSure;
+    button.textContent = isSure ? "Really end?" : "End";
+    button.setAttribute("aria-label", `${isSure ? "Really end" : "End"} connection ${short(id)} of ${peer}${isSure ? "?" : ""}`);
+  };
   button.type = "button";
-  button.textContent = "End";
-  button.setAttribute("aria-label", `End connection ${short(id)} of ${peer}`);
-  button.addEventListener("click", () => {
-    if (button.dataset.sure) return end(id);
-    button.dataset.sure = "asked";
-    button.textContent = "Really end?";
-    button.setAttribute("aria-label", `Really end connection ${short(id)} of ${peer}?`);
-  });
-  button.addEventListener("blur", () => {
-    delete button.dataset.sure;
-    button.textContent = "End";
-  });
+  button.addEventListener("click", () => (button.dataset.sure === "true" ? end(id) : ask(true)));
+  button.addEventListener("blur", () => ask(false));
+  ask(false);
   return button;
 }
 
 export function showEvents(list, events) {
-  list.replaceChildren(...events.slice().reverse().map((event) => {
+  fill(list, events.slice().reverse(), itself, (event) => {
     const item = document.createElement("li");
     item.dataset.id = event.id;
     const time = document.createElement("time");
     time.dateTime = new Date(event.unix_ms).toISOString();
-    time.textContent = new Date(event.unix_ms).toLocaleTimeString();
+    time.textContent = clock(event.unix_ms);
     const name = document.createElement("strong");
     name.textContent = event.name;
     item.append(time, name, ` from ${event.sender}, number ${event.id}`);
     return item;
-  }));
+  });
 }

@@ -22,3 +22,10 @@ export function bytes(number) {
   const [unit, size] = number < 1048576 ? ["KiB", 1024] : ["MiB", 1048576];
   return `${(number / size).toFixed(1)} ${unit}`;
 }
+
+/** `21:02:33.123`, where the reader is. */
+export function clock(unixMs) {
+  const date = new Date(unixMs);
+  const two = (number) => String(number).padStart(2, "0");
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}

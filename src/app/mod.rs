@@ -54,7 +54,7 @@ pub use socket::{Conversation, Socket};
 pub use streams::Streams;
 pub use throttle::network;
 
-use crate::config::Config;
+use crate::config::{Config, ListenAddr};
 use crate::event::NewEvent;
 use crate::http::{Blank, Body, Method, Response};
 use crate::ledger::Ledger;
@@ -69,6 +69,8 @@ use users::Users;
 pub struct App {
     /// What was asked for at start.
     pub config: Config,
+    /// Where the server listens, with the ports that the system chose.
+    pub addresses: Vec<ListenAddr>,
     /// Who can log in.
     pub users: Users,
     /// Who is logged in.
@@ -167,6 +169,7 @@ impl App {
             answers: status::Answers::default(),
             blank: Blank::default(),
             config,
+            addresses: Vec::new(),
             users,
             sessions,
             keys,

@@ -4,6 +4,7 @@
 //! WebSocket, a request that waits for events.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::caller::session_needed;
 use super::{App, Context};
@@ -84,6 +85,21 @@ impl App {
                 self.streams.end(&session);
             }
         }
+    }
+
+    /// Whose each open stream is, by name.
+    #[must_use]
+    pub fn stream_owners(&self, now_s: i64) -> HashMap<Token, Rc<str>> {
+        let mut owners = HashMap::new();
+        for (session, streams) in &self.streams.of_session {
+            let session = self.sessions.get(session, now_s);
+            let Some(user) = session.and_then(|session| self.users.get(session.user_id)) else {
+                continue; // it has expired, and its streams are about to end
+            };
+            let name: Rc<str> = Rc::from(&*user.name);
+            owners.extend(streams.iter().map(|stream| (*stream, Rc::clone(&name))));
+        }
+        owners
     }
 
     /// Whether the session is there and its signature holds, without counting as a use of it.

@@ -50,7 +50,7 @@ impl<S: Seams> Service<S> {
             stands_still: true,
         };
         let ledger = still.ledger();
-        let sources = sources_json(still.sources(), ledger, now);
+        let sources = sources_json(&still.sources(), &self.app, ledger, &sight);
         if before == Phase::Wait {
             return self.show(ledger, &sight, Some(sources), &Gate::sleeps(turn));
         }

@@ -46,7 +46,6 @@ use crate::work::{Crew, Store, TimedThreads};
 /// A login/logout server on its event loop.
 pub struct Server<S: Seams = Os> {
     reactor: Reactor<Service<S>>,
-    addresses: Vec<ListenAddr>,
     monitor_address: Option<ListenAddr>,
     listening: Option<Rc<Listening>>,
     /// Says when the loop is stuck, if there is a monitor.
@@ -142,8 +141,9 @@ impl Server<Os> {
         let mut server = Self::in_world(config, world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
-        server.show_itself(&mut doors)?;
+        let stage = server.take_stage(&mut doors);
         server.open(doors).map_err(StartError::Os)?;
+        server.show_itself(stage)?;
         server.add_children().map_err(StartError::Os)?;
         Ok(server)
     }
@@ -221,7 +221,6 @@ impl<S: Seams> Server<S> {
         })?;
         let mut server = Self {
             reactor,
-            addresses: Vec::new(),
             monitor_address: None,
             listening: None,
             watchdog: None,
@@ -248,7 +247,7 @@ impl<S: Seams> Server<S> {
     ) -> io::Result<()> {
         for (acceptor, realm, address) in doors {
             match realm {
-                Realm::Clients => self.addresses.push(address),
+                Realm::Clients => self.reactor.program.app.addresses.push(address),
                 Realm::Monitor => self.monitor_address = Some(address),
             }
             let listener = Box::new(Listener::new(acceptor, Door(realm)));
@@ -372,7 +371,7 @@ impl<S: Seams> Server<S> {
     /// Where the server listens, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> &[ListenAddr] {
-        &self.addresses
+        &self.reactor.program.app.addresses
     }
 
     /// Where its monitor listens, with the port that the system chose.
@@ -428,7 +427,7 @@ impl<S: Seams> Drop for Server<S> {
 impl<S: Seams> fmt::Debug for Server<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("addresses", &self.addresses)
+            .field("addresses", &self.addresses())
             .finish_non_exhaustive()
     }
 }

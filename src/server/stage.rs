@@ -23,26 +23,32 @@ use crate::work::{Crew as _, Hired, Store, Threads, Worker};
 type Door = (OsAcceptor, Realm, ListenAddr);
 
 impl Server<Os> {
-    /// If there is a monitor: has somebody tell those who watch what happens, and see to it that the loop does not
-    /// get stuck; or, if it is slowed down, shows it from another thread.
-    pub(super) fn show_itself(&mut self, doors: &mut Vec<Door>) -> Result<(), StartError> {
-        let pace = self.reactor.program.app.config.pace;
+    /// The monitor's door, if the loop is slowed down: then another thread stands there.
+    pub(super) fn take_stage(&self, doors: &mut Vec<Door>) -> Option<Door> {
         let is_monitors = |(_, realm, _): &Door| *realm == Realm::Monitor;
-        let Some(door) = doors.iter().position(is_monitors) else {
+        let door = doors.iter().position(is_monitors)?;
+        (self.reactor.program.app.config.pace != Pace::Free).then(|| doors.remove(door))
+    }
+
+    /// If there is a monitor: has somebody tell those who watch what happens, and see to it that the loop does not
+    /// get stuck; or, if it is slowed down, shows it from another thread, at its `stage`.
+    pub(super) fn show_itself(&mut self, stage: Option<Door>) -> Result<(), StartError> {
+        let config = &self.reactor.program.app.config;
+        if config.monitor.is_none() {
             return Ok(());
-        };
+        }
+        let pace = config.pace;
         let herald = Box::new(Herald::default());
         let herald = self.reactor.add(herald).map_err(StartError::Os)?;
         self.reactor.program.heralded_by(herald);
-        if pace == Pace::Free {
+        let Some((acceptor, _, address)) = stage else {
             let pulse = self.ledger().pulse();
             let say = |turn: u64, running: &str| {
                 log::warn!("turn {turn} has not ended for a second: {running} holds the loop");
             };
             self.watchdog = Some(Watchdog::start(pulse, say).map_err(StartError::Os)?);
             return Ok(());
-        }
-        let (acceptor, _, address) = doors.remove(door);
+        };
         let gate = Arc::new(Gate::new(pace));
         // Whoever connects before the loop has turned once is shown that it has not.
         let unix_ms = self.reactor.unix_ms();
@@ -53,7 +59,7 @@ impl Server<Os> {
             deadlines: Vec::new(),
             stands_still: true,
         };
-        let nobody = sources_json(Vec::new(), ledger, sight.now);
+        let nobody = sources_json(&[], &program.app, ledger, &sight);
         gate.show(program.app.greeting(ledger, &sight).into(), Some(nobody));
         let (stage, paced) = Stage::open(&acceptor, gate)?;
         self.stage = Some(stage);

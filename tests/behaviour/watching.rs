@@ -108,6 +108,10 @@ fn whoever_watches_sees_what_held_the_loop_and_what_workers_did() {
         json!(phases.split(' ').collect::<Vec<_>>())
     );
     assert_eq!(hello["mode"], "free");
+    assert_eq!(
+        hello["listen"],
+        json!([format!("http://{}", server.address)])
+    );
     let mut client = server.connect();
     assert_eq!(client.ask(get("/blocks")).status, 200);
     let blocks = label(&hello, "GET /blocks");

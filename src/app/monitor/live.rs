@@ -138,7 +138,7 @@ impl App {
             Pace::Slow(each) => Some(each.as_millis() as u64),
             _ => None,
         };
-        let listen = self.config.listen.iter();
+        let listen = self.addresses.iter();
         let hello = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "mode": self.config.pace.name(),

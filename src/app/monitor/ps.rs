@@ -1,11 +1,13 @@
 //! `GET /ps`: every source on the loop; one of them with what it did lately; and its end.
 
+use std::collections::HashMap;
 use std::iter::once;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::super::{Context, Look, Reply, Request};
-use super::Names;
+use super::super::{App, Context, Look, Reply, Request};
+use super::{Names, Sight};
 use super::turns::dispatch_json;
 use crate::http::{Response, Status};
 use crate::ledger::Ledger;
@@ -20,33 +22,24 @@ pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
         .windows(4)
         .any(|part| part.eq_ignore_ascii_case(b"json"));
     Ok(Reply::Look(Look(Box::new(move |seen, cx| {
-        let (now, names) = (cx.now, Names::of(cx.ledger));
+        let table = Table::of(cx);
         if !wants_json {
-            let rows = seen
-                .into_iter()
-                .map(move |seen| line(&seen, &names, now).into_bytes());
-            return super::in_pieces(
-                "text/plain; charset=utf-8",
-                once(heading().into_bytes()).chain(rows),
-            );
+            let rows = seen.into_iter().map(move |seen| table.line(&seen));
+            let lines = once(heading()).chain(rows).map(String::into_bytes);
+            return super::in_pieces("text/plain; charset=utf-8", lines);
         }
-        let before = before(now, seen.len());
-        let rows = seen.into_iter().map(move |seen| row(&seen, &names, now));
+        let before = table.before(seen.len());
+        let rows = seen.into_iter().map(move |seen| table.row(&seen));
         super::json_list(before, rows, "]}")
     }))))
 }
 
 /// All sources as JSON, at once: for a loop that stands still in any case.
 #[must_use]
-pub fn sources_json(seen: Vec<Seen>, ledger: &Ledger, now: Moment) -> String {
-    let (names, before) = (Names::of(ledger), before(now, seen.len()));
-    let rows = seen.iter().map(|seen| row(seen, &names, now));
-    super::pieces_of_list(before, rows, "]}").collect()
-}
-
-fn before(now: Moment, total: usize) -> String {
-    let now_ns = now.as_ns();
-    format!("{{\"now_ns\":{now_ns},\"total\":{total},\"sources\":[\n")
+pub fn sources_json(seen: &[Seen], app: &App, ledger: &Ledger, sight: &Sight) -> String {
+    let table = Table::new(app, ledger, sight.now, sight.unix_ms);
+    let rows = seen.iter().map(|seen| table.row(seen));
+    super::pieces_of_list(table.before(seen.len()), rows, "]}").collect()
 }
 
 pub(super) fn show(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -55,13 +48,13 @@ pub(super) fn show(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
         let Some(seen) = seen.iter().find(|seen| seen.token == token) else {
             return nobody();
         };
-        let names = Names::of(cx.ledger);
-        let mut source = row(seen, &names, cx.now);
+        let table = Table::of(cx);
+        let mut source = table.row(seen);
         let newest = cx.ledger.dispatches().rev();
         let of_source = newest.filter(|dispatch| dispatch.token == token.as_u64());
         let mut history: Vec<Value> = of_source
             .take(HISTORY_MAX)
-            .map(|dispatch| dispatch_json(dispatch, &names))
+            .map(|dispatch| dispatch_json(dispatch, &table.names))
             .collect();
         history.reverse();
         source["history"] = history.into();
@@ -99,55 +92,82 @@ fn nobody() -> Reply {
     Reply::problem(Status::NOT_FOUND, "no_such_source", detail)
 }
 
-fn row(seen: &Seen, names: &Names, now: Moment) -> Value {
-    let one = &seen.description;
-    let since_ms = |since: Moment| now.ns_since(since) / 1_000_000;
-    let request = names.name(one.label);
-    json!({
-        "id": seen.token.as_u64().to_string(),
-        "kind": names.name(seen.kind),
-        "peer": one.peer.map(|peer| peer.to_string()),
-        "state": if one.state.is_empty() { "-" } else { one.state },
-        "age_ms": one.peer.map(|_| since_ms(one.opened)),
-        "idle_ms": one.idle_since.map(since_ms),
-        "bytes_in": one.bytes_in,
-        "bytes_out": one.bytes_out,
-        "outbox": one.outbox,
-        "request": (!request.is_empty()).then_some(request),
-        "observer": names.is_observer(seen.kind),
-    })
+/// What is told of sources, in JSON and for people.
+struct Table {
+    names: Names,
+    owners: HashMap<Token, Rc<str>>,
+    now: Moment,
 }
 
-/// The same for people.
+impl Table {
+    fn of(cx: &Context<'_>) -> Self {
+        Self::new(cx.app, cx.ledger, cx.now, cx.unix_ms)
+    }
+
+    fn new(app: &App, ledger: &Ledger, now: Moment, unix_ms: u64) -> Self {
+        Self {
+            names: Names::of(ledger),
+            owners: app.stream_owners((unix_ms / 1000).cast_signed()),
+            now,
+        }
+    }
+
+    fn before(&self, total: usize) -> String {
+        let now_ns = self.now.as_ns();
+        format!("{{\"now_ns\":{now_ns},\"total\":{total},\"sources\":[\n")
+    }
+
+    fn row(&self, seen: &Seen) -> Value {
+        let one = &seen.description;
+        let since_ms = |since: Moment| self.now.ns_since(since) / 1_000_000;
+        let request = self.names.name(one.label);
+        json!({
+            "id": seen.token.as_u64().to_string(),
+            "kind": self.names.name(seen.kind),
+            "peer": one.peer.map(|peer| peer.to_string()),
+            "user": self.owners.get(&seen.token).map(|name| &**name),
+            "state": if one.state.is_empty() { "-" } else { one.state },
+            "age_ms": one.peer.map(|_| since_ms(one.opened)),
+            "idle_ms": one.idle_since.map(since_ms),
+            "bytes_in": one.bytes_in,
+            "bytes_out": one.bytes_out,
+            "outbox": one.outbox,
+            "request": (!request.is_empty()).then_some(request),
+            "observer": self.names.is_observer(seen.kind),
+        })
+    }
+
+    fn line(&self, seen: &Seen) -> String {
+        let one = &seen.description;
+        let peer = one.peer.map_or("-".to_owned(), |peer| peer.to_string());
+        let user = self.owners.get(&seen.token).map_or("-", |name| name);
+        let since = |since: Moment| {
+            let ms = self.now.ns_since(since) / 1_000_000;
+            format!("{}.{:03}s", ms / 1000, ms % 1000)
+        };
+        let age = one.peer.map_or("-".to_owned(), |_| since(one.opened));
+        let idle = one.idle_since.map_or("-".to_owned(), since);
+        let state = if one.state.is_empty() { "-" } else { one.state };
+        let observer = if self.names.is_observer(seen.kind) {
+            " (the monitor's)"
+        } else {
+            ""
+        };
+        format!(
+            "{:<12} {:<10} {peer:<24} {user:<12} {state:<10} {age:>9} {idle:>9} {:>10} {:>10} {:>8}  {}{observer}\n",
+            seen.token.as_u64(),
+            self.names.name(seen.kind),
+            one.bytes_in,
+            one.bytes_out,
+            one.outbox,
+            self.names.name(one.label),
+        )
+    }
+}
+
 fn heading() -> String {
     format!(
-        "{:<12} {:<10} {:<24} {:<10} {:>9} {:>9} {:>10} {:>10} {:>8}  {}\n",
-        "ID", "KIND", "PEER", "STATE", "AGE", "IDLE", "IN", "OUT", "OUTBOX", "REQUEST"
-    )
-}
-
-fn line(seen: &Seen, names: &Names, now: Moment) -> String {
-    let one = &seen.description;
-    let peer = one.peer.map_or("-".to_owned(), |peer| peer.to_string());
-    let since = |since: Moment| {
-        let ms = now.ns_since(since) / 1_000_000;
-        format!("{}.{:03}s", ms / 1000, ms % 1000)
-    };
-    let age = one.peer.map_or("-".to_owned(), |_| since(one.opened));
-    let idle = one.idle_since.map_or("-".to_owned(), since);
-    let state = if one.state.is_empty() { "-" } else { one.state };
-    let observer = if names.is_observer(seen.kind) {
-        " (the monitor's)"
-    } else {
-        ""
-    };
-    format!(
-        "{:<12} {:<10} {peer:<24} {state:<10} {age:>9} {idle:>9} {:>10} {:>10} {:>8}  {}{observer}\n",
-        seen.token.as_u64(),
-        names.name(seen.kind),
-        one.bytes_in,
-        one.bytes_out,
-        one.outbox,
-        names.name(one.label),
+        "{:<12} {:<10} {:<24} {:<12} {:<10} {:>9} {:>9} {:>10} {:>10} {:>8}  {}\n",
+        "ID", "KIND", "PEER", "USER", "STATE", "AGE", "IDLE", "IN", "OUT", "OUTBOX", "REQUEST"
     )
 }

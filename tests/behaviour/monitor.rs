@@ -251,7 +251,10 @@ fn a_connection_that_is_ended_is_that_one_and_no_other() {
     assert_eq!(one["request"], "GET /events");
     assert_eq!(one["user"], "alice");
     let text = monitor.ask(get("/ps")).body;
-    assert!(text.contains(" USER ") && text.contains(" alice "), "{text}");
+    assert!(
+        text.contains(" USER ") && text.contains(" alice "),
+        "{text}"
+    );
     assert!(
         one["bytes_in"].as_u64() > Some(50) && one["bytes_out"].as_u64() > Some(100),
         "{one}"

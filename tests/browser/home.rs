@@ -33,7 +33,7 @@ fn people_log_in_see_their_events_and_are_out_when_they_log_out_elsewhere() {
         let page = browser.open(&url(&server), look);
         page.wait_for(OUTSIDE);
         expect_names(&page, 3);
-        page.picture(&format!("home-login-{name}"), 1000, 700);
+        page.picture(&format!("home-login-{name}"), 1000, 480);
         log_in(&page, "admin", "password");
         page.wait_for(INSIDE);
         assert_eq!(page.text("#username"), "admin");
@@ -44,7 +44,7 @@ fn people_log_in_see_their_events_and_are_out_when_they_log_out_elsewhere() {
         page.wait_for("document.querySelector('#event-rows').textContent.includes('door.opened')");
         page.wait_for("document.querySelectorAll('#session-rows tr').length === 2");
         expect_names(&page, 4);
-        page.picture(&format!("home-{name}"), 1000, 700);
+        page.picture(&format!("home-{name}"), 1000, 960);
         // A second tab has the same session, and ends it.
         let other = browser.open(&url(&server), look);
         other.wait_for(INSIDE);

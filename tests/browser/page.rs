@@ -221,7 +221,7 @@ impl Page {
     }
 
     pub(crate) fn write(&self, text: &str) {
-        self.tab.type_str(text).expect("keys");
+        self.tab.send_character(text).expect("something takes text");
     }
 
     /// Goes from control to control by the keyboard until `selector` has the focus.

@@ -45,6 +45,11 @@ const SAID = [
     "Turn 42: the loop did not sleep, since somebody still had something to do, and found that 1 source was ready. It worked for 0 ns: 1 source asked again.",
   ],
   [
+    "what is hidden, since it was done for the page",
+    turn({ counts: [1, 1, 0, 1, 0, 0, 0], own: new Set([3]), dispatches: [dispatch(1, "connection", "GET /healthz", 0)] }),
+    "Turn 42: the loop slept for 1.2 s of at most 30 s, until the next deadline, and woke because 1 source was ready (connection 7, GET /healthz) and 1 deadline had come (the page’s own). It worked for 0 ns.",
+  ],
+  [
     "a deadline that had been moved",
     turn({ phase_ns: [30e9, 0, 0, 0, 0, 0, 0] }),
     "Turn 42: the loop slept for 30 s of at most 30 s, until the next deadline, and woke for a deadline that had been moved meanwhile. It worked for 0 ns.",

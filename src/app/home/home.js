@@ -27,10 +27,10 @@ async function ask(path, options) {
   }
 }
 
-function time(text) {
+function time(text, timeStyle) {
   const element = document.createElement("time");
   element.dateTime = text;
-  element.textContent = new Date(text).toLocaleString();
+  element.textContent = new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle });
   return element;
 }
 
@@ -80,7 +80,7 @@ async function listSessions() {
     for (const [name, at] of [["Begun", session.issued_at], ["Last used", session.last_used_at], ["Ends", session.expires_at]]) {
       const cell = document.createElement("td");
       cell.dataset.name = name;
-      cell.append(time(at));
+      cell.append(time(at, "short"));
       row.append(cell);
     }
     const cell = document.createElement("td");
@@ -172,7 +172,7 @@ const stream = {
     if (event.name === "session.revoked" && event.id === undefined) this.revoked = true;
     if (event.id !== undefined) this.last = event.id;
     const row = document.createElement("li");
-    if (event.time) row.append(time(event.time));
+    if (event.time) row.append(time(event.time, "medium"));
     const name = document.createElement("strong");
     name.textContent = event.name;
     const data = document.createElement("code");

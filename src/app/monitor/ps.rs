@@ -7,8 +7,8 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::super::{App, Context, Look, Reply, Request};
-use super::{Names, Sight};
 use super::turns::dispatch_json;
+use super::{Names, Sight};
 use crate::http::{Response, Status};
 use crate::ledger::Ledger;
 use crate::reactor::{Moment, Seen, Token};

@@ -270,8 +270,9 @@ async function gate(step) {
   if (view.mode !== "live") liveAgain();
   const wrong = await stepGate(step);
   if (wrong) say(wrong);
-  // A loop that is to halt, and sleeps, tells so when it wakes.
   else if (step === "run") runs();
+  // One that sleeps does not notice before it wakes.
+  else if (step === "halt") say("The loop halts before the next phase: if it is asleep, that is when something wakes it.");
 }
 
 function runs() {

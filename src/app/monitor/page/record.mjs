@@ -196,10 +196,12 @@ export class Place {
   }
 }
 
-/** A turn as if nobody had watched; most are so anyway. */
+/** A turn without what was done for the page in it; most are so anyway. In which phases that was, `own` says: a turn's
+ * counts are of everything. */
 function withoutOwn(turn) {
-  if (!turn.dispatches.some((one) => one.observer)) return turn;
-  return { ...turn, dispatches: turn.dispatches.filter((one) => !one.observer) };
+  const own = turn.dispatches.filter((one) => one.observer);
+  if (own.length === 0) return turn;
+  return { ...turn, dispatches: turn.dispatches.filter((one) => !one.observer), own: new Set(own.map((one) => one.phase)) };
 }
 
 /** What a source is called: `connection 17`. */

@@ -5,7 +5,7 @@ import { count, duration } from "./time.mjs";
 
 const SVG = "http://www.w3.org/2000/svg";
 const CENTRE = 160;
-const [INNER, OUTER] = [78, 154];
+const [INNER, OUTER] = [70, 154];
 const EACH = 360 / PHASES.length;
 /** Between two arcs, in degrees. */
 const GAP = 2;

@@ -31,11 +31,12 @@ function waking(turn) {
   return "and was woken without anything to do: a signal, or a worker whose result was taken already";
 }
 
-/** What was dispatched in a phase, by name; the longest first. */
+/** What was dispatched in a phase, by name; the longest first, what is hidden last. */
 function who(turn, phase) {
   const those = turn.dispatches.filter((one) => one.phase === phase).sort((a, b) => b.ns - a.ns);
-  if (those.length === 0) return "";
   const names = [...new Set(those.map((one) => (one.name === one.kindName ? called(one) : `${called(one)}, ${one.name}`)))];
+  if (turn.own?.has(phase)) names.push("the page’s own");
+  if (names.length === 0) return "";
   const more = names.length > NAMED ? "; and others" : "";
   return ` (${names.slice(0, NAMED).join("; ")}${more})`;
 }

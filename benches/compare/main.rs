@@ -28,6 +28,7 @@ mod connections;
 mod fan_out;
 mod idle;
 mod latency;
+mod ledger;
 mod logins;
 mod machine;
 mod peers;
@@ -77,7 +78,7 @@ impl Options {
 type Measure = fn(&Kitchen, &Options) -> Result<Section, String>;
 
 /// The sections of the page, in its order.
-const SECTIONS: [(&str, Measure); 12] = [
+const SECTIONS: [(&str, Measure); 13] = [
     ("healthz", |kitchen, options| {
         requests::measure(&requests::HEALTHZ, kitchen, options)
     }),
@@ -98,10 +99,11 @@ const SECTIONS: [(&str, Measure); 12] = [
     ("commits", logins::measure_commits),
     ("fan-out", fan_out::measure),
     ("sessions", table::measure),
+    ("ledger", ledger::measure),
 ];
 
 /// Those with many short rounds.
-const SHORT: [&str; 4] = ["healthz", "pipelined", "session", "close"];
+const SHORT: [&str; 5] = ["healthz", "pipelined", "session", "close", "ledger"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -22,6 +22,10 @@ pub(crate) struct Peer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
     Loopgate,
+    /// The same, with a monitor.
+    Monitored,
+    /// The same, built without what the ledger does.
+    WithoutLedger,
     /// A program of `benches/peers`.
     Rust(&'static str),
     Nginx,
@@ -31,7 +35,10 @@ enum How {
 
 pub(crate) const FLOOR: Peer = peer("floor", How::Rust("floor"), true);
 pub(crate) const LOOPGATE: Peer = peer("loopgate", How::Loopgate, true);
-/// All, the floor first.
+pub(crate) const WITHOUT_LEDGER: Peer = peer("without its ledger", How::WithoutLedger, true);
+pub(crate) const UNWATCHED: Peer = peer("with a monitor", How::Monitored, true);
+pub(crate) const WATCHED: Peer = peer("watched", How::Monitored, true);
+/// All that are compared with each other, the floor first.
 pub(crate) const ALL: [Peer; 9] = [
     FLOOR,
     LOOPGATE,
@@ -55,6 +62,9 @@ const fn peer(name: &'static str, how: How, has_sessions: bool) -> Peer {
         has_sessions,
     }
 }
+
+/// Where the build without a ledger goes.
+const WITHOUT_LEDGER_DIR: &str = "target/without-ledger";
 
 /// Servers that run.
 pub(crate) type Started = Vec<(Peer, Program)>;
@@ -131,6 +141,36 @@ impl Kitchen {
         command
     }
 
+    /// Where the monitor of such a server is.
+    pub(crate) fn monitor_of(&self, peer: Peer) -> PathBuf {
+        self.file(&peer.name.replace(' ', "-"))
+    }
+
+    /// Builds the server once more, without its ledger.
+    pub(crate) fn build_without_ledger(&self) -> Result<(), String> {
+        eprintln!("building loopgate without its ledger");
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--locked",
+                "--bin",
+                "loopgate",
+            ])
+            .arg("--manifest-path")
+            .arg(self.root.join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(self.root.join(WITHOUT_LEDGER_DIR))
+            .env("RUSTFLAGS", "--cfg loopgate_without_ledger")
+            .status();
+        if built.is_ok_and(|status| status.success()) {
+            Ok(())
+        } else {
+            Err("it does not build without its ledger".into())
+        }
+    }
+
     /// Starts a server with its best settings for one core. `answer` are the bytes that the floor
     /// sends, `close` has it close each connection after one answer.
     pub(crate) fn start(&self, peer: Peer, answer: &str, close: bool) -> Result<Program, String> {
@@ -138,6 +178,22 @@ impl Kitchen {
         let scripts = self.root.join("benches/peers");
         let mut program = match peer.how {
             How::Loopgate => Program::start(&Self::loopgate(&DEMO), cores)?,
+            How::Monitored => {
+                let mut command = Self::loopgate(&DEMO);
+                let socket = self.monitor_of(peer);
+                command
+                    .arg("--monitor")
+                    .arg(format!("unix:{}", socket.display()));
+                Program::start(&command, cores)?
+            }
+            How::WithoutLedger => {
+                let mut command =
+                    Command::new(self.root.join(WITHOUT_LEDGER_DIR).join("release/loopgate"));
+                command
+                    .args(Self::loopgate(&DEMO).get_args())
+                    .env("RUST_LOG", "warn");
+                Program::start(&command, cores)?
+            }
             How::Rust(name) => {
                 let mut command = self.tool(name);
                 if peer == FLOOR {
@@ -169,7 +225,10 @@ impl Kitchen {
                 Program::start_at(&command, cores, address)?
             }
         };
-        if peer == LOOPGATE {
+        if matches!(
+            peer.how,
+            How::Loopgate | How::Monitored | How::WithoutLedger
+        ) {
             program.sign = Some(log_in(program.address));
         }
         Ok(program)

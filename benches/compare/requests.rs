@@ -10,7 +10,7 @@ use crate::wrk::{Load, Seen};
 
 /// A workload.
 pub(crate) struct Plan {
-    title: &'static str,
+    pub(crate) title: &'static str,
     question: &'static str,
     request: &'static str,
     script: &'static str,
@@ -68,15 +68,15 @@ pub(crate) const CLOSE: Plan = Plan {
 };
 
 /// One server's rounds.
-struct Measured {
-    peer: Peer,
+pub(crate) struct Measured {
+    pub(crate) peer: Peer,
     rounds: Vec<Round>,
 }
 
 /// One round of one server.
-struct Round {
+pub(crate) struct Round {
     /// CPU time per request.
-    ns: f64,
+    pub(crate) ns: f64,
     user_share: f64,
     /// The part of the time in which the server's core was busy with it.
     busy: f64,
@@ -84,12 +84,12 @@ struct Round {
 }
 
 impl Measured {
-    fn spread(&self, of: impl Fn(&Round) -> f64) -> Spread {
+    pub(crate) fn spread(&self, of: impl Fn(&Round) -> f64) -> Spread {
         Spread::of(self.rounds.iter().map(of))
     }
 
     /// CPU time per request as a multiple of `floor`'s in the same round.
-    fn ratio_to(&self, floor: &Self) -> Spread {
+    pub(crate) fn ratio_to(&self, floor: &Self) -> Spread {
         let pairs = self.rounds.iter().zip(&floor.rounds);
         Spread::of(pairs.map(|(round, floor)| round.ns / floor.ns))
     }
@@ -174,7 +174,7 @@ pub(crate) fn measure(
 }
 
 /// A round that only warms up, then as many as are wanted, the servers taking turns.
-fn rounds(
+pub(crate) fn rounds(
     plan: &Plan,
     programs: &[(Peer, Program)],
     kitchen: &Kitchen,

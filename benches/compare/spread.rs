@@ -6,6 +6,8 @@ pub(crate) struct Spread {
     pub(crate) median: f64,
     least: f64,
     most: f64,
+    /// A quarter of the values is below the first of them, and above the second.
+    quartiles: (f64, f64),
 }
 
 impl Spread {
@@ -19,7 +21,19 @@ impl Spread {
             median: f64::midpoint(values[below], values[half]),
             least: values[0],
             most: values[values.len() - 1],
+            quartiles: (
+                values[values.len() / 4],
+                values[values.len() - 1 - values.len() / 4],
+            ),
         }
+    }
+
+    /// `median (first quartile … third quartile)`.
+    pub(crate) fn show_quartiles(self, digits: usize) -> String {
+        let (first, third) = self.quartiles;
+        let [median, first, third] =
+            [self.median, first, third].map(|value| grouped(value, digits));
+        format!("{median} ({first} … {third})")
     }
 
     /// `median (least … most)`.

@@ -168,6 +168,10 @@ impl Default for Ledger {
 }
 
 impl Ledger {
+    /// It is always kept, but in the build that shows what that costs: `--cfg loopgate_without_ledger`, which
+    /// nobody should use for anything else (`cargo bench --bench peers -- ledger`).
+    pub(crate) const IS_KEPT: bool = !cfg!(loopgate_without_ledger);
+
     /// How often somebody was refused because of `limit`.
     #[must_use]
     pub fn refusals(&self, limit: Limit) -> u64 {
@@ -254,6 +258,9 @@ impl Ledger {
 
     /// A worker's result is there.
     pub(crate) fn job_done(&mut self, record: JobRecord) {
+        if !Self::IS_KEPT {
+            return;
+        }
         self.jobs.push(record);
     }
 
@@ -301,6 +308,9 @@ impl Ledger {
     /// From now on this is what the loop does.
     #[inline]
     pub(crate) fn does(&self, label: Label) {
+        if !Self::IS_KEPT {
+            return;
+        }
         self.pulse.label(label);
     }
 
@@ -313,11 +323,17 @@ impl Ledger {
     /// A request was answered.
     #[inline]
     pub(crate) fn answered(&mut self, label: Label, status: u16) {
+        if !Self::IS_KEPT {
+            return;
+        }
         self.counts.answered(label, status);
     }
 
     /// A request waited so long for a worker.
     pub(crate) fn waited(&mut self, label: Label, ns: u64) {
+        if !Self::IS_KEPT {
+            return;
+        }
         self.counts.waited(label, ns);
     }
 
@@ -330,6 +346,9 @@ impl Ledger {
         timeout: Option<Duration>,
         ready: usize,
     ) {
+        if !Self::IS_KEPT {
+            return;
+        }
         let number = self.turn.number + 1;
         self.pulse.turn(number);
         self.turn = TurnRecord {
@@ -343,12 +362,18 @@ impl Ledger {
 
     /// A phase of the turn under way took `duration_ns` for `count` pieces of work.
     pub(crate) fn end_phase(&mut self, phase: Phase, duration_ns: u64, count: usize) {
+        if !Self::IS_KEPT {
+            return;
+        }
         self.turn.phase_ns[phase as usize] = duration_ns;
         self.turn.counts[phase as usize] = count as u32;
     }
 
     /// The turn under way is over at `now_ns`.
     pub(crate) fn end_turn(&mut self, now_ns: u64) {
+        if !Self::IS_KEPT {
+            return;
+        }
         self.pulse.turn(0);
         let slept_ns = self.turn.phase_ns[Phase::Wait as usize];
         let worked_ns = now_ns.saturating_sub(self.turn.began_ns);
@@ -358,6 +383,9 @@ impl Ledger {
 
     /// A source was dispatched.
     pub(crate) fn dispatched(&mut self, record: DispatchRecord) {
+        if !Self::IS_KEPT {
+            return;
+        }
         self.counts
             .dispatched(record.label, record.outcome, record.duration_ns);
         self.dispatches.push(record);

@@ -87,6 +87,14 @@ impl<P: Program> Core<P> {
         }
     }
 
+    /// Reads the clock after a piece of work. That is for the ledger: all else can do with the turn's first reading.
+    #[inline]
+    pub(super) fn time(&mut self) {
+        if Ledger::IS_KEPT {
+            self.now = self.clock.now();
+        }
+    }
+
     pub(super) fn deadlines(&self, count: usize) -> Vec<(Moment, Token)> {
         let nearest = self.timers.nearest(count);
         nearest.map(|(at, token)| (at, *token)).collect()

@@ -1,6 +1,6 @@
 //! Calling sources: what happens around each call, whatever the phase.
 
-use super::clock::{Clock, Moment};
+use super::clock::Moment;
 use super::core::Core;
 use super::mailbox::Mail;
 use super::slots::Token;
@@ -21,7 +21,7 @@ impl<P: Program> Reactor<P> {
         let Some((recorder, next)) = self.call(token, phase, call) else {
             return;
         };
-        self.core.now = self.core.clock.now();
+        self.core.time();
         recorder.finish(next, self.core.now, &mut self.core.ledger);
         self.insert_newcomers();
     }
@@ -71,7 +71,7 @@ impl<P: Program> Reactor<P> {
         let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, kind);
         call(&mut self.program, &mut turn);
         let recorder = turn.recorder;
-        self.core.now = self.core.clock.now();
+        self.core.time();
         recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
         self.insert_newcomers();
     }
@@ -79,7 +79,7 @@ impl<P: Program> Reactor<P> {
     /// Reads the clock once for all flushes of a turn; one by one they are too short to be timed. If
     /// together they held the loop, that is recorded.
     pub(super) fn record_flushes(&mut self, began: Moment) {
-        self.core.now = self.core.clock.now();
+        self.core.time();
         if self.core.now.ns_since(began) > SLOW_NS {
             let recorder = Recorder {
                 token: Token::PROGRAM,

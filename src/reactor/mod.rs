@@ -322,7 +322,7 @@ impl<P: Program> Reactor<P> {
         let recorder = turn.recorder;
         self.core.events_left = more;
         if count > 0 {
-            self.core.now = self.core.clock.now();
+            self.core.time();
             recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
         }
         self.insert_newcomers();

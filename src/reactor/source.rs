@@ -319,7 +319,7 @@ impl<P: Program> Turn<'_, P> {
     pub fn label(&mut self, label: Label) {
         if self.recorder.label != label {
             if self.recorder.label != Label::NONE {
-                self.core.now = self.core.clock.now();
+                self.core.time();
                 self.recorder.split(self.core.now, &mut self.core.ledger);
             }
             self.recorder.label = label;

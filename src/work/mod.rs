@@ -11,6 +11,8 @@
 //! | `watchdog` | says which turn does not end | `loopgate-watch` |
 //! | `appender` | bytes on their way to a file | `loopgate-tape` |
 //!
+//! The thread `loopgate-stage` of `server::stage` is hired from `crew`, too.
+//!
 //! This is the only folder that spawns threads, and `crew` the only place in it that spawns some for a
 //! server's work; `fake` is a crew, and a disk, that a test writes. What it gives to the loop has the same shape three
 //! times: a bounded queue whose `submit` never blocks and says [`Busy`] when it is full, and results

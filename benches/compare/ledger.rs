@@ -89,23 +89,23 @@ impl Page {
             let mut answers = BufReader::new(asking.try_clone().map_err(say)?);
             let request =
                 b"GET /ps HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n";
-            let mut line = String::new();
+            let mut chunk = String::new();
             loop {
                 // It ends when the server does.
                 if asking.write_all(request).is_err() {
                     return Ok(());
                 }
                 // The answer comes in chunks; the last one is empty.
-                while line != "0\r\n" {
-                    line.clear();
-                    if answers.read_line(&mut line).is_ok_and(|bytes| bytes == 0) {
+                while chunk != "0\r\n" {
+                    chunk.clear();
+                    if answers.read_line(&mut chunk).is_ok_and(|bytes| bytes == 0) {
                         return Ok(());
                     }
-                    if line.starts_with("HTTP/1.1 ") && !line.starts_with("HTTP/1.1 200") {
-                        return Err(format!("GET /ps was answered {line}"));
+                    if chunk.starts_with("HTTP/1.1 ") && !chunk.starts_with("HTTP/1.1 200") {
+                        return Err(format!("GET /ps was answered {chunk}"));
                     }
                 }
-                line.clear();
+                chunk.clear();
                 thread::sleep(SOURCES_EVERY);
             }
         });

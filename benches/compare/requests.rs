@@ -190,7 +190,13 @@ pub(crate) fn rounds(
     for round in 0..=options.rounds {
         let seconds = if round == 0 { 1 } else { options.seconds };
         eprint!("  round {round} of {}:", options.rounds);
-        for ((peer, program), measured) in programs.iter().zip(&mut measured) {
+        // Every other round backwards: who runs after whom is not always the same.
+        let mut order: Vec<usize> = (0..programs.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for at in order {
+            let ((peer, program), measured) = (&programs[at], &mut measured[at]);
             let load = load(plan, seconds, program, programs);
             let before = program.cpu();
             let seen = load

@@ -1,7 +1,8 @@
 //! What every turn did, and for how long. Floor 0: plain records in fixed rings.
 //!
 //! The ledger is always on. Writing to it allocates nothing and forgets the oldest record when a
-//! ring is full, so a server that has run for a year holds as much of it as one that just started.
+//! ring is full, so a server that has run for a year holds as much of it as one that just started. How much
+//! that is depends on whether somebody may look ([`Memory`]).
 //! It never reads a clock: the reactor hands in the readings that it needs anyway. Times are
 //! nanoseconds since the reactor's clock began.
 
@@ -21,12 +22,33 @@ pub use phase::Phase;
 pub use pulse::Pulse;
 use ring::Ring;
 
-/// Turns remembered.
-pub const TURNS_KEPT: usize = 1024;
-/// Dispatches remembered.
-pub const DISPATCHES_KEPT: usize = 4096;
-/// Jobs remembered.
-pub const JOBS_KEPT: usize = 1024;
+/// How many records are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Of turns.
+    pub turns: usize,
+    /// Of dispatches.
+    pub dispatches: usize,
+    /// Of jobs.
+    pub jobs: usize,
+}
+
+impl Memory {
+    /// Where nobody looks: so little that it stays in the nearest caches. Most of what the ledger cost was waiting for
+    /// memory that was last touched thousands of requests ago.
+    pub const SHORT: Self = Self {
+        turns: 64,
+        dispatches: 256,
+        jobs: 64,
+    };
+    /// Where somebody may look.
+    pub const LONG: Self = Self {
+        turns: 1024,
+        dispatches: 4096,
+        jobs: 1024,
+    };
+}
+
 /// Slow dispatches remembered.
 pub const SLOW_KEPT: usize = 256;
 /// What holds the loop for longer than this, in nanoseconds, is kept apart.
@@ -97,7 +119,7 @@ pub struct DispatchRecord {
     pub outcome: Outcome,
 }
 
-// One is written for every request, into memory that was last touched thousands of requests ago.
+// One is written for every request.
 const _: () = assert!(size_of::<DispatchRecord>() == 32, "two to a cache line");
 
 /// Work that a worker has done.
@@ -133,6 +155,7 @@ pub struct Ledger {
     labels: Vec<String>,
     counts: Counts,
     pulse: Arc<Pulse>,
+    memory: Memory,
     turns: Ring<TurnRecord>,
     dispatches: Ring<DispatchRecord>,
     slow: Ring<SlowRecord>,
@@ -153,10 +176,11 @@ impl Default for Ledger {
             labels: vec![String::new()],
             counts: Counts::default(),
             pulse: nameless(),
-            turns: Ring::new(TURNS_KEPT),
-            dispatches: Ring::new(DISPATCHES_KEPT),
+            memory: Memory::SHORT,
+            turns: Ring::new(Memory::SHORT.turns),
+            dispatches: Ring::new(Memory::SHORT.dispatches),
             slow: Ring::new(SLOW_KEPT),
-            jobs: Ring::new(JOBS_KEPT),
+            jobs: Ring::new(Memory::SHORT.jobs),
             observers: Vec::new(),
             turn: TurnRecord::default(),
             accept_pauses: 0,
@@ -171,6 +195,20 @@ impl Ledger {
     /// It is always kept, but in the build that shows what that costs: `--cfg loopgate_without_ledger`, which
     /// nobody should use for anything else (`cargo bench --bench peers -- ledger`).
     pub(crate) const IS_KEPT: bool = !cfg!(loopgate_without_ledger);
+
+    /// From now on as much is remembered as where somebody may look.
+    pub fn remember_more(&mut self) {
+        self.memory = Memory::LONG;
+        self.turns.grow(self.memory.turns);
+        self.dispatches.grow(self.memory.dispatches);
+        self.jobs.grow(self.memory.jobs);
+    }
+
+    /// How much is remembered.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
 
     /// How often somebody was refused because of `limit`.
     #[must_use]

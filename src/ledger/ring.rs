@@ -7,8 +7,7 @@ pub(super) struct Ring<T> {
     capacity: usize,
     /// Where the next record goes once the ring is full: the oldest record.
     oldest: usize,
-    /// How often it has been full and begun anew.
-    laps: u64,
+    total: u64,
 }
 
 impl<T: Copy> Ring<T> {
@@ -17,11 +16,23 @@ impl<T: Copy> Ring<T> {
             records: Vec::with_capacity(capacity),
             capacity,
             oldest: 0,
-            laps: 0,
+            total: 0,
         }
     }
 
+    /// From now on it keeps so many, if that is more than it did.
+    pub(super) fn grow(&mut self, capacity: usize) {
+        if capacity > self.capacity {
+            self.records.rotate_left(self.oldest);
+            self.oldest = 0;
+            self.records.reserve_exact(capacity - self.records.len());
+            self.capacity = capacity;
+        }
+    }
+
+    #[inline]
     pub(super) fn push(&mut self, record: T) {
+        self.total += 1;
         if self.records.len() < self.capacity {
             self.records.push(record);
         } else {
@@ -29,14 +40,13 @@ impl<T: Copy> Ring<T> {
             self.oldest += 1;
             if self.oldest == self.capacity {
                 self.oldest = 0;
-                self.laps += 1;
             }
         }
     }
 
     /// How many records there ever were.
     pub(super) fn total(&self) -> u64 {
-        self.records.len() as u64 + self.laps * self.capacity as u64 + self.oldest as u64
+        self.total
     }
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
@@ -58,5 +68,24 @@ mod tests {
             assert_eq!(kept, ((record - 2).max(0)..=record).collect::<Vec<_>>());
             assert_eq!(ring.total(), u64::from(record.unsigned_abs()) + 1);
         }
+    }
+
+    #[test]
+    fn a_ring_that_grows_keeps_what_it_has_in_its_order() {
+        let mut ring = Ring::new(3);
+        for record in 0..10_i32 {
+            if record == 5 {
+                ring.grow(5);
+            }
+            ring.push(record);
+        }
+        ring.grow(2);
+        assert_eq!(ring.iter().copied().collect::<Vec<i32>>(), [5, 6, 7, 8, 9]);
+        assert_eq!(ring.total(), 10);
+        let mut ring = Ring::new(3);
+        (0..5).for_each(|record| ring.push(record));
+        ring.grow(4);
+        ring.push(5);
+        assert_eq!(ring.iter().copied().collect::<Vec<i32>>(), [2, 3, 4, 5]);
     }
 }

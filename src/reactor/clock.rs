@@ -3,7 +3,9 @@
 use std::fmt;
 use std::num::NonZero;
 use std::ops::{Add, Sub};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// A point in monotonic time: nanoseconds since the clock began.
 ///
@@ -94,20 +96,29 @@ pub trait Clock {
 /// The system's clocks. Clones show the same time.
 #[derive(Clone, Debug)]
 pub struct OsClock {
-    began: Instant,
+    began_ns: u64,
 }
 
 impl Default for OsClock {
     fn default() -> Self {
         Self {
-            began: Instant::now(),
+            began_ns: monotonic_ns(),
         }
     }
 }
 
+/// Nanoseconds since some moment: twice a dispatch or so, and so without what `std::time::Instant` checks.
+#[inline]
+#[expect(clippy::cast_sign_loss, reason = "it began with the machine")]
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 impl Clock for OsClock {
+    #[inline]
     fn now(&self) -> Moment {
-        Moment::from_ns(self.began.elapsed().as_nanos() as u64)
+        Moment::from_ns(monotonic_ns() - self.began_ns)
     }
 
     fn unix_ms(&self) -> u64 {

@@ -150,8 +150,11 @@ impl<P: Program> Reactor<P> {
     }
 
     pub(super) fn end_phase(&mut self, phase: Phase, began: Moment, count: usize) {
-        let duration_ns = self.core.now.ns_since(began);
-        self.core.ledger.end_phase(phase, duration_ns, count);
+        let core = &mut self.core;
+        if count > 0 || core.now != began {
+            let duration_ns = core.now.ns_since(began);
+            core.ledger.end_phase(phase, duration_ns, count);
+        }
     }
 }
 
@@ -200,6 +203,7 @@ impl Recorder {
         self.record(outcome, now, ledger);
     }
 
+    #[inline]
     fn record(&self, outcome: Outcome, now: Moment, ledger: &mut Ledger) {
         ledger.dispatched(DispatchRecord {
             token: self.token.as_u64(),

@@ -319,11 +319,11 @@ impl<P: Program> Reactor<P> {
         let kind = self.core.kinds.events;
         let mut turn = Turn::new(&mut self.core, Token::PROGRAM, Phase::Events, kind);
         let Delivered { mut count, more } = self.program.deliver_events(&mut turn);
-        let recorder = turn.recorder;
-        self.core.events_left = more;
+        let Turn { core, recorder, .. } = turn;
+        core.events_left = more;
         if count > 0 {
-            self.core.time();
-            recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
+            core.time();
+            recorder.finish(Next::Wait, core.now, &mut core.ledger);
         }
         self.insert_newcomers();
         if let Some(from) = self.program.looks_from() {

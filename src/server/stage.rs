@@ -38,6 +38,7 @@ impl Server<Os> {
             return Ok(());
         }
         let pace = config.pace;
+        self.ledger().remember_more();
         let herald = Box::new(Herald::default());
         let herald = self.reactor.add(herald).map_err(StartError::Os)?;
         self.reactor.program.heralded_by(herald);

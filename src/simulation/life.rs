@@ -54,6 +54,7 @@ impl World {
         };
         let mut server =
             Server::in_world(self.config.clone(), place).map_err(|why| why.to_string())?;
+        server.ledger().remember_more(); // of a turn, all that was done in it is told
         add_routes(&mut server);
         server
             .accept_from(self.network.acceptor())

@@ -99,6 +99,7 @@ impl TestServer {
         let thread = thread::spawn(move || {
             let store = store(&config);
             let mut server = Server::with_store(config, store).expect("the server starts");
+            server.ledger().remember_more();
             prepare(&mut server);
             let (ListenAddr::Tcp(address) | ListenAddr::Tls(address)) = server.addresses()[0]
             else {

@@ -13,9 +13,7 @@ use super::super::{App, Context, Hub, Reply, Request, SubscriptionId};
 use super::batch::{Batch, Dispatch, Gauges, Job, Skipped, Timer, Turn, server_sent};
 use crate::config::{ListenAddr, Pace};
 use crate::event::Event;
-use crate::ledger::{
-    DISPATCHES_KEPT, DispatchRecord, Ledger, Phase, SLOW_NS, TURNS_KEPT, TurnRecord,
-};
+use crate::ledger::{DispatchRecord, Ledger, Phase, SLOW_NS, TurnRecord};
 use crate::reactor::{Moment, Token};
 
 /// How often those who watch are told, at most.
@@ -150,8 +148,8 @@ impl App {
             "now_ns": sight.now.as_ns(),
             "unix_ms": sight.unix_ms,
             "slow_ns": SLOW_NS,
-            "turns_kept": TURNS_KEPT,
-            "dispatches_kept": DISPATCHES_KEPT,
+            "turns_kept": ledger.memory().turns,
+            "dispatches_kept": ledger.memory().dispatches,
         });
         let mut greeting = server_sent("hello", &hello);
         let since = Told {

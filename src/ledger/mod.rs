@@ -10,6 +10,7 @@ mod counts;
 mod limit;
 mod phase;
 mod pulse;
+mod record;
 mod ring;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use counts::{Counts, Histogram, RouteCounts};
 pub use limit::Limit;
 pub use phase::Phase;
 pub use pulse::Pulse;
+pub use record::{DispatchRecord, JobRecord, Outcome, SlowRecord, TurnRecord};
 use ring::Ring;
 
 /// How many records are remembered.
@@ -69,85 +71,6 @@ impl Label {
     pub fn index(self) -> usize {
         usize::from(self.0)
     }
-}
-
-/// One turn: when, how long each phase took, and how much each had to do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TurnRecord {
-    /// Counts turns from 1.
-    pub number: u64,
-    /// When the wait ended and the work began.
-    pub began_ns: u64,
-    /// Nanoseconds in each phase, by [`Phase::ALL`]'s order; the first is the sleep.
-    pub phase_ns: [u64; Phase::COUNT],
-    /// Pieces of work in each phase. For `wait`: how many sources were ready when it ended.
-    pub counts: [u32; Phase::COUNT],
-    /// How long the wait would have lasted at most, in nanoseconds: until the nearest deadline; [`u64::MAX`] for
-    /// ever; 0 if somebody still had work.
-    pub timeout_ns: u64,
-}
-
-/// What a dispatched source wanted next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// To be woken by readiness.
-    Wait,
-    /// To be asked again in the next turn: its budget ran out.
-    Again,
-    /// To be freed.
-    Close,
-    /// It went on under another label; the next record has the rest.
-    Continued,
-}
-
-/// One source, dispatched once. The turns' records tell in which of them.
-#[derive(Clone, Copy, Debug)]
-pub struct DispatchRecord {
-    /// The source's token, as a number; `u32::MAX` for the program's own work.
-    pub token: u64,
-    /// When it began.
-    pub began_ns: u64,
-    /// How long it took.
-    pub duration_ns: u64,
-    /// The source's kind: `connection`, `listener`.
-    pub kind: Label,
-    /// What it did, if it said so: the route's name.
-    pub label: Label,
-    /// The phase in which it was.
-    pub phase: Phase,
-    /// What it wanted next.
-    pub outcome: Outcome,
-}
-
-// One is written for every request.
-const _: () = assert!(size_of::<DispatchRecord>() == 32, "two to a cache line");
-
-/// Work that a worker has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobRecord {
-    /// The job's name; of several at the same time, no two have the same.
-    pub id: u64,
-    /// What it was done for: the name of the dispatch that handed it out.
-    pub label: Label,
-    /// The worker's name.
-    pub worker: Label,
-    /// When it was handed out. Until it was started, it waited.
-    pub submitted_ns: u64,
-    /// When a worker began. Transactions of one group begin and end together.
-    pub started_ns: u64,
-    /// When the worker was done.
-    pub finished_ns: u64,
-    /// When the loop took the result.
-    pub delivered_ns: u64,
-}
-
-/// A dispatch that held the loop.
-#[derive(Clone, Copy, Debug)]
-pub struct SlowRecord {
-    /// The turn in which it was.
-    pub turn: u64,
-    /// What was dispatched.
-    pub dispatch: DispatchRecord,
 }
 
 /// The always-on record of the loop.

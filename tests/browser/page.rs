@@ -17,7 +17,7 @@ use crate::listeners::are_installed;
 /// How long something may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A command of the DevTools protocol, whatever it answers.
+/// A command of the `DevTools` protocol, whatever it answers.
 macro_rules! command {
     ($name:ident = $method:literal { $($field:ident: $kind:ty),* }) => {
         #[derive(Debug, Serialize)]

@@ -190,23 +190,24 @@ impl Gate {
             let detail = r#"a step is {"step":"phase"}, or "turn", "run" or "halt""#;
             return problem(Status::BAD_REQUEST, "malformed_step", detail);
         };
+        Ok(super::json(&json!({ "state": self.take(step) })))
+    }
+
+    /// Takes a step. What the loop does then.
+    fn take(&self, step: Step) -> &'static str {
         let mut state = self.state();
-        let halts = matches!(step, Step::Halt);
-        if !(halts && state.stands) {
-            state.leave = match step {
-                Step::Phase => Leave::Phase,
-                Step::Turn => Leave::Turn,
-                Step::Run => Leave::Run,
-                Step::Halt => Leave::None,
-            };
-        }
-        self.moved.notify_all();
-        let now = if halts && state.stands {
-            "halted"
-        } else {
-            "running"
+        state.leave = match step {
+            Step::Phase => Leave::Phase,
+            Step::Turn => Leave::Turn,
+            Step::Run => Leave::Run,
+            // A loop that was let go just now, and has not noticed, stays.
+            Step::Halt => Leave::None,
         };
-        Ok(super::json(&json!({ "state": now })))
+        self.moved.notify_all();
+        match step {
+            Step::Halt if state.stands => "halted",
+            _ => "running",
+        }
     }
 
     /// Tells that the loop stands.
@@ -237,6 +238,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc;
     use std::thread;
 
     /// A loop that goes through its phases until the gate is opened; each gate at which it stands is sent.
@@ -259,8 +261,6 @@ mod tests {
         (stood, turns)
     }
 
-    use std::sync::mpsc;
-
     fn let_go(gate: &Gate, leave: Leave) {
         // It stands, or is about to.
         while !gate.state().stands {
@@ -268,6 +268,18 @@ mod tests {
         }
         gate.state().leave = leave;
         gate.moved.notify_all();
+    }
+
+    #[test]
+    fn a_loop_that_was_let_go_and_has_not_noticed_can_be_halted() {
+        let gate = Gate::new(Pace::Gate);
+        assert_eq!(gate.take(Step::Halt), "running", "until its next phase");
+        gate.state().stands = true;
+        for step in [Step::Run, Step::Turn, Step::Phase] {
+            assert_eq!(gate.take(step), "running");
+            assert_eq!(gate.take(Step::Halt), "halted");
+            assert_eq!(gate.state().leave, Leave::None);
+        }
     }
 
     #[test]
@@ -285,8 +297,8 @@ mod tests {
             assert_eq!(stood.recv(), Ok(at));
             let_go(&gate, leave);
         }
-        while gate.state().leave != Leave::Run {
-            thread::yield_now();
+        while gate.state().stands {
+            thread::yield_now(); // it has not noticed yet
         }
         gate.state().leave = Leave::None;
         let (turn, _) = stood.recv().expect("it halts again");

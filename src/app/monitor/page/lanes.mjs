@@ -4,7 +4,9 @@
 import { PHASES, called, began, ended, worked } from "./record.mjs";
 import { count, duration } from "./time.mjs";
 
-const [LEFT, ROW, PIECE, TOP] = [150, 28, 18, 22];
+/** Where time begins, in pixels: names are before it. */
+export const LEFT = 150;
+const [ROW, PIECE, TOP] = [28, 18, 22];
 const SOURCES_MAX = 8;
 /** A sleep that is shortened, in pixels. */
 const SLEEP = 26;
@@ -14,23 +16,28 @@ const HARDLY_A_SLEEP = 2e4;
 const [NAME_WIDTH, NUMBER_WIDTH] = [30, 9];
 
 /** Where moments are in the picture: pieces of time, each with its own scale. */
-class Scale {
-  constructor(turns, width, fold, now) {
+export class Scale {
+  constructor(turns, width, { fold, zoom, place, now }) {
     this.pieces = [];
     this.sleeps = [];
-    if (fold) this.#folded(turns, width);
+    if (fold) this.#folded(turns, width, zoom, place);
     else this.#true(turns, width, now);
   }
 
   /** Within a turn time is linear; a turn that is ten times as long is a little wider. Sleeps have one width. */
-  #folded(turns, width) {
-    const wide = (turn) => 16 + 22 * Math.log10(1 + worked(turn) / 1e3);
+  #folded(turns, width, zoom, place) {
+    const wide = (turn) => zoom * (16 + 22 * Math.log10(1 + worked(turn) / 1e3));
+    const before = (turn) => zoom * (turn.phase_ns[0] > HARDLY_A_SLEEP ? SLEEP : 4);
+    // Of those after the turn that is looked at, as many as leave it in the picture.
+    let last = turns.findIndex((turn) => turn.n === place.turn);
+    if (last < 0) last = turns.length - 1;
+    for (let room = 0.6 * (width - LEFT); last + 1 < turns.length && room > 0; last += 1) room -= before(turns[last + 1]) + wide(turns[last + 1]);
     let x = width;
-    for (const turn of turns.slice().reverse()) {
+    for (const turn of turns.slice(0, last + 1).reverse()) {
       this.#piece(turn.at, ended(turn), x - wide(turn), x);
       x -= wide(turn);
       const slept = turn.phase_ns[0];
-      const gap = slept > HARDLY_A_SLEEP ? SLEEP : 4;
+      const gap = before(turn);
       this.#piece(turn.at - slept, turn.at, x - gap, x);
       this.sleeps.push({ x: x - gap, width: gap, text: duration(slept) });
       x -= gap;
@@ -58,6 +65,11 @@ class Scale {
     return this.pieces[0].from;
   }
 
+  /** And the last one. */
+  get to() {
+    return this.pieces.at(-1).to;
+  }
+
   /** The pixel of a moment; outside the picture, one at its edge. */
   x(at) {
     const piece = this.pieces.find(({ to }) => at <= to) ?? this.pieces.at(-1);
@@ -80,10 +92,11 @@ export class Lanes {
   }
 
   /** Draws `turns`, with the one of `place` marked, and the `moment` at which playing is. */
-  show({ turns, record, place, fold, moment }) {
+  show({ turns, record, place, fold, zoom, moment }) {
     this.slow_ns = record.hello.slow_ns;
     const width = this.canvas.clientWidth;
-    const shown = turns.length > 0 ? new Scale(turns, width - 10, fold, record.now) : undefined;
+    const shown = turns.length > 0 ? new Scale(turns, width - 10, { fold, zoom, place, now: record.now }) : undefined;
+    turns = shown ? turns.filter((turn) => ended(turn) >= shown.from && turn.at <= shown.to) : [];
     const lanes = shown ? this.#lanes(turns, record, shown) : [];
     const height = TOP + ROW * (2 + lanes.length) + 6;
     this.#resize(width, height);
@@ -92,13 +105,13 @@ export class Lanes {
     pen.font = `12px ${this.colours.font}`;
     pen.textBaseline = "middle";
     this.places = [];
-    if (!shown) return this.#text("Nothing has happened yet.", LEFT, TOP + ROW, this.colours.soft);
+    if (!shown) return this.#text("No turn has ended yet.", LEFT, TOP + ROW, this.colours.soft);
     pen.save();
     pen.beginPath();
     pen.rect(LEFT, 0, width - LEFT, height);
     pen.clip();
     this.#sleeps(shown, height);
-    for (const turn of turns) if (ended(turn) >= shown.from) this.#turn(turn, shown, place, height);
+    for (const turn of turns) this.#turn(turn, shown, place, height);
     for (const [row, lane] of lanes.entries()) lane.draw(TOP + ROW * (2 + row));
     if (moment !== undefined) this.#needle(shown.x(moment), height);
     pen.restore();

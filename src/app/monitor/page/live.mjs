@@ -23,7 +23,8 @@ const [DRAWN_EVERY_MS, CALM_EVERY_MS] = [100, 1000];
 const TABLES_EVERY_MS = 500;
 /** The end of what is played stays on the screen for so long before playing is over. */
 const END_SHOWN_MS = 400;
-const [TURNS_MIN, TURNS_MAX] = [3, 400];
+/** Turns in the picture. */
+const [TURNS, TURNS_MIN, TURNS_MAX] = [24, 3, 400];
 
 const view = {
   /** `live`, `frozen` or `playback`. */
@@ -31,7 +32,7 @@ const view = {
   place: new Place(),
   /** What is looked at: all that is remembered, or what was when it was frozen. */
   of: record,
-  zoom: 24,
+  zoom: TURNS,
   sources: [],
   /** Where a loop is that is slowed down: `{turn, before}` or `{turn, asleep}`; nothing while it runs. */
   stands: undefined,
@@ -79,7 +80,7 @@ function paint() {
   $("phase-name").textContent = stands && !stands.asleep ? `before ${PHASES[phase]}` : PHASES[phase];
   if (turn) $("sentence").textContent = sentence(turn, record.hello.mode !== "free");
   ring.show(ofTurn, phase, number);
-  lanes.show({ turns: inPicture(shown), record: view.of, place: view.place, fold: $("fold").checked, moment: player?.moment });
+  lanes.show({ turns: inPicture(shown), record: view.of, place: view.place, fold: $("fold").checked, zoom: TURNS / view.zoom, moment: player?.moment });
   buttons(shown);
   if (view.mode !== "frozen" && performance.now() - tabled < TABLES_EVERY_MS) {
     clearTimeout(late);

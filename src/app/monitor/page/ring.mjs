@@ -64,6 +64,8 @@ export class Ring {
     const target = phase * EACH;
     this.degrees += (((target - this.degrees) % 360) + 540) % 360 - 180;
     this.pointer.style.transform = `rotate(${this.degrees}deg)`;
+    // Where the pointer is not.
+    this.centre.setAttribute("y", phase === 3 || phase === 4 ? CENTRE - 24 : CENTRE + 34);
     this.centre.textContent = number === undefined ? "" : `turn ${number}`;
     this.title.textContent = number === undefined ? "The seven phases of a turn" : `Turn ${number}, at ${PHASES[phase]}: ${this.#text(turn)}`;
   }

@@ -51,7 +51,7 @@ function work(turn, halts) {
   if (turn.counts[6] > 0) done.push(`${count(turn.counts[6], "source")} freed`);
   const longest = turn.dispatches.reduce((most, one) => (one.ns > (most?.ns ?? 0) ? one : most), undefined);
   const mostly = longest && longest.ns > total / 2 ? `, most of it on ${longest.name}` : "";
-  const took = halts ? `With the halts between its phases it took ${duration(total)}` : `It worked for ${duration(total)}`;
+  const took = halts ? `It took ${duration(total)}, halts between its phases included` : `It worked for ${duration(total)}`;
   return `${took}${mostly}${done.length > 0 ? `: ${list(done)}` : ""}.`;
 }
 

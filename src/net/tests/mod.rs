@@ -4,6 +4,7 @@
 mod connections;
 mod limits;
 mod streams;
+mod watching;
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

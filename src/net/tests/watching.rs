@@ -1,0 +1,76 @@
+//! Those who watch the loop, over connections whose every write is known.
+
+use super::*;
+use crate::app::monitor::BATCH_EVERY;
+use crate::net::Herald;
+use crate::net::watching::{WATCHER_BYTES_MAX, WATCHERS_MAX};
+
+/// A world in which `/live` is there, and somebody who tells what happens.
+fn watched() -> World {
+    let mut world = world();
+    let herald = world.reactor.add(Box::new(Herald::default())).unwrap();
+    world.reactor.program.heralded_by(herald);
+    world.reactor.ledger().remember_more();
+    world.on("/live", || Reply::Watch(None));
+    world
+}
+
+impl World {
+    fn watch(&mut self) -> FakePeer {
+        let peer = self.connect();
+        peer.send(b"GET /live HTTP/1.1\r\nHost: h\r\n\r\n");
+        self.settle();
+        peer
+    }
+}
+
+#[test]
+fn whoever_takes_nothing_of_what_happens_has_a_bounded_outbox_and_holds_up_nobody() {
+    let mut world = watched();
+    let (silent, reader, client) = (world.watch(), world.watch(), world.connect());
+    assert!(text(&silent).contains("event: hello"));
+    silent.take_only(0);
+    let mut read = 0;
+    // Less than the time after which whoever takes nothing is cut.
+    for _ in 0..100 {
+        for _ in 0..100 {
+            client.send(HEALTHZ);
+            world.settle();
+        }
+        world.pass(BATCH_EVERY);
+        read += reader.received().len();
+        assert_eq!(text(&client).matches("200 OK").count(), 100);
+    }
+    assert!(read > 2 * WATCHER_BYTES_MAX, "{read} bytes were told");
+    let held = world.reactor.program.app.watch.is_some();
+    assert!(held, "both are still there");
+    silent.take_all();
+    world.settle();
+    let late = silent.received();
+    assert!(late.len() <= WATCHER_BYTES_MAX, "{} bytes", late.len());
+    assert!(late.len() > WATCHER_BYTES_MAX / 2, "it got what was kept");
+    // And goes on: what was left out shows in the numbers of the turns.
+    client.send(HEALTHZ);
+    world.pass(BATCH_EVERY);
+    assert!(text(&silent).starts_with("event: batch"));
+    assert_eq!(text(&reader).matches("event: batch").count(), 1);
+}
+
+#[test]
+fn only_so_many_watch_and_nobody_is_told_anything_when_they_have_gone() {
+    let mut world = watched();
+    let watchers: Vec<FakePeer> = (0..WATCHERS_MAX).map(|_| world.watch()).collect();
+    let one_more = world.watch();
+    assert!(text(&one_more).starts_with("HTTP/1.1 503 "));
+    for watcher in watchers {
+        watcher.end();
+    }
+    world.settle();
+    assert!(world.reactor.program.app.watch.is_none());
+    let watcher = world.watch();
+    world.pass(BATCH_EVERY);
+    assert!(text(&watcher).starts_with("HTTP/1.1 200 "));
+    // Nothing happens: nothing is told.
+    world.pass(20 * BATCH_EVERY);
+    assert_eq!(text(&watcher), "");
+}

@@ -12,7 +12,7 @@ use loopgate::http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Directory, Program, get, login, post, request, wait_until};
+use crate::harness::{Answer, Client, Directory, Program, get, login, post, wait_until};
 use crate::listeners::{Sse, are_installed, in_project};
 use crate::monitor::{ask_json, start, watched};
 use crate::run::run;
@@ -133,10 +133,8 @@ fn whoever_watches_sees_what_held_the_loop_and_what_workers_did() {
         (ns(turn, "at")..ns(turn, "at") + worked).contains(&at)
     });
     let turn = of_it.expect("the turn in which it was");
-    assert_eq!(
-        (&turn["observer"], &turn["counts"][0]),
-        (&json!(false), &json!(1))
-    );
+    assert_eq!(turn["observer"], false);
+    assert!(turn["counts"][0].as_u64() >= Some(1), "{turn}");
     client.log_in("alice");
     let (seen, event) = watcher.until(|seen| {
         let found = seen
@@ -264,7 +262,12 @@ fn a_loop_at_a_gate_goes_on_step_by_step_and_answers_nobody_meanwhile() {
         if ns(&halted, "turn") > turn {
             (turn, phases) = (ns(&halted, "turn"), Vec::new());
         }
-        phases.push(halted["before"].as_str().expect("a phase").to_owned());
+        let before = halted["before"].as_str().expect("a phase").to_owned();
+        // Whoever begins to watch just when the loop halts may be told twice.
+        if phases.last() == Some(&before) {
+            continue;
+        }
+        phases.push(before);
         if phases.len() < 6 {
             assert_eq!(step(&mut stepper, "phase").json()["state"], "running");
         }
@@ -376,8 +379,9 @@ fn a_loop_is_slowed_down_only_where_it_can_be_watched() {
     );
 }
 
+// mio's poll(2) backend waits again by itself now and then.
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 fn the_turns_that_are_recorded_are_the_waits_of_the_system() {
     if !are_installed(&[&["strace", "-V"]]) {
         return;
@@ -419,9 +423,7 @@ fn the_turns_that_are_recorded_are_the_waits_of_the_system() {
     watcher.until(|seen| (!seen.jobs.is_empty()).then_some(()));
     // Whoever watches an idle loop wakes it once more at most, with what came last.
     thread::sleep(Duration::from_millis(300)); // this silence is what is measured
-    let turns = monitor()
-        .ask(request("GET", "/turns?last=1000", &[]))
-        .json();
+    let turns = monitor().ask(get("/turns?last=1000")).json();
     let turns = turns["turns"].as_array().expect("a list").clone();
     let newest = turns.last().expect("turns");
     let silence = turns.iter().filter(|turn| {

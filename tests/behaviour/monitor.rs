@@ -436,6 +436,38 @@ fn a_trace_shows_what_workers_did_and_where_it_came_from_and_went() {
     }
 }
 
+/// As Perfetto wants them, or else it says that the trace is damaged.
+#[test]
+fn every_arrow_of_a_trace_begins_and_ends_in_a_span_and_is_named_by_a_number() {
+    let (server, monitor) = start(watched(), |_| {});
+    let mut client = server.connect();
+    client.log_in("alice");
+    // So many turns that those of the first login are not known any more.
+    for _ in 0..1100 {
+        assert_eq!(client.ask(get("/healthz")).status, 200);
+    }
+    client.log_in("alice");
+    let trace = ask_json(&mut Client::connect(monitor), "/trace.json?last=60s");
+    let events = trace["traceEvents"].as_array().expect("a list");
+    let time = |value: &Value| value.as_f64().expect("a time");
+    let spans: Vec<&Value> = events.iter().filter(|event| event["ph"] == "X").collect();
+    let jobs = spans.iter().filter(|span| span["cat"] == "job").count();
+    assert!(jobs >= 4, "of both logins, {jobs}");
+    let mut ends = BTreeMap::new();
+    for end in events.iter().filter(|event| event["cat"] == "flow") {
+        let is_around = |span: &&&Value| {
+            let (from, at) = (time(&span["ts"]), time(&end["ts"]));
+            span["tid"] == end["tid"] && (from..=from + time(&span["dur"]) + 0.001).contains(&at)
+        };
+        assert!(spans.iter().any(|span| is_around(&span)), "{end}");
+        let number = end["id"].as_u64().expect("a number");
+        let ph = end["ph"].as_str().expect("a letter");
+        ends.entry(number).or_insert_with(Vec::new).push(ph);
+    }
+    assert!(ends.len() >= 4, "of the second login: {ends:?}");
+    assert!(ends.values().all(|ends| ends == &["s", "f"]), "{ends:?}");
+}
+
 #[test]
 fn the_monitor_answers_when_clients_have_all_connections() {
     let mut config = watched();

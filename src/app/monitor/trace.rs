@@ -71,6 +71,7 @@ fn events(
     }
     let names = Rc::new(names);
     let of_jobs = Rc::clone(&names);
+    let since_ns = turns.first().map_or(u64::MAX, |turn| turn.began_ns);
     // The ring of dispatches may begin later than that of turns: what is no longer known is left out.
     let mut dispatches = dispatches.into_iter().peekable();
     let of_turns = turns.into_iter().flat_map(move |turn| {
@@ -87,9 +88,16 @@ fn events(
     let of_one_group =
         |a: &JobRecord, b: &JobRecord| (a.worker, a.started_ns) == (b.worker, b.started_ns);
     let groups: Vec<Vec<JobRecord>> = jobs.chunk_by(of_one_group).map(<[_]>::to_vec).collect();
+    let mut arrows = 0;
     let of_jobs = groups.into_iter().flat_map(move |group| {
         let lane = workers.iter().position(|known| *known == group[0].worker);
-        group_events(&group, WORKERS_FROM + lane.unwrap_or(0), &of_jobs)
+        let thread = WORKERS_FROM + lane.unwrap_or(0);
+        let mut events = vec![group_span(&group, thread, &of_jobs)];
+        for job in &group {
+            arrows += 2;
+            events.extend(arrows_of(job, thread, arrows, since_ns));
+        }
+        events
     });
     threads.into_iter().chain(of_turns).chain(of_jobs)
 }
@@ -135,8 +143,8 @@ fn turn_events(turn: &TurnRecord, dispatches: &[DispatchRecord], names: &Names) 
     events
 }
 
-/// What a worker did in one go, and the arrows from the loop to its thread and back.
-fn group_events(group: &[JobRecord], thread: usize, names: &Names) -> Vec<Value> {
+/// What a worker did in one go.
+fn group_span(group: &[JobRecord], thread: usize, names: &Names) -> Value {
     let first = &group[0];
     let mut labels: Vec<&str> = group.iter().map(|job| names.name(job.label)).collect();
     labels.retain(|label| !label.is_empty());
@@ -149,20 +157,26 @@ fn group_events(group: &[JobRecord], thread: usize, names: &Names) -> Vec<Value>
     let args = json!({"waited_us": microseconds(waited_ns)});
     let mut work = span(&labels.join(", "), "job", first.started_ns, ns, args);
     work["tid"] = thread.into();
-    let mut events = vec![work];
-    for job in group {
-        for (step, ph, tid, at_ns) in [
-            ("submit", "s", LOOP, job.submitted_ns),
-            ("submit", "f", thread, job.started_ns),
-            ("deliver", "s", thread, job.finished_ns),
-            ("deliver", "f", LOOP, job.delivered_ns),
-        ] {
-            let id = format!("{step}-{}-{}", job.id, job.submitted_ns);
-            events.push(json!({
-                "ph": ph, "pid": 1, "tid": tid, "name": step, "cat": "flow", "id": id, "bp": "e",
-                "ts": microseconds(at_ns),
-            }));
-        }
+    work
+}
+
+/// The arrows from the loop to a worker's thread and back, as far as the turn at the loop's end is known: Perfetto takes
+/// none that ends in nothing, and no other names for them than numbers.
+fn arrows_of(job: &JobRecord, thread: usize, number: usize, since_ns: u64) -> Vec<Value> {
+    let event = |number: usize, step: &str, ph: &str, tid: usize, at_ns: u64| {
+        json!({
+            "ph": ph, "pid": 1, "tid": tid, "name": step, "cat": "flow", "id": number, "bp": "e",
+            "ts": microseconds(at_ns),
+        })
+    };
+    let mut events = Vec::new();
+    if job.submitted_ns >= since_ns {
+        events.push(event(number, "submit", "s", LOOP, job.submitted_ns));
+        events.push(event(number, "submit", "f", thread, job.started_ns));
+    }
+    if job.delivered_ns >= since_ns {
+        events.push(event(number + 1, "deliver", "s", thread, job.finished_ns));
+        events.push(event(number + 1, "deliver", "f", LOOP, job.delivered_ns));
     }
     events
 }

@@ -160,8 +160,9 @@ fn group_span(group: &[JobRecord], thread: usize, names: &Names) -> Value {
     work
 }
 
-/// The arrows from the loop to a worker's thread and back, as far as the turn at the loop's end is known: Perfetto takes
-/// none that ends in nothing, and no other names for them than numbers.
+/// The arrows from the loop to a worker's thread and back, as far as the turn at the loop's end is known. Perfetto takes
+/// none that ends in nothing, and no other names for them than numbers; for Chrome a span is over when it ends, so the
+/// way back begins in its last nanosecond.
 fn arrows_of(job: &JobRecord, thread: usize, number: usize, since_ns: u64) -> Vec<Value> {
     let event = |number: usize, step: &str, ph: &str, tid: usize, at_ns: u64| {
         json!({
@@ -175,7 +176,8 @@ fn arrows_of(job: &JobRecord, thread: usize, number: usize, since_ns: u64) -> Ve
         events.push(event(number, "submit", "f", thread, job.started_ns));
     }
     if job.delivered_ns >= since_ns {
-        events.push(event(number + 1, "deliver", "s", thread, job.finished_ns));
+        let last_ns = job.finished_ns.saturating_sub(1).max(job.started_ns);
+        events.push(event(number + 1, "deliver", "s", thread, last_ns));
         events.push(event(number + 1, "deliver", "f", LOOP, job.delivered_ns));
     }
     events

@@ -5,6 +5,7 @@ mod connections;
 mod limits;
 mod streams;
 mod watching;
+mod websockets;
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

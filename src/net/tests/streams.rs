@@ -1,11 +1,11 @@
 //! Streams of events, over connections whose every write is known.
 
+use super::websockets::{CLOSE, PING, PONG, TEXT, frame, frames, opcodes};
 use super::*;
 use crate::event::{Event, NewEvent};
 use crate::token::fingerprint;
 
-const WS_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 impl World {
     /// Logs in; the signature.
@@ -26,7 +26,7 @@ impl World {
         sign.split('"').next().unwrap_or_default().to_owned()
     }
 
-    fn ask(&mut self, sign: &str, request_line: &str, fields: &str) -> FakePeer {
+    pub(super) fn ask(&mut self, sign: &str, request_line: &str, fields: &str) -> FakePeer {
         let peer = self.connect();
         let head =
             format!("{request_line} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {sign}\r\n");
@@ -42,18 +42,8 @@ impl World {
         peer
     }
 
-    /// Opens a WebSocket; the answer has been read.
-    fn websocket(&mut self, sign: &str) -> FakePeer {
-        let fields = format!(
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WS_KEY}\r\n"
-        );
-        let peer = self.ask(sign, "GET /events", &fields);
-        assert!(text(&peer).starts_with("HTTP/1.1 101 "));
-        peer
-    }
-
     /// So many events are confirmed and delivered in one turn.
-    fn happen(&mut self, count: u64, data: &str) {
+    pub(super) fn happen(&mut self, count: u64, data: &str) {
         self.confirm(count, data);
         self.settle(); // begins with a wait: the program was not told by a turn of what is there now
         self.settle();
@@ -75,43 +65,6 @@ impl World {
         };
         hub.confirmed((first..first + count).map(event).collect());
     }
-}
-
-/// A frame from a client, masked with zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("short");
-    [&[first, 0x80 | length, 0, 0, 0, 0][..], payload].concat()
-}
-
-/// The frames that a server sent: opcode and payload.
-fn frames(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let (mut rest, mut frames) = (bytes, Vec::new());
-    while let [first, short, ..] = *rest {
-        assert_eq!(
-            (first & 0x80, short & 0x80),
-            (0x80, 0),
-            "whole, and not masked"
-        );
-        let (at, length) = match short {
-            126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
-            127 => panic!("too long for a test"),
-            _ => (2, usize::from(short)),
-        };
-        frames.push((first & 0x0f, rest[at..at + length].to_vec()));
-        rest = &rest[at + length..];
-    }
-    assert!(rest.is_empty(), "cut short");
-    frames
-}
-
-const TEXT: u8 = 1;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
-
-fn opcodes(peer: &FakePeer) -> Vec<u8> {
-    let frames = frames(&peer.received());
-    frames.into_iter().map(|(opcode, _)| opcode).collect()
 }
 
 #[test]
@@ -248,68 +201,6 @@ fn a_silent_stream_shows_that_it_is_not_dead() {
 }
 
 #[test]
-fn a_websocket_whose_peer_does_not_answer_a_ping_is_closed() {
-    let mut world = world();
-    let sign = world.log_in();
-    let (silent, talks) = (world.websocket(&sign), world.websocket(&sign));
-    world.pass(25 * SECOND);
-    assert_eq!(opcodes(&silent), [PING]);
-    for _ in 0..9 {
-        // A message is no pong, though a sign of life.
-        talks.send(&frame(0x80 | TEXT, b"?"));
-        world.pass(SECOND);
-    }
-    assert!(!silent.freed());
-    talks.send(&frame(0x80 | PONG, b""));
-    world.pass(SECOND);
-    assert!(silent.freed());
-    assert!(!talks.freed());
-    assert_eq!(world.reactor.program.app.hub.feeds(), 1);
-}
-
-#[test]
-fn control_frames_pass_a_full_outbox() {
-    let mut world = world();
-    let sign = world.log_in();
-    let peer = world.websocket(&sign);
-    peer.take_only(10);
-    world.happen(1000, &"x".repeat(10_000));
-    let begun = peer.received();
-    assert_eq!(begun.len(), 10);
-    peer.send(&frame(0x80 | PING, b"there?"));
-    world.settle();
-    // It cannot answer a ping that has not reached it, and is given the time to take its bytes.
-    for _ in 0..20 {
-        world.pass(20 * SECOND);
-        peer.take_only(1);
-        peer.becomes_writable();
-        world.settle();
-        assert!(!peer.freed());
-    }
-    peer.take_all();
-    world.settle();
-    let told = frames(&[begun, peer.received()].concat());
-    let place = told
-        .iter()
-        .position(|(opcode, payload)| *opcode == PONG && payload == b"there?");
-    assert_eq!(
-        place,
-        Some(1),
-        "after the frame that had begun, before all others"
-    );
-    let texts: Vec<String> = told
-        .into_iter()
-        .filter(|(opcode, _)| *opcode == TEXT)
-        .map(|(_, payload)| String::from_utf8(payload).unwrap())
-        .collect();
-    assert!(
-        texts.iter().any(|text| text.contains("\"name\":\"gap\"")),
-        "some were dropped"
-    );
-    assert!(texts.len() < 200, "its outbox is bounded");
-}
-
-#[test]
 fn who_takes_nothing_of_a_stream_is_cut_in_the_end() {
     let mut world = world();
     let sign = world.log_in();
@@ -344,74 +235,6 @@ fn a_stream_does_not_outlive_a_session_that_went_unnoticed() {
 }
 
 #[test]
-fn a_close_is_answered_and_nothing_follows_it() {
-    let mut world = world();
-    let sign = world.log_in();
-    let peer = world.websocket(&sign);
-    let close = frame(
-        0x80 | CLOSE,
-        &[&1000_u16.to_be_bytes()[..], b"bye"].concat(),
-    );
-    peer.send(&[&close[..], &frame(0x80 | TEXT, b"late")].concat());
-    let hub = &mut world.reactor.program.app.hub;
-    assert_eq!(hub.feeds(), 1);
-    world.settle();
-    let told = frames(&peer.received());
-    assert_eq!(told.len(), 1);
-    assert_eq!(
-        (told[0].0, &told[0].1[..2]),
-        (CLOSE, &1000_u16.to_be_bytes()[..])
-    );
-    assert!(peer.ended());
-    world.happen(1, "data");
-    assert_eq!(peer.received(), b"");
-    peer.end();
-    world.settle();
-    assert!(peer.freed());
-    assert_eq!(world.reactor.program.app.hub.feeds(), 0);
-}
-
-#[test]
-fn no_event_follows_a_close_frame_that_has_to_wait() {
-    let mut world = world();
-    let sign = world.log_in();
-    let peer = world.websocket(&sign);
-    peer.take_only(10);
-    world.happen(3, "data");
-    peer.send(&frame(0x83, b"no such opcode"));
-    world.settle();
-    world.happen(3, "data");
-    peer.take_all();
-    world.settle();
-    let told = opcodes(&peer);
-    assert_eq!(told, [TEXT, CLOSE], "the frame that had begun, and the end");
-    assert!(peer.ended());
-}
-
-#[test]
-fn messages_behind_many_pings_are_heard_without_another_edge() {
-    let mut world = world();
-    let sign = world.log_in();
-    let peer = world.websocket(&sign);
-    // One read takes exactly all of its bytes, and answers with as many as an outbox may hold before its
-    // peer is heard again; what follows is in the socket, and no edge will say so.
-    let mut bytes = frame(0x80 | TEXT, b"?").repeat(14);
-    bytes.extend(frame(0x80 | PING, &[b'x'; 125]).repeat(505));
-    bytes.extend(frame(0x80 | TEXT, br#"{"subscribe":"last"}"#));
-    peer.send(&bytes);
-    world.settle();
-    let told = frames(&peer.received());
-    assert_eq!(told.len(), 14 + 505 + 1);
-    let last = told
-        .last()
-        .map(|(opcode, payload)| (*opcode, payload.clone()));
-    assert_eq!(
-        last,
-        Some((TEXT, br#"{"subscribed":["*","last"]}"#.to_vec()))
-    );
-}
-
-#[test]
 fn each_stream_is_told_another_time_to_come_back() {
     let mut world = world();
     let [one, two] = [(); 2].map(|()| world.log_in());
@@ -441,28 +264,4 @@ fn each_stream_is_told_another_time_to_come_back() {
     times.sort_unstable();
     times.dedup();
     assert!(times.len() > 5, "{times:?}");
-}
-
-#[test]
-fn what_was_answered_before_a_websocket_breaks_is_written_first() {
-    let mut world = world();
-    let sign = world.log_in();
-    let peer = world.connect();
-    peer.take_only(10);
-    peer.send(HEALTHZ);
-    peer.send(
-        format!(
-            "GET /events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {sign}\r\nConnection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WS_KEY}\r\n\r\n"
-        )
-        .as_bytes(),
-    );
-    peer.end();
-    world.settle();
-    peer.take_all();
-    world.settle();
-    assert_eq!(statuses(&peer), ["200", "101"]);
-    assert!(peer.ended());
-    assert_eq!(world.reactor.program.app.hub.feeds(), 0);
-    assert!(world.reactor.program.app.streams.is_empty());
 }

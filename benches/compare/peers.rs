@@ -66,6 +66,18 @@ const fn peer(name: &'static str, how: How, has_sessions: bool) -> Peer {
 /// Where the build without a ledger goes.
 const WITHOUT_LEDGER_DIR: &str = "target/without-ledger";
 
+/// Builds the package of a folder into a folder of its own.
+fn release_build(root: &Path, package: &str, target: &str) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(["build", "--release", "--quiet", "--locked"])
+        .arg("--manifest-path")
+        .arg(root.join(package).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(root.join(target));
+    command
+}
+
 /// Servers that run.
 pub(crate) type Started = Vec<(Peer, Program)>;
 
@@ -92,19 +104,8 @@ impl Kitchen {
         }
         raise_descriptor_limit();
         eprintln!("building the peers' programs (benches/peers); the first time takes minutes");
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--release",
-                "--quiet",
-                "--locked",
-                "--manifest-path",
-            ])
-            .arg(root.join("benches/peers/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(root.join("target/peers"))
-            .status();
-        if !built.is_ok_and(|status| status.success()) {
+        let mut build = release_build(root, "benches/peers", "target/peers");
+        if !build.status().is_ok_and(|status| status.success()) {
             return Err("benches/peers does not build".into());
         }
         // Not in /tmp, which may be memory: some of what is measured is a disk.
@@ -133,7 +134,11 @@ impl Kitchen {
 
     /// The server under test, with these options.
     pub(crate) fn loopgate(options: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_loopgate"));
+        Self::loopgate_at(Path::new(env!("CARGO_BIN_EXE_loopgate")), options)
+    }
+
+    fn loopgate_at(program: &Path, options: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(["--listen", "127.0.0.1:0"])
             .args(options)
@@ -149,26 +154,14 @@ impl Kitchen {
     /// Builds the server once more, without its ledger.
     pub(crate) fn build_without_ledger(&self) -> Result<(), String> {
         eprintln!("building loopgate without its ledger");
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--release",
-                "--quiet",
-                "--locked",
-                "--bin",
-                "loopgate",
-            ])
-            .arg("--manifest-path")
-            .arg(self.root.join("Cargo.toml"))
-            .arg("--target-dir")
-            .arg(self.root.join(WITHOUT_LEDGER_DIR))
-            .env("RUSTFLAGS", "--cfg loopgate_without_ledger")
-            .status();
-        if built.is_ok_and(|status| status.success()) {
-            Ok(())
-        } else {
-            Err("it does not build without its ledger".into())
+        let mut build = release_build(self.root, "", WITHOUT_LEDGER_DIR);
+        build
+            .args(["--bin", "loopgate"])
+            .env("RUSTFLAGS", "--cfg loopgate_without_ledger");
+        if !build.status().is_ok_and(|status| status.success()) {
+            return Err("it does not build without its ledger".into());
         }
+        Ok(())
     }
 
     /// Starts a server with its best settings for one core. `answer` are the bytes that the floor
@@ -187,12 +180,8 @@ impl Kitchen {
                 Program::start(&command, cores)?
             }
             How::WithoutLedger => {
-                let mut command =
-                    Command::new(self.root.join(WITHOUT_LEDGER_DIR).join("release/loopgate"));
-                command
-                    .args(Self::loopgate(&DEMO).get_args())
-                    .env("RUST_LOG", "warn");
-                Program::start(&command, cores)?
+                let program = self.root.join(WITHOUT_LEDGER_DIR).join("release/loopgate");
+                Program::start(&Self::loopgate_at(&program, &DEMO), cores)?
             }
             How::Rust(name) => {
                 let mut command = self.tool(name);

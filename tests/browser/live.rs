@@ -8,7 +8,7 @@ use loopgate::app::Reply;
 use loopgate::config::{Config, ListenAddr, Pace};
 use loopgate::http::Method;
 
-use crate::harness::{TestServer, config, get};
+use crate::harness::{Client, TestServer, config, get};
 use crate::page::{Browser, Look, Page, expect_names};
 
 /// How long a handler holds the loop, which none should.
@@ -37,14 +37,17 @@ fn start(pace: Pace) -> (TestServer, SocketAddr) {
 
 fn open(browser: &Browser, monitor: SocketAddr, look: Look) -> Page {
     let page = browser.open(&format!("http://{monitor}/"), look);
-    page.wait_for("document.querySelector('#connection-state').textContent === 'connected'");
+    page.wait_for_text("#connection-state", "connected");
     page
 }
 
-fn wait_for_mode(page: &Page, mode: &str) {
-    page.wait_for(&format!(
-        "document.querySelector('#mode').textContent === '{mode}'"
-    ));
+/// A server that has answered a request while a page was open; who asked is still connected.
+fn answered(browser: &Browser, look: Look) -> (TestServer, Page, Client) {
+    let (server, monitor) = start(Pace::Free);
+    let page = open(browser, monitor, look);
+    let mut client = server.connect();
+    assert_eq!(client.ask(get("/healthz")).status, 200);
+    (server, page, client)
 }
 
 fn number(page: &Page) -> u64 {
@@ -90,32 +93,26 @@ fn what_holds_the_loop_is_seen_and_looked_at_turn_by_turn() {
         page.picture(&format!("live-{name}"), 1280, 1250);
         // Frozen, it stays as it is, whatever happens.
         page.press(" ");
-        wait_for_mode(&page, "frozen");
+        page.wait_for_text("#mode", "frozen");
         let frozen = number(&page);
         assert_eq!(client.ask(get("/healthz")).status, 200);
         page.press("ArrowLeft");
-        let before = format!(
-            "document.querySelector('#turn-number').textContent === '{}'",
-            frozen - 1
-        );
-        page.wait_for(&before);
+        page.wait_for_text("#turn-number", &(frozen - 1).to_string());
         assert!(
             page.text("#sentence")
                 .starts_with(&format!("Turn {}:", frozen - 1))
         );
         page.press("ArrowRight");
-        page.wait_for(&format!(
-            "document.querySelector('#turn-number').textContent === '{frozen}'"
-        ));
+        page.wait_for_text("#turn-number", &frozen.to_string());
         page.press(".");
-        page.wait_for("document.querySelector('#phase-name').textContent === 'completions'");
+        page.wait_for_text("#phase-name", "completions");
         page.press(",");
-        page.wait_for("document.querySelector('#phase-name').textContent === 'readiness'");
+        page.wait_for_text("#phase-name", "readiness");
         page.press("p");
-        wait_for_mode(&page, "playback");
-        wait_for_mode(&page, "frozen"); // it has come to the end
+        page.wait_for_text("#mode", "playback");
+        page.wait_for_text("#mode", "frozen"); // it has come to the end
         page.press(" ");
-        wait_for_mode(&page, "live");
+        page.wait_for_text("#mode", "live");
         page.expect_no_complaints();
     }
 }
@@ -125,14 +122,11 @@ fn every_control_has_a_name_and_is_reached_by_the_keyboard() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let (server, monitor) = start(Pace::Free);
-    let page = open(&browser, monitor, Look::Calm);
-    let mut client = server.connect();
-    assert_eq!(client.ask(get("/healthz")).status, 200);
+    let (_server, page, mut client) = answered(&browser, Look::Calm);
     page.wait_for("document.querySelectorAll('#source-rows button').length === 1");
     expect_names(&page, 18);
     page.press(" ");
-    wait_for_mode(&page, "frozen");
+    page.wait_for_text("#mode", "frozen");
     for control in [
         "#freeze",
         "#previous-turn",
@@ -165,10 +159,7 @@ fn the_pages_own_work_is_hidden_until_it_is_asked_for() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let (server, monitor) = start(Pace::Free);
-    let page = open(&browser, monitor, Look::Light);
-    let mut client = server.connect();
-    assert_eq!(client.ask(get("/healthz")).status, 200);
+    let (_server, page, _client) = answered(&browser, Look::Light);
     page.wait_for(&format!("{} !== null", row_of("GET /healthz")));
     let own = "document.querySelector('#dispatch-rows').textContent.includes('(this page)')";
     assert_eq!(page.value(own), false);
@@ -186,7 +177,7 @@ fn a_loop_at_the_gate_goes_on_by_keyboard() {
     };
     let (server, monitor) = start(Pace::Gate);
     let page = open(&browser, monitor, Look::Light);
-    wait_for_mode(&page, "halted");
+    page.wait_for_text("#mode", "halted");
     assert!(page.text("#banner").contains("halts"));
     expect_names(&page, 18);
     let mut client = server.connect();
@@ -209,11 +200,11 @@ fn a_loop_at_the_gate_goes_on_by_keyboard() {
     let names: Vec<String> = names.iter().map(|name| format!("before {name}")).collect();
     assert_eq!(phases, names);
     page.press("r");
-    wait_for_mode(&page, "running");
+    page.wait_for_text("#mode", "running");
     assert_eq!(client.answer().status, 200);
     page.press("h");
     client.send(get("/healthz"));
-    wait_for_mode(&page, "halted");
+    page.wait_for_text("#mode", "halted");
     page.press("r");
     assert_eq!(client.answer().status, 200);
     page.expect_no_complaints();
@@ -229,8 +220,8 @@ fn a_loop_that_is_slowed_down_says_so() {
     page.wait_for("document.querySelector('#banner').textContent.includes('100 ms')");
     let mut client = server.connect();
     client.send(get("/healthz"));
-    page.wait_for("document.querySelector('#phase-name').textContent === 'before flush'");
-    page.wait_for("document.querySelector('#phase-name').textContent === 'wait'");
+    page.wait_for_text("#phase-name", "before flush");
+    page.wait_for_text("#phase-name", "wait");
     assert_eq!(client.answer().status, 200);
     page.expect_no_complaints();
 }

@@ -195,6 +195,13 @@ impl Page {
         );
     }
 
+    /// Returns when the first element that `selector` finds has that text, and no other.
+    pub(crate) fn wait_for_text(&self, selector: &str, text: &str) {
+        self.wait_for(&format!(
+            "document.querySelector({selector:?}).textContent === {text:?}"
+        ));
+    }
+
     /// The text of the first element that `selector` finds.
     pub(crate) fn text(&self, selector: &str) -> String {
         let text = self.value(&format!(

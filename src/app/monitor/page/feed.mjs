@@ -7,13 +7,17 @@ const SOURCES_EVERY_MS = 1000;
 
 /** Follows the loop; `heard` has what to do with each kind of message, those of other kinds are ignored. */
 export function follow(heard, state) {
-  const stream = new EventSource("/live");
-  for (const [name, act] of Object.entries(heard)) stream.addEventListener(name, (message) => act(JSON.parse(message.data)));
-  stream.addEventListener("open", () => state("connected"));
-  stream.addEventListener("error", () => {
-    state("trying again");
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => follow(heard, state), REFUSED_MS);
-  });
+  let stream;
+  const open = () => {
+    stream = new EventSource("/live");
+    for (const [name, act] of Object.entries(heard)) stream.addEventListener(name, (message) => act(JSON.parse(message.data)));
+    stream.addEventListener("open", () => state("connected"));
+    stream.addEventListener("error", () => {
+      state("trying again");
+      if (stream.readyState === EventSource.CLOSED) setTimeout(open, REFUSED_MS);
+    });
+  };
+  open();
   // A page that is about to be left says so: the server need not find out.
   addEventListener("pagehide", () => stream.close());
 }

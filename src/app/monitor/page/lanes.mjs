@@ -96,7 +96,7 @@ export class Lanes {
     this.slow_ns = record.hello.slow_ns;
     const width = this.canvas.clientWidth;
     const shown = turns.length > 0 ? new Scale(turns, width - 10, { fold, zoom, place, now: record.now }) : undefined;
-    turns = shown ? turns.filter((turn) => ended(turn) >= shown.from && turn.at <= shown.to) : [];
+    turns = shown ? turns.filter((turn) => ended(turn) > shown.from && turn.at <= shown.to) : [];
     const lanes = shown ? this.#lanes(turns, record, shown) : [];
     const height = TOP + ROW * (2 + lanes.length) + 6;
     this.#resize(width, height);
@@ -128,7 +128,6 @@ export class Lanes {
   #lanes(turns, record, scale) {
     const sources = new Map();
     for (const one of turns.flatMap((turn) => turn.dispatches)) {
-      if (one.at < scale.from) continue;
       if (!sources.has(one.id)) sources.set(one.id, []);
       sources.get(one.id).push(one);
     }

@@ -21,6 +21,9 @@ export function began(turn, phase) {
   return turn.phase_ns.slice(1, phase).reduce((sum, ns) => sum + ns, turn.at);
 }
 
+/** What a record has that is added to as time goes by. */
+const LISTS = ["turns", "jobs", "events", "planned", "seconds", "underWay"];
+
 export class Record {
   /** Turns, oldest first; each has its `dispatches`. */
   turns = [];
@@ -47,7 +50,7 @@ export class Record {
   greet(hello) {
     const isAnother = hello.now_ns < this.now || (this.now > 0 && Math.abs(started(hello) - started(this.hello)) > SAME_START_MS);
     if (isAnother) {
-      for (const list of [this.turns, this.jobs, this.events, this.planned, this.seconds, this.underWay]) list.length = 0;
+      for (const list of LISTS) this[list] = [];
       this.timers = [];
       this.missing = 0;
       this.#others = undefined;
@@ -74,7 +77,7 @@ export class Record {
   /** What there is now, to be looked at while the loop goes on: nothing is added to it any more. */
   still() {
     const still = Object.assign(new Record(), this);
-    for (const list of ["turns", "jobs", "events", "planned", "seconds", "underWay", "labels"]) still[list] = [...this[list]];
+    for (const list of [...LISTS, "labels"]) still[list] = [...this[list]];
     return still;
   }
 

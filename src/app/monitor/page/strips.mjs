@@ -8,12 +8,15 @@ const [WIDTH, HEIGHT, SECONDS] = [300, 44, 60];
 /** From a microsecond to a second: what matters are powers of ten. */
 const logarithmic = (ns) => Math.max(0, Math.log10(ns / 1e3) / 6);
 
+/** Against the most there was. */
+const linear = (n, most) => n / most;
+
 const STRIPS = [
   { name: "Longest turn", value: (second) => second.delay, height: logarithmic, text: duration, note: "1 µs to 1 s, logarithmic" },
   { name: "Busy", value: (second) => second.worked / (second.worked + second.slept || 1), height: (share) => share, text: (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`, note: "share of time awake" },
-  { name: "Ready at once", value: (second) => second.ready, height: (n, most) => n / most, text: String, note: "most sources in one turn" },
-  { name: "Jobs handed out", value: (second) => second.pending, height: (n, most) => n / most, text: String, note: "to workers, or waiting for one" },
-  { name: "Jobs waiting", value: (second) => second.waiting, height: (n, most) => n / most, text: String, note: "for a worker" },
+  { name: "Ready at once", value: (second) => second.ready, height: linear, text: String, note: "most sources in one turn" },
+  { name: "Jobs handed out", value: (second) => second.pending, height: linear, text: String, note: "to workers, or waiting for one" },
+  { name: "Jobs waiting", value: (second) => second.waiting, height: linear, text: String, note: "for a worker" },
 ];
 
 export class Strips {

@@ -50,7 +50,7 @@ pub(super) fn caller_who_changes(
     cx: &mut Context<'_>,
 ) -> Result<Caller, Reply> {
     let caller = caller(request, cx)?;
-    if caller.by_cookie && !request.same_origin() {
+    if caller.by_cookie && !request.same_origin(&cx.app.config.trust_proxy) {
         return Err(cross_site());
     }
     Ok(caller)

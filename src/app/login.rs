@@ -39,7 +39,7 @@ struct Attempt {
 
 pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     // A stranger's page could log its visitor in as somebody else.
-    if request.from_a_page() && !request.same_origin() {
+    if request.from_a_page() && !request.same_origin(&cx.app.config.trust_proxy) {
         return Err(cross_site());
     }
     let Credentials { username, password } = credentials(request)?;

@@ -3,52 +3,105 @@
 //! Both are claims of the peer. What it says about the site is believed because a browser does not
 //! let a page change it; what it says about the address, only if the peer is a proxy of ours.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use crate::http::list_elements;
 
 /// Whether a page of this very origin sent the request, by `Sec-Fetch-Site` (W3C Fetch Metadata)
 /// and `Origin` (RFC 6454). Asked of requests that change state and present the cookie, and of
 /// WebSocket handshakes; in doubt the answer is no.
 ///
-/// * `Sec-Fetch-Site` must be `same-origin`, or `none` (the user typed the address).
-/// * `Origin` must name the host and port of `Host`. A port that is missing is the default one
-///   of the origin's scheme: behind a TLS proxy, `https://example.com` is `Host: example.com`.
-/// * On a connection that is encrypted it must say `https`: over plain HTTP anybody on the way could
-///   have written the page.
-/// * If both are there both must agree; if neither is, no browser of today sent it.
+/// | `Origin` | no `Sec-Fetch-Site` | `same-origin` | `none` | any other |
+/// |---|---|---|---|---|
+/// | absent | no | yes | yes | no |
+/// | this site | yes | yes | yes | no |
+/// | `null` | no | yes | no | no |
+/// | any other | no | no | no | no |
+///
+/// * Without either field, no browser of today sent the request.
+/// * `none` means that the user typed the address, or followed a bookmark.
+/// * A browser hides the origin of a page under `Referrer-Policy: no-referrer`: then `Origin` is `null`, as
+///   it is for a sandboxed frame or a `data:` URL. Only `same-origin` tells the two apart.
+/// * A field that comes twice is any other.
 #[must_use]
-pub(super) fn same_origin(
-    host: Option<&[u8]>,
-    origin: Option<&[u8]>,
-    sec_fetch_site: Option<&[u8]>,
-    secure: bool,
+pub(super) fn same_origin<'h>(
+    site: Site<'_>,
+    origin: impl Iterator<Item = &'h [u8]>,
+    sec_fetch_site: impl Iterator<Item = &'h [u8]>,
 ) -> bool {
-    if sec_fetch_site.is_none() && origin.is_none() {
+    let (Ok(origin), Ok(fetched_from)) = (at_most_one(origin), at_most_one(sec_fetch_site)) else {
         return false;
+    };
+    match (origin, fetched_from) {
+        (None, Some(b"same-origin" | b"none")) => true,
+        (Some(b"null"), fetched_from) => fetched_from == Some(b"same-origin"),
+        (Some(origin), None | Some(b"same-origin" | b"none")) => site.is_at(origin),
+        (None, None) | (_, Some(_)) => false,
     }
-    let fetch_agrees = sec_fetch_site.is_none_or(|site| matches!(site, b"same-origin" | b"none"));
-    let origin_agrees = origin.is_none_or(|origin| {
-        let plain_elsewhere = secure && !has_scheme(origin, b"https://");
-        !plain_elsewhere && host.is_some_and(|host| names(origin, host))
-    });
-    fetch_agrees && origin_agrees
 }
 
-/// Whether `origin` names the authority `host`.
-fn names(origin: &[u8], host: &[u8]) -> bool {
-    let default_port = |authority, port| {
-        let (name, own_port) = split_port(authority)?;
-        Some((name, own_port.unwrap_or(port)))
-    };
-    let Some((authority, port)) = without_scheme(origin) else {
-        return false; // `null`, and schemes that cannot be ours
-    };
-    match (default_port(authority, port), default_port(host, port)) {
-        (Some((theirs, their_port)), Some((ours, our_port))) => {
-            theirs.eq_ignore_ascii_case(ours) && their_port == our_port
-        }
-        _ => false,
+/// The only one of `values`, if there is one.
+fn at_most_one<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Result<Option<&'h [u8]>, Twice> {
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(Twice),
     }
 }
+
+/// A field came twice that may come once.
+struct Twice;
+
+/// What the client calls this site.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'r> {
+    /// The `Host` field, or the authority of an absolute target.
+    pub(super) host: Option<&'r [u8]>,
+    /// The client came over TLS. If not, it may have all the same: a proxy that ends TLS need not say so.
+    pub(super) over_tls: bool,
+}
+
+impl Site<'_> {
+    /// Whether `origin` is this site: scheme, host and port.
+    ///
+    /// A port that is missing is the default one of the origin's scheme: behind a TLS proxy,
+    /// `https://example.com` is `Host: example.com`. A client that came over TLS needs an `https` origin:
+    /// over plain HTTP anybody on the way could have written the page. The reverse is no danger, so an `https`
+    /// page may send to a site that does not know of its TLS.
+    fn is_at(self, origin: &[u8]) -> bool {
+        let Some((authority, default_port)) = without_scheme(origin) else {
+            return false; // schemes that cannot be ours
+        };
+        if self.over_tls && default_port != HTTPS_PORT {
+            return false;
+        }
+        let name_and_port = |authority| {
+            let (name, own_port) = split_port(authority)?;
+            Some((name, own_port.unwrap_or(default_port)))
+        };
+        match (name_and_port(authority), self.host.and_then(name_and_port)) {
+            (Some((theirs, their_port)), Some((ours, our_port))) => {
+                is_same_host(theirs, ours) && their_port == our_port
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Compares names without case, and addresses in brackets by what they mean: a proxy may write its own
+/// `Host`, and `[::1]` as `[0:0:0:0:0:0:0:1]`.
+fn is_same_host(one: &[u8], other: &[u8]) -> bool {
+    let address = |host: &[u8]| -> Option<Ipv6Addr> {
+        let literal = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+        std::str::from_utf8(literal).ok()?.parse().ok()
+    };
+    match (address(one), address(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.eq_ignore_ascii_case(other),
+    }
+}
+
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 fn has_scheme(origin: &[u8], scheme: &[u8]) -> bool {
     let start = origin.get(..scheme.len());
@@ -57,7 +110,7 @@ fn has_scheme(origin: &[u8], scheme: &[u8]) -> bool {
 
 /// What follows `http://` or `https://`, and that scheme's default port.
 fn without_scheme(origin: &[u8]) -> Option<(&[u8], u16)> {
-    [(&b"http://"[..], 80), (b"https://", 443)]
+    [(&b"http://"[..], HTTP_PORT), (b"https://", HTTPS_PORT)]
         .into_iter()
         .find_map(|(scheme, port)| {
             has_scheme(origin, scheme).then(|| (&origin[scheme.len()..], port))
@@ -131,6 +184,18 @@ pub(super) fn client_address<'h>(
     found.or(peer)
 }
 
+/// Whether the client came to some proxy over TLS, by the lines of `X-Forwarded-Proto`, which are one list. To be
+/// asked only where [`is_proxy`] says that the peer is believed.
+///
+/// In doubt it did: a cookie without `Secure` may leak, one with it is at worst not kept. So of several proxies
+/// one that says `https` is enough, in whatever place, and what is neither `http` nor `ws` counts as `https`
+/// (some proxies say `wss` of a WebSocket). A list without elements says nothing.
+pub(super) fn forwarded_over_tls<'h>(mut lines: impl Iterator<Item = &'h [u8]>) -> bool {
+    let is_plain =
+        |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"ws");
+    lines.any(|line| list_elements(line).any(|scheme| !is_plain(scheme)))
+}
+
 /// Whether what `peer` says about its own clients is believed.
 pub(super) fn is_proxy(peer: Option<IpAddr>, trusted: &[IpAddr]) -> bool {
     let is_trusted = |peer: IpAddr| {
@@ -157,181 +222,4 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_of_another_site_is_told_apart() {
-        let host = Some("example.com");
-        for (host, origin, site, expected) in [
-            // by Sec-Fetch-Site alone
-            (host, None, Some("same-origin"), true),
-            (host, None, Some("none"), true),
-            (host, None, Some("same-site"), false),
-            (host, None, Some("cross-site"), false),
-            (host, None, Some(""), false),
-            (host, None, Some("same-origin, none"), false),
-            // by Origin alone
-            (host, Some("https://example.com"), None, true),
-            (host, Some("http://example.com"), None, true),
-            (host, Some("HTTPS://EXAMPLE.com"), None, true),
-            (host, Some("https://example.com:443"), None, true),
-            (host, Some("https://example.com:80"), None, false),
-            (host, Some("https://example.com:8443"), None, false),
-            (host, Some("https://www.example.com"), None, false),
-            (host, Some("https://example.com.evil.org"), None, false),
-            (host, Some("https://evil.org"), None, false),
-            (host, Some("null"), None, false),
-            (host, Some(""), None, false),
-            (host, Some("example.com"), None, false),
-            (host, Some("ftp://example.com"), None, false),
-            (host, Some("wss://example.com"), None, false),
-            (host, Some("https://"), None, false),
-            (host, Some("https://example.com/"), None, false),
-            (host, Some("https://example.com#@evil.org"), None, false),
-            (host, Some("https://evil.org@example.com"), None, false),
-            (
-                host,
-                Some("https://example.com https://evil.org"),
-                None,
-                false,
-            ),
-            (host, Some(" https://example.com"), None, false),
-            (host, Some("https://example.com:"), None, false),
-            (host, Some("https://example.com:+443"), None, false),
-            (host, Some("https://example.com:65979"), None, false), // 443 in sixteen bits
-            (None, Some("https://example.com"), None, false),
-            (Some(""), Some("https://"), None, false),
-            (
-                Some("example.com:443"),
-                Some("https://example.com"),
-                None,
-                true,
-            ),
-            (
-                Some("example.com:443"),
-                Some("http://example.com"),
-                None,
-                false,
-            ),
-            (
-                Some("example.com:80"),
-                Some("http://example.com"),
-                None,
-                true,
-            ),
-            (
-                Some("localhost:8080"),
-                Some("http://localhost:8080"),
-                None,
-                true,
-            ),
-            (
-                Some("localhost:8080"),
-                Some("http://localhost"),
-                None,
-                false,
-            ),
-            (Some("[::1]:8080"), Some("http://[::1]:8080"), None, true),
-            (Some("[::1]"), Some("http://[::1]:80"), None, true),
-            (Some("[::1]"), Some("http://[::2]"), None, false),
-            (Some("[::1"), Some("http://[::1"), None, false),
-            (Some("[::1]x"), Some("http://[::1]x"), None, false),
-            // both must agree
-            (host, Some("https://example.com"), Some("same-origin"), true),
-            (host, Some("https://example.com"), Some("cross-site"), false),
-            (host, Some("https://evil.org"), Some("same-origin"), false),
-            (host, Some("null"), Some("none"), false),
-            // no browser
-            (host, None, None, false),
-        ] {
-            let bytes = |text: Option<&'static str>| text.map(str::as_bytes);
-            assert_eq!(
-                same_origin(bytes(host), bytes(origin), bytes(site), false),
-                expected,
-                "Host {host:?}, Origin {origin:?}, Sec-Fetch-Site {site:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_encrypted_site_does_not_trust_its_plain_namesake() {
-        let host = Some(&b"example.com"[..]);
-        for (origin, site, expected) in [
-            (Some(&b"https://example.com"[..]), None, true),
-            (Some(b"HTTPS://example.com:443"), None, true),
-            (Some(b"http://example.com"), None, false),
-            (Some(b"http://example.com:443"), None, false),
-            (None, Some(&b"same-origin"[..]), true),
-        ] {
-            assert_eq!(same_origin(host, origin, site, true), expected);
-        }
-    }
-
-    /// `trusted` are 10.0.0.1 and 10.0.0.2, and one more in IPv6.
-    fn client(peer: &str, lines: &[&str]) -> String {
-        let trusted = ["10.0.0.1", "::ffff:10.0.0.2", "2001:db8::1"].map(|t| t.parse().unwrap());
-        let lines = lines.iter().map(|line| line.as_bytes());
-        let address = client_address(peer.parse().ok(), lines, &trusted);
-        address.map_or("nobody".into(), |address| address.to_string())
-    }
-
-    #[test]
-    fn a_forwarded_address_is_believed_from_the_right() {
-        for (peer, lines, expected) in [
-            // not a proxy: whatever it says
-            ("192.0.2.9", &["1.2.3.4"][..], "192.0.2.9"),
-            ("192.0.2.9", &["10.0.0.1"], "192.0.2.9"),
-            // one proxy
-            ("10.0.0.1", &[], "10.0.0.1"),
-            ("10.0.0.1", &["1.2.3.4"], "1.2.3.4"),
-            ("::ffff:10.0.0.1", &["1.2.3.4"], "1.2.3.4"),
-            ("10.0.0.2", &["::ffff:1.2.3.4"], "1.2.3.4"),
-            ("2001:db8::1", &["2001:db8:5::7"], "2001:db8:5::7"),
-            // what the client wrote itself
-            ("10.0.0.1", &["9.9.9.9, 1.2.3.4"], "1.2.3.4"),
-            ("10.0.0.1", &["9.9.9.9", "1.2.3.4"], "1.2.3.4"),
-            ("10.0.0.1", &["10.0.0.2, 1.2.3.4"], "1.2.3.4"),
-            ("10.0.0.1", &["garbage\u{ff}", "1.2.3.4"], "1.2.3.4"),
-            // two proxies
-            ("10.0.0.1", &["9.9.9.9,1.2.3.4 ,\t10.0.0.2"], "1.2.3.4"),
-            (
-                "10.0.0.1",
-                &["1.2.3.4", "10.0.0.2", "2001:db8::1"],
-                "1.2.3.4",
-            ),
-            ("10.0.0.1", &["2001:db8::1, 10.0.0.2"], "2001:db8::1"),
-            // not an address
-            ("10.0.0.1", &["1.2.3.4, unknown"], "10.0.0.1"),
-            ("10.0.0.1", &["1.2.3.4, unknown, 10.0.0.2"], "10.0.0.2"),
-            ("10.0.0.1", &["1.2.3.4,"], "10.0.0.1"),
-            ("10.0.0.1", &["1.2.3.4", ""], "10.0.0.1"),
-            ("10.0.0.1", &["1.2.3"], "10.0.0.1"),
-            ("10.0.0.1", &["1.2.3.4.5"], "10.0.0.1"),
-            ("10.0.0.1", &["01.2.3.4"], "10.0.0.1"),
-            ("10.0.0.1", &["fe80::1%eth0"], "10.0.0.1"),
-            // with ports
-            ("10.0.0.1", &["1.2.3.4:5678"], "1.2.3.4"),
-            ("10.0.0.1", &["[2001:db8:5::7]:5678"], "2001:db8:5::7"),
-            ("10.0.0.1", &["[2001:db8:5::7]"], "2001:db8:5::7"),
-            ("10.0.0.1", &["[1.2.3.4]"], "10.0.0.1"),
-            ("10.0.0.1", &["1.2.3.4:99999"], "10.0.0.1"),
-            // a unix socket
-            ("", &[], "nobody"),
-            ("", &["1.2.3.4"], "1.2.3.4"),
-            ("", &["9.9.9.9, 1.2.3.4, 10.0.0.1"], "1.2.3.4"),
-            ("", &["unknown"], "nobody"),
-        ] {
-            assert_eq!(client(peer, lines), expected, "{peer:?} {lines:?}");
-        }
-    }
-
-    #[test]
-    fn without_proxies_nobody_is_believed() {
-        let header = || [&b"1.2.3.4"[..]].into_iter();
-        assert_eq!(client_address(None, header(), &[]), None);
-        let peer = "::ffff:192.0.2.9".parse().ok();
-        let expected = "192.0.2.9".parse().ok();
-        assert_eq!(client_address(peer, header(), &[]), expected);
-    }
-}
+mod tests;

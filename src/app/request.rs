@@ -108,15 +108,13 @@ impl<'r> Request<'r> {
         origin::client_address(self.peer.ip(), self.headers("x-forwarded-for"), trusted)
     }
 
-    /// Whether it came over TLS: to this server, or as a trusted proxy says (`X-Forwarded-Proto: https`).
+    /// Whether the client came over TLS: to this server, or as a trusted proxy says in `X-Forwarded-Proto`. That
+    /// is a list, in which one `https` is enough; no other field is believed.
     #[must_use]
     pub fn came_over_tls(&self, trusted: &[IpAddr]) -> bool {
-        if self.secure {
-            return true;
-        }
-        let said = self.header("x-forwarded-proto");
-        origin::is_proxy(self.peer.ip(), trusted)
-            && said.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+        self.secure
+            || origin::is_proxy(self.peer.ip(), trusted)
+                && origin::forwarded_over_tls(self.headers("x-forwarded-proto"))
     }
 
     /// Whether it offers to go on in another protocol: `Connection: Upgrade`, and an `Upgrade` field.
@@ -125,15 +123,16 @@ impl<'r> Request<'r> {
         self.head.upgrade
     }
 
-    /// Whether a page of this very site sent it: the rule for what a cookie may change.
+    /// Whether a page of this very site sent it: the rule for what a cookie may change. Proxies that are
+    /// `trusted` say whether the site is reached over TLS.
     #[must_use]
-    pub fn same_origin(&self) -> bool {
-        origin::same_origin(
-            self.head.host(),
-            self.header("origin"),
-            self.header("sec-fetch-site"),
-            self.secure,
-        )
+    pub fn same_origin(&self, trusted: &[IpAddr]) -> bool {
+        let site = origin::Site {
+            host: self.head.host(),
+            over_tls: self.came_over_tls(trusted),
+        };
+        let (origin, fetched_from) = (self.headers("origin"), self.headers("sec-fetch-site"));
+        origin::same_origin(site, origin, fetched_from)
     }
 
     /// Whether a browser says that some page sent it.

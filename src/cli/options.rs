@@ -215,7 +215,7 @@ pub(super) struct ServeOptions {
     /// With TLS, browsers are told to use nothing else for so long; 0 tells them nothing
     #[arg(long, env = "LOOPGATE_HSTS", value_name = "TIME", default_value = "8760h", value_parser = time)]
     hsts: Duration,
-    /// Believe X-Forwarded-For from this address; may be repeated
+    /// Believe X-Forwarded-For and X-Forwarded-Proto from this address; may be repeated
     #[arg(
         long,
         env = "LOOPGATE_TRUST_PROXY",

@@ -225,7 +225,7 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// How long browsers are told to use TLS only; zero says nothing about it (RFC 6797).
     pub hsts: Duration,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trust_proxy: Vec<IpAddr>,
     /// What a peer may ask.
     pub limits: Limits,

@@ -34,7 +34,7 @@ pub(super) const fn is_value_byte(byte: u8) -> bool {
 
 /// The elements of a comma-separated list without the white space around them, and without the
 /// empty ones that a recipient must ignore (section 5.6.1.2).
-pub(super) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|byte| *byte == b',')
         .map(trim)

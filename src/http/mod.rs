@@ -36,6 +36,7 @@ pub use chunked::{Chunked, EXTENSION_BYTES_MAX, Progress, TRAILER_BYTES_MAX};
 pub use date::Date;
 pub use encode::{CONTINUE, Wire, encode, encode_chunk, encode_last_chunk, encode_stream_head};
 pub use fault::Fault;
+pub(crate) use grammar::list_elements;
 pub use head::{EMPTY_LINES_MAX, Framing, Head, HeaderSlots, Version, parse_head};
 pub use method::Method;
 pub use prepared::Prepared;

@@ -77,7 +77,7 @@ pub fn admit(request: &Request<'_>) -> Result<(), Reply> {
         );
     }
     let changes = !matches!(request.method(), Method::Get | Method::Head);
-    if changes && request.from_a_page() && !request.same_origin() {
+    if changes && request.from_a_page() && !request.same_origin(&[]) {
         return refused(
             "cross_site",
             "only the monitor's own page may change something",

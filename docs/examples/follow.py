@@ -27,8 +27,10 @@ while True:
         with connect(url, additional_headers=headers) as socket:
             for message in socket:
                 event = json.loads(message)
-                # A gap has no id: what it names was kept for too short a time, or we were too slow.
-                since = event.get("id", since)
+                # A gap has no id: what it names was kept for too short a time, or we were too slow. One with
+                # `last` says that the server was restored from a backup: its ids go on from there.
+                rewound = event["data"].get("last") if event["name"] == "gap" else None
+                since = event.get("id", since) if rewound is None else rewound
                 print(message, flush=True)
     except ConnectionClosed as closed:
         if closed.rcvd and closed.rcvd.code == 4401:

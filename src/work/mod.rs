@@ -35,6 +35,6 @@ pub mod watchdog;
 pub use crew::{Crew, Hired, Threads, TimedThreads, Worked, Worker, worked};
 pub use pool::{Busy, Delivery, Job, Pool};
 pub use store::{
-    Change, Commit, Disk, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError,
+    Change, Commit, Disk, Missing, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError,
     Transaction, UserRow, Writer,
 };

@@ -1,5 +1,6 @@
 //! One sequence of events over all transports: nothing is missing, nothing comes twice.
 
+use std::fs;
 use std::sync::mpsc;
 use std::thread;
 
@@ -7,7 +8,7 @@ use loopgate::config::Config;
 use loopgate::event::Event;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, PATIENCE, Program, TestServer, config, wait_until};
+use crate::harness::{Client, Directory, PATIENCE, Program, TestServer, config, wait_until};
 use crate::listeners::{
     CURL, Listener, PYTHON, PYTHON_WEBSOCKETS, Sse, Ws, are_installed, events_of, id_of,
     in_project, name_of, poll, publication, publish,
@@ -242,4 +243,66 @@ fn ids_go_on_and_nothing_confirmed_is_missing_after_kill_9() {
         .iter()
         .filter(|event| name_of(event) == "server.started");
     assert_eq!(starts.count(), 4);
+}
+
+#[test]
+fn a_reader_ahead_of_a_restored_backup_is_told_on_every_transport() {
+    let directory = Directory::new();
+    directory.add_users();
+    let program = Program::start_in(&directory, &[]);
+    let sign = program.connect().log_in("admin");
+    publish(&mut program.connect(), &sign, "kept", &Value::Null);
+    let backup = directory.path().join("backup");
+    let files = ["store.db", "store.db-wal"].map(|name| directory.path().join(name));
+    // The process is gone and has closed nothing, so that its files are as they were at this moment.
+    program.kill();
+    fs::create_dir(&backup).expect("a directory");
+    for file in files.iter().filter(|file| file.exists()) {
+        fs::copy(file, backup.join(file.file_name().expect("a name"))).expect("a copy");
+    }
+    let program = Program::start_in(&directory, &[]);
+    let mut client = program.connect();
+    let seen = publish(&mut client, &sign, "undone", &Value::Null);
+    program.kill();
+    for file in &files {
+        let copy = backup.join(file.file_name().expect("a name"));
+        let _ = fs::remove_file(file);
+        let _ = fs::copy(copy, file);
+    }
+
+    let program = Program::start_in(&directory, &[]);
+    let mut client = program.connect();
+    let newest = poll(&mut client, &sign, "since=0").json()["last"].clone();
+    let newest = newest.as_u64().expect("an id");
+    let seen = seen + 10; // some more than the restart itself has made
+    assert!(newest < seen);
+    let gap = json!({"name": "gap", "data": {"from": newest + 1, "to": seen, "last": newest}});
+    // At once, however long it would wait for an event.
+    let query = format!("since={seen}&wait=20&pattern=tick");
+    let answer = poll(&mut client, &sign, &query).json();
+    assert_eq!(
+        answer,
+        json!({"events": [gap], "last": newest, "more": false})
+    );
+    let query = "pattern=tick";
+    let fields = format!("Last-Event-ID: {seen}\r\n");
+    let (_, mut sse) = Sse::open_with(client, &sign, query, &fields);
+    let frame = sse.frame().expect("the gap");
+    assert_eq!(
+        frame.id,
+        Some(newest.to_string()),
+        "where a browser resumes"
+    );
+    assert_eq!(frame.event.as_deref(), Some("gap"));
+    let data: Value = serde_json::from_str(&frame.data.expect("its data")).expect("JSON");
+    assert_eq!(data, gap);
+    let target = format!("/events?since={seen}&pattern=tick");
+    let mut websocket = Ws::open(program.address, &sign, &target);
+    assert_eq!(websocket.event(), gap);
+    // From there on each id means the same for all of them again.
+    let id = publish(&mut program.connect(), &sign, "tick", &Value::Null);
+    assert_eq!(id, newest + 1);
+    assert_eq!([id_of(&sse.event()), id_of(&websocket.event())], [id; 2]);
+    let answer = poll(&mut program.connect(), &sign, &format!("since={newest}"));
+    assert_eq!(id_of(&events_of(&answer)[0]), id);
 }

@@ -201,8 +201,8 @@ impl Poll {
     }
 
     fn take(mut self, page: Page, cx: &mut Context<'_>) -> Reply {
-        if let Some((from, to)) = self.since.and_then(|since| page.missing_after(since)) {
-            self.found.push(super::gap_json(from, to));
+        if let Some(missing) = self.since.and_then(|since| page.missing_after(since)) {
+            self.found.push(super::gap_json(missing));
         }
         for event in page.events {
             let json = event.to_json();

@@ -171,6 +171,8 @@ const stream = {
     // Told to this stream alone, as its last word.
     if (event.name === "session.revoked" && event.id === undefined) this.revoked = true;
     if (event.id !== undefined) this.last = event.id;
+    // The store was restored from a backup, which ends before what was seen: ids go on from there.
+    if (event.name === "gap" && event.data.last !== undefined) this.last = event.data.last;
     const row = document.createElement("li");
     if (event.time) row.append(time(event.time, "medium"));
     const name = document.createElement("strong");

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use crate::event::Event;
 use crate::websocket;
+use crate::work::Missing;
 
 /// How a remote subscriber's bytes are framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub(super) fn frame(wire: Wire, id: Option<u64>, name: &str, json: &str) -> Box<
 
 /// What a subscriber is told in the place of events that it missed.
 #[must_use]
-pub fn gap_json(from: u64, to: u64) -> String {
-    format!(r#"{{"name":"gap","data":{{"from":{from},"to":{to}}}}}"#)
+pub fn gap_json(missing: Missing) -> String {
+    let Missing { from, to, last } = missing;
+    let last = last.map_or_else(String::new, |last| format!(r#","last":{last}"#));
+    format!(r#"{{"name":"gap","data":{{"from":{from},"to":{to}{last}}}}}"#)
 }

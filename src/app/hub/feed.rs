@@ -20,7 +20,7 @@ use super::encoded::{Encoded, Wire, frame, gap_json};
 use super::pattern::Interest;
 use crate::config::SlowPolicy;
 use crate::planted::{Bug, planted};
-use crate::work::{Page, Query};
+use crate::work::{Missing, Page, Query};
 
 /// Most events in a page.
 const PAGE_EVENTS_MAX: usize = 256;
@@ -68,6 +68,8 @@ enum Reading {
 enum Item {
     Event(Rc<Encoded>),
     Gap(Gap),
+    /// The reader's place is behind the newest event: first of all, it is given another one.
+    Rewind(Box<[u8]>),
     /// The last words; nothing follows.
     Last(Box<[u8]>),
 }
@@ -205,9 +207,8 @@ impl Feed {
             return;
         }
         let since = *since;
-        if let Some((from, to)) = page.missing_after(since) {
-            let bytes = None;
-            self.queue.push_back(Item::Gap(Gap { from, to, bytes }));
+        if let Some(missing) = page.missing_after(since) {
+            self.queue.push_back(Item::missing(self.wire, missing));
         }
         for event in page.events {
             self.balance.published += 1;
@@ -266,7 +267,8 @@ impl Feed {
     /// Drops the oldest until `needed` more bytes fit. What has been written in part stays: the rest
     /// of it must follow.
     fn make_room(&mut self, needed: usize) {
-        let first = usize::from(self.is_within_item());
+        let stays = matches!(self.queue.front(), Some(Item::Rewind(_))) || self.is_within_item();
+        let first = usize::from(stays);
         while self.bytes + needed > self.bytes_max {
             // What follows a gap is the next to go, and the gap grows over it.
             let grows = matches!(self.queue.get(first), Some(Item::Gap(_)));
@@ -282,7 +284,7 @@ impl Feed {
                     Gap::of(event.event.id)
                 }
                 Item::Gap(gap) => Gap::of(gap.to),
-                Item::Last(_) => return,
+                Item::Rewind(_) | Item::Last(_) => return,
             };
             if let Some(Item::Gap(before)) = self.queue.get_mut(first)
                 && grows
@@ -393,12 +395,28 @@ impl Feed {
 }
 
 impl Item {
+    /// What stands in the place of events that the store does not have.
+    fn missing(wire: Wire, missing: Missing) -> Self {
+        let Missing { from, to, last } = missing;
+        if last.is_some() {
+            return Self::Rewind(frame(wire, last, "gap", &gap_json(missing)));
+        }
+        Self::Gap(Gap {
+            from,
+            to,
+            bytes: None,
+        })
+    }
+
     fn bytes(&mut self, wire: Wire) -> &[u8] {
         match self {
             Self::Event(event) => event.bytes(wire),
-            Self::Last(bytes) => bytes,
-            Self::Gap(Gap { from, to, bytes }) => {
-                bytes.get_or_insert_with(|| frame(wire, None, "gap", &gap_json(*from, *to)))
+            Self::Rewind(bytes) | Self::Last(bytes) => bytes,
+            Self::Gap(gap) => {
+                let (from, to, last) = (gap.from, gap.to, None);
+                let json = || gap_json(Missing { from, to, last });
+                gap.bytes
+                    .get_or_insert_with(|| frame(wire, None, "gap", &json()))
             }
         }
     }

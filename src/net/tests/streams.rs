@@ -72,7 +72,9 @@ fn the_turn_that_confirms_a_logout_ends_the_streams_of_that_session() {
     let mut world = world();
     let [ends, stays] = [(); 2].map(|()| world.log_in());
     let (sse, websocket) = (world.sse(&ends), world.websocket(&ends));
-    let parked = world.ask(&ends, "GET /events?since=99&wait=60", "");
+    let newest = world.reactor.program.app.hub.newest();
+    let poll = format!("GET /events?since={newest}&wait=60");
+    let parked = world.ask(&ends, &poll, "");
     let (other_sse, other_websocket) = (world.sse(&stays), world.websocket(&stays));
     world.until("it has read that there is nothing yet", |world| {
         world.reactor.program.app.hub.feeds() == 5

@@ -194,13 +194,32 @@ pub struct Page {
 }
 
 impl Page {
-    /// The first and the last event after `since` that are no longer kept, if any are missing.
+    /// What a reader cannot be given that has everything up to `since` and asks for what follows.
     #[must_use]
-    pub fn missing_after(&self, since: u64) -> Option<(u64, u64)> {
-        // `since` is what a client says: the highest number there is has no successor.
-        let (first, last) = (since.checked_add(1)?, self.oldest.saturating_sub(1));
-        (first <= last).then_some((first, last))
+    pub fn missing_after(&self, since: u64) -> Option<Missing> {
+        if since > self.through {
+            return Some(Missing {
+                from: self.through + 1,
+                to: since,
+                last: Some(self.through),
+            });
+        }
+        let (from, to) = (since + 1, self.oldest.saturating_sub(1));
+        let last = None;
+        (from <= to).then_some(Missing { from, to, last })
     }
+}
+
+/// Events that the store does not have, or not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The id of the first of them.
+    pub from: u64,
+    /// The id of the last of them.
+    pub to: u64,
+    /// The newest event there is, if that is before the reader's own last one: the store was restored from a
+    /// backup, and will give the missing ids to other events.
+    pub last: Option<u64>,
 }
 
 /// Everything that a server takes into memory at start.

@@ -205,15 +205,32 @@ fn what_the_store_no_longer_has_is_a_gap() {
         [(4, 6), (7, 0), (8, 0)]
     );
     assert_eq!(resume(&mut hub, 6, page(7..=8, false, 7)), [(7, 0), (8, 0)]);
-    // From a future that a replaced store does not have: from now on.
-    for since in [99, u64::MAX] {
+}
+
+#[test]
+fn a_reader_ahead_of_a_restored_store_is_told_and_given_another_place() {
+    for since in [9, 99, u64::MAX] {
+        let mut hub = Hub::default();
+        let (bytes_max, policy) = (3 * line_bytes(), SlowPolicy::DropOldest);
+        let feed = Feed::new(Wire::Sse, everything(), Some(since), bytes_max, policy);
+        let id = hub.follow(owner(), feed);
+        assert!(hub.feed(id).and_then(Feed::next_page).is_some());
         let nothing = Page {
             events: vec![],
             through: 8,
             more: false,
             oldest: 7,
         };
-        assert_eq!(resume(&mut hub, since, nothing), []);
+        hub.page(id, Ok(nothing));
+        // What is confirmed then does not fit, but what is told first is never dropped for it.
+        hub.confirmed(events(9..=20));
+        hub.deliver();
+        assert!(balanced(&mut hub, id).dropped > 0);
+        let written = write(&mut hub, id, usize::MAX);
+        let gap = format!(r#"{{"name":"gap","data":{{"from":9,"to":{since},"last":8}}}}"#);
+        let begins = format!("id: 8\nevent: gap\ndata: {gap}\n\nevent: gap\ndata: ");
+        assert!(written.starts_with(&begins), "{written}");
+        assert!(written.contains("id: 20\n"), "{written}");
     }
 }
 

@@ -10,7 +10,7 @@ use super::recording::{RecordingOptions, ReplayOptions};
 use super::watching::WatchingOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TlsFiles, default_workers,
+    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TIME_MAX, TlsFiles, default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.
@@ -101,6 +101,7 @@ pub(super) struct SimulateOptions {
         long,
         value_name = "N",
         default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000),
         conflicts_with = "for_ever"
     )]
     pub(super) seeds: u64,
@@ -108,7 +109,12 @@ pub(super) struct SimulateOptions {
     #[arg(long)]
     pub(super) for_ever: bool,
     /// So many things happen in a story
-    #[arg(long, value_name = "K", default_value_t = 400)]
+    #[arg(
+        long,
+        value_name = "K",
+        default_value_t = 400,
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
+    )]
     pub(super) steps: u64,
     /// Tell the story, turn by turn
     #[arg(long, conflicts_with_all = ["seeds", "for_ever"])]
@@ -193,7 +199,7 @@ pub(super) struct ServeOptions {
     /// Run this command and make each line on its stdout an event; may be repeated
     #[arg(long, env = "LOOPGATE_PRODUCE", value_name = "CMD")]
     produce: Vec<String>,
-    /// Threads that hash passwords [default: cores but one]
+    /// Threads that hash passwords, at most 1024 [default: cores but one]
     #[arg(long, env = "LOOPGATE_WORKERS", value_name = "N")]
     workers: Option<usize>,
     /// Speak TLS on TCP, with this certificate (PEM, and those that lead to its issuer); SIGHUP reads it again
@@ -310,19 +316,18 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     let number: u64 = number
         .parse()
         .map_err(|_| "expected a time, as in 250ms, 10s, 30m, 24h")?;
-    let seconds = match unit {
-        "ms" => return Ok(Duration::from_millis(number)),
-        "" | "s" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3600),
+    let unit_ms = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
         _ => return Err(format!("unknown unit {unit:?}: use ms, s, m or h")),
     };
-    // Deadlines are added to the present; a thousand years are as good as for ever.
-    let most = 1000 * 365 * 24 * 3600;
-    seconds
-        .filter(|s| *s <= most)
-        .map(Duration::from_secs)
-        .ok_or("that is too long".into())
+    number
+        .checked_mul(unit_ms)
+        .map(Duration::from_millis)
+        .filter(|time| *time <= TIME_MAX)
+        .ok_or_else(|| format!("at most {}h", TIME_MAX.as_secs() / 3600))
 }
 
 /// The arguments with the command that is meant: `serve`, where none is named.
@@ -416,6 +421,8 @@ mod tests {
             "1d",
             "99999999999999999999",
             "9999999999999h",
+            "87601h",
+            "18446744073709551615ms",
         ] {
             assert!(time(wrong).is_err(), "{wrong:?} was accepted");
         }

@@ -19,7 +19,8 @@ pub(super) struct RecordingOptions {
         long,
         env = "LOOPGATE_RECORD_BYTES_MAX",
         value_name = "BYTES",
-        default_value_t = 256 * 1024 * 1024
+        default_value_t = 256 * 1024 * 1024,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 40)
     )]
     record_bytes_max: u64,
     /// Keep passwords, signatures and the keys that sign in the recording: whoever has it can log in

@@ -6,6 +6,7 @@
 
 mod address;
 mod pace;
+mod ranges;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use address::ListenAddr;
 pub use pace::{Pace, SLOW_TURN_MAX};
+pub use ranges::{TIME_MAX, WORKERS_MAX};
 use serde::{Deserialize, Serialize};
 
 /// Bytes that one read takes from a socket at most; also what one source may read in one turn.
@@ -289,50 +291,9 @@ impl Config {
             ));
         }
         self.pace.check(self.monitor.is_some())?;
-        let at_least_one = [
-            ("listen", self.listen.len()),
-            ("workers", self.workers),
-            ("target-bytes-max", limits.target_bytes_max),
-            ("headers-max", limits.headers_max),
-            ("connections-max", limits.connections_max),
-            (
-                "connections-per-address-max",
-                limits.connections_per_address_max,
-            ),
-            ("unfinished-bytes-max", limits.unfinished_bytes_max),
-            ("hash-jobs-max", limits.hash_jobs_max),
-            ("streams-per-session-max", limits.streams_per_session_max),
-        ];
-        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("{name} must be at least 1"));
-        }
-        if limits.head_bytes_max > HEAD_BYTES_CEILING {
-            return Err(format!(
-                "head-bytes-max must be at most {HEAD_BYTES_CEILING}"
-            ));
-        }
+        self.check_ranges()?;
         if limits.target_bytes_max >= limits.head_bytes_max {
             return Err("target-bytes-max must be below head-bytes-max, which contains it".into());
-        }
-        if limits.outbox_bytes_max < OUTBOX_BYTES_FLOOR {
-            return Err(format!(
-                "outbox-bytes-max must be at least {OUTBOX_BYTES_FLOOR}"
-            ));
-        }
-        if limits.headers_max > HEADERS_CEILING {
-            return Err(format!("headers-max must be at most {HEADERS_CEILING}"));
-        }
-        let timeouts = [
-            ("handshake-timeout", limits.handshake_timeout),
-            ("head-timeout", limits.head_timeout),
-            ("body-timeout", limits.body_timeout),
-            ("idle-timeout", limits.idle_timeout),
-            ("write-timeout", limits.write_timeout),
-            ("session-idle", self.sessions.idle),
-            ("session-absolute", self.sessions.absolute),
-        ];
-        if let Some((name, _)) = timeouts.iter().find(|(_, value)| value.is_zero()) {
-            return Err(format!("{name} must be longer than nothing"));
         }
         Ok(())
     }

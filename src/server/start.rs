@@ -83,7 +83,7 @@ impl fmt::Display for StartError {
             ),
             Self::Os(error) => write!(
                 f,
-                "the system gave no thread or descriptor: {error}; raise its limits (ulimit -n, ulimit -u)"
+                "the system gave no thread or descriptor: {error}; raise its limits (ulimit -n, -u, -v), or start fewer workers"
             ),
         }
     }

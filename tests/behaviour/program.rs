@@ -35,6 +35,12 @@ fn what_cannot_be_asked_for_ends_with_code_2() {
         &["serve", "--listen", "nonsense"],
         &["serve", "--listen", "unix:"],
         &["serve", "--session-idle", "soon"],
+        &["serve", "--idle-timeout", "18446744073709551615ms"],
+        &["serve", "--workers", "99999999999999999999"],
+        &["serve", "--record", "x", "--record-bytes-max", "0"],
+        &["simulate", "--seeds", "18446744073709551615"],
+        &["simulate", "--steps", "18446744073709551615"],
+        &["simulate", "--steps", "0"],
         &["user", "add", "x", "--role", "king"],
     ] {
         let refused = run(bare(arguments));
@@ -69,6 +75,15 @@ fn options_that_contradict_each_other_are_refused() {
             "target-bytes-max must be below",
         ),
         (&["--session-idle", "0"], "session-idle must be longer"),
+        (&["--workers", "20000"], "workers must be at most 1024"),
+        (
+            &["--body-bytes-max", "9999999999999"],
+            "body-bytes-max must be at most",
+        ),
+        (
+            &["--connections-max", "18446744073709551615"],
+            "connections-max must be at most",
+        ),
     ] {
         run(directory.command(arguments)).failed_with(2, &[words]);
     }
@@ -76,6 +91,21 @@ fn options_that_contradict_each_other_are_refused() {
         !directory.store().exists(),
         "nothing is made before all is checked"
     );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_thread_that_the_system_refuses_is_an_error_at_start() {
+    let directory = Directory::new();
+    let program = env!("CARGO_BIN_EXE_loopgate");
+    let mut command = Command::new("sh");
+    // A gigabyte of addresses is enough for the program, and for few of so many stacks.
+    command
+        .args(["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\"", program])
+        .args(["--demo", "--listen", "127.0.0.1:0", "--workers", "1024"])
+        .env("RUST_LOG", "error")
+        .current_dir(directory.path());
+    run(command).failed_with(1, &["the system gave no thread", "start fewer workers"]);
 }
 
 #[test]

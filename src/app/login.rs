@@ -13,7 +13,7 @@ use serde_json::json;
 use super::caller::{cross_site, unauthorized};
 use super::sessions::Session;
 use super::throttle::Refused;
-use super::{Context, Reply, Request, cookie, users};
+use super::{Context, Reply, Request, cookie, friendly, throttle, users};
 use crate::event::{Timestamp, rfc3339};
 use crate::http::{Response, Status};
 use crate::ledger::Limit;
@@ -33,6 +33,8 @@ pub(super) struct Credentials {
 struct Attempt {
     username: String,
     address: IpAddr,
+    /// Against whose limits it counts.
+    network: Option<u128>,
     user_id: Option<i64>,
     over_tls: bool,
 }
@@ -46,15 +48,18 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
     // Behind a unix socket there is no address; all who come that way count as one.
     let address = request.client(&cx.app.config.trust_proxy);
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let network = friendly::limited(request, &cx.app.config.trust_proxy);
     let now_s = cx.now.as_secs();
     cx.app
         .throttle
-        .admit(&username, address, now_s)
+        .admit(&username, network, now_s)
         .map_err(|refused| too_many(refused, cx))?;
     // Half of the queue: who takes that does not keep others out.
     let places = cx.app.config.limits.hash_jobs_max.div_ceil(2);
-    let place = cx.app.throttle.begin(&username, address, places);
+    let place = cx.app.throttle.begin(&username, places);
     let place = place.ok_or_else(|| too_many_at_once(cx))?;
+    // Many users may be behind a friendly peer: there each name waits in a line of its own.
+    let line = network.unwrap_or_else(|| throttle::name_key(&username));
     let user = cx.app.users.named(&username);
     let stored = user.map_or(&cx.app.decoy, |user| &user.password).clone();
     let attempt = Attempt {
@@ -62,11 +67,12 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         over_tls: request.came_over_tls(&cx.app.config.trust_proxy),
         username,
         address,
+        network,
     };
     let (cost, salt) = (cx.app.config.hash_cost, cx.random());
     let hasher = Arc::clone(&cx.app.hasher);
     let job = move || hasher.check(password.as_bytes(), &stored, cost, salt);
-    Ok(Reply::later(job, move |checked, cx| {
+    Ok(Reply::later_for(Some(line), job, move |checked, cx| {
         if checked.is_ok() || !planted(Bug::KeptPlace) {
             cx.app.throttle.end(place);
         }
@@ -81,12 +87,12 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
 /// come after the last that may fail are refused whatever was found out about them.
 fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let Attempt {
-        username, address, ..
+        username, network, ..
     } = &attempt;
     let now_s = cx.now.as_secs();
     cx.app
         .throttle
-        .admit(username, *address, now_s)
+        .admit(username, *network, now_s)
         .map_err(|refused| too_many(refused, cx))?;
     match (checked.verdict, attempt.user_id) {
         (Verdict::Right | Verdict::RightButWeak, Some(user_id)) => {
@@ -95,7 +101,7 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Rep
         }
         // No password fits the decoy; if one did, there is still nobody to log in.
         (Verdict::Wrong, _) | (_, None) => {
-            cx.app.throttle.failed(username, *address, now_s);
+            cx.app.throttle.failed(username, *network, now_s);
             Ok(refuse(attempt, cx))
         }
     }
@@ -224,7 +230,7 @@ fn too_many_at_once(cx: &mut Context<'_>) -> Reply {
         Response::problem(
             Status::TOO_MANY_REQUESTS,
             "too_many_at_once",
-            "too many logins of this user or address are under way; wait for their answers",
+            "too many logins of this user are under way; wait for their answers",
         )
         .with_header("Retry-After", "1"),
     )

@@ -9,6 +9,7 @@ mod caller;
 mod chores;
 mod cookie;
 mod events;
+mod friendly;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod home;
@@ -38,6 +39,7 @@ use serde_json::{Value, json};
 
 pub(crate) use caller::session_needed;
 pub use events::polled;
+pub use friendly::limited_peer;
 pub use hub::{
     After, Audience, Balance, Feed, FeedId, Hub, Interest, Missed, Pattern, Subscriber,
     SubscriptionId, Wire, gap_json,
@@ -52,7 +54,6 @@ pub use routes::{Found, Handler, Routes};
 pub(crate) use socket::endpoint;
 pub use socket::{Conversation, Socket};
 pub use streams::Streams;
-pub use throttle::network;
 
 use crate::config::{Config, ListenAddr};
 use crate::event::NewEvent;

@@ -102,8 +102,9 @@ pub struct Later {
 
 /// Blocking work, by where it is done.
 pub enum Work {
-    /// On one of the hash threads.
-    Job(Box<dyn FnOnce() -> Output + Send>),
+    /// On one of the hash threads, for the client of this number: clients are served in turn, and who has most
+    /// waiting gives way first. Without a number it is for the server and its handlers, who are one.
+    Job(Box<dyn FnOnce() -> Output + Send>, Option<u128>),
     /// On the storage thread, in one transaction.
     Commit(Transaction),
     /// On the storage thread: events are read.
@@ -129,7 +130,7 @@ pub enum Then {
 /// Why a job has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobError {
-    /// As many jobs as allowed were waiting; this one never began.
+    /// As many jobs as allowed were waiting, and this client had most of them; this one never began.
     Busy,
     /// It panicked.
     Panicked,
@@ -204,7 +205,16 @@ impl Reply {
         job: impl FnOnce() -> T + Send + 'static,
         then: impl FnOnce(Result<T, JobError>, &mut Context<'_>) -> Reply + 'static,
     ) -> Self {
-        let work = Work::Job(Box::new(move || Box::new(job())));
+        Self::later_for(None, job, then)
+    }
+
+    /// The same, for a client who is known by a number.
+    pub(super) fn later_for<T: Send + 'static>(
+        client: Option<u128>,
+        job: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(Result<T, JobError>, &mut Context<'_>) -> Reply + 'static,
+    ) -> Self {
+        let work = Work::Job(Box::new(move || Box::new(job())), client);
         let then = Then::Job(Box::new(move |output, cx| {
             let typed = output.map(|any| {
                 *any.downcast()

@@ -77,6 +77,11 @@ impl<'r> Request<'r> {
         self.head.headers(name)
     }
 
+    /// The names of all header fields, in order, as they were sent.
+    pub(super) fn field_names(&self) -> impl Iterator<Item = &str> {
+        self.head.field_names()
+    }
+
     /// The host, and perhaps a port, that the client meant.
     #[must_use]
     pub fn host(&self) -> Option<&[u8]> {

@@ -82,7 +82,8 @@ pub(super) struct LimitOptions {
         default_value_t = 67_108_864
     )]
     unfinished_bytes_max: usize,
-    /// Passwords waiting to be hashed; 503 above it, and 429 above half of it for one user or address
+    /// Passwords waiting to be hashed, served in turn by address; above it, 503 for the address that has most
+    /// waiting, and 429 above half of it for one user
     #[arg(
         long,
         env = "LOOPGATE_HASH_JOBS_MAX",

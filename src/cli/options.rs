@@ -10,7 +10,8 @@ use super::recording::{RecordingOptions, ReplayOptions};
 use super::watching::WatchingOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TIME_MAX, TlsFiles, default_workers,
+    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TIME_MAX, TlsFiles,
+    default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.

@@ -112,8 +112,8 @@ pub struct Limits {
     /// Bytes of requests and messages that are not whole, of all connections together; above it, 503 for
     /// whoever adds to them. A request that comes in one piece does not count.
     pub unfinished_bytes_max: usize,
-    /// Passwords waiting to be hashed; 503 above it. One user or one address has half of it under way; 429
-    /// above that.
+    /// Passwords waiting to be hashed, served in turn by address. Above it the address that has most of them
+    /// waiting gives way, with 503. One user has half of it under way; 429 above that.
     pub hash_jobs_max: usize,
     /// Streams of events that one session may have open: server-sent events, a WebSocket, a
     /// request that waits. Browsers open six connections to a site, so this leaves one for everything else.

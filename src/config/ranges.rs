@@ -54,7 +54,7 @@ impl Config {
                 1,
                 ALL_BYTES_MAX,
             ),
-            ("hash-jobs-max", limits.hash_jobs_max, 1, COUNT_MAX),
+            ("hash-jobs-max", limits.hash_jobs_max, 1, 10_000),
             (
                 "streams-per-session-max",
                 limits.streams_per_session_max,

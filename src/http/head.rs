@@ -104,6 +104,11 @@ impl<'b> Head<'b> {
             .map(|header| header.value)
     }
 
+    /// The names of all fields, in order, as they were sent.
+    pub fn field_names(&self) -> impl Iterator<Item = &'b str> {
+        self.headers.iter().map(|header| header.name)
+    }
+
     /// How many fields the head has.
     #[must_use]
     pub fn headers_count(&self) -> usize {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::app::network;
+use crate::app::limited_peer;
 use crate::planted::{Bug, planted};
 use crate::reactor::Peer;
 
 /// Open connections of each network that counts: an IPv4 address, or a /64 of IPv6.
 ///
-/// Local processes do not count, whether they come over loopback or a unix socket, nor do proxies, which
+/// Friendly peers do not count (`app::friendly`): local processes, and proxies, which
 /// bring other people's connections. It has an entry for each network with an open connection and no other,
 /// so it is as bounded as those are.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Addresses {
 impl Addresses {
     /// A connection was opened: how many its network has now, if that counts.
     pub(super) fn opened(&mut self, peer: Peer, proxies: &[IpAddr]) -> Option<usize> {
-        let open = self.open.entry(counted(peer, proxies)?).or_default();
+        let open = self.open.entry(limited_peer(peer, proxies)?).or_default();
         *open += 1;
         Some(*open as usize)
     }
@@ -32,7 +32,7 @@ impl Addresses {
 
     /// A connection that was opened has ended.
     pub(super) fn ended(&mut self, peer: Peer, proxies: &[IpAddr]) {
-        let Some(network) = counted(peer, proxies) else {
+        let Some(network) = limited_peer(peer, proxies) else {
             return;
         };
         if let Some(open) = self.open.get_mut(&network) {
@@ -42,12 +42,6 @@ impl Addresses {
             }
         }
     }
-}
-
-fn counted(peer: Peer, proxies: &[IpAddr]) -> Option<u128> {
-    let address = peer.ip()?.to_canonical();
-    let is_proxy = proxies.iter().any(|proxy| proxy.to_canonical() == address);
-    (!address.is_loopback() && !is_proxy).then(|| network(address))
 }
 
 #[cfg(test)]

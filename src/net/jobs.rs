@@ -6,7 +6,7 @@ use super::service::{Completion, Message, Service};
 use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
 use crate::ledger::{JobRecord, Label, Limit};
 use crate::reactor::{Moment, Seams, Token, Turn};
-use crate::work::{Delivery, Outcome, StoreError, Transaction, Worked, worked};
+use crate::work::{Busy, Delivery, Outcome, StoreError, Transaction, Worked, worked};
 
 /// How often a handler may ask for other work instead of what was refused.
 const SUBMISSIONS_MAX: usize = 4;
@@ -49,7 +49,7 @@ impl<S: Seams> Service<S> {
             submitted: turn.now(),
         });
         let refused = match work {
-            Work::Job(job) => self.submit_job(id, job).map_err(|()| Refused::Job),
+            Work::Job(job, client) => self.submit_job(id, job, client).map_err(|_| Refused::Job),
             Work::Commit(transaction) => self
                 .workers
                 .writer
@@ -80,13 +80,24 @@ impl<S: Seams> Service<S> {
         }
     }
 
-    fn submit_job(&mut self, id: JobId, job: Box<dyn FnOnce() -> Output + Send>) -> Result<(), ()> {
-        let completer = self.completer.clone();
+    fn submit_job(
+        &mut self,
+        id: JobId,
+        job: Box<dyn FnOnce() -> Output + Send>,
+        client: Option<u128>,
+    ) -> Result<(), Busy> {
+        let (completer, refuser) = (self.completer.clone(), self.completer.clone());
         let job = Box::new(move || -> Delivery {
             let output = catch_unwind(AssertUnwindSafe(job)).map_err(|_| JobError::Panicked);
             Box::new(move || completer.complete(Completion::Job(id, output, worked())))
         });
-        self.workers.pool.submit(job).map_err(|_| ())
+        let Some(client) = client else {
+            return self.workers.pool.submit(job);
+        };
+        let gave_way = move || refuser.complete(Completion::Job(id, Err(JobError::Busy), None));
+        self.workers
+            .pool
+            .submit_for(client, job, Box::new(gave_way))
     }
 
     /// Runs a continuation; `None` if it panicked.

@@ -20,6 +20,7 @@ use crate::app::{
     App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
 };
 use crate::http::Date;
+use crate::ledger::Limit;
 use crate::reactor::{
     CompleterOf, Delivered, Peer, Program, Reason, Seams, Seen, Slots, Standstill, Token, Turn,
 };
@@ -309,9 +310,14 @@ impl<S: Seams> Program for Service<S> {
         match completion {
             Completion::Job(id, output, worked) => {
                 self.record_job(id, worked, turn);
-                if output.is_err() {
-                    let detail = "a job panicked on its worker thread".into();
-                    self.app.report("job_panicked", detail, turn.unix_ms());
+                match &output {
+                    Ok(_) => {}
+                    // Another client's job has its place.
+                    Err(JobError::Busy) => turn.ledger().limit_reached(Limit::Jobs),
+                    Err(JobError::Panicked) => {
+                        let detail = "a job panicked on its worker thread".into();
+                        self.app.report("job_panicked", detail, turn.unix_ms());
+                    }
                 }
                 self.resume(id, turn, |then, cx| match then {
                     Then::Job(then) => then(output, cx),

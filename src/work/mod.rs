@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `crew` | who works: threads, or a written world | |
 //! | `stepped` | threads that begin and end where the loop says | as those of the next |
-//! | `pool` | a few threads behind one bounded queue | `loopgate-hash-0` … |
+//! | `lines` | a queue in which each client has a line of its own | |
+//! | `pool` | a few threads behind one such queue, which is bounded | `loopgate-hash-0` … |
 //! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
 //! | `store` | users, sessions and events in one `SQLite` file, committed in groups | `loopgate-store` |
 //! | `log_writer` | log lines on their way to stderr or a file | `loopgate-log` |
@@ -25,6 +26,7 @@ pub mod appender;
 pub mod crew;
 pub mod fake;
 pub mod findings;
+mod lines;
 pub mod log_writer;
 pub mod password;
 pub mod pool;

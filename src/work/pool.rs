@@ -1,15 +1,15 @@
-//! A few named threads behind one bounded queue.
+//! A few named threads behind one bounded queue, in which clients stand in lines of their own.
 //!
 //! It deliberately knows no results: a job returns what delivers its own, so one pool serves password
 //! hashing and whatever a handler wants to have done elsewhere.
 
-use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io, mem};
 
 use super::crew::{Crew, Hired, Worker};
+use super::lines::{Line, Lines};
 use super::password;
 
 /// How long a thread without a job keeps what password hashing left it, for the next one.
@@ -33,7 +33,8 @@ impl fmt::Display for Busy {
 
 impl std::error::Error for Busy {}
 
-/// Worker threads and the jobs that wait for them, first come, first served.
+/// Worker threads and the jobs that wait for them. Jobs of one client are done in their order, and clients are
+/// served in turn.
 ///
 /// Dropping it drops the jobs that no thread has begun, unrun, and waits for those being run: a job
 /// that has begun always delivers.
@@ -50,8 +51,15 @@ struct Shared {
     changed: Condvar,
 }
 
+/// A job that no thread has yet.
+struct Waiting {
+    job: Job,
+    /// Says so, if it has to give way to others.
+    gave_way: Option<Delivery>,
+}
+
 struct Queue {
-    jobs: VecDeque<Job>,
+    jobs: Lines<Waiting>,
     /// Threads without a job. A thread that has not yet woken up for the job it was given still
     /// counts, so the bound below does not depend on how fast threads wake.
     idle: usize,
@@ -77,7 +85,7 @@ impl Pool {
         let mut pool = Self {
             shared: Arc::new(Shared {
                 queue: Mutex::new(Queue {
-                    jobs: VecDeque::new(),
+                    jobs: Lines::default(),
                     idle: workers,
                     closed: false,
                 }),
@@ -97,18 +105,40 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Hands `job` to the next free thread. Never blocks.
+    /// Hands `job` to the next free thread, for the server itself. Never blocks.
     ///
     /// # Errors
-    /// [`Busy`] when every thread has a job and `waiting_max` more are waiting.
+    /// [`Busy`] when every thread has a job, `waiting_max` more are waiting, and no client has so many of
+    /// those that one gives way.
     pub fn submit(&self, job: Job) -> Result<(), Busy> {
+        let gave_way = None;
+        self.enqueue(None, Waiting { job, gave_way })
+    }
+
+    /// The same for a client, who is known by the number `line`. While the job waits, one of another client
+    /// may take its place; then it is dropped, and `gave_way` is called by the thread that submits that one.
+    ///
+    /// # Errors
+    /// As above. The client who has most jobs waiting is told this first.
+    pub fn submit_for(&self, line: u128, job: Job, gave_way: Delivery) -> Result<(), Busy> {
+        let gave_way = Some(gave_way);
+        self.enqueue(Some(line), Waiting { job, gave_way })
+    }
+
+    fn enqueue(&self, line: Line, waiting: Waiting) -> Result<(), Busy> {
         let mut queue = self.shared.lock();
-        if queue.jobs.len() >= self.waiting_max.saturating_add(queue.idle) {
-            return Err(Busy);
-        }
-        queue.jobs.push_back(job);
+        let is_full = queue.jobs.len() >= self.waiting_max.saturating_add(queue.idle);
+        let instead = if is_full {
+            Some(queue.jobs.make_way(line).ok_or(Busy)?)
+        } else {
+            None
+        };
+        queue.jobs.push(line, waiting);
         drop(queue);
         self.shared.changed.notify_one();
+        if let Some(tell) = instead.and_then(|waiting| waiting.gave_way) {
+            guarded(tell);
+        }
         Ok(())
     }
 
@@ -197,9 +227,9 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            if let Some(job) = queue.jobs.pop_front() {
+            if let Some(waiting) = queue.jobs.pop() {
                 queue.idle -= 1;
-                return Some(job);
+                return Some(waiting.job);
             }
             // A thread that keeps nothing sleeps for ever: an idle server does nothing.
             if !password::keeps_memory() {
@@ -284,6 +314,29 @@ mod tests {
         began.recv().unwrap();
         assert_eq!(pool.submit(job(|| {})), Err(Busy));
         drop(release);
+    }
+
+    #[test]
+    fn a_client_with_many_jobs_gives_way_and_is_told() {
+        let pool = Pool::start(&mut Threads, 1, 2).unwrap();
+        let (first, began, release) = held();
+        pool.submit(first).unwrap();
+        began.recv().unwrap();
+        let (say, hear) = mpsc::channel();
+        let submit = |line, name: &'static str| {
+            let (done, gave_way) = (say.clone(), say.clone());
+            let gave_way = Box::new(move || gave_way.send(format!("{name} gave way")).unwrap());
+            let job = job(move || done.send(format!("{name} is done")).unwrap());
+            pool.submit_for(line, job, gave_way)
+        };
+        assert_eq!(submit(1, "one"), Ok(()));
+        assert_eq!(submit(1, "two"), Ok(()));
+        assert_eq!(submit(1, "three"), Err(Busy));
+        assert_eq!(submit(2, "other"), Ok(()));
+        assert_eq!(hear.try_recv().unwrap(), "two gave way");
+        release.send(()).unwrap();
+        assert_eq!(hear.recv().unwrap(), "one is done");
+        assert_eq!(hear.recv().unwrap(), "other is done");
     }
 
     #[test]

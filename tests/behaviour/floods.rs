@@ -6,7 +6,8 @@ use loopgate::event::Event;
 use loopgate::server::Stopped;
 use loopgate::work::{Change, SessionRow, Transaction};
 
-use crate::harness::{PATIENCE, TestServer, config, login, signed};
+use crate::harness::{Hold, PATIENCE, TestServer, config, get, login, signed};
+use crate::login::login_with;
 use crate::stored::Stored;
 
 /// Adds sessions of the user 1 that began at `issued_s`.
@@ -121,6 +122,107 @@ fn one_account_with_a_good_password_does_not_keep_others_out() {
     for client in &mut flood {
         assert_eq!(client.ask(login("alice", "password")).status, 200);
     }
+}
+
+/// A login that a proxy forwards for this address.
+fn login_from(address: &str, name: &str) -> String {
+    login_with(name, "password", &[("X-Forwarded-For", address)])
+}
+
+#[test]
+fn addresses_with_good_passwords_do_not_keep_others_out() {
+    const PLACES: usize = 8;
+    let mut config = config();
+    config.limits.hash_jobs_max = PLACES;
+    config.trust_proxy = vec![[127, 0, 0, 1].into()];
+    let (server, hold) = TestServer::held(config);
+    // Four addresses with an account each have all the places, and more attempts than those.
+    let mut flood: Vec<_> = (0..4 * PLACES).map(|_| server.connect()).collect();
+    for (number, client) in flood.iter_mut().enumerate() {
+        let (address, name) = (format!("192.0.2.{}", number % 4), number % 4);
+        client.send(login_from(&address, &format!("user{name}")));
+        server.catch_up();
+    }
+    // All of a /64 count as one, and each of these comes for the first time.
+    let newcomers = ["198.51.100.1", "198.51.100.2", "2001:db8::1"];
+    let mut others = newcomers.map(|address| {
+        let mut other = server.connect();
+        other.send(login_from(address, "alice"));
+        server.catch_up();
+        other
+    });
+    let mut neighbour = server.connect();
+    neighbour.send(login_from("2001:db8::2", "admin"));
+    let refused = neighbour.answer();
+    assert_eq!((refused.status, &*refused.code()), (503, "busy"));
+    hold.let_go();
+    for other in &mut others {
+        assert_eq!(other.answer().status, 200);
+    }
+    let statuses: Vec<u16> = flood
+        .iter_mut()
+        .map(|client| client.answer().status)
+        .collect();
+    // Nobody is called so: those that were tried are 401. Each address kept at least one place.
+    let tried = statuses.iter().filter(|status| **status == 401).count();
+    assert_eq!(tried, PLACES - others.len(), "{statuses:?}");
+    assert_eq!(statuses[..4], [401; 4]);
+    // The name of one place is given back, too: a login that gave way counts for nothing.
+    for client in &mut flood {
+        let answer = client.ask(login_from("203.0.113.1", "alice"));
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[test]
+fn a_login_that_gives_way_is_told_when_to_come_again() {
+    let mut config = config();
+    config.limits.hash_jobs_max = 4;
+    config.trust_proxy = vec![[127, 0, 0, 1].into()];
+    let (server, hold) = TestServer::held(config);
+    let mut flood: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for (number, client) in flood.iter_mut().enumerate() {
+        client.send(login_from("192.0.2.1", &format!("user{number}")));
+        server.catch_up();
+    }
+    let mut other = server.connect();
+    other.send(login_from("192.0.2.2", "alice"));
+    // It is answered while the hash of nobody has begun.
+    let newest = flood.pop().unwrap().answer();
+    assert_eq!((newest.status, &*newest.code()), (503, "busy"));
+    assert_eq!(newest.header("retry-after"), Some("1"));
+    hold.let_go();
+    assert_eq!(other.answer().status, 200);
+}
+
+#[test]
+fn addresses_are_served_in_turn() {
+    let mut config = config();
+    config.trust_proxy = vec![[127, 0, 0, 1].into()];
+    let (heard, told) = mpsc::channel();
+    let (hold, prepare) = Hold::new();
+    let server = TestServer::with(config, move |server| {
+        prepare(server);
+        server.subscribe("user.*", move |event: &Event| {
+            let address = event.fact.data["address"].as_str().unwrap().to_owned();
+            let _ = heard.send(address);
+        });
+    });
+    server.connect().send(get("/hold"));
+    hold.wait();
+    let mut clients = Vec::new();
+    for address in ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        let mut client = server.connect();
+        client.send(login_from(address, "alice"));
+        server.catch_up();
+        clients.push(client);
+    }
+    hold.let_go();
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    let order: Vec<String> = told.iter().take(4).collect();
+    assert_eq!(order, ["192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.1"]);
 }
 
 #[test]

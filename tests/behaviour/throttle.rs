@@ -133,3 +133,40 @@ fn an_address_that_a_stranger_claims_is_not_believed() {
     let headers = [("X-Forwarded-For", "203.0.113.1")];
     assert_refused(&client.ask(login_with("alice", "password", &headers)));
 }
+
+#[test]
+fn failures_from_this_machine_lock_nobody_out() {
+    for trusted in [vec![], vec![[127, 0, 0, 1].into()]] {
+        let mut config = config();
+        config.trust_proxy = trusted;
+        let is_trusted = !config.trust_proxy.is_empty();
+        let server = TestServer::with(config, |_| {});
+        let mut client = server.connect();
+        for number in 0..ADDRESS_ATTEMPTS_MAX + 10 {
+            let answer = client.ask(login(&format!("user{number}"), "wrong"));
+            assert_eq!(answer.status, 401);
+        }
+        client.log_in("alice");
+        // Nor those who come by a proxy here, of whom each has an address if the proxy is trusted.
+        for address in ["192.0.2.1", "127.0.0.1"] {
+            let headers = [("X-Forwarded-For", address)];
+            let answer = client.ask(login_with("alice", "password", &headers));
+            assert_eq!(answer.status, 200, "{address}, trusted: {is_trusted}");
+        }
+    }
+}
+
+#[test]
+fn an_address_that_a_proxy_names_is_never_friendly() {
+    let mut config = config();
+    config.trust_proxy = vec![[127, 0, 0, 1].into()];
+    let server = TestServer::with(config, |_| {});
+    let mut client = server.connect();
+    let headers = [("X-Forwarded-For", "127.0.0.1")];
+    for number in 0..ADDRESS_ATTEMPTS_MAX {
+        let answer = client.ask(login_with(&format!("user{number}"), "wrong", &headers));
+        assert_eq!(answer.status, 401);
+    }
+    assert_refused(&client.ask(login_with("alice", "password", &headers)));
+    client.log_in("alice");
+}

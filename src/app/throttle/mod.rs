@@ -13,8 +13,9 @@
 //!   about the name at once, and nothing about the address, or one good account would be a licence
 //!   to try all others.
 //!
-//! * Of attempts under way, good or bad, a name has so many and an address has so many: one of them alone
-//!   cannot take all places in the queue of hashes.
+//! * Of attempts under way, good or bad, a name has so many: it alone cannot take all places in the queue of hashes,
+//!   from however many addresses. Between addresses the queue itself is fair (`work::pool`).
+//! * Requests that are friendly (`app::friendly`) have no network, and only their names count.
 //!
 //! The tables are bounded. When one is full, who has not been seen for the longest time is
 //! forgotten, so that a flood can make the throttle forget but never locks out others.
@@ -89,14 +90,16 @@ impl Throttle {
     /// Asks whether a login may be tried, or its outcome told, at `now_s`, seconds of a clock that
     /// never goes back. Counts nothing.
     ///
-    /// Names are told apart byte by byte; the caller bounds their length.
+    /// Names are told apart byte by byte; the caller bounds their length. `network` is the one that the
+    /// attempt counts for, if it counts for one.
     ///
     /// # Errors
-    /// [`Refused`] if the name or the address failed too often.
-    pub fn admit(&mut self, name: &str, address: IpAddr, now_s: u64) -> Result<(), Refused> {
+    /// [`Refused`] if the name or the network failed too often.
+    pub fn admit(&mut self, name: &str, network: Option<u128>, now_s: u64) -> Result<(), Refused> {
+        let of_network = |key| refusal_left_s(&mut self.addresses, key, now_s);
         let refusals = [
+            network.and_then(of_network),
             refusal_left_s(&mut self.names, name_key(name), now_s),
-            refusal_left_s(&mut self.addresses, network(address), now_s),
         ];
         match refusals.into_iter().flatten().max() {
             Some(retry_after_s) => Err(Refused { retry_after_s }),
@@ -104,10 +107,9 @@ impl Throttle {
         }
     }
 
-    /// Takes a place for an attempt that was admitted just now; none, while the name or the address has
-    /// `max` already. Addresses of this machine have as many as they like.
-    pub fn begin(&mut self, name: &str, address: IpAddr, max: usize) -> Option<Place> {
-        self.under_way.begin(name, address, max)
+    /// Takes a place for an attempt that was admitted just now; none, while the name has `max` already.
+    pub fn begin(&mut self, name: &str, max: usize) -> Option<Place> {
+        self.under_way.begin(name, max)
     }
 
     /// An attempt is over, whatever came of it.
@@ -122,11 +124,13 @@ impl Throttle {
     }
 
     /// An attempt that was admitted just now has failed.
-    pub fn failed(&mut self, name: &str, address: IpAddr, now_s: u64) {
+    pub fn failed(&mut self, name: &str, network: Option<u128>, now_s: u64) {
         let name = self.names.get_or_default(name_key(name));
         name.count(now_s, NAME_ATTEMPTS_MAX);
-        let address = self.addresses.get_or_default(network(address));
-        address.count(now_s, ADDRESS_ATTEMPTS_MAX);
+        if let Some(key) = network {
+            let address = self.addresses.get_or_default(key);
+            address.count(now_s, ADDRESS_ATTEMPTS_MAX);
+        }
     }
 
     /// An attempt that was admitted just now has succeeded: the name starts afresh.
@@ -149,7 +153,7 @@ impl Throttle {
 
 /// Half of the name's SHA-256: every name takes the same room, what people type into the wrong
 /// field (their password) is not kept, and nobody finds a second name with the same 128 bits.
-fn name_key(name: &str) -> u128 {
+pub(super) fn name_key(name: &str) -> u128 {
     u128::from_be_bytes(fingerprint(name.as_bytes()).as_chunks().0[0])
 }
 

@@ -27,7 +27,7 @@
 //! | 3 | [`net`] |
 //! | 2 | [`app`] |
 //! | 1 | [`reactor`], [`http`], [`websocket`], [`work`] |
-//! | 0 | [`ledger`], [`config`], [`event`], [`token`]; [`planted`], which is nothing but in one test |
+//! | 0 | [`ledger`], [`config`], [`event`], [`token`], `lock`; [`planted`], which is nothing but in one test |
 //!
 //! # Vocabulary
 //!
@@ -88,6 +88,7 @@ pub mod config;
 pub mod event;
 pub mod http;
 pub mod ledger;
+mod lock;
 pub mod net;
 pub mod planted;
 pub mod reactor;

@@ -6,7 +6,7 @@
 //! so. The successor opens the store and says that it serves; only then does the predecessor end. If the
 //! successor fails anywhere on this way, the predecessor has all it had, and goes on.
 //!
-//! Each message is a kind, two lengths and perhaps a descriptor (`SCM_RIGHTS`, unix(7)), then as many bytes as
+//! Each message is a kind, two lengths and perhaps descriptors (`SCM_RIGHTS`, unix(7)), then as many bytes as
 //! the lengths say. The first one carries a version: the two programs may differ.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -18,7 +18,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use loopgate::config::ListenAddr;
-use loopgate::server::{Asked, Passed};
+use loopgate::server::{Passed, PassedSocket};
 use rustix::io::retry_on_intr;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -43,7 +43,7 @@ const PASSED_BYTES_MAX: u32 = 256 * 1024 * 1024;
 enum Kind {
     /// To the successor: this is the version, in the place of a length.
     Hello,
-    /// To the successor: a socket that listens, and the address it was asked for.
+    /// To the successor: a socket that listens, and the address it was asked for; then the lock of its path.
     Socket,
     /// To the successor: those were all.
     Sockets,
@@ -73,6 +73,7 @@ struct Message {
     kind: Kind,
     lengths: [u32; 2],
     descriptor: Option<OwnedFd>,
+    lock: Option<OwnedFd>,
 }
 
 /// One end of the way between the two.
@@ -84,7 +85,7 @@ impl Line {
         &mut self,
         kind: Kind,
         parts: [&[u8]; 2],
-        descriptor: Option<BorrowedFd<'_>>,
+        descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         let lengths = match kind {
             Kind::Hello => [VERSION, 0],
@@ -94,13 +95,12 @@ impl Line {
         header[0] = kind as u8;
         header[4..8].copy_from_slice(&lengths[0].to_le_bytes());
         header[8..12].copy_from_slice(&lengths[1].to_le_bytes());
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
         if !descriptors.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+            control.push(SendAncillaryMessage::ScmRights(descriptors));
         }
-        // The descriptor goes with the first byte; a header is never taken in part.
+        // The descriptors go with the first byte; a header is never taken in part.
         let header_bytes = [IoSlice::new(&header)];
         let sent =
             retry_on_intr(|| sendmsg(&self.0, &header_bytes, &mut control, SendFlags::empty()))?;
@@ -110,22 +110,25 @@ impl Line {
 
     fn receive(&mut self) -> io::Result<Message> {
         let mut header = [0; 12];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         // With a time limit a signal interrupts it, whatever its handler is told (signal(7)).
         let received = retry_on_intr(|| {
             let header = &mut [IoSliceMut::new(&mut header)];
-            recvmsg(&self.0, header, &mut control, RecvFlags::CMSG_CLOEXEC)
+            recvmsg(&self.0, header, &mut control, RECEIVE_FLAGS)
         })?;
         if received.bytes == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.0.read_exact(&mut header[received.bytes..])?;
-        let mut descriptor = None;
+        let (mut descriptor, mut lock) = (None, None);
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
-                descriptor = descriptors.next();
+                (descriptor, lock) = (descriptors.next(), descriptors.next());
             }
+        }
+        for descriptor in descriptor.iter().chain(&lock) {
+            keep_from_children(descriptor)?;
         }
         let [kind, _, _, _, a @ .., b0, b1, b2, b3] = header;
         let lengths = [u32::from_le_bytes(a), u32::from_le_bytes([b0, b1, b2, b3])];
@@ -134,6 +137,7 @@ impl Line {
             kind: kind.ok_or_else(unknown)?,
             lengths,
             descriptor,
+            lock,
         })
     }
 
@@ -157,6 +161,20 @@ impl Line {
     }
 }
 
+/// Apple's systems have no flag that keeps descriptors which arrive from programs that are started.
+#[cfg(target_vendor = "apple")]
+const RECEIVE_FLAGS: RecvFlags = RecvFlags::empty();
+#[cfg(not(target_vendor = "apple"))]
+const RECEIVE_FLAGS: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+
+/// Keeps a descriptor that arrived from programs that are started, where [`RECEIVE_FLAGS`] did not.
+fn keep_from_children(descriptor: &OwnedFd) -> io::Result<()> {
+    if cfg!(target_vendor = "apple") {
+        rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    Ok(())
+}
+
 fn unknown() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it speaks another version")
 }
@@ -176,7 +194,7 @@ impl Successor {
     ///
     /// # Errors
     /// When it could not be started, ended, or was not ready in time.
-    pub(super) fn start(program: &Path, sockets: &[(Asked, OwnedFd)]) -> io::Result<Self> {
+    pub(super) fn start(program: &Path, sockets: &[PassedSocket]) -> io::Result<Self> {
         let (line, stdin) = UnixStream::pair()?;
         let process = Command::new(program)
             .args(std::env::args_os().skip(1))
@@ -188,15 +206,18 @@ impl Successor {
             process,
             serves: false,
         };
-        successor.line.send(Kind::Hello, [&[], &[]], None)?;
-        for (asked, descriptor) in sockets {
-            let asked = asked.as_ref().map(text).unwrap_or_default();
+        successor.line.send(Kind::Hello, [&[], &[]], &[])?;
+        for socket in sockets {
+            let asked = socket.asked.as_ref().map(text).unwrap_or_default();
             let parts = [asked.as_bytes(), &[]];
-            successor
-                .line
-                .send(Kind::Socket, parts, Some(descriptor.as_fd()))?;
+            let descriptors: Vec<_> = [Some(&socket.descriptor), socket.lock.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(AsFd::as_fd)
+                .collect();
+            successor.line.send(Kind::Socket, parts, &descriptors)?;
         }
-        successor.line.send(Kind::Sockets, [&[], &[]], None)?;
+        successor.line.send(Kind::Sockets, [&[], &[]], &[])?;
         successor.line.expect(Kind::Ready, READY_TIMEOUT)?;
         Ok(successor)
     }
@@ -211,9 +232,9 @@ impl Successor {
         for connection in connections {
             let parts = [&connection.input[..], &connection.output[..]];
             let descriptor = connection.descriptor.as_fd();
-            self.line.send(Kind::Connection, parts, Some(descriptor))?;
+            self.line.send(Kind::Connection, parts, &[descriptor])?;
         }
-        self.line.send(Kind::Store, [&[], &[]], None)?;
+        self.line.send(Kind::Store, [&[], &[]], &[])?;
         self.line.expect(Kind::Serving, SERVING_TIMEOUT)?;
         self.serves = true;
         Ok(())
@@ -244,7 +265,7 @@ fn text(address: &ListenAddr) -> String {
 #[derive(Debug)]
 pub(super) struct Predecessor {
     line: Line,
-    pub(super) sockets: Vec<(Asked, OwnedFd)>,
+    pub(super) sockets: Vec<PassedSocket>,
 }
 
 impl Predecessor {
@@ -281,7 +302,11 @@ impl Predecessor {
                         "" => None,
                         address => Some(address.parse().map_err(|_| unknown())?),
                     };
-                    sockets.push((asked, descriptor));
+                    sockets.push(PassedSocket {
+                        asked,
+                        descriptor,
+                        lock: message.lock,
+                    });
                 }
                 _ => return Err(unknown()),
             }
@@ -294,7 +319,7 @@ impl Predecessor {
     /// # Errors
     /// When it cannot be understood, or takes too long.
     pub(super) fn wait_for_the_store(&mut self) -> io::Result<Vec<Passed>> {
-        self.line.send(Kind::Ready, [&[], &[]], None)?;
+        self.line.send(Kind::Ready, [&[], &[]], &[])?;
         self.line.0.set_read_timeout(Some(STORE_TIMEOUT))?;
         let mut connections = Vec::new();
         loop {
@@ -320,6 +345,6 @@ impl Predecessor {
     /// Says that this process serves.
     pub(super) fn may_go(&mut self) {
         // If it has died, it has gone.
-        let _ = self.line.send(Kind::Serving, [&[], &[]], None);
+        let _ = self.line.send(Kind::Serving, [&[], &[]], &[]);
     }
 }

@@ -6,13 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use listenfd::ListenFd;
-use loopgate::server::Asked;
+use loopgate::server::PassedSocket;
 
 /// The sockets that this process was started with, in place of addresses.
 ///
 /// # Errors
 /// When one of them is neither a TCP nor a unix socket.
-pub(super) fn sockets() -> io::Result<Vec<(Asked, OwnedFd)>> {
+pub(super) fn sockets() -> io::Result<Vec<PassedSocket>> {
     let mut given = ListenFd::from_env();
     let mut sockets = Vec::new();
     for index in 0..given.len() {
@@ -24,7 +24,11 @@ pub(super) fn sockets() -> io::Result<Vec<(Asked, OwnedFd)>> {
                 None => continue,
             },
         };
-        sockets.push((None, descriptor));
+        sockets.push(PassedSocket {
+            asked: None,
+            descriptor,
+            lock: None,
+        });
     }
     Ok(sockets)
 }

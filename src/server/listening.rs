@@ -24,6 +24,17 @@ pub struct Sockets(Rc<RefCell<Vec<(Asked, OsAcceptor)>>>);
 /// The address under which a socket was asked for; none, where whoever started the program gave it.
 pub type Asked = Option<ListenAddr>;
 
+/// A socket that listens, on its way from one process to another.
+#[derive(Debug)]
+pub struct PassedSocket {
+    /// Where it was asked to listen.
+    pub asked: Asked,
+    /// The socket itself.
+    pub descriptor: OwnedFd,
+    /// The lock of its path, if it listens on one.
+    pub lock: Option<OwnedFd>,
+}
+
 impl Sockets {
     /// Listens wherever `config` says.
     ///
@@ -39,11 +50,11 @@ impl Sockets {
     ///
     /// # Errors
     /// What is no socket that listens; or the first address that cannot be had.
-    pub fn take_over(given: Vec<(Asked, OwnedFd)>, config: &Config) -> Result<Self, StartError> {
+    pub fn take_over(given: Vec<PassedSocket>, config: &Config) -> Result<Self, StartError> {
         let mut open = Vec::new();
-        for (asked, descriptor) in given {
-            let acceptor = OsAcceptor::adopt(descriptor).map_err(StartError::Socket)?;
-            open.push((asked, acceptor));
+        for socket in given {
+            let acceptor = OsAcceptor::adopt(socket.descriptor, socket.lock);
+            open.push((socket.asked, acceptor.map_err(StartError::Socket)?));
         }
         let (mut sockets, of_an_address): (Vec<_>, _) =
             open.into_iter().partition(|(asked, _)| asked.is_none());
@@ -74,14 +85,18 @@ impl Sockets {
     ///
     /// # Errors
     /// When they are closed, or no descriptor is left.
-    pub fn copies(&self) -> io::Result<Vec<(Asked, OwnedFd)>> {
+    pub fn copies(&self) -> io::Result<Vec<PassedSocket>> {
         let sockets = self.0.borrow();
         if sockets.is_empty() {
             return Err(io::Error::other("the server is about to end"));
         }
         let copies = sockets.iter().map(|(asked, acceptor)| {
-            let descriptor = acceptor.as_fd().try_clone_to_owned()?;
-            Ok((asked.clone(), descriptor))
+            let lock = acceptor.lock().map(|lock| lock.try_clone_to_owned());
+            Ok(PassedSocket {
+                asked: asked.clone(),
+                descriptor: acceptor.as_fd().try_clone_to_owned()?,
+                lock: lock.transpose()?,
+            })
         });
         copies.collect()
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use crate::net::{Held, Passed};
 pub use handle::Handle;
 use listening::Listening;
-pub use listening::{Asked, Sockets};
+pub use listening::{Asked, PassedSocket, Sockets};
 use stage::Stage;
 #[cfg(feature = "simulation")]
 pub(crate) use start::doors;

@@ -202,7 +202,7 @@ fn server(descriptor: OwnedFd, gate: &Arc<Gate>) -> Result<Server, StartError> {
             Err(Reply::problem(Status::SERVICE_UNAVAILABLE, "slowed_down", detail))
         });
     }
-    let acceptor = OsAcceptor::adopt(descriptor).map_err(StartError::Socket)?;
+    let acceptor = OsAcceptor::adopt(descriptor, None).map_err(StartError::Socket)?;
     let address: ListenAddr = acceptor.local_addr().map_err(StartError::Os)?;
     server
         .open([(acceptor, Realm::Monitor, address)])

@@ -2,7 +2,7 @@
 //!
 //! | floor | |
 //! |---|---|
-//! | 0 | `config`, `event`, `ledger`, `planted`, `token` |
+//! | 0 | `config`, `event`, `ledger`, `lock`, `planted`, `token` |
 //! | 1 | `reactor`, `http`, `work` |
 //! | 2 | `app` |
 //! | 3 | `net` |
@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 6] = [
-    &["config", "event", "ledger", "planted", "token"],
+    &["config", "event", "ledger", "lock", "planted", "token"],
     &["reactor", "http", "websocket", "work"],
     &["app"],
     &["net"],

@@ -47,6 +47,7 @@ mod streams;
 mod throttle;
 #[cfg(feature = "tls")]
 mod tls;
+mod unix_sockets;
 mod users;
 mod watching;
 mod websockets;

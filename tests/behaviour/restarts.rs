@@ -25,7 +25,7 @@ use crate::listeners::{PYTHON, Sse, are_installed, id_of, publish};
 const WRK: &[&str] = &["sh", "-c", "command -v wrk"];
 
 /// The program, and those that have gone on in its place.
-struct Generations {
+pub(crate) struct Generations {
     first: Program,
     /// The one that serves.
     id: Pid,
@@ -54,7 +54,7 @@ impl Generations {
     }
 
     /// In a process group of their own, so that none is left behind whatever happens.
-    fn spawn(directory: &Directory, mut command: Command) -> Self {
+    pub(crate) fn spawn(directory: &Directory, mut command: Command) -> Self {
         command.process_group(0);
         let first = Program::spawn(directory, command);
         let id = Pid::from_raw(first.id().cast_signed()).expect("an id");
@@ -82,7 +82,7 @@ impl Generations {
     }
 
     /// Tells the one that serves to make way, and waits until another serves and that one has ended.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.signal(Signal::USR2);
         self.wait_for_the_next();
     }

@@ -3,13 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mio::Interest;
 use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::unix_path::UnixPath;
 use super::{OsSelector, OsStream};
 use crate::config::ListenAddr;
 use crate::reactor::seams::{Acceptor, Peer};
@@ -23,14 +23,6 @@ const BACKLOG: i32 = 4096;
 /// now and then, would keep its place for a quarter of an hour. Longer than an answer may be blocked.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Where a unix socket is.
-#[derive(Debug)]
-pub struct UnixPath {
-    path: PathBuf,
-    /// It is removed when the acceptor is dropped.
-    ours: bool,
-}
 
 /// A listening TCP or unix socket.
 #[derive(Debug)]
@@ -58,29 +50,20 @@ impl OsAcceptor {
     /// # Errors
     /// `AddrInUse` when somebody listens there or it is not a socket; what the OS says otherwise.
     pub fn unix(path: &Path) -> io::Result<Self> {
-        if let Ok(found) = path.symlink_metadata() {
-            // Only a refusal says that nobody listens; that we may not ask says nothing.
-            let asked = std::os::unix::net::UnixStream::connect(path);
-            let refused = asked.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-            if !(found.file_type().is_socket() && refused) {
-                return Err(io::ErrorKind::AddrInUse.into());
-            }
-            std::fs::remove_file(path)?;
-        }
+        let mut claimed = UnixPath::claim(path)?;
         let listener = UnixListener::bind(path)?;
-        let path = path.to_owned();
-        Ok(Self::Unix(listener, UnixPath { path, ours: true }))
+        claimed.owns(true);
+        Ok(Self::Unix(listener, claimed))
     }
 
-    /// A socket that listens already, in this process or in the one that it comes from.
+    /// A socket that listens already, in this process or in the one that it comes from; and the lock of its path
+    /// if it comes with one.
     ///
     /// # Errors
     /// When it is no socket that listens on an address or a path.
-    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+    pub fn adopt(descriptor: OwnedFd, lock: Option<OwnedFd>) -> io::Result<Self> {
         let socket = Socket::from(descriptor);
-        if !socket.is_listener()? {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
+        require_listening(&socket)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         if address.as_socket().is_some() {
@@ -88,15 +71,25 @@ impl OsAcceptor {
             return Ok(Self::Tcp(TcpListener::from_std(socket.into())));
         }
         let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
-        let path = path.to_owned();
+        let path = UnixPath::adopt(path, lock);
         let listener = UnixListener::from_std(OwnedFd::from(socket).into());
-        Ok(Self::Unix(listener, UnixPath { path, ours: false }))
+        Ok(Self::Unix(listener, path))
     }
 
-    /// From now on the path is removed when this is dropped; or it is left.
+    /// From now on the path is removed, and its lock released, when this is dropped; or they are left.
     pub fn owns_path(&mut self, owns: bool) {
         if let Self::Unix(_, path) = self {
-            path.ours = owns;
+            path.owns(owns);
+        }
+    }
+
+    /// The lock of the path that this listens on, if it has one.
+    #[must_use]
+    pub fn lock(&self) -> Option<BorrowedFd<'_>> {
+        if let Self::Unix(_, path) = self {
+            path.lock()
+        } else {
+            None
         }
     }
 
@@ -105,7 +98,7 @@ impl OsAcceptor {
     /// # Errors
     /// When no descriptor is left.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Self::adopt(self.as_fd().try_clone_to_owned()?)
+        Self::adopt(self.as_fd().try_clone_to_owned()?, None)
     }
 
     /// The same, but those who connect over TCP speak TLS, and are shown `identity`.
@@ -127,7 +120,7 @@ impl OsAcceptor {
             Self::Tcp(listener) => ListenAddr::Tcp(listener.local_addr()?),
             #[cfg(feature = "tls")]
             Self::Tls(listener, _) => ListenAddr::Tls(listener.local_addr()?),
-            Self::Unix(_, path) => ListenAddr::Unix(path.path.clone()),
+            Self::Unix(_, path) => ListenAddr::Unix(path.path().to_owned()),
         })
     }
 }
@@ -141,6 +134,23 @@ fn set_options(listener: &Socket) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     listener.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(())
+}
+
+/// Refuses a socket that does not listen.
+#[cfg(not(target_vendor = "apple"))]
+fn require_listening(socket: &Socket) -> io::Result<()> {
+    if rustix::net::sockopt::socket_acceptconn(socket)? {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
+/// Apple's systems do not tell whether a socket listens. One that could not is refused here as well, and for one
+/// that does, nothing changes but the backlog.
+#[cfg(target_vendor = "apple")]
+fn require_listening(socket: &Socket) -> io::Result<()> {
+    socket.listen(BACKLOG)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -159,14 +169,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
-}
-
-impl Drop for UnixPath {
-    fn drop(&mut self) {
-        if self.ours {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }
 
 impl AsFd for OsAcceptor {

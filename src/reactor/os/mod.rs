@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod stream;
+mod unix_path;
 
 use std::io;
 use std::sync::Arc;

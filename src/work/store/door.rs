@@ -9,8 +9,8 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,17 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{StoreError, schema};
+use crate::lock::{FileLock, LockError};
 
 /// For the owner alone: the file holds password hashes.
 const MODE: u32 = 0o600;
 
 /// One server per store, for as long as this lives.
-pub(super) struct Lock {
-    file: File,
-}
+pub(super) struct Lock(FileLock);
 
-/// Closing the file is not enough: a process that is being started at this moment, by any thread,
-/// has it open as well until its program begins, and would keep the lock for as long.
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = self.file.unlock();
+        self.0.release();
     }
 }
 
@@ -112,34 +109,15 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 impl Lock {
     fn take(store: &Path) -> Result<Self, StoreError> {
-        let path = beside(store, ".lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(MODE)
-            .open(&path)
-            .map_err(|why| StoreError::from_io(&path, &why))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let pid = file
-                    .read_to_string(&mut pid)
-                    .map_or(None, |_| pid.trim().parse().ok());
-                return Err(StoreError::Locked {
+        FileLock::take(store)
+            .map(Self)
+            .map_err(|error| match error {
+                LockError::Held(pid) => StoreError::Locked {
                     path: store.into(),
                     pid,
-                });
-            }
-            Err(TryLockError::Error(why)) => return Err(StoreError::from_io(&path, &why)),
-        }
-        // Only an error message needs it; a full disk must not keep a server from starting.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Self { file })
+                },
+                LockError::Io(why) => StoreError::from_io(&FileLock::path_of(store), &why),
+            })
     }
 }
 

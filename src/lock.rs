@@ -1,0 +1,77 @@
+//! A file that locks what only one process may have: a store, the path of a unix socket. Floor 0.
+//!
+//! The lock is `flock(2)`'s: it belongs to the open file, so that another process that gets the descriptor has
+//! the lock with it, and the system releases it when the last of them has ended. The file itself stays.
+
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+/// A lock that this process has, perhaps together with one that follows it.
+#[derive(Debug)]
+pub(crate) struct FileLock(File);
+
+/// Why a lock could not be had.
+#[derive(Debug)]
+pub(crate) enum LockError {
+    /// Another process has it: the one of this id, where the file says so.
+    Held(Option<u32>),
+    /// What the OS says about the file.
+    Io(io::Error),
+}
+
+impl FileLock {
+    /// Where the lock of `path` is: beside it.
+    pub(crate) fn path_of(path: &Path) -> PathBuf {
+        let mut name = OsString::from(path);
+        name.push(".lock");
+        name.into()
+    }
+
+    /// Takes the lock of `path`, without waiting for it. The lock's file is made if there is none, for the
+    /// owner alone; a symbolic link in its place is refused, since it may lead to a file of another user's
+    /// choosing.
+    pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(Self::path_of(path), flags, Mode::RUSR | Mode::WUSR);
+        let mut file = File::from(opened.map_err(|errno| LockError::Io(errno.into()))?);
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut id = String::new();
+                let read = file.read_to_string(&mut id);
+                return Err(LockError::Held(
+                    read.ok().and_then(|_| id.trim().parse().ok()),
+                ));
+            }
+            Err(TryLockError::Error(why)) => return Err(LockError::Io(why)),
+        }
+        // Only an error message needs it; a full disk must not keep a server from starting.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self(file))
+    }
+
+    /// A lock that the process before this one had, and still has while it lives.
+    pub(crate) fn adopt(descriptor: OwnedFd) -> Self {
+        Self(descriptor.into())
+    }
+
+    /// Releases it, also for other processes that have the same open file. Dropping is not enough for that: a
+    /// process that is being started at this moment, by any thread, has it open as well until its program
+    /// begins, and would keep the lock for as long.
+    pub(crate) fn release(&self) {
+        let _ = self.0.unlock();
+    }
+}
+
+impl AsFd for FileLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -154,6 +154,19 @@ fn understand(bytes: &[u8], limits: &Limits) -> Expected {
                 break;
             }
         };
+        let from_head = head.target.decoded_path().as_deref() == Ok("/verify");
+        let too_long = matches!(head.framing, Framing::Length(length) if length > limits.body_bytes_max as u64);
+        if !from_head && (head.method == Method::Other || too_long) {
+            let unknown = head.method == Method::Other;
+            expected.fault = Some(if unknown { 501 } else { 413 });
+            break;
+        }
+        if from_head && head.framing != Framing::Length(0) {
+            // Its body is not read, and so nothing behind it.
+            expected.requests.push(head.method == Method::Head);
+            expected.upgrades = false;
+            break;
+        }
         expected.asks_first |= head.expect_continue;
         let after = &rest[head.length..];
         let taken = match head.framing {

@@ -53,7 +53,6 @@ fn limits(choice: u8) -> Limits {
         limits.target_bytes_max = 24;
         limits.head_bytes_max = 160;
         limits.headers_max = 6;
-        limits.body_bytes_max = 99;
     }
     limits
 }
@@ -88,7 +87,8 @@ fn agrees_with_a_naive_reader(bytes: &[u8], meaning: &Meaning, limits: &Limits) 
     let [method, target, version] = request[..] else {
         panic!("three words make a request line");
     };
-    assert_eq!(method, meaning.method.as_str().as_bytes());
+    let method_read = Method::from_bytes(method).unwrap_or(Method::Other);
+    assert_eq!(method_read, meaning.method);
     let version_read = match version {
         b"HTTP/1.0" => Version::Http10,
         b"HTTP/1.1" => Version::Http11,
@@ -159,7 +159,8 @@ fn frames_alike(fields: &[Field<'_>], meaning: &Meaning) {
         ([digits], [], Framing::Length(length)) => {
             let digits = std::str::from_utf8(digits).expect("digits");
             assert!(digits.bytes().all(|byte| byte.is_ascii_digit()));
-            assert_eq!(digits.parse(), Ok(length));
+            // Digits alone: what does not parse is more than 64 bits hold.
+            assert_eq!(digits.parse().unwrap_or(u64::MAX), length);
         }
         ([], [coding], Framing::Chunked) => {
             assert!(coding.eq_ignore_ascii_case(b"chunked"));

@@ -50,7 +50,7 @@ pub use reply::{
     internal_error,
 };
 pub use request::{Parameters, Request};
-pub use routes::{Found, Handler, Routes};
+pub use routes::{Found, Handler, Methods, Routes};
 pub(crate) use socket::endpoint;
 pub use socket::{Conversation, Socket};
 pub use streams::Streams;
@@ -136,21 +136,25 @@ pub struct Context<'c> {
 /// A handler that every server has.
 pub type BuiltIn = fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply>;
 
+const GET: Methods = Methods::One(Method::Get);
+const POST: Methods = Methods::One(Method::Post);
+const DELETE: Methods = Methods::One(Method::Delete);
+
 /// The handlers that every server has.
-pub const HANDLERS: [(Method, &str, BuiltIn); 13] = [
-    (Method::Get, "/", home::page),
-    (Method::Get, "/home.css", home::style),
-    (Method::Get, "/home.js", home::script),
-    (Method::Post, "/login", login::login),
-    (Method::Post, "/logout", logout::logout),
-    (Method::Get, "/session", session::show),
-    (Method::Get, "/sessions", session::list),
-    (Method::Delete, "/sessions/{id}", logout::revoke),
-    (Method::Get, "/verify", session::verify),
-    (Method::Get, "/events", events::follow),
-    (Method::Post, "/events", events::publish),
-    (Method::Get, "/healthz", status::healthz),
-    (Method::Get, "/readyz", status::readyz),
+pub const HANDLERS: [(Methods, &str, BuiltIn); 13] = [
+    (GET, "/", home::page),
+    (GET, "/home.css", home::style),
+    (GET, "/home.js", home::script),
+    (POST, "/login", login::login),
+    (POST, "/logout", logout::logout),
+    (GET, "/session", session::show),
+    (GET, "/sessions", session::list),
+    (DELETE, "/sessions/{id}", logout::revoke),
+    (Methods::Any, "/verify", session::verify),
+    (GET, "/events", events::follow),
+    (POST, "/events", events::publish),
+    (GET, "/healthz", status::healthz),
+    (GET, "/readyz", status::readyz),
 ];
 
 impl App {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::origin;
-use crate::http::{Head, Method};
+use crate::http::{Head, Method, list_elements};
 use crate::reactor::Peer;
 
 /// One request. It lives as long as the handler's call; what outlasts that is copied out.
@@ -80,6 +80,12 @@ impl<'r> Request<'r> {
     /// The names of all header fields, in order, as they were sent.
     pub(super) fn field_names(&self) -> impl Iterator<Item = &str> {
         self.head.field_names()
+    }
+
+    /// The elements of all header fields of that name, which are one comma-separated list (RFC 9110, section 5.6.1),
+    /// without the empty ones.
+    pub fn list<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
+        self.headers(name).flat_map(list_elements)
     }
 
     /// The host, and perhaps a port, that the client meant.

@@ -13,6 +13,32 @@ use crate::ledger::Label;
 /// A function that answers requests. It must not block; what blocks goes into [`Reply::later`].
 pub type Handler = Box<dyn Fn(&Request<'_>, &mut Context<'_>) -> Reply>;
 
+/// Which requests a row of the table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// Those of this method; HEAD, too, where it is GET.
+    One(Method),
+    /// All of them, also those of methods without a name here. The handler answers from the head alone: a body is
+    /// not asked for, not read, and not held to any limit, and the connection ends after the answer, since it
+    /// cannot be known whether the body follows. It must answer at once.
+    Any,
+}
+
+impl From<Method> for Methods {
+    fn from(method: Method) -> Self {
+        Self::One(method)
+    }
+}
+
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::One(method) => method.as_str(),
+            Self::Any => "ANY",
+        })
+    }
+}
+
 /// The table.
 #[derive(Default)]
 pub struct Routes {
@@ -27,6 +53,8 @@ pub struct Routes {
 struct Row {
     path: String,
     handlers: [Option<(Handler, Label)>; Method::COUNT],
+    /// For the methods that have none of their own.
+    any: Option<(Handler, Label)>,
 }
 
 /// What the table says about a request.
@@ -39,22 +67,27 @@ pub enum Found<'r> {
         label: Label,
         /// What the path's parameters stand for.
         parameters: Parameters<'r>,
+        /// It wants the body, if there is one.
+        reads_body: bool,
     },
     /// An OPTIONS request without a handler of its own; these methods are allowed.
     Options(String),
     /// The path is known, but not with this method; these are allowed.
     NotAllowed(String),
+    /// The method has no name here, and the path no row for any.
+    NotImplemented,
     /// No row has this path.
     Nothing,
 }
 
 impl Routes {
     /// Adds a row. `path` may have `{name}` as a whole segment. A row for the same method and path
-    /// is replaced, so that an embedder can answer `GET /` in its own way.
+    /// is replaced, so that an embedder can answer `GET /` in its own way. A row for one method goes before
+    /// one for any.
     ///
     /// # Panics
-    /// If `path` does not begin with a slash: that is a mistake in the program.
-    pub fn on(&mut self, method: Method, path: &str, label: Label, handler: Handler) {
+    /// If `path` does not begin with a slash, or the method has no name: those are mistakes in the program.
+    pub fn on(&mut self, methods: impl Into<Methods>, path: &str, label: Label, handler: Handler) {
         assert!(
             path.starts_with('/'),
             "a path begins with a slash: {path:?}"
@@ -67,10 +100,15 @@ impl Routes {
                 self.rows.push(Row {
                     path: path.to_owned(),
                     handlers: Default::default(),
+                    any: None,
                 });
                 self.rows.len() - 1
             });
-        self.rows[row].handlers[method.index()] = Some((handler, label));
+        let place = match methods.into() {
+            Methods::One(method) => &mut self.rows[row].handlers[method.index()],
+            Methods::Any => &mut self.rows[row].any,
+        };
+        *place = Some((handler, label));
         if path.contains('{') {
             if !self.patterns.contains(&row) {
                 self.patterns.push(row);
@@ -98,20 +136,23 @@ impl Routes {
             Some(row) => (row, Parameters::new()),
             None => match self.find_by_segments(path) {
                 Some(found) => found,
+                None if method == Method::Other => return Found::NotImplemented,
                 None => return Found::Nothing,
             },
         };
-        let handler = |method: Method| row.handlers[method.index()].as_ref();
+        let handler = |method: Method| row.handlers.get(method.index())?.as_ref();
         let found = match method {
             Method::Head => handler(Method::Head).or_else(|| handler(Method::Get)),
             other => handler(other),
         };
-        match found {
+        match found.or(row.any.as_ref()) {
             Some((handler, label)) => Found::Handler {
                 handler,
                 label: *label,
                 parameters,
+                reads_body: found.is_some(),
             },
+            None if method == Method::Other => Found::NotImplemented,
             None if method == Method::Options => Found::Options(allow(std::iter::once(row))),
             None => Found::NotAllowed(allow(std::iter::once(row))),
         }
@@ -176,9 +217,17 @@ impl fmt::Debug for Routes {
 impl fmt::Debug for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Handler { parameters, .. } => write!(f, "Handler({parameters:?})"),
+            Self::Handler {
+                parameters,
+                reads_body,
+                ..
+            } => {
+                let body = if *reads_body { "" } else { ", from the head" };
+                write!(f, "Handler({parameters:?}{body})")
+            }
             Self::Options(allow) => write!(f, "Options({allow})"),
             Self::NotAllowed(allow) => write!(f, "NotAllowed({allow})"),
+            Self::NotImplemented => f.write_str("NotImplemented"),
             Self::Nothing => f.write_str("Nothing"),
         }
     }
@@ -203,6 +252,14 @@ mod tests {
                 Label::NONE,
                 Box::new(|_, _| Reply::empty(204)),
             );
+        }
+        for (methods, path) in [
+            (Methods::Any, "/verify"),
+            (Methods::Any, "/mixed/{name}"),
+            (Methods::One(Method::Get), "/mixed/{name}"),
+        ] {
+            let handler = Box::new(|_: &Request<'_>, _: &mut Context<'_>| Reply::empty(204));
+            routes.on(methods, path, Label::NONE, handler);
         }
         routes
     }
@@ -232,6 +289,21 @@ mod tests {
                 "*",
                 "Options(GET, HEAD, POST, DELETE, OPTIONS)",
             ),
+            (Method::Get, "/verify", "Handler([], from the head)"),
+            (Method::Head, "/verify", "Handler([], from the head)"),
+            (Method::Options, "/verify", "Handler([], from the head)"),
+            (Method::Trace, "/%76erify", "Handler([], from the head)"),
+            (Method::Other, "/verify", "Handler([], from the head)"),
+            (Method::Get, "/mixed/a", r#"Handler([("name", "a")])"#),
+            (Method::Head, "/mixed/a", r#"Handler([("name", "a")])"#),
+            (
+                Method::Post,
+                "/mixed/a",
+                r#"Handler([("name", "a")], from the head)"#,
+            ),
+            (Method::Other, "/login", "NotImplemented"),
+            (Method::Other, "/nothing", "NotImplemented"),
+            (Method::Other, "/verify/", "NotImplemented"),
             (Method::Delete, "/sessions/", "Nothing"),
             (Method::Delete, "/sessions/7/8", "Nothing"),
             (Method::Get, "/sessions%2F7", "Nothing"),

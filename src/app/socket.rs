@@ -108,8 +108,8 @@ pub(crate) fn endpoint(
 /// Whether the client asks for a WebSocket, rightly or not.
 pub(super) fn is_asked_for(request: &Request<'_>) -> bool {
     request
-        .header("upgrade")
-        .is_some_and(|protocols| names(protocols, "websocket"))
+        .list("upgrade")
+        .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The answer to a handshake (RFC 6455, section 4.2).
@@ -123,17 +123,15 @@ pub(super) fn handshake(request: &Request<'_>) -> Result<Response, Reply> {
             "this is a WebSocket: ask for it with Connection: Upgrade and Upgrade: websocket";
         return Err(upgrade_required("upgrade_required", detail));
     }
-    if request
-        .header("sec-websocket-version")
-        .map(<[u8]>::trim_ascii)
-        != Some(b"13")
-    {
+    // Of a client it is no list, and must not come twice (section 11.3.5).
+    let mut versions = request.headers("sec-websocket-version");
+    if (versions.next(), versions.next()) != (Some(b"13"), None) {
         let detail = "this server speaks version 13 of the WebSocket protocol (RFC 6455)";
         return Err(upgrade_required("websocket_version", detail));
     }
     let mut keys = request.headers("sec-websocket-key");
     let accept = match (keys.next(), keys.next()) {
-        (Some(key), None) => websocket::accept(key.trim_ascii()),
+        (Some(key), None) => websocket::accept(key),
         _ => None,
     };
     let Some(accept) = accept else {
@@ -155,10 +153,4 @@ fn upgrade_required(code: &str, detail: &str) -> Reply {
             .with_header("Upgrade", "websocket")
             .with_header("Sec-WebSocket-Version", "13"),
     )
-}
-
-/// Whether a list, as in `Upgrade: h2c, websocket`, names this.
-fn names(list: &[u8], wanted: &str) -> bool {
-    list.split(|byte| *byte == b',')
-        .any(|item| item.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes()))
 }

@@ -7,7 +7,8 @@
 use super::fault::Fault;
 use super::grammar::{is_token_byte, is_value_byte};
 
-/// Bytes of chunk extensions in one body, semicolons included. Nobody uses them, so this is only room for manners.
+/// Bytes of chunk extensions in one body, with semicolons and white space. Nobody uses them, so this is only room for
+/// manners.
 pub const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of trailer fields in one body, without their line ends.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
@@ -44,6 +45,7 @@ enum State {
     },
     Extension {
         size: u64,
+        place: Place,
     },
     /// Behind the carriage return of a size line.
     SizeLineFeed {
@@ -61,6 +63,53 @@ enum State {
     TrailerLineFeed,
     LastLineFeed,
     Done,
+}
+
+/// The place in a chunk extension (RFC 9112, section 7.1.1), where "white space" is `BWS`:
+/// `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Behind white space: another extension must follow.
+    BeforeSemicolon,
+    BeforeName,
+    Name,
+    /// Behind white space: a value or another extension must follow.
+    AfterName,
+    BeforeValue,
+    Token,
+    Quoted,
+    /// Behind a backslash in quotes.
+    Escaped,
+    AfterQuotes,
+}
+
+impl Place {
+    /// Whether the line may end here.
+    const fn is_whole(self) -> bool {
+        matches!(self, Self::Name | Self::Token | Self::AfterQuotes)
+    }
+
+    /// The table of extensions: where `byte` leads from here.
+    fn step(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Self::BeforeName | Self::Name, _) if is_token_byte(byte) => Self::Name,
+            (Self::BeforeValue | Self::Token, _) if is_token_byte(byte) => Self::Token,
+
+            (Self::Quoted, b'"') => Self::AfterQuotes,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted | Self::Escaped, _) if is_value_byte(byte) => Self::Quoted,
+
+            (Self::Name | Self::AfterName, b' ' | b'\t') => Self::AfterName,
+            (Self::Token | Self::AfterQuotes, b' ' | b'\t') => Self::BeforeSemicolon,
+            (Self::BeforeSemicolon | Self::BeforeName | Self::BeforeValue, b' ' | b'\t') => self,
+
+            (Self::BeforeName | Self::BeforeValue, b';') => return None,
+            (_, b';') => Self::BeforeName,
+            (Self::Name | Self::AfterName, b'=') => Self::BeforeValue,
+            (Self::BeforeValue, b'"') => Self::Quoted,
+            _ => return None,
+        })
+    }
 }
 
 impl State {
@@ -139,11 +188,23 @@ impl Chunked {
     fn step(&mut self, byte: u8, body_bytes_max: usize) -> Result<State, Fault> {
         let next = match (self.state, byte) {
             (State::Size { size, digits: 1.. }, b'\r') => State::SizeLineFeed { size },
-            (State::Size { size, digits: 1.. }, b';') => State::Extension { size },
+            (State::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => {
+                let place = if byte == b';' {
+                    Place::BeforeName
+                } else {
+                    Place::BeforeSemicolon
+                };
+                State::Extension { size, place }
+            }
             (State::Size { size, digits }, _) => self.grow(size, digits, byte, body_bytes_max)?,
 
-            (State::Extension { size }, b'\r') => State::SizeLineFeed { size },
-            (state @ State::Extension { .. }, _) if is_value_byte(byte) => state,
+            (State::Extension { size, place }, b'\r') if place.is_whole() => {
+                State::SizeLineFeed { size }
+            }
+            (State::Extension { size, place }, _) => {
+                let place = place.step(byte).ok_or(Fault::BAD_CHUNK)?;
+                State::Extension { size, place }
+            }
 
             (State::SizeLineFeed { size: 0 }, b'\n') => State::TrailerStart,
             (State::SizeLineFeed { size }, b'\n') => {

@@ -44,17 +44,13 @@ impl<'b> Fields<'b> {
     ///
     /// # Errors
     /// The first fault in the order host, framing, expectation; doubled fields before those.
-    pub(super) fn read(
-        headers: &[Header<'b>],
-        version: Version,
-        body_bytes_max: usize,
-    ) -> Result<Self, Fault> {
+    pub(super) fn read(headers: &[Header<'b>], version: Version) -> Result<Self, Fault> {
         let mut seen = Seen::default();
         for header in headers {
             seen.note(header, version)?;
         }
         let host = host(seen.host, version)?;
-        let framing = framing(&seen, version, body_bytes_max)?;
+        let framing = framing(&seen, version)?;
         let has_body = framing != Framing::Length(0);
         let is_modern = version == Version::Http11;
         let ConnectionOptions {
@@ -82,7 +78,7 @@ impl<'b> Seen<'b> {
             4 if is("host") => once(&mut self.host, header.value, Fault::BAD_HOST),
             6 if is("expect") => self.note_expectation(header.value, version),
             7 if is("upgrade") => {
-                self.names_protocol = true;
+                self.names_protocol |= list_elements(header.value).next().is_some();
                 Ok(())
             }
             10 if is("connection") => self.options.note(header.value),
@@ -98,15 +94,18 @@ impl<'b> Seen<'b> {
         }
     }
 
-    /// RFC 9110, section 10.1.1: ignored in 1.0, whose clients cannot know the interim answer.
-    fn note_expectation(&mut self, value: &[u8], version: Version) -> Result<(), Fault> {
+    /// RFC 9110, section 10.1.1: a list, which may be empty. Ignored in 1.0, whose clients cannot know the interim
+    /// answer.
+    fn note_expectation(&mut self, list: &[u8], version: Version) -> Result<(), Fault> {
         if version == Version::Http10 {
             return Ok(());
         }
-        if !value.eq_ignore_ascii_case(b"100-continue") {
-            return Err(Fault::UNKNOWN_EXPECTATION);
+        for expectation in list_elements(list) {
+            if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Fault::UNKNOWN_EXPECTATION);
+            }
+            self.expects_continue = true;
         }
-        self.expects_continue = true;
         Ok(())
     }
 }
@@ -155,11 +154,11 @@ fn host(value: Option<&[u8]>, version: Version) -> Result<Option<&[u8]>, Fault> 
 }
 
 /// RFC 9112, section 6.3, without its leniencies.
-fn framing(seen: &Seen<'_>, version: Version, body_bytes_max: usize) -> Result<Framing, Fault> {
+fn framing(seen: &Seen<'_>, version: Version) -> Result<Framing, Fault> {
     match (seen.content_length, seen.transfer_encoding) {
         (None, None) => Ok(Framing::Length(0)),
         (Some(_), Some(_)) => Err(Fault::AMBIGUOUS_FRAMING),
-        (Some(digits), None) => body_length(digits, body_bytes_max).map(Framing::Length),
+        (Some(digits), None) => body_length(digits).map(Framing::Length),
         (None, Some(coding)) => {
             if version == Version::Http11 && coding.eq_ignore_ascii_case(b"chunked") {
                 Ok(Framing::Chunked)
@@ -170,7 +169,7 @@ fn framing(seen: &Seen<'_>, version: Version, body_bytes_max: usize) -> Result<F
     }
 }
 
-fn body_length(digits: &[u8], body_bytes_max: usize) -> Result<u64, Fault> {
+fn body_length(digits: &[u8]) -> Result<u64, Fault> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Fault::BAD_CONTENT_LENGTH);
     }
@@ -178,9 +177,6 @@ fn body_length(digits: &[u8], body_bytes_max: usize) -> Result<u64, Fault> {
         let tens = length.checked_mul(10)?;
         tens.checked_add(u64::from(digit - b'0'))
     };
-    // A number that no integer holds is well-formed, and too large like any other.
-    let length = digits.iter().try_fold(0, grow);
-    length
-        .filter(|length| *length <= body_bytes_max as u64)
-        .ok_or(Fault::BODY_TOO_LARGE)
+    // A number that no integer holds is well-formed, and above every limit.
+    Ok(digits.iter().try_fold(0, grow).unwrap_or(u64::MAX))
 }

@@ -58,7 +58,8 @@ pub enum Version {
 /// How the end of a request body is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
-    /// So many bytes follow the head; 0 is no body. At most `body_bytes_max`.
+    /// So many bytes follow the head; 0 is no body. It may be more than any body may have: who reads the body
+    /// compares it, and who answers from the head alone does not care.
     Length(u64),
     /// A [`Chunked`](super::Chunked) body follows.
     Chunked,
@@ -67,7 +68,7 @@ pub enum Framing {
 /// A request head that may be acted upon, borrowed from the bytes it came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'b> {
-    /// Any but CONNECT.
+    /// Any but CONNECT; [`Method::Other`] if it has no name here.
     pub method: Method,
     /// 1.0 or 1.1.
     pub version: Version,
@@ -175,18 +176,14 @@ fn read<'b>(
         Ok(Status::Complete(length)) if has_bare_line_feed(&bytes[..length]) => {
             Err(Fault::BAD_LINE_END)
         }
-        Ok(Status::Complete(length)) => understand(request, length, limits).map(Some),
+        Ok(Status::Complete(length)) => understand(request, length).map(Some),
         Err(error) if !may_become_version(error, &request, line)? => Err(fault_of(error)),
         Ok(Status::Partial) | Err(_) => wait_for_more(&request, bytes, line, limits),
     }
 }
 
 /// What the lines mean, once all are there.
-fn understand<'b>(
-    request: Request<'b, 'b>,
-    length: usize,
-    limits: &Limits,
-) -> Result<Head<'b>, Fault> {
+fn understand<'b>(request: Request<'b, 'b>, length: usize) -> Result<Head<'b>, Fault> {
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(Fault::BAD_REQUEST_LINE);
     };
@@ -195,13 +192,27 @@ fn understand<'b>(
         Some(1) => Version::Http11,
         _ => return Err(Fault::UNSUPPORTED_VERSION),
     };
-    let method = match Method::from_bytes(method.as_bytes()) {
-        None | Some(Method::Connect) => return Err(Fault::METHOD_NOT_IMPLEMENTED),
-        Some(method) => method,
-    };
-    let target = Target::parse(method, target)?;
     let headers: &'b [Header<'b>] = request.headers;
-    let fields = Fields::read(headers, version, limits.body_bytes_max)?;
+    let (method, target, fields) = match Method::from_bytes(method.as_bytes()) {
+        Some(Method::Connect) => return Err(Fault::METHOD_NOT_IMPLEMENTED),
+        Some(named) => (
+            named,
+            Target::parse(named, target)?,
+            Fields::read(headers, version)?,
+        ),
+        None => {
+            // A method that nobody knows comes before all that could be wrong with its target and fields.
+            let unknown = |_| Fault::METHOD_NOT_IMPLEMENTED;
+            if method.len() > METHOD_BYTES_MAX {
+                return Err(Fault::METHOD_NOT_IMPLEMENTED);
+            }
+            (
+                Method::Other,
+                Target::parse(Method::Other, target).map_err(unknown)?,
+                Fields::read(headers, version).map_err(unknown)?,
+            )
+        }
+    };
     Ok(Head {
         method,
         version,

@@ -1,6 +1,6 @@
 //! Request methods (RFC 9110, section 9.3; PATCH is RFC 5789).
 
-/// The methods this server knows by name; any other token is answered with 501.
+/// The methods this server knows by name, and one for all others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Method {
     /// Transfer a representation of the target.
@@ -21,13 +21,16 @@ pub enum Method {
     Trace,
     /// Open a tunnel. [`parse_head`](super::parse_head) never lets it through.
     Connect,
+    /// Any other token: a method of an extension (`PROPFIND` of RFC 4918), or one that means nothing. Only handlers of
+    /// any method are asked; everywhere else the answer is 501.
+    Other,
 }
 
 impl Method {
-    /// How many methods there are: the length of an array indexed by [`Method::index`].
+    /// How many methods have a name: the length of an array indexed by [`Method::index`].
     pub const COUNT: usize = Self::ALL.len();
 
-    /// Every method, in the order of [`Method::index`].
+    /// Every method that has a name, in the order of [`Method::index`].
     pub const ALL: [Self; 9] = [
         Self::Get,
         Self::Head,
@@ -40,13 +43,13 @@ impl Method {
         Self::Connect,
     ];
 
-    /// A number below [`Method::COUNT`], for tables.
+    /// A number below [`Method::COUNT`], for tables; [`Method::Other`] stands behind them.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The name as it stands in a request line.
+    /// The name as it stands in a request line; `OTHER` for those that have none here.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +62,7 @@ impl Method {
             Self::Options => "OPTIONS",
             Self::Trace => "TRACE",
             Self::Connect => "CONNECT",
+            Self::Other => "OTHER",
         }
     }
 

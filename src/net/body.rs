@@ -20,7 +20,7 @@ impl Body {
     /// A body of which nothing has arrived. No memory is set aside for what a peer only announces.
     pub(super) fn new(head: &[u8], framing: Framing) -> Self {
         let rest = match framing {
-            // The head's parser has compared it with the limit.
+            // It was compared with the limit before.
             Framing::Length(length) => Rest::Bytes(length as usize),
             Framing::Chunked => Rest::Chunks(Chunked::new()),
         };

@@ -159,7 +159,13 @@ impl Mask {
                     }
                     _ => State::Body(rest),
                 };
-                (head.length, next)
+                match head.framing {
+                    // Refused, unless it is answered from the head alone; and then nothing is read of it, either.
+                    Framing::Length(n) if n > limits.body_bytes_max as u64 => {
+                        (head.length, State::Refused)
+                    }
+                    _ => (head.length, next),
+                }
             }
         };
         secrets.mask_head(&mut self.held[..length]);

@@ -27,8 +27,8 @@ use start::service;
 pub use start::{StartError, key_path};
 
 use crate::app::{
-    Context, HANDLERS, Incident, Pattern, Reply, Request, Socket, Subscriber, SubscriptionId,
-    endpoint, monitor,
+    Context, HANDLERS, Incident, Methods, Pattern, Reply, Request, Socket, Subscriber,
+    SubscriptionId, endpoint, monitor,
 };
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
@@ -272,21 +272,24 @@ impl<S: Seams> Server<S> {
     /// Adds a row to the handler table. `path` may have `{name}` as a whole segment; a row for the
     /// same method and path, one of the server's own too, is replaced.
     ///
-    /// The handler returns a [`Reply`], or a `Result` of two of them, so that it can use `?`.
+    /// The handler returns a [`Reply`], or a `Result` of two of them, so that it can use `?`. With
+    /// [`Methods::Any`](crate::app::Methods::Any) in place of a method it answers all of them, from the head alone.
+    ///
+    /// # Panics
+    /// If `path` does not begin with a slash, or the method has no name.
     pub fn on<R: Into<Reply>>(
         &mut self,
-        method: Method,
+        methods: impl Into<Methods>,
         path: &str,
         handler: impl Fn(&Request<'_>, &mut Context<'_>) -> R + 'static,
     ) {
-        let label = self
-            .reactor
-            .ledger()
-            .label(&format!("{} {path}", method.as_str()));
+        let methods = methods.into();
+        let label = self.reactor.ledger().label(&format!("{methods} {path}"));
         let handler = Box::new(move |request: &Request<'_>, cx: &mut Context<'_>| {
             handler(request, cx).into()
         });
-        self.reactor.program.routes.on(method, path, label, handler);
+        let routes = &mut self.reactor.program.routes;
+        routes.on(methods, path, label, handler);
     }
 
     /// Adds a WebSocket at `path`: `handler` is called with every message and the socket it came from.
@@ -388,11 +391,11 @@ impl<S: Seams> Server<S> {
     }
 
     fn add_handlers(&mut self) -> io::Result<()> {
-        for (method, path, handler) in HANDLERS {
-            self.on(method, path, handler);
+        for (methods, path, handler) in HANDLERS {
+            self.on(methods, path, handler);
         }
-        for (method, path, handler) in monitor::HANDLERS {
-            self.on_monitor(method, path, handler);
+        for (methods, path, handler) in monitor::HANDLERS {
+            self.on_monitor(methods, path, handler);
         }
         self.reactor.add(Box::new(Chores::default()))?;
         Ok(())
@@ -401,11 +404,12 @@ impl<S: Seams> Server<S> {
     /// Adds a row to the monitor's table, or replaces one.
     fn on_monitor(
         &mut self,
-        method: Method,
+        methods: impl Into<Methods>,
         path: &str,
         handler: impl Fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply> + 'static,
     ) {
-        let name = format!("{} monitor {path}", method.as_str());
+        let methods = methods.into();
+        let name = format!("{methods} monitor {path}");
         let label = self.reactor.ledger().label(&name);
         let handler = Box::new(move |request: &Request<'_>, cx: &mut Context<'_>| {
             monitor::admit(request)
@@ -413,7 +417,7 @@ impl<S: Seams> Server<S> {
                 .into()
         });
         let table = &mut self.reactor.program.monitor_routes;
-        table.on(method, path, label, handler);
+        table.on(methods, path, label, handler);
     }
 }
 

@@ -49,6 +49,7 @@ mod throttle;
 mod tls;
 mod unix_sockets;
 mod users;
+mod verify;
 mod watching;
 mod websockets;
 mod workers;

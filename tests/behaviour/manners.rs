@@ -1,11 +1,14 @@
 //! The manners of HTTP/1.1 and 1.0 that many servers miss.
 
+use std::net::SocketAddr;
 use std::sync::mpsc;
 
-use loopgate::app::Reply;
+use loopgate::app::{self, HANDLERS, Reply};
+use loopgate::config::Limits;
 use loopgate::http::{Method, Response, Status};
 
 use crate::harness::{Answer, Client, TestServer, config, get, login, post, request};
+use crate::monitor;
 
 const JSON: &str = "application/json";
 
@@ -26,7 +29,12 @@ fn a_body_that_will_be_of_use_is_asked_for() {
     let mut client = server.connect();
     let whole = login("alice", "password");
     let body = whole.split("\r\n\r\n").nth(1).unwrap();
-    for expectation in ["100-continue", "100-Continue"] {
+    for expectation in [
+        "100-continue",
+        "100-Continue",
+        "100-continue,",
+        ", 100-continue",
+    ] {
         let head = expecting("POST", "/login", body.len(), expectation);
         assert_eq!(client.ask(&head).status, 100);
         assert_eq!(client.ask(body).status, 200);
@@ -101,6 +109,92 @@ fn head_is_get_without_a_body() {
         client.half_close();
         assert!(client.ends(), "{target}");
     }
+}
+
+/// What comes of a request: the status, and all fields but the date. Without a body, if it is a HEAD.
+fn answered(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+) -> (u16, Vec<(String, String)>) {
+    let mut client = Client::connect(address);
+    client.send(request(method, target, fields));
+    if method == "HEAD" {
+        client.half_close();
+    }
+    let answer = client.answer_to_head();
+    if method == "HEAD" {
+        assert!(client.ends(), "HEAD {target} has a body");
+    }
+    (answer.status, without_date(&answer))
+}
+
+/// Times that a GET and a HEAD may differ, where the answer says how old something is: its length changes.
+const TRIES: usize = 50;
+
+#[test]
+fn head_is_get_for_every_handler_whatever_is_accepted() {
+    let (server, monitor) = monitor::start(monitor::watched(), |_| {});
+    let sign = server.connect().log_in("alice");
+    let bearer = format!("Bearer {sign}");
+    let sources = monitor::ask_json(&mut Client::connect(monitor), "/ps");
+    let id = sources["sources"][0]["id"].as_str().expect("an id");
+    let of_clients = HANDLERS.map(|(_, path, _)| (server.address, path));
+    let of_monitor = app::monitor::HANDLERS.map(|(_, path, _)| (monitor, path));
+    for (address, path) in of_clients.into_iter().chain(of_monitor) {
+        let target = path.replace("{id}", id).replace("{name}", "live.mjs");
+        for accept in [
+            "",
+            "*/*",
+            "application/json",
+            "text/html",
+            "text/event-stream",
+            ", text/html,application/json;q=0.5, text/event-stream",
+        ] {
+            for session in [None, Some(("Authorization", &*bearer))] {
+                let fields: Vec<_> = [("Accept", accept)].into_iter().chain(session).collect();
+                let mut differ = None;
+                for _ in 0..TRIES {
+                    let get = answered(address, "GET", &target, &fields);
+                    let head = answered(address, "HEAD", &target, &fields);
+                    differ = (head != get).then_some((head, get));
+                    if differ.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(differ, None, "{target} with {fields:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn head_of_a_stream_takes_no_place_and_is_refused_where_get_is() {
+    let server = TestServer::start();
+    let bearer = format!("Bearer {}", server.connect().log_in("alice"));
+    let fields = [("Authorization", &*bearer), ("Accept", "text/event-stream")];
+    let ask = |method| answered(server.address, method, "/events", &fields);
+    let (status, head) = ask("HEAD");
+    assert_eq!(status, 200);
+    let closes = ("connection".to_owned(), "close".to_owned());
+    assert!(head.contains(&closes), "{head:?}");
+    assert!(head.iter().all(|(name, _)| name != "content-length"));
+    let places = Limits::default().streams_per_session_max;
+    for _ in 0..2 * places {
+        assert_eq!(ask("HEAD").0, 200);
+    }
+    let streams: Vec<Client> = (0..places)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send(request("GET", "/events", &fields));
+            assert_eq!(client.answer_to_head().status, 200);
+            client
+        })
+        .collect();
+    assert_eq!(ask("GET").0, 429);
+    assert_eq!(ask("HEAD"), ask("GET"));
+    drop(streams);
 }
 
 #[test]

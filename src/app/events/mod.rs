@@ -159,13 +159,11 @@ fn number(
 }
 
 fn wants_stream(request: &Request<'_>) -> bool {
-    request.headers("accept").any(|value| {
-        value.split(|byte| *byte == b',').any(|item| {
-            let media = item.split(|byte| *byte == b';').next().unwrap_or_default();
-            media
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"text/event-stream")
-        })
+    request.list("accept").any(|item| {
+        let media = item.split(|byte| *byte == b';').next().unwrap_or_default();
+        media
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"text/event-stream")
     })
 }
 

@@ -21,23 +21,23 @@ pub use live::{BATCH_EVERY, DEADLINES_MAX, Sight, Watch};
 pub use ps::sources_json;
 use serde_json::Value;
 
-use super::{BuiltIn, Reply, Request};
+use super::{BuiltIn, DELETE, GET, Methods, Reply, Request};
 use crate::http::{Method, Response, Status};
 use crate::ledger::{Label, Ledger};
 use crate::reactor::Peer;
 
 /// The handlers of the monitor.
-pub const HANDLERS: [(Method, &str, BuiltIn); 10] = [
-    (Method::Get, "/", page::page),
-    (Method::Get, "/page/{name}", page::part),
-    (Method::Get, "/metrics", metrics::metrics),
-    (Method::Get, "/ps", ps::list),
-    (Method::Get, "/ps/{id}", ps::show),
-    (Method::Delete, "/ps/{id}", ps::end),
-    (Method::Get, "/slow", turns::slow),
-    (Method::Get, "/turns", turns::turns),
-    (Method::Get, "/trace.json", trace::trace),
-    (Method::Get, "/live", live::live),
+pub const HANDLERS: [(Methods, &str, BuiltIn); 10] = [
+    (GET, "/", page::page),
+    (GET, "/page/{name}", page::part),
+    (GET, "/metrics", metrics::metrics),
+    (GET, "/ps", ps::list),
+    (GET, "/ps/{id}", ps::show),
+    (DELETE, "/ps/{id}", ps::end),
+    (GET, "/slow", turns::slow),
+    (GET, "/turns", turns::turns),
+    (GET, "/trace.json", trace::trace),
+    (GET, "/live", live::live),
 ];
 
 /// Numbers that are not the application's.

@@ -17,10 +17,11 @@ use crate::reactor::{Moment, Seen, Token};
 const HISTORY_MAX: usize = 100;
 
 pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
-    let accept = request.header("accept").unwrap_or_default();
-    let wants_json = accept
-        .windows(4)
-        .any(|part| part.eq_ignore_ascii_case(b"json"));
+    let is_json = |item: &[u8]| {
+        item.windows(4)
+            .any(|part| part.eq_ignore_ascii_case(b"json"))
+    };
+    let wants_json = request.list("accept").any(is_json);
     Ok(Reply::Look(Look(Box::new(move |seen, cx| {
         let table = Table::of(cx);
         if !wants_json {

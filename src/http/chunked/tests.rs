@@ -63,7 +63,13 @@ fn bodies_are_decoded_however_they_arrive() {
             "\r\n0\r\n\r\n\r\n\r",
         ),
         ("1;a\r\nx\r\n0;b=\"c;\td\"\r\n\r\n", "x"),
-        ("1;\r\nx\r\n0\r\n\r\n", "x"),
+        ("1;a=b;c;d=\"\"\r\nx\r\n0\r\n\r\n", "x"),
+        ("1 ;a=b\r\nx\r\n0\t \t;\t a\t =\t b\t ;\tc\r\n\r\n", "x"),
+        (
+            "1;a=\"\\\"\\\\;=\u{fc}\\\u{fc}\" ; b\r\nx\r\n0\r\n\r\n",
+            "x",
+        ),
+        ("1;!#$%&'*+-.^_`|~=1\r\nx\r\n0\r\n\r\n", "x"),
         // Trailers are no headers: aiohttp CVE-2026-22815, http4s, lighttpd CVE-2025-12642.
         (
             "1\r\nx\r\n0\r\nContent-Length: 9\r\nA:\r\nB: c\td\r\n\r\n",
@@ -95,7 +101,29 @@ fn malformed_chunks_are_refused() {
         ("underscore", "5_0\r\n"),
         ("space before", " 5\r\nhello\r\n"),
         ("space behind", "5 \r\nhello\r\n"),
-        ("tab behind", "5\t;a\r\nhello\r\n"),
+        ("tab behind", "5\t\r\nhello\r\n"),
+        ("no name", "5;\r\nhello\r\n"),
+        ("no name", "5; \r\nhello\r\n"),
+        ("no name", "5;=x\r\nhello\r\n"),
+        ("no name", "5;;a\r\nhello\r\n"),
+        ("no name", "5;a;\r\nhello\r\n"),
+        ("quotes for a name", "5;\"a\"\r\nhello\r\n"),
+        ("no semicolon", "5 a\r\nhello\r\n"),
+        ("no semicolon", "5;a b\r\nhello\r\n"),
+        ("no semicolon", "5;a=b c\r\nhello\r\n"),
+        ("no semicolon", "5;a=\"b\"c\r\nhello\r\n"),
+        ("no value", "5;a=\r\nhello\r\n"),
+        ("no value", "5;a=;b\r\nhello\r\n"),
+        ("two values", "5;a=b=c\r\nhello\r\n"),
+        ("quotes behind a token", "5;a=b\"c\"\r\nhello\r\n"),
+        ("open quotes", "5;a=\"b\r\nhello\r\n"),
+        ("escaped quotes", "5;a=\"b\\\"\r\nhello\r\n"),
+        ("an escaped line end", "5;a=\"b\\\r\n\"\r\nhello\r\n"),
+        ("white space before the line end", "5;a \r\nhello\r\n"),
+        ("white space before the line end", "5;a=b\t\r\nhello\r\n"),
+        ("white space before the line end", "5;a=\"b\" \r\nhello\r\n"),
+        ("a letter above ASCII", "5;\u{fc}\r\nhello\r\n"),
+        ("a byte that is none of a token", "5;a=b/c\r\nhello\r\n"),
         ("Unicode digit", "\u{665}\r\nhello\r\n"),
         ("no hexadecimal digit", "g\r\n"),
         ("seventeen digits", "00000000000000005\r\nhello\r\n"),
@@ -105,6 +133,8 @@ fn malformed_chunks_are_refused() {
             "5;a\nhello\r\n",
         ),
         ("bare CR in extension", "5;a\rb\r\nhello\r\n"),
+        ("NUL in quotes", "5;a=\"\0\"\r\nhello\r\n"),
+        ("escaped DEL", "5;a=\"\\\x7f\"\r\nhello\r\n"),
         ("NUL in extension", "5;a\0\r\nhello\r\n"),
         ("DEL in extension", "5;\x7f\r\nhello\r\n"),
         ("bare CR behind size", "5\rhello\r\n"),
@@ -196,6 +226,8 @@ fn extensions_have_one_limit_for_the_whole_body() {
     assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
     let refused = Outcome::Refused(Fault::CHUNK_EXTENSIONS_TOO_LARGE);
     assert_eq!(outcome(body(fitting, "0;").as_bytes()), refused);
+    let spaces = format!("1{};a", " ".repeat(EXTENSION_BYTES_MAX));
+    assert_eq!(decode(&[spaces.as_bytes()], BODY_BYTES_MAX), refused);
     // Refused where the limit is, not where the line ends.
     let endless = format!("1;{}", "e".repeat(EXTENSION_BYTES_MAX));
     assert_eq!(decode(&[endless.as_bytes()], BODY_BYTES_MAX), refused);
@@ -230,9 +262,9 @@ fn a_decoder_stays_done_and_stays_refused() {
 
 #[test]
 fn a_damaged_body_means_the_same_however_it_is_cut() {
-    let body = b"5;a=b\r\nhello\r\n1\r\nx\r\n0\r\nA: b\r\n\r\n";
+    let body = b"5;a=b ; c=\"d\"\r\nhello\r\n1\r\nx\r\n0\r\nA: b\r\n\r\n";
     for at in 0..body.len() {
-        for byte in *b"\r\n\0 :;50fg+" {
+        for byte in *b"\r\n\0 :;=\"\\50fg+" {
             let mut replaced = body.to_vec();
             replaced[at] = byte;
             outcome(&replaced);

@@ -110,6 +110,14 @@ fn requests_are_read() {
             "GET /a?b Http11 host=example.org:81 keep-alive",
         ),
         (
+            "BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n",
+            "OTHER /pot Http11 host=x keep-alive",
+        ),
+        (
+            "get http://y/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "OTHER / Http11 host=y keep-alive",
+        ),
+        (
             "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
             "OPTIONS * Http11 host=x keep-alive",
         ),
@@ -127,6 +135,16 @@ fn framing_expectation_and_upgrade_are_read() {
     for (fields, expected) in [
         ("Content-Length: 0", ""),
         ("content-length: 0065536", " length=65536"),
+        // Above what a body may have: for those to refuse who would read it.
+        ("Content-Length: 65537", " length=65537"),
+        (
+            "Content-Length: 18446744073709551615",
+            " length=18446744073709551615",
+        ),
+        (
+            "Content-Length: 99999999999999999999",
+            " length=18446744073709551615",
+        ),
         ("Transfer-Encoding: Chunked", " chunked"),
     ] {
         let expected = format!("POST / Http11 host=x{expected} keep-alive");
@@ -136,12 +154,30 @@ fn framing_expectation_and_upgrade_are_read() {
     for (fields, expected) in [
         ("Expect: 100-Continue\r\nContent-Length: 5", waits),
         ("Expect: 100-continue", " keep-alive"),
+        ("Expect: 100-continue,\r\nContent-Length: 5", waits),
+        (
+            "Expect: , ,\t100-CONTINUE ,100-continue\r\nContent-Length: 5",
+            waits,
+        ),
+        (
+            "Expect: 100-continue\r\nContent-Length: 5\r\nExpect:",
+            waits,
+        ),
+        (
+            "Expect:\r\nContent-Length: 5\r\nExpect: ,",
+            " length=5 keep-alive",
+        ),
         (
             "Connection: keep-alive, Upgrade\r\nUpgrade: websocket",
             " keep-alive upgrade",
         ),
         ("Upgrade: websocket", " keep-alive"),
         ("Connection: upgrade", " keep-alive"),
+        ("Connection: upgrade\r\nUpgrade: , ,", " keep-alive"),
+        (
+            "Connection: upgrade\r\nUpgrade:\r\nUpgrade: ,websocket",
+            " keep-alive upgrade",
+        ),
         // Upgrade with a body: the body is read, the offer is ignored. curl --http2 -d sends it.
         (
             "Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1",

@@ -55,6 +55,7 @@ impl<S: Seams> Connection<S> {
                 handler,
                 label,
                 parameters,
+                reads_body: _,
             } => {
                 turn.label(label);
                 exchange.route = label;
@@ -63,6 +64,9 @@ impl<S: Seams> Connection<S> {
                     Request::new(head, body, self.peer, parameters).over(self.stream.is_secure());
                 let mut cx = Service::context(app, turn);
                 catch_unwind(AssertUnwindSafe(|| handler(&request, &mut cx))).map_err(|_| label)
+            }
+            Found::NotImplemented => {
+                return self.answer_fault(Fault::METHOD_NOT_IMPLEMENTED, service, turn);
             }
             found => Ok(Reply::Now(from_table(found))),
         };
@@ -173,7 +177,12 @@ impl<S: Seams> Connection<S> {
         self.after_answer(close, exchange.keep_alive, turn);
     }
 
-    fn after_answer(&mut self, close: bool, keep_alive: bool, turn: &mut Turn<'_, Service<S>>) {
+    pub(super) fn after_answer(
+        &mut self,
+        close: bool,
+        keep_alive: bool,
+        turn: &mut Turn<'_, Service<S>>,
+    ) {
         if !close {
             self.become_idle(turn);
         } else if !matches!(self.state, State::Closing { .. }) {
@@ -183,21 +192,6 @@ impl<S: Seams> Connection<S> {
                 linger: keep_alive,
             };
         }
-    }
-
-    pub(super) fn answer_from_table(
-        &mut self,
-        head: &Head<'_>,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) {
-        let exchange = Exchange::new(head, service.timed, turn.now());
-        let response = from_table(
-            service
-                .table(self.realm)
-                .find(head.method, head.target.path),
-        );
-        self.answer(&response, &exchange, service, turn);
     }
 
     /// Answers what was no request, or not in time, and ends the connection.
@@ -361,7 +355,7 @@ fn from_table(found: Found<'_>) -> Response {
             &format!("this path allows {allow}"),
         )
         .with_header("Allow", allow),
-        Found::Nothing | Found::Handler { .. } => {
+        Found::NotImplemented | Found::Nothing | Found::Handler { .. } => {
             Response::problem(Status::NOT_FOUND, "not_found", "nothing is at this path")
         }
     }

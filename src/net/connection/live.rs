@@ -127,13 +127,14 @@ impl<S: Seams> Connection<S> {
             since,
             session,
         } = follow;
-        if exchange.head_only() {
-            return self.answer(&head, &exchange, service, turn);
-        }
         if !self.opens(session, &exchange, service, turn) {
             return;
         }
         self.begin(&head, &exchange, service, turn);
+        if exchange.head_only() {
+            service.app.streams.close(&session, turn.token());
+            return self.after_answer(true, exchange.keep_alive, turn);
+        }
         let feed = service.follow(turn.token(), Wire::Sse, interest, since);
         self.state = State::Live(Box::new(Live {
             token: turn.token(),
@@ -148,7 +149,7 @@ impl<S: Seams> Connection<S> {
         service.read_for(feed, turn);
     }
 
-    /// Sends the head of a stream, and what follows it at once. The body of server-sent events ends with
+    /// Sends the head of a stream, and what follows it at once; to HEAD, the same without what follows. The body of server-sent events ends with
     /// the connection: no version of HTTP needs more, and every event is a few bytes shorter.
     pub(super) fn begin(
         &mut self,
@@ -163,7 +164,9 @@ impl<S: Seams> Connection<S> {
         let out = self.outbox.buffer(&mut service.buffers);
         let before = out.len();
         let _not_chunked = encode_stream_head(head, wire, date, false, out);
-        out.extend_from_slice(head.body.as_bytes());
+        if !exchange.head_only() {
+            out.extend_from_slice(head.body.as_bytes());
+        }
         let bytes = out.len() - before;
         log(self.peer, exchange, head.status, bytes, turn);
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use super::{Connection, State};
 use crate::app::Found;
 use crate::config::{REQUESTS_PER_TURN, SOURCES_WITH_ALL};
-use crate::http::{CONTINUE, Fault, Framing, HeaderSlots, parse_head};
+use crate::http::{CONTINUE, Fault, Framing, Head, HeaderSlots, parse_head};
 use crate::net::body::Body;
 use crate::net::service::Service;
 use crate::net::tally::RESET;
@@ -196,26 +196,52 @@ impl<S: Seams> Connection<S> {
         let Some(head) = parse_head(input, &mut slots, limits)? else {
             return Ok(Step::Incomplete);
         };
+        if head.framing == Framing::Length(0) {
+            self.handle(&head, &[], service, turn);
+            return Ok(Step::Took(head.length));
+        }
+        self.take_with_body(&head, input, service, turn)
+    }
+
+    /// Takes one request that has a body, or as much of it as has arrived.
+    fn take_with_body(
+        &mut self,
+        head: &Head<'_>,
+        input: &[u8],
+        service: &mut Service<S>,
+        turn: &mut Turn<'_, Service<S>>,
+    ) -> Result<Step, Fault> {
         let rest = &input[head.length..];
+        // The client asks before it sends: it is told to go on only if the body will be of use.
+        let asks = head.expect_continue && rest.is_empty();
+        let table = service.table(self.realm);
+        let (from_head, known) = match table.find(head.method, head.target.path) {
+            Found::Handler { reads_body, .. } => (!reads_body, true),
+            Found::NotImplemented => return Err(Fault::METHOD_NOT_IMPLEMENTED),
+            Found::Options(_) | Found::NotAllowed(_) | Found::Nothing => (false, false),
+        };
+        let bytes_max = service.app.config.limits.body_bytes_max;
+        if !from_head && matches!(head.framing, Framing::Length(n) if n > bytes_max as u64) {
+            return Err(Fault::BODY_TOO_LARGE);
+        }
+        if from_head || (asks && !known) {
+            // The body may follow all the same, and would be taken for the next request.
+            self.state = State::Closing {
+                reason: Reason("body not wanted"),
+                linger: true,
+            };
+            let mut last = *head;
+            last.keep_alive = false;
+            self.handle(&last, &[], service, turn);
+            return Ok(Step::Took(input.len()));
+        }
         if let Framing::Length(length) = head.framing
             && let Some(body) = rest.get(..length as usize)
         {
-            self.handle(&head, body, service, turn);
+            self.handle(head, body, service, turn);
             return Ok(Step::Took(head.length + body.len()));
         }
-        // Asked before the body is sent: told to go on only if the body will be of use.
-        if head.expect_continue && rest.is_empty() {
-            let known = service
-                .table(self.realm)
-                .find(head.method, head.target.path);
-            if !matches!(known, Found::Handler { .. }) {
-                self.state = State::Closing {
-                    reason: Reason("body not wanted"),
-                    linger: true,
-                };
-                self.answer_from_table(&head, service, turn);
-                return Ok(Step::Took(input.len()));
-            }
+        if asks {
             self.outbox
                 .buffer(&mut service.buffers)
                 .extend_from_slice(CONTINUE);

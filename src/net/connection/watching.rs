@@ -31,10 +31,10 @@ impl<S: Seams> Connection<S> {
         let head = Response::text(Status::OK, "")
             .with_header("Content-Type", "text/event-stream")
             .no_store();
-        if exchange.head_only() {
-            return self.answer(&head, exchange, service, turn);
-        }
         self.begin(&head, exchange, service, turn);
+        if exchange.head_only() {
+            return self.after_answer(true, exchange.keep_alive, turn);
+        }
         let own = service.begin_to_watch(turn);
         let out = self.outbox.buffer(&mut service.buffers);
         out.extend_from_slice(greeting.as_deref().unwrap_or(&own));

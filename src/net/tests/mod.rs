@@ -55,11 +55,11 @@ fn world() -> World {
         Ok::<_, Infallible>(Service::new(app, workers, completer, 1000))
     });
     let Ok(mut reactor) = reactor;
-    for (method, path, handler) in HANDLERS {
+    for (methods, path, handler) in HANDLERS {
         let routes = &mut reactor.program.routes;
         let handler =
             move |request: &Request<'_>, cx: &mut Context<'_>| handler(request, cx).into();
-        routes.on(method, path, Label::NONE, Box::new(handler));
+        routes.on(methods, path, Label::NONE, Box::new(handler));
     }
     let acceptor = FakeAcceptor::default();
     let door = acceptor.door();

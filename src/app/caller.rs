@@ -56,6 +56,25 @@ pub(super) fn caller_who_changes(
     Ok(caller)
 }
 
+/// The same for a request that follows events. It changes nothing, and a page of another site cannot read
+/// its answer; but it takes one of the few places that a session has for streams, and such a page could
+/// take them all. A request that says nothing of a page is no browser's of today.
+///
+/// # Errors
+/// The 401 or 403 to answer with.
+pub(super) fn caller_who_follows(
+    request: &Request<'_>,
+    cx: &mut Context<'_>,
+) -> Result<Caller, Reply> {
+    let caller = caller(request, cx)?;
+    if caller.by_cookie && request.from_a_page() && !request.same_origin(&cx.app.config.trust_proxy)
+    {
+        let detail = "events are followed with the cookie from a page of this site only";
+        return Err(Reply::problem(Status::FORBIDDEN, "cross_site", detail));
+    }
+    Ok(caller)
+}
+
 /// The same for a WebSocket that needs no session: who comes without one is nobody.
 ///
 /// # Errors

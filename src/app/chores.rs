@@ -30,11 +30,18 @@ pub(super) struct Chores {
     not_before_s: i64,
 }
 
+impl Chores {
+    /// Whether the store has been asked for something and has not answered yet.
+    pub(super) fn are_under_way(&self) -> bool {
+        self.under_way > 0
+    }
+}
+
 impl App {
     /// When [`Context::chores`] has something to do, in seconds since 1970; `i64::MAX` for never.
     #[must_use]
     pub fn next_chore_s(&self) -> i64 {
-        if self.chores.under_way > 0 {
+        if self.chores.are_under_way() {
             return i64::MAX;
         }
         let expiry_s = self.sessions.next_expiry_s().unwrap_or(i64::MAX);

@@ -53,7 +53,7 @@ pub use request::{Parameters, Request};
 pub use routes::{Found, Handler, Methods, Routes};
 pub(crate) use socket::endpoint;
 pub use socket::{Conversation, Socket};
-pub use streams::Streams;
+pub use streams::{Standing, Streams};
 
 use crate::config::{Config, ListenAddr};
 use crate::event::NewEvent;

@@ -58,8 +58,8 @@ pub struct Follow {
     pub interest: Interest,
     /// The last event that it has; without one, it gets what is confirmed from now on.
     pub since: Option<u64>,
-    /// The session on whose strength it sees them, and with which it ends.
-    pub session: Fingerprint,
+    /// The user and the session on whose strength it sees them, and with which it ends.
+    pub caller: (i64, Fingerprint),
 }
 
 /// A request that waits for events.

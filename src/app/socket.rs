@@ -2,14 +2,11 @@
 
 use std::rc::Rc;
 
-use serde_json::Value;
-
 use super::caller::{Caller, caller_of_socket};
 use super::reply::Upgrade;
 use super::{Context, FeedId, Interest, Reply, Request};
 use crate::http::{Method, Response, Status};
 use crate::reactor::Token;
-use crate::token::Fingerprint;
 use crate::websocket::{self, Message};
 
 /// What is done with the messages of one WebSocket.
@@ -31,7 +28,7 @@ pub struct Socket<'s> {
     /// The application, as handlers see it.
     pub cx: Context<'s>,
     pub(crate) id: Token,
-    pub(crate) caller: Option<(i64, Fingerprint)>,
+    pub(crate) user_id: Option<i64>,
     pub(crate) feed: Option<FeedId>,
     pub(crate) out: &'s mut Vec<u8>,
     pub(crate) replies: Vec<Reply>,
@@ -59,7 +56,7 @@ impl Socket<'_> {
     /// Whose session came with the handshake, if one did. The socket is closed when that ends.
     #[must_use]
     pub fn user_id(&self) -> Option<i64> {
-        self.caller.map(|(user_id, _)| user_id)
+        self.user_id
     }
 
     /// What this socket's peer wants of the events, where it gets some.
@@ -68,12 +65,8 @@ impl Socket<'_> {
         Some(feed.interest_mut())
     }
 
-    /// Sends `value` as a text message of JSON.
-    pub(super) fn send_json(&mut self, value: &Value) {
-        websocket::encode_text(&value.to_string(), self.out);
-    }
-
-    /// Does what `reply` says; the body of its answer is sent as a text message.
+    /// Does what `reply` says; the body of its answer is sent as a text message, after those of all replies
+    /// before it. What blocks in it must be a commit: the order in which those come back is known.
     pub(super) fn reply(&mut self, reply: Reply) {
         self.replies.push(reply);
     }

@@ -11,7 +11,7 @@ use super::{App, Context};
 use crate::http::{Response, Status};
 use crate::ledger::Limit;
 use crate::reactor::Token;
-use crate::token::Fingerprint;
+use crate::token::{Fingerprint, Keys};
 
 /// The open streams of all sessions.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Streams {
     readings: HashMap<Fingerprint, usize>,
     /// Those whose session has ended in this turn.
     ended: Vec<Token>,
+    /// The keys have changed in this turn: a session may end earlier than its streams know.
+    keys_changed: bool,
 }
 
 impl Streams {
@@ -74,17 +76,33 @@ impl Streams {
     pub fn take_ended(&mut self) -> Vec<Token> {
         std::mem::take(&mut self.ended)
     }
+
+    /// The streams that have to look at their session again, since the keys have changed: all, or none.
+    pub fn take_unsure(&mut self) -> Vec<Token> {
+        if !std::mem::take(&mut self.keys_changed) {
+            return Vec::new();
+        }
+        self.of_session.values().flatten().copied().collect()
+    }
+}
+
+/// What has become of a session on whose strength a stream is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds until this second (since 1970), and longer if it is used.
+    Until(i64),
+    /// It has expired, and the event that tells of it may not be on disk yet.
+    Expiring,
+    /// It has ended, or its key has retired.
+    Ended,
 }
 
 impl App {
-    /// Ends the streams of sessions whose key was taken away.
-    pub fn end_lost_streams(&mut self, now_s: i64) {
-        let sessions: Vec<Fingerprint> = self.streams.of_session.keys().copied().collect();
-        for session in sessions {
-            if !self.session_holds(&session, now_s) {
-                self.streams.end(&session);
-            }
-        }
+    /// Signs and checks with these keys from now on. Streams of sessions whose key is not among them, or has
+    /// retired, end in this turn.
+    pub fn change_keys(&mut self, keys: Keys) {
+        self.keys = keys;
+        self.streams.keys_changed = true;
     }
 
     /// Whose each open stream is, by name.
@@ -105,9 +123,24 @@ impl App {
     /// Whether the session is there and its signature holds, without counting as a use of it.
     #[must_use]
     pub fn session_holds(&self, session: &Fingerprint, now_s: i64) -> bool {
-        self.sessions
-            .get(session, now_s)
-            .is_some_and(|session| self.keys.valid(session.key_id, now_s))
+        matches!(self.session_standing(session, now_s), Standing::Until(_))
+    }
+
+    /// Whether the session holds, and for how long, without counting as a use of it.
+    #[must_use]
+    pub fn session_standing(&self, session: &Fingerprint, now_s: i64) -> Standing {
+        let Some(found) = self.sessions.get(session, now_s) else {
+            let is_about_to_go = self.sessions.contains(session) || self.chores.are_under_way();
+            return if is_about_to_go {
+                Standing::Expiring
+            } else {
+                Standing::Ended
+            };
+        };
+        match self.keys.valid_until_s(found.key_id, now_s) {
+            Some(key_s) => Standing::Until(key_s.min(self.sessions.expires_s(found))),
+            None => Standing::Ended,
+        }
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! It sleeps until something is due, so a server with nothing to do does nothing.
 
-use std::time::Duration;
-
 use super::service::{Message, Service};
 use crate::reactor::{Moment, Next, Program, Readiness, Seams, Source, Turn};
 
@@ -28,13 +26,7 @@ impl Chores {
     fn rest<S: Seams>(&self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
         let due_s = service.app.next_chore_s();
         service.chores = Some((turn.token(), due_s));
-        let due = if due_s == i64::MAX {
-            Moment::NEVER
-        } else {
-            let at_ms = due_s.max(0).cast_unsigned().saturating_mul(1000);
-            turn.now() + Duration::from_millis(at_ms.saturating_sub(turn.unix_ms()))
-        };
-        turn.set_deadline(due.min(self.stop_at));
+        turn.set_deadline(turn.moment_of(due_s).min(self.stop_at));
         Next::Wait
     }
 }

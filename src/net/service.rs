@@ -43,6 +43,8 @@ pub enum Message {
     ChildEnded,
     /// To a stream: the session on whose strength it is open has ended.
     SessionEnded,
+    /// To a stream: its session may end earlier than it knows, or has ended.
+    LookAtSession,
     /// To the chores, or the herald: something is due earlier than you think.
     Rearm,
     /// To all: the server is shutting down.
@@ -370,6 +372,9 @@ impl<S: Seams> Program for Service<S> {
         // many came at once that it is for the next turn. The end does not wait for that.
         for stream in self.app.streams.take_ended() {
             turn.tell(stream, Message::SessionEnded);
+        }
+        for stream in self.app.streams.take_unsure() {
+            turn.tell(stream, Message::LookAtSession);
         }
         self.handshakes_left = HANDSHAKES_PER_TURN;
         self.commit_outgoing(turn);

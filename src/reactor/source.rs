@@ -5,6 +5,7 @@
 //! the [`Turn`] that it is handed.
 
 use std::io;
+use std::time::Duration;
 
 use super::clock::{Clock as _, Moment};
 use super::completions::Completer;
@@ -216,6 +217,17 @@ impl<P: Program> Turn<'_, P> {
     #[must_use]
     pub fn unix_ms(&self) -> u64 {
         self.core.wall.unix_ms(self.core.now)
+    }
+
+    /// The moment at which the wall clock will show `unix_s` seconds since 1970, unless it is set meanwhile;
+    /// now, if it has shown them before, and [`Moment::NEVER`] for `i64::MAX`.
+    #[must_use]
+    pub fn moment_of(&self, unix_s: i64) -> Moment {
+        if unix_s == i64::MAX {
+            return Moment::NEVER;
+        }
+        let at_ms = unix_s.max(0).cast_unsigned().saturating_mul(1000);
+        self.now() + Duration::from_millis(at_ms.saturating_sub(self.unix_ms()))
     }
 
     /// When the loop will wake in any case, and for which source: the next so many entries of its timers. Deadlines

@@ -201,8 +201,7 @@ pub(super) fn read_keys(path: PathBuf) -> Reply {
             match keys {
                 Ok(Ok(Some(keys))) => {
                     log::info!("the key file was read again");
-                    cx.app.keys = keys;
-                    cx.app.end_lost_streams(cx.unix_s());
+                    cx.app.change_keys(keys);
                 }
                 Ok(Ok(None)) => log::warn!("the key file is gone; the keys in use are kept"),
                 Ok(Err(error)) => log::warn!("the keys in use are kept: {error}"),

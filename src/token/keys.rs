@@ -183,6 +183,14 @@ impl Keys {
         self.find(id, now_s).is_some()
     }
 
+    /// Until when tokens of this key are good, in seconds since 1970; `i64::MAX` for the current key, `None`
+    /// for one that has retired or was never there.
+    #[must_use]
+    pub fn valid_until_s(&self, id: u32, now_s: i64) -> Option<i64> {
+        let key = self.find(id, now_s)?;
+        Some(key.retires_s.unwrap_or(i64::MAX))
+    }
+
     pub(super) fn find(&self, id: u32, now_s: i64) -> Option<&Key> {
         self.iter()
             .find(|key| key.id == id)

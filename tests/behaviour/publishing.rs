@@ -90,7 +90,7 @@ fn without_a_session_or_from_another_site_nothing_is_published_or_followed() {
     let server = TestServer::start();
     let mut client = server.connect();
     let sign = client.log_in("admin");
-    let cookie = format!("session={sign}");
+    let (cookie, bearer) = (format!("session={sign}"), format!("Bearer {sign}"));
     let body = json!({"name": "a"}).to_string();
     for (fields, publishes, follows, opens) in [
         (&[][..], 401, 401, Some(401)),
@@ -99,14 +99,37 @@ fn without_a_session_or_from_another_site_nothing_is_published_or_followed() {
         (
             &[("Cookie", &*cookie), ("Origin", "https://evil.example")],
             403,
-            200,
+            403,
             Some(403),
         ),
         (
             &[("Cookie", &*cookie), ("Sec-Fetch-Site", "cross-site")],
             403,
-            200,
+            403,
             Some(403),
+        ),
+        (
+            &[("Cookie", &*cookie), ("Sec-Fetch-Site", "same-site")],
+            403,
+            403,
+            Some(403),
+        ),
+        (
+            // The user typed the address, or opened a bookmark.
+            &[("Cookie", &*cookie), ("Sec-Fetch-Site", "none")],
+            202,
+            200,
+            None,
+        ),
+        (
+            // Who presents the signature itself is no page of another site, wherever it comes from.
+            &[
+                ("Authorization", &*bearer),
+                ("Sec-Fetch-Site", "cross-site"),
+            ],
+            202,
+            200,
+            None,
         ),
         (
             &[("Cookie", &*cookie), ("Sec-Fetch-Site", "same-origin")],
@@ -123,9 +146,14 @@ fn without_a_session_or_from_another_site_nothing_is_published_or_followed() {
         ]);
         let answer = client.ask(request("POST", "/events", &with_body) + &body);
         assert_eq!(answer.status, publishes, "POST {fields:?}");
-        // Another site's page can send this, and cannot read the answer.
+        // A page of another site could not read the answer, but it could take the session's places.
         let answer = client.ask(request("GET", "/events", fields));
         assert_eq!(answer.status, follows, "GET {fields:?}");
+        if follows != 200 {
+            let stream = [fields, &[("Accept", "text/event-stream")]].concat();
+            let answer = client.ask(request("GET", "/events", &stream));
+            assert_eq!(answer.status, follows, "SSE {fields:?}");
+        }
         let opened = Ws::try_open(server.address, "/events", fields).err();
         assert_eq!(opened, opens, "WebSocket {fields:?}");
     }

@@ -259,3 +259,38 @@ fn streams_end_with_the_key_that_signed_their_session() {
         assert!(["line", "session.revoked"].contains(&&*name), "{name}");
     }
 }
+
+#[test]
+fn streams_end_when_the_key_that_signed_their_session_retires() {
+    let program = Program::start(&[]);
+    let (sign, mut client) = (program.connect().log_in("admin"), program.connect());
+    let mut websocket = Ws::open(program.address, &sign, "/events?pattern=tick");
+    let mut sse = Sse::open(program.connect(), &sign, "pattern=tick");
+    let rotate = ["key", "rotate", "--retire-after", "2s"];
+    let rotated = program.directory().command(&rotate).output();
+    assert!(rotated.expect("it runs").status.success());
+    program.signal(Signal::HUP);
+    // As long as its session holds it may publish.
+    let say = json!({"publish": {"name": "tick"}});
+    let mut published = 0;
+    while let Ok(()) = websocket
+        .0
+        .send(tungstenite::Message::text(say.to_string()))
+    {
+        match websocket.0.read() {
+            Ok(tungstenite::Message::Text(_)) => published += 1,
+            Ok(tungstenite::Message::Close(Some(frame))) => {
+                assert_eq!(u16::from(frame.code), 4401);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(published > 0, "it was open for a second at least");
+    let unauthorized = client.ask(signed("GET", "/session", &sign)).status;
+    assert_eq!(unauthorized, 401, "and not longer than its session");
+    let last = std::iter::from_fn(|| sse.frame())
+        .last()
+        .expect("a last event");
+    assert_eq!(last.event.as_deref(), Some("session.revoked"));
+}

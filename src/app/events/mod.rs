@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(super) use publish::publish;
 
-use super::caller::{caller, caller_who_changes, user_of};
+use super::caller::{caller_who_changes, caller_who_follows, no_session, user_of};
 use super::reply::{Follow, Upgrade, Wait};
 use super::socket::{handshake, is_asked_for};
 use super::users::User;
@@ -59,7 +59,7 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
             events: Some((asked.interest, asked.since)),
         })));
     }
-    let caller = caller(request, cx)?;
+    let caller = caller_who_follows(request, cx)?;
     let asked = asked(request, user_of(&caller, cx)?, caller.hash)?;
     if wants_stream(request) {
         // A proxy that collects answers would hold every event back (X-Accel-Buffering is nginx's).
@@ -71,7 +71,7 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
             head,
             interest: asked.interest,
             since: asked.since,
-            session: asked.session,
+            caller: (caller.session.user_id, asked.session),
         })));
     }
     let limit = number(request, "limit", LIMIT_DEFAULT as u64, 1, LIMIT_MAX as u64)?;
@@ -189,12 +189,18 @@ impl Poll {
             bytes_max: ANSWER_BYTES_MAX - self.bytes,
             wanted: Box::new(move |name, user_id| interest.covers(name, user_id)),
         };
-        Reply::read(query, |page, cx| match page {
-            Ok(page) => self.take(page, cx),
-            Err(error) => {
-                cx.app.streams.end_reading(&self.asked.session);
-                error.into()
-            }
+        Reply::read(query, |page, cx| {
+            let session = self.asked.session;
+            let refusal = match page {
+                Err(error) => error.into(),
+                Ok(page) if cx.app.session_holds(&session, cx.unix_s()) => {
+                    return self.take(page, cx);
+                }
+                // It has ended while the store was being read, and the page may be younger than its end.
+                Ok(_) => no_session(),
+            };
+            cx.app.streams.end_reading(&session);
+            refusal
         })
     }
 

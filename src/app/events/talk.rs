@@ -1,4 +1,7 @@
 //! The WebSocket of `GET /events`: what a client may say, beside listening.
+//!
+//! Each message has one answer, and answers come in the order of the messages. A client that would rather not
+//! count gives its messages a `ref`, which the answer repeats.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -9,7 +12,10 @@ use crate::app::{Conversation, Pattern, Reply, Socket};
 use crate::http::Status;
 use crate::websocket::Message;
 
-/// What a client may say over the WebSocket of `GET /events`.
+/// Longest `ref`, in bytes of JSON: it is kept until its message is answered.
+const REF_BYTES_MAX: usize = 128;
+
+/// What a client may say over the WebSocket of `GET /events`, beside its `ref`.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Said {
@@ -18,35 +24,75 @@ enum Said {
     Unsubscribe(String),
 }
 
+/// A message's `ref`: a string, or a number that comes back as it was sent.
+type Ref = Option<Value>;
+
 pub(super) struct Talk;
 
 impl Conversation for Talk {
     fn heard(&mut self, message: Message, socket: &mut Socket<'_>) {
-        let said = match message {
-            Message::Text(text) => serde_json::from_str(&text).ok(),
-            Message::Binary(_) => None,
+        let (own_ref, said) = match message {
+            Message::Text(text) => parse(&text),
+            Message::Binary(_) => (None, Err(MALFORMED)),
         };
-        let done = match said {
-            Some(Said::Publish(fields)) => publish(fields, socket),
-            Some(Said::Subscribe(pattern)) => subscribe(&pattern, socket),
-            Some(Said::Unsubscribe(pattern)) => unsubscribe(&pattern, socket),
-            None => Err(Refusal(
-                Status::BAD_REQUEST,
-                "malformed_message",
-                r#"send {"publish":{"name":"…","data":…}}, {"subscribe":"pattern"} or {"unsubscribe":"pattern"}"#,
-            )),
-        };
-        if let Err(Refusal(_, code, detail)) = done {
-            socket.send_json(&failed(code, detail));
-        }
+        let done = said.and_then(|said| match said {
+            Said::Publish(fields) => publish(fields, own_ref.clone(), socket),
+            Said::Subscribe(pattern) => Ok(answer(subscribe(&pattern, socket)?, own_ref.clone())),
+            Said::Unsubscribe(pattern) => {
+                Ok(answer(unsubscribe(&pattern, socket)?, own_ref.clone()))
+            }
+        });
+        socket.reply(
+            done.unwrap_or_else(|Refusal(_, code, detail)| answer(failed(code, detail), own_ref)),
+        );
     }
+}
+
+const MALFORMED: Refusal = Refusal(
+    Status::BAD_REQUEST,
+    "malformed_message",
+    r#"send {"publish":{"name":"…","data":…}}, {"subscribe":"pattern"} or {"unsubscribe":"pattern"}, with a "ref" if you like"#,
+);
+
+const MALFORMED_REF: Refusal = Refusal(
+    Status::BAD_REQUEST,
+    "malformed_message",
+    r#""ref" is a string or a whole number of 64 bits, and 128 bytes of JSON at most"#,
+);
+
+/// Takes a message apart. What is no `ref` is not repeated.
+fn parse(text: &str) -> (Ref, Result<Said, Refusal>) {
+    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(text) else {
+        return (None, Err(MALFORMED));
+    };
+    let own_ref = fields.remove("ref");
+    let fits = |value: &Value| {
+        (value.is_string() || value.is_i64() || value.is_u64())
+            && value.to_string().len() <= REF_BYTES_MAX
+    };
+    if !own_ref.as_ref().is_none_or(fits) {
+        return (None, Err(MALFORMED_REF));
+    }
+    let said = serde_json::from_value(Value::Object(fields)).map_err(|_| MALFORMED);
+    (own_ref, said)
+}
+
+fn answer(mut said: Value, own_ref: Ref) -> Reply {
+    if let Some(own_ref) = own_ref {
+        said["ref"] = own_ref;
+    }
+    Reply::json(Status::OK, &said)
 }
 
 fn failed(code: &str, detail: &str) -> Value {
     json!({"error": {"code": code, "detail": detail}})
 }
 
-fn publish(fields: Map<String, Value>, socket: &mut Socket<'_>) -> Result<(), Refusal> {
+fn publish(
+    fields: Map<String, Value>,
+    own_ref: Ref,
+    socket: &Socket<'_>,
+) -> Result<Reply, Refusal> {
     let cx = &socket.cx;
     let user = socket.user_id().and_then(|id| cx.app.users.get(id));
     let user = user.ok_or(Refusal(
@@ -56,7 +102,7 @@ fn publish(fields: Map<String, Value>, socket: &mut Socket<'_>) -> Result<(), Re
     ))?;
     may_publish(user)?;
     let event = event_of(fields, user, cx)?;
-    socket.reply(commit(event, |committed| {
+    Ok(commit(event, |committed| {
         let said = match committed {
             Ok(id) => json!({"published": {"id": id}}),
             Err(_) => failed(
@@ -64,19 +110,18 @@ fn publish(fields: Map<String, Value>, socket: &mut Socket<'_>) -> Result<(), Re
                 "the store cannot be written at the moment; nothing was published",
             ),
         };
-        Reply::json(Status::OK, &said)
-    }));
-    Ok(())
+        answer(said, own_ref)
+    }))
 }
 
-fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<(), Refusal> {
+fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
     let pattern = Pattern::parse(text).ok_or(Refusal(
         Status::BAD_REQUEST,
         "malformed_pattern",
         "a pattern is a name, a prefix as in user.*, or *",
     ))?;
     let Some(interest) = socket.interest() else {
-        return Ok(());
+        return Ok(subscribed(socket));
     };
     if interest.patterns.len() >= PATTERNS_MAX {
         return Err(Refusal(
@@ -88,13 +133,12 @@ fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<(), Refusal> {
     if !interest.patterns.contains(&pattern) {
         interest.patterns.push(pattern);
     }
-    tell_patterns(socket);
-    Ok(())
+    Ok(subscribed(socket))
 }
 
-fn unsubscribe(text: &str, socket: &mut Socket<'_>) -> Result<(), Refusal> {
+fn unsubscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
     let Some(interest) = socket.interest() else {
-        return Ok(());
+        return Ok(subscribed(socket));
     };
     let before = interest.patterns.len();
     interest
@@ -107,15 +151,14 @@ fn unsubscribe(text: &str, socket: &mut Socket<'_>) -> Result<(), Refusal> {
             "this socket is not subscribed to that; it begins with *, or what ?pattern= said",
         ));
     }
-    tell_patterns(socket);
-    Ok(())
+    Ok(subscribed(socket))
 }
 
-fn tell_patterns(socket: &mut Socket<'_>) {
+fn subscribed(socket: &mut Socket<'_>) -> Value {
     let patterns: Vec<String> = socket
         .interest()
         .into_iter()
         .flat_map(|interest| interest.patterns.iter().map(Pattern::to_string))
         .collect();
-    socket.send_json(&json!({ "subscribed": patterns }));
+    json!({ "subscribed": patterns })
 }

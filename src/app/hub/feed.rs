@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use super::balance::Balance;
 use super::encoded::{Encoded, Wire, frame, gap_json};
-use super::pattern::Interest;
+use super::pattern::{Audience, Interest, Pattern};
 use crate::config::SlowPolicy;
 use crate::planted::{Bug, planted};
 use crate::work::{Missing, Page, Query};
@@ -129,6 +129,18 @@ impl Feed {
             *reading = Reading::Stale;
         }
         &mut self.interest
+    }
+
+    /// The session on whose strength this user follows has expired: from now on they are told only of that.
+    pub fn narrow_to_expiry(&mut self, user_id: i64) {
+        const EXPIRED: &str = "session.expired";
+        let interest = self.interest_mut();
+        let wants_it = interest.patterns.iter().any(|p| p.matches(EXPIRED));
+        interest.audience = Audience::User(user_id);
+        interest.patterns.clear();
+        if wants_it {
+            interest.patterns.push(Pattern::Exact(EXPIRED.into()));
+        }
     }
 
     /// What became of its events so far.

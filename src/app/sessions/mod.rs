@@ -164,6 +164,12 @@ impl Sessions {
         (now_s < self.expires_s(session)).then_some(session)
     }
 
+    /// Whether the session is in the table, expired or not.
+    #[must_use]
+    pub fn contains(&self, hash: &Fingerprint) -> bool {
+        self.find(hash).is_some()
+    }
+
     /// As [`get`](Self::get), and the session has been used at `now_s`. Allocates nothing.
     pub fn check(&mut self, hash: &Fingerprint, now_s: i64) -> Option<&Session> {
         let slot = self.find(hash)?;

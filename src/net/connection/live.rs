@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::answering::{log, own_fields};
 use super::farewell::Farewell;
+use super::session::StreamSession;
 use super::talking::Talk;
 use super::{Connection, LINGER, State};
 use crate::app::{FeedId, Follow, Wire};
@@ -32,13 +33,11 @@ pub(super) struct Live {
     /// Whose it is, as the application knows it.
     pub(super) token: Token,
     /// The session with which it ends.
-    pub(super) session: Option<Fingerprint>,
+    pub(super) session: Option<StreamSession>,
     /// What is to be sent.
     pub(super) feed: Option<FeedId>,
     /// Since when nothing showed that the stream is not dead.
     pub(super) quiet_since: Moment,
-    /// When its session was looked at last.
-    pub(super) checked: Moment,
     /// Since when it is about to end, and why.
     pub(super) ending: Option<(Moment, Reason)>,
     /// The peer will send nothing more.
@@ -67,7 +66,9 @@ impl Live {
                 (self.quiet_since + HEARTBEAT).min(talk.pong_due())
             }
         };
-        due.min(self.checked + HEARTBEAT).min(idle_until)
+        let session_due = self.session.as_ref().map(|session| session.look_at);
+        due.min(session_due.unwrap_or(Moment::NEVER))
+            .min(idle_until)
     }
 
     /// What it is, in a word.
@@ -125,23 +126,22 @@ impl<S: Seams> Connection<S> {
             head,
             interest,
             since,
-            session,
+            caller,
         } = follow;
-        if !self.opens(session, &exchange, service, turn) {
+        if !self.opens(caller.1, &exchange, service, turn) {
             return;
         }
         self.begin(&head, &exchange, service, turn);
         if exchange.head_only() {
-            service.app.streams.close(&session, turn.token());
+            service.app.streams.close(&caller.1, turn.token());
             return self.after_answer(true, exchange.keep_alive, turn);
         }
         let feed = service.follow(turn.token(), Wire::Sse, interest, since);
         self.state = State::Live(Box::new(Live {
             token: turn.token(),
-            session: Some(session),
+            session: Some(StreamSession::new(caller, service, turn)),
             feed: Some(feed),
             quiet_since: turn.now(),
-            checked: turn.now(),
             ending: None,
             peer_ended: false,
             kind: LiveKind::Sse,
@@ -195,7 +195,8 @@ impl<S: Seams> Connection<S> {
                 if let LiveKind::Watch = live.kind {
                     service.end_watching(live.token);
                 }
-                (live.token, live.session.take(), live.feed.take())
+                let session = live.session.take().map(|session| session.fingerprint);
+                (live.token, session, live.feed.take())
             }
             State::Parked(parked) => (parked.token, Some(parked.session), Some(parked.feed)),
             _ => return,
@@ -255,14 +256,12 @@ impl<S: Seams> Connection<S> {
             self.bid(Farewell::Draining, service, turn);
             return self.settle(service, turn);
         }
-        let now_s = (turn.unix_ms() / 1000).cast_signed();
-        let holds = |session| service.app.session_holds(session, now_s);
-        if !live.session.as_ref().is_none_or(holds) {
-            // Its key has retired, or whatever ended the session forgot about this.
-            self.bid(Farewell::Revoked, service, turn);
+        if !self.session_holds(service, turn) {
             return self.settle(service, turn);
         }
-        live.checked = now;
+        let State::Live(live) = &mut self.state else {
+            return Next::Wait;
+        };
         if let LiveKind::WebSocket(talk) = &mut live.kind
             && self.blocked_since.is_none()
             && now >= talk.pong_due()

@@ -28,6 +28,7 @@ mod parked;
 mod parting;
 mod passing;
 mod reading;
+mod session;
 mod talking;
 mod watching;
 
@@ -174,7 +175,10 @@ impl<S: Seams> Connection<S> {
             State::Head { since } => (*since + limits.head_timeout).min(service.busy_until()),
             State::Body { since, .. } => (*since + limits.body_timeout).min(service.busy_until()),
             State::Lingering { since, .. } => *since + LINGER,
-            State::Parked(parked) => parked.until.min(service.streams_until()),
+            State::Parked(parked) => {
+                let answer_at = parked.until.min(parked.look_at);
+                answer_at.min(service.streams_until())
+            }
             State::Streaming(_) => service.busy_until(),
             State::Refused => Moment::default(),
             State::Waiting { .. } | State::Live(_) | State::Closing { .. } => Moment::NEVER,
@@ -332,7 +336,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         match self.state {
             State::Refused => return self.refuse(service, turn),
             State::Live(_) => return self.live_due(service, turn),
-            State::Parked(_) => self.unpark(service, turn),
+            State::Parked(_) => self.parked_due(service, turn),
             State::Idle { .. } if self.stream.is_handshaking() => {
                 return Next::Close(Reason("no TLS handshake in time"));
             }
@@ -378,6 +382,9 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
             (State::Live(_), Message::SessionEnded) => self.bid(Farewell::Revoked, service, turn),
             (State::Parked(_), Message::SessionEnded) => {
                 self.answer_parked(&session_needed(), service, turn);
+            }
+            (_, Message::LookAtSession) => {
+                let _it_has_ended_if_not = self.session_holds(service, turn);
             }
             _ => {}
         }

@@ -18,6 +18,8 @@ pub(super) struct Parked {
     through: u64,
     limit: usize,
     pub(super) until: Moment,
+    /// When its session has to be looked at again.
+    pub(super) look_at: Moment,
 }
 
 impl Parked {
@@ -62,8 +64,23 @@ impl<S: Seams> Connection<S> {
             through,
             limit,
             until,
+            look_at: turn.now(),
         }));
-        self.unpark_if_ended(service, turn);
+        if self.session_holds(service, turn) {
+            self.unpark_if_ended(service, turn);
+        }
+    }
+
+    /// A deadline of a request that waits has come: its time is over, or its session is.
+    pub(super) fn parked_due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+        let State::Parked(parked) = &self.state else {
+            return;
+        };
+        if turn.now() >= parked.until.min(service.streams_until()) {
+            self.unpark(service, turn);
+        } else {
+            let _it_was_answered_if_not = self.session_holds(service, turn);
+        }
     }
 
     /// Who has shut their side gets what there is up to now: most of them have gone, and would hold
@@ -80,6 +97,9 @@ impl<S: Seams> Connection<S> {
 
     /// Answers a request that waited, with what there is.
     pub(super) fn unpark(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+        if !self.session_holds(service, turn) {
+            return; // it was answered
+        }
         let State::Parked(parked) = &self.state else {
             return;
         };

@@ -1,35 +1,57 @@
 //! A WebSocket: what a stream does that also listens.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::live::{Live, LiveKind};
+use super::session::StreamSession;
 use super::{Connection, OUTBOX_BYTES_ENOUGH, State};
 use crate::app::{Conversation, Reply, Socket, Upgrade, Wire};
 use crate::ledger::Label;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
 use crate::reactor::{Moment, Reason, Seams, Turn};
-use crate::token::Fingerprint;
 use crate::websocket::{self, Heard, Incoming, Message, Violation};
 
 /// How long a peer may take to answer a ping.
 const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Messages of one socket that may wait for workers before it is read again.
-const UNDER_WAY_MAX: usize = 64;
+/// Answers that one socket may be owed before it is read again.
+const OWED_MAX: usize = 64;
 
 /// What a WebSocket has beyond what every stream has.
 pub(super) struct Talk {
     incoming: Incoming,
     conversation: Box<dyn Conversation>,
-    caller: Option<(i64, Fingerprint)>,
     /// Since when a ping has not been answered.
     pub(super) pinged: Option<Moment>,
-    /// Replies that workers have still to make.
-    under_way: usize,
+    /// Answers that are still to be sent, in the order of the messages: one that is ready waits for those
+    /// before it.
+    owed: VecDeque<Owed>,
     /// What its route is named in the ledger.
     label: Label,
+}
+
+/// An answer to a message.
+enum Owed {
+    /// A worker has to do something first. A conversation asks the store alone, which does one thing after the
+    /// other, so what comes back answers the first message that waits.
+    Later,
+    /// Here it is. Without a text there is nothing to say.
+    Ready(Option<String>),
+}
+
+impl Owed {
+    fn of(reply: &Reply) -> Self {
+        Self::Ready(match reply {
+            Reply::Now(response) => {
+                let text = String::from_utf8_lossy(response.body.as_bytes());
+                Some(text.trim_end().to_owned())
+            }
+            _ => None,
+        })
+    }
 }
 
 impl Talk {
@@ -53,7 +75,22 @@ impl Talk {
     }
 
     pub(super) fn takes_messages(&self) -> bool {
-        self.under_way < UNDER_WAY_MAX
+        self.owed.len() < OWED_MAX
+    }
+
+    /// Writes the answers that wait for no other.
+    fn answer(&mut self, now: Moment, out: &mut Vec<u8>) {
+        let was_read = self.takes_messages();
+        while let Some(Owed::Ready(text)) = self.owed.front_mut() {
+            if let Some(text) = text {
+                websocket::encode_text(text, out);
+            }
+            self.owed.pop_front();
+        }
+        if !was_read && self.takes_messages() {
+            // It is read again from now on, and its pong may be among what has waited.
+            self.pinged = self.pinged.map(|_| now);
+        }
     }
 }
 
@@ -84,18 +121,16 @@ impl<S: Seams> Connection<S> {
         });
         self.state = State::Live(Box::new(Live {
             token: turn.token(),
-            session: caller.map(|(_, session)| session),
+            session: caller.map(|caller| StreamSession::new(caller, service, turn)),
             feed,
             quiet_since: turn.now(),
-            checked: turn.now(),
             ending: None,
             peer_ended: false,
             kind: LiveKind::WebSocket(Box::new(Talk {
                 incoming: Incoming::new(message_bytes_max),
                 conversation,
-                caller,
                 pinged: None,
-                under_way: 0,
+                owed: VecDeque::new(),
                 label: turn.current_label(),
             })),
         }));
@@ -113,6 +148,9 @@ impl<S: Seams> Connection<S> {
         service: &mut Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) -> usize {
+        if !self.session_holds(service, turn) {
+            return input.len(); // what it still says is said by nobody
+        }
         let mut rest = input;
         while *budget > 0 && self.outbox.len() < OUTBOX_BYTES_ENOUGH {
             let State::Live(live) = &mut self.state else {
@@ -165,7 +203,7 @@ impl<S: Seams> Connection<S> {
         let Service { app, buffers, .. } = service;
         let mut socket = Socket {
             id: live.token,
-            caller: talk.caller,
+            user_id: live.session.as_ref().map(StreamSession::user_id),
             feed: live.feed,
             out: self.outbox.buffer(buffers),
             replies: Vec::new(),
@@ -176,7 +214,6 @@ impl<S: Seams> Connection<S> {
             talk.conversation.heard(message, &mut socket);
         }));
         let Socket { replies, close, .. } = socket;
-        talk.under_way += replies.len();
         if heard.is_err() {
             let detail = format!("the handler of {} panicked", turn.ledger().name(talk.label));
             app.report("handler_panicked", detail, turn.unix_ms());
@@ -188,10 +225,12 @@ impl<S: Seams> Connection<S> {
             return self.hang_up(Reason("its handler panicked"), service, turn);
         }
         for reply in replies {
-            if let Some(reply) = service.submit_all(reply, Some(turn.token()), turn) {
-                self.say(&reply, turn.now(), service);
-            }
+            let answer = service.submit_all(reply, Some(turn.token()), turn);
+            let answer = answer.map_or(Owed::Later, |reply| Owed::of(&reply));
+            talk.owed.push_back(answer);
         }
+        let out = self.outbox.buffer(&mut service.buffers);
+        talk.answer(turn.now(), out);
         if let Some((code, reason)) = close {
             let out = self.outbox.buffer(&mut service.buffers);
             websocket::encode_close(code, &reason, out);
@@ -207,16 +246,14 @@ impl<S: Seams> Connection<S> {
         if let LiveKind::WebSocket(talk) = &mut live.kind
             && live.ending.is_none()
         {
-            if !talk.takes_messages() {
-                // It is read again from now on, and its pong may be among what has waited.
-                talk.pinged = talk.pinged.map(|_| now);
+            let first = talk
+                .owed
+                .iter_mut()
+                .find(|owed| matches!(owed, Owed::Later));
+            if let Some(first) = first {
+                *first = Owed::of(reply);
             }
-            talk.under_way -= 1;
-            if let Reply::Now(response) = reply {
-                let text = String::from_utf8_lossy(response.body.as_bytes());
-                let out = self.outbox.buffer(&mut service.buffers);
-                websocket::encode_text(text.trim_end(), out);
-            }
+            talk.answer(now, self.outbox.buffer(&mut service.buffers));
         }
     }
 

@@ -43,7 +43,6 @@ impl<S: Seams> Connection<S> {
             session: None,
             feed: None,
             quiet_since: turn.now(),
-            checked: turn.now(),
             ending: None,
             peer_ended: false,
             kind: LiveKind::Watch,

@@ -3,6 +3,7 @@
 
 mod connections;
 mod limits;
+mod sessions;
 mod streams;
 mod watching;
 mod websockets;

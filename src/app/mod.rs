@@ -86,6 +86,8 @@ pub struct App {
     pub streams: Streams,
     /// The server is shutting down.
     pub draining: bool,
+    /// The event that tells of the end is on disk, or cannot be written; streams do not know yet.
+    pub end_announced: bool,
     /// What the monitor tells of what is not the application's: taken when all sources have been looked
     /// at.
     pub vitals: monitor::Vitals,
@@ -182,6 +184,7 @@ impl App {
             hub: Hub::default(),
             streams: Streams::default(),
             draining: false,
+            end_announced: false,
             vitals: monitor::Vitals::default(),
             watch: None,
             chores: chores::Chores::default(),

@@ -1,14 +1,19 @@
 //! Options and subcommands.
 //!
 //! `options` says what can be asked for, `serve`, `users`, `keys`, `simulate` and `recording` do it, `logging` sets
-//! up the log. `handover` is how one process follows another, `supervisor` how a service manager starts it. Everything here may block: the loop has not begun to turn, or has ended.
+//! up the log. `handover` is how one process follows another, over a `line`, `restart` when that begins,
+//! `program_path` which program it is, and `supervisor` how a service manager starts it. Everything here may block:
+//! the loop has not begun to turn, or has ended.
 
 mod handover;
 mod keys;
 mod limits;
+mod line;
 mod logging;
 mod options;
+mod program_path;
 mod recording;
+mod restart;
 mod serve;
 mod simulate;
 mod supervisor;

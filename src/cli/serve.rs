@@ -2,22 +2,25 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use loopgate::config::{Config, ListenAddr, StorePath};
+use loopgate::event::Event;
 use loopgate::ledger::{Ledger, Limit};
 use loopgate::reactor::{Entropy, OsEntropy, Seams, Signal};
 use loopgate::recording::{RecordOptions, Recording};
-use loopgate::server::{Server, Sockets, StartError, Stopped};
+use loopgate::server::{Server, Signals, Sockets, StartError, Stopped};
 use loopgate::token::base64url;
 use loopgate::work::Store;
 use loopgate::work::log_writer::LogThread;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::handover::{Predecessor, Successor};
+use super::handover::Predecessor;
 use super::options::ServeOptions;
+use super::program_path::program_path;
+use super::restart::Restart;
 use super::users::add_user;
 use super::{Failure, Outcome, logging, say, supervisor};
 
@@ -64,7 +67,7 @@ pub(super) fn serve(
     let running = Running {
         config,
         demo,
-        program: std::env::current_exe()?,
+        program: program_path()?,
         log_thread: Rc::new(log_thread),
     };
     let stopped = match record {
@@ -101,10 +104,17 @@ impl Running {
         if let Some(predecessor) = &mut predecessor {
             connections = predecessor.wait_for_the_store()?;
         }
+        let mut server = self.start(&sockets)?;
+        let signals = Signals::listen(&[
+            Signal::Terminate,
+            Signal::Interrupt,
+            Signal::Hangup,
+            Signal::User1,
+            Signal::User2,
+        ])?;
         loop {
-            let mut server = self.start(&sockets)?;
             server.adopt(connections);
-            let successor = self.handle_signals(&mut server, &sockets)?;
+            let restart = self.handle_signals(&mut server, &sockets, &signals)?;
             self.announce(&server);
             if let Some(mut predecessor) = predecessor.take() {
                 sockets.own_paths(true);
@@ -112,18 +122,18 @@ impl Running {
             }
             supervisor::tell("READY=1");
             let stopped = server.run()?;
-            let followed_by = successor
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            let (Stopped::HandedOver, Some(successor)) = (stopped, followed_by) else {
+            let (Stopped::HandedOver, Some(successor)) = (stopped, restart.finish()) else {
                 self.end(server, |server| server, stopped);
                 return Ok(stopped);
             };
             connections = server.take_passed();
             drop(server); // and closes the store
             let (id, count) = (successor.id(), connections.len());
-            match successor.give(&connections) {
+            let to_stop = [
+                signals.of(Signal::Terminate)?.as_fd(),
+                signals.of(Signal::Interrupt)?.as_fd(),
+            ];
+            match successor.give(&connections, &to_stop) {
                 Ok(()) => {
                     log::info!("process {id} goes on, with {count} connections");
                     sockets.own_paths(false);
@@ -133,6 +143,8 @@ impl Running {
                 }
                 Err(error) => log::error!("process {id} does not go on, so this one does: {error}"),
             }
+            // What has arrived meanwhile, this one hears of: SIGTERM, too.
+            server = self.start(&sockets)?;
         }
     }
 
@@ -175,44 +187,41 @@ impl Running {
         Ok(stopped)
     }
 
-    /// SIGUSR1 reopens the log; SIGUSR2 starts a process that is to go on, which is found in the place
-    /// that is returned when the server has handed over.
+    /// SIGUSR1 reopens the log; SIGUSR2 starts a process that is to go on in the place of this one.
     fn handle_signals(
         &self,
         server: &mut Server,
         sockets: &Sockets,
-    ) -> Result<Arc<Mutex<Option<Successor>>>, Failure> {
-        server.handle_signals()?;
+        signals: &Signals,
+    ) -> Result<Rc<Restart>, Failure> {
+        server.handle_signals_of(signals)?;
+        if std::process::id() == 1 {
+            server.reap_orphans()?;
+        }
         let log_thread = Rc::downgrade(&self.log_thread);
-        server.on_signal(Signal::User1, move || reopen(&log_thread))?;
-        let place = Arc::new(Mutex::new(None));
-        let (successor, handle) = (Arc::clone(&place), server.handle());
+        server.on_signal_of(signals, Signal::User1, move || reopen(&log_thread))?;
+        let restart = Rc::new(Restart::default());
+        let (beginning, handle) = (Rc::clone(&restart), server.handle());
         let (program, sockets) = (self.program.clone(), sockets.clone());
         let keeps_nothing = self.config.store == StorePath::Memory;
-        server.on_signal_later(Signal::User2, move || {
-            let (successor, handle) = (Arc::clone(&successor), handle.clone());
-            let (program, copies) = (program.clone(), sockets.copies());
-            move || {
-                let mut successor = successor.lock().unwrap_or_else(PoisonError::into_inner);
-                if keeps_nothing {
-                    log::warn!("cannot restart: a store in memory cannot be handed over");
-                } else if successor.is_some() {
-                    log::warn!("another process is about to go on already");
-                } else {
-                    match copies.and_then(|sockets| Successor::start(&program, &sockets)) {
-                        Ok(ready) => {
-                            *successor = Some(ready);
-                            handle.hand_over();
-                        }
-                        Err(error) => log::error!(
-                            "cannot restart, and serving on: {} did not become ready: {error}",
-                            program.display()
-                        ),
-                    }
-                }
+        server.on_signal_of(signals, Signal::User2, move || {
+            if keeps_nothing {
+                log::warn!("cannot restart: a store in memory cannot be handed over");
+            } else if std::process::id() == 1 {
+                log::warn!(
+                    "cannot restart: this is process 1, and its container would end with it; start a new container instead"
+                );
+            } else {
+                beginning.begin(&program, &sockets, handle.clone());
             }
         })?;
-        Ok(place)
+        let cancelling = Rc::clone(&restart);
+        server.subscribe("server.draining", move |event: &Event| {
+            if event.fact.data["restarting"] == false {
+                cancelling.cancel();
+            }
+        });
+        Ok(restart)
     }
 
     fn announce<S: Seams>(&self, server: &Server<S>) {

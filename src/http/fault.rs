@@ -114,9 +114,9 @@ faults! {
     /// A method without a name here, or CONNECT.
     METHOD_NOT_IMPLEMENTED = NOT_IMPLEMENTED "method_not_implemented"
         "this server does not implement the request method";
-    /// The server makes way for another process, and this request is not there yet.
+    /// The server makes way for another process, and this request has not arrived, or has not been done.
     RESTARTING = SERVICE_UNAVAILABLE "restarting"
-        "the server restarts, and the request took too long to arrive; try again";
+        "the server restarts, and nothing was done about this request; try again";
     /// More bytes of unfinished requests than the server holds, of all peers together.
     OVERLOADED = SERVICE_UNAVAILABLE "overloaded"
         "too many requests are on their way in pieces; try again, in one piece";

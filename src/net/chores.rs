@@ -10,6 +10,8 @@ use crate::reactor::{Moment, Next, Program, Readiness, Seams, Source, Turn};
 pub struct Chores {
     /// When the server stops, whether drained or not.
     stop_at: Moment,
+    /// When requests are given up that no worker has done: another process is to go on.
+    give_up_at: Moment,
 }
 
 impl Default for Chores {
@@ -17,6 +19,7 @@ impl Default for Chores {
     fn default() -> Self {
         Self {
             stop_at: Moment::NEVER,
+            give_up_at: Moment::NEVER,
         }
     }
 }
@@ -26,7 +29,8 @@ impl Chores {
     fn rest<S: Seams>(&self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
         let due_s = service.app.next_chore_s();
         service.chores = Some((turn.token(), due_s));
-        turn.set_deadline(turn.moment_of(due_s).min(self.stop_at));
+        let due = turn.moment_of(due_s).min(self.stop_at);
+        turn.set_deadline(due.min(self.give_up_at));
         Next::Wait
     }
 }
@@ -57,6 +61,10 @@ impl<S: Seams> Source<Service<S>> for Chores {
             );
             turn.stop();
         }
+        if turn.now() >= self.give_up_at {
+            self.give_up_at = Moment::NEVER;
+            service.give_up_jobs(turn);
+        }
         let mut cx = Service::context(&mut service.app, turn);
         for reply in cx.chores() {
             service.do_unasked(reply, turn);
@@ -72,6 +80,7 @@ impl<S: Seams> Source<Service<S>> for Chores {
     ) -> Next {
         if matches!(message, Message::Drain) {
             self.stop_at = turn.now() + service.app.config.limits.drain_timeout;
+            self.give_up_at = service.busy_until();
             service.app.hurry_chores();
         }
         self.rest(service, turn)

@@ -2,28 +2,46 @@
 
 use std::time::Duration;
 
+use super::jobs::Pending;
 use super::service::{Message, Passed, Service};
+use crate::app::Reply;
+use crate::http::Fault;
 use crate::reactor::{Moment, Seams, Turn};
 
 /// How long an idle connection may still send a request after draining began: closing at once
 /// would race with a request that is on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
-/// How long a request may still be on its way, or an answer, when another process is to go on: those who
-/// connect meanwhile wait for it.
-const HANDOVER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long streams wait at most for the event that tells of the end: the disk may be slow.
+const STREAMS_GRACE: Duration = Duration::from_millis(1500);
+
+/// When another process is to go on, everything of this one is over after so long: those who connect meanwhile
+/// wait for it.
+const HANDOVER_TIME: Duration = Duration::from_secs(2);
+/// What is still under way after so much of it is given up; the rest of the time is for telling that.
+const HANDOVER_PATIENCE: Duration = Duration::from_millis(1500);
+const _: () = assert!(HANDOVER_PATIENCE.as_millis() < HANDOVER_TIME.as_millis());
+
+/// How long a child process that is to end may take to see that its stdin has ended, and then SIGTERM.
+const CHILD_GRACE: Duration = Duration::from_secs(2);
+/// The same when another process is to go on: both together fit into [`HANDOVER_TIME`].
+const CHILD_GRACE_HANDOVER: Duration = Duration::from_millis(900);
 
 /// Whether the server is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     Serving,
-    Draining {
-        since: Moment,
-    },
+    Draining(Ending),
     /// Another process goes on.
-    HandingOver {
-        since: Moment,
-    },
+    HandingOver(Ending),
+}
+
+/// An end that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ending {
+    since: Moment,
+    /// Streams have been told of it, or cannot be.
+    announced: bool,
 }
 
 impl<S: Seams> Service<S> {
@@ -32,7 +50,7 @@ impl<S: Seams> Service<S> {
         if !self.is_draining() {
             log::info!("draining: {} connections are open", self.connections);
             self.app.draining = true;
-            self.end_with(Life::Draining { since: turn.now() }, turn);
+            self.end_with(Life::Draining, turn);
         }
     }
 
@@ -41,21 +59,49 @@ impl<S: Seams> Service<S> {
     pub fn hand_over(&mut self, turn: &mut Turn<'_, Self>) {
         if self.life == Life::Serving {
             log::info!("handing over: {} connections are open", self.connections);
-            self.end_with(Life::HandingOver { since: turn.now() }, turn);
+            self.end_with(Life::HandingOver, turn);
         }
     }
 
-    fn end_with(&mut self, life: Life, turn: &mut Turn<'_, Self>) {
-        self.life = life;
+    fn end_with(&mut self, life: fn(Ending) -> Life, turn: &mut Turn<'_, Self>) {
+        self.life = life(Ending {
+            since: turn.now(),
+            announced: false,
+        });
+        self.app.end_announced = false;
         let data = serde_json::json!({ "restarting": self.is_handing_over() });
         self.app.announce("server.draining", data, turn.unix_ms());
         turn.tell_all(|| Message::Drain);
     }
 
+    /// The event that tells of the end has been delivered: streams have nothing more to wait for.
+    #[cold]
+    pub(super) fn end_streams(&mut self, turn: &mut Turn<'_, Self>) {
+        self.app.end_announced = false;
+        if let Life::Draining(ending) | Life::HandingOver(ending) = &mut self.life {
+            ending.announced = true;
+            turn.tell_all(|| Message::EndAnnounced);
+        }
+    }
+
+    /// Another process waits for this one for long enough: requests that wait for a worker are answered that
+    /// they were not done. One that waits for the disk may be done already, and is finished.
+    pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Self>) {
+        let given_up = self.pending.iter_mut().filter(|(_, job)| job.is_of_pool());
+        let given_up: Vec<_> = given_up.map(|(id, _)| id).collect();
+        for id in given_up {
+            let connection = self.pending.remove(id).and_then(Pending::connection);
+            if let Some(connection) = connection {
+                let answer = Reply::Now(Fault::RESTARTING.into());
+                turn.tell(connection, Message::Answer(answer));
+            }
+        }
+    }
+
     /// Whether the server is shutting down for good.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        matches!(self.life, Life::Draining { .. })
+        matches!(self.life, Life::Draining(_))
     }
 
     /// Whether nobody new comes in, and nothing new is begun.
@@ -67,7 +113,7 @@ impl<S: Seams> Service<S> {
     /// Whether another process is to go on.
     #[must_use]
     pub fn is_handing_over(&self) -> bool {
-        matches!(self.life, Life::HandingOver { .. })
+        matches!(self.life, Life::HandingOver(_))
     }
 
     /// The connections that another process is to go on with.
@@ -90,23 +136,48 @@ impl<S: Seams> Service<S> {
     pub(super) fn idle_until(&self) -> Moment {
         match self.life {
             Life::Serving => Moment::NEVER,
-            Life::Draining { since } | Life::HandingOver { since } => since + DRAIN_GRACE,
+            Life::Draining(Ending { since, .. }) | Life::HandingOver(Ending { since, .. }) => {
+                since + DRAIN_GRACE
+            }
         }
     }
 
-    /// When streams end, which other than requests are never finished.
+    /// When streams end, which other than requests are never finished: as soon as they have been told.
     pub(super) fn streams_until(&self) -> Moment {
         match self.life {
-            Life::HandingOver { since } => since,
-            _ => self.idle_until(),
+            Life::Serving => Moment::NEVER,
+            Life::Draining(ending) | Life::HandingOver(ending) => {
+                let grace = if ending.announced {
+                    Duration::ZERO
+                } else {
+                    STREAMS_GRACE
+                };
+                ending.since + grace
+            }
         }
     }
 
-    /// When connections are cut that have something under way.
+    /// When requests are given up that have not arrived, or that no worker has done.
     pub(super) fn busy_until(&self) -> Moment {
         match self.life {
-            Life::HandingOver { since } => since + HANDOVER_PATIENCE,
+            Life::HandingOver(Ending { since, .. }) => since + HANDOVER_PATIENCE,
             _ => Moment::NEVER,
+        }
+    }
+
+    /// When connections are cut, whatever they are about: another process waits.
+    pub(super) fn cut_at(&self) -> Moment {
+        match self.life {
+            Life::HandingOver(Ending { since, .. }) => since + HANDOVER_TIME,
+            _ => Moment::NEVER,
+        }
+    }
+
+    /// How long a child process may take for each step towards its end.
+    pub(super) fn child_grace(&self) -> Duration {
+        match self.life {
+            Life::HandingOver(_) => CHILD_GRACE_HANDOVER,
+            _ => CHILD_GRACE,
         }
     }
 }

@@ -25,6 +25,18 @@ pub(super) struct Pending {
     submitted: Moment,
 }
 
+impl Pending {
+    /// Whether a thread of the pool does it, rather than the storage thread.
+    pub(super) fn is_of_pool(&self) -> bool {
+        matches!(self.then, Then::Job(_))
+    }
+
+    /// The connection that waits for its answer, if one does.
+    pub(super) fn connection(self) -> Option<Token> {
+        self.connection
+    }
+}
+
 /// Which worker refused.
 enum Refused {
     Job,
@@ -249,12 +261,16 @@ impl<S: Seams> Service<S> {
             ..Transaction::default()
         };
         let reply = Reply::commit(transaction, move |committed, cx| {
+            let announces_end = kept.iter().any(|event| event.name == "server.draining");
             match committed {
-                Ok(_) => {}
+                Ok(_) => cx.app.end_announced |= announces_end,
                 // Others are on their way to the disk; when they are there, a turn comes by itself.
                 Err(StoreError::Busy) => cx.app.emit_again(kept),
                 // To try again at once would be to try without end.
-                Err(error) => log::error!("{} events are lost: {error}", kept.len()),
+                Err(error) => {
+                    log::error!("{} events are lost: {error}", kept.len());
+                    cx.app.end_announced |= announces_end;
+                }
             }
             Reply::empty(204)
         });

@@ -28,7 +28,7 @@ mod tally;
 mod tests;
 mod watching;
 
-pub use children::{Child, Forked, Role};
+pub use children::{Child, Forked, Reaped, Role};
 pub use chores::Chores;
 pub use connection::adopt;
 pub use door::{Door, Realm};

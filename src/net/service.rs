@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::addresses::Addresses;
 use super::buffers::Buffers;
-use super::children::Forked;
+use super::children::{Forked, Reaped};
 use super::door::Realm;
 use super::ending::Life;
 use super::exchange::access_is_logged;
@@ -49,6 +49,8 @@ pub enum Message {
     Rearm,
     /// To all: the server is shutting down.
     Drain,
+    /// To all: those who follow events have been told so.
+    EndAnnounced,
     /// To a connection: the operator ends it.
     End,
     /// To a connection that watches: what has happened.
@@ -141,6 +143,8 @@ pub struct Service<S: Seams> {
     pub(super) children_left: usize,
     /// The process groups of those that run.
     pub(super) groups: Vec<u32>,
+    /// Processes that were reaped.
+    pub(super) reaped: Reaped,
     /// The chores' token, and when they are due as far as they know.
     pub(super) chores: Option<(Token, i64)>,
     pub(super) workers: Workers,
@@ -190,6 +194,7 @@ impl<S: Seams> Service<S> {
             children: Vec::new(),
             children_left: 0,
             groups: Vec::new(),
+            reaped: Reaped::default(),
             chores: None,
             workers,
             completer,
@@ -375,6 +380,9 @@ impl<S: Seams> Program for Service<S> {
         }
         for stream in self.app.streams.take_unsure() {
             turn.tell(stream, Message::LookAtSession);
+        }
+        if self.app.end_announced && !delivered.more {
+            self.end_streams(turn);
         }
         self.handshakes_left = HANDSHAKES_PER_TURN;
         self.commit_outgoing(turn);

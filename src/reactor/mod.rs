@@ -45,7 +45,7 @@ pub use listener::{Accept, Listener};
 pub use looking::Standstill;
 pub use os::{Os, OsAcceptor, OsEntropy, OsSelector, OsStream, OsWaker, SHORT_MEANS_DRAINED};
 pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
-pub use signals::{Signal, SignalSource};
+pub use signals::{Arrivals, Signal, SignalSource};
 pub use slots::{Slots, Token};
 pub use source::{
     AcceptorOf, CompleterOf, Delivered, Description, EntropyOf, Next, Program, Reason, Seen,

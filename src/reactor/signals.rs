@@ -5,6 +5,7 @@
 //! by writing a byte.
 
 use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -39,10 +40,19 @@ impl Signal {
     /// # Errors
     /// When the OS gives no descriptors.
     pub fn stream(self) -> io::Result<OsStream> {
+        self.arrivals()?.stream()
+    }
+
+    /// The same for several loops, one after another: a signal that one of them has not looked at is there for
+    /// the next.
+    ///
+    /// # Errors
+    /// When the OS gives no descriptors.
+    pub fn arrivals(self) -> io::Result<Arrivals> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(self.number(), writer)?;
-        Ok(OsStream::Unix(mio::net::UnixStream::from_std(reader)))
+        Ok(Arrivals(reader))
     }
 
     /// Sets `arrived` when this signal arrives: for a loop that does not look at its streams.
@@ -62,6 +72,28 @@ impl Signal {
             Self::User2 => SIGUSR2,
             Self::Child => SIGCHLD,
         }
+    }
+}
+
+/// One byte for each time that a signal arrived.
+#[derive(Debug)]
+pub struct Arrivals(UnixStream);
+
+impl Arrivals {
+    /// Takes those that nothing else has taken.
+    ///
+    /// # Errors
+    /// When the OS gives no descriptor.
+    pub fn stream(&self) -> io::Result<OsStream> {
+        let reader = self.0.try_clone()?;
+        Ok(OsStream::Unix(mio::net::UnixStream::from_std(reader)))
+    }
+}
+
+/// Readable as long as there is one that was not taken.
+impl AsFd for Arrivals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -19,6 +19,7 @@ pub use crate::net::{Held, Passed};
 pub use handle::Handle;
 use listening::Listening;
 pub use listening::{Asked, PassedSocket, Sockets};
+pub use signals::Signals;
 use stage::Stage;
 #[cfg(feature = "simulation")]
 pub(crate) use start::doors;
@@ -177,16 +178,31 @@ impl Server<Os> {
         if children.is_empty() {
             return Ok(());
         }
-        let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
-            service.child_ended(turn);
-        };
-        self.reactor
-            .add(Box::new(SignalSource::new(Signal::Child.stream()?, act)))?;
+        self.hear_of_children()?;
         self.reactor.program.expect_children(children.len());
         for child in children {
             self.reactor.add(Box::new(child))?;
         }
         Ok(())
+    }
+
+    /// Reaps processes that have lost their parent, as process 1 of a container must: nothing else does. The
+    /// caller has no child processes of its own then.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors.
+    pub fn reap_orphans(&mut self) -> io::Result<()> {
+        self.hear_of_children()?;
+        self.reactor.program.reap_all();
+        Ok(())
+    }
+
+    fn hear_of_children(&mut self) -> io::Result<()> {
+        let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
+            service.child_ended(turn);
+        };
+        let source = SignalSource::new(Signal::Child.stream()?, act);
+        self.reactor.add(Box::new(source)).map(drop)
     }
 
     /// Goes on with connections that another process gave up. Those whose peer has gone are left out.

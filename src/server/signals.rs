@@ -4,9 +4,40 @@ use std::io;
 
 use super::Server;
 use super::start::{key_path, read_keys};
-use crate::app::Reply;
 use crate::net::Service;
-use crate::reactor::{Os, Seams, Signal, SignalSource, Turn};
+use crate::reactor::{Arrivals, Os, OsStream, Seams, Signal, SignalSource, Turn};
+
+/// Signals for a program in which one server may follow another: what one of them has not looked at is there
+/// for the next.
+#[derive(Debug)]
+pub struct Signals(Vec<(Signal, Arrivals)>);
+
+impl Signals {
+    /// From now on, these signals no longer do what they do by default.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors.
+    pub fn listen(signals: &[Signal]) -> io::Result<Self> {
+        let arrivals = signals
+            .iter()
+            .map(|signal| Ok((*signal, signal.arrivals()?)));
+        arrivals.collect::<io::Result<_>>().map(Self)
+    }
+
+    /// What has arrived of `signal` and was not looked at.
+    ///
+    /// # Errors
+    /// When this does not listen to it.
+    pub fn of(&self, signal: Signal) -> io::Result<&Arrivals> {
+        let found = self.0.iter().find(|(known, _)| *known == signal);
+        let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("{signal:?}"));
+        found.map(|(_, arrivals)| arrivals).ok_or_else(unknown)
+    }
+
+    fn stream(&self, signal: Signal) -> io::Result<OsStream> {
+        self.of(signal)?.stream()
+    }
+}
 
 impl Server<Os> {
     /// Shuts down on SIGTERM and SIGINT: the first drains, a second one stops at once. SIGHUP
@@ -15,14 +46,26 @@ impl Server<Os> {
     /// # Errors
     /// When the system gives no descriptors.
     pub fn handle_signals(&mut self) -> io::Result<()> {
+        self.handle_signals_of(&Signals::listen(&[
+            Signal::Terminate,
+            Signal::Interrupt,
+            Signal::Hangup,
+        ])?)
+    }
+
+    /// The same with signals that the next server hears of, too, if this one does not.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors, or `signals` has not these three.
+    pub fn handle_signals_of(&mut self, signals: &Signals) -> io::Result<()> {
         for signal in [Signal::Terminate, Signal::Interrupt] {
-            self.shut_down_on(signal.stream()?)?;
+            self.shut_down_on(signals.stream(signal)?)?;
             if let Some(stage) = &self.stage {
                 signal.sets(stage.ended())?; // a loop that stands at a gate hears nothing
             }
         }
         let listening = self.listening.clone();
-        self.on_bytes(Signal::Hangup.stream()?, move |service, turn| {
+        self.on_bytes(signals.stream(Signal::Hangup)?, move |service, turn| {
             if let Some(path) = key_path(&service.app.config.store) {
                 service.do_unasked(read_keys(path), turn);
             }
@@ -32,33 +75,25 @@ impl Server<Os> {
         })
     }
 
-    /// Calls `prepare` on the loop whenever `signal` arrives, and the job that it makes, which may block, on a
-    /// worker thread.
-    ///
-    /// # Errors
-    /// When the system gives no descriptors.
-    pub fn on_signal_later<J: FnOnce() + Send + 'static>(
-        &mut self,
-        signal: Signal,
-        prepare: impl Fn() -> J + 'static,
-    ) -> io::Result<()> {
-        self.on_bytes(signal.stream()?, move |service, turn| {
-            let reply = Reply::later(prepare(), move |done, _cx| {
-                if let Err(error) = done {
-                    log::warn!("the signal {signal:?} had no effect: {error}");
-                }
-                Reply::empty(204)
-            });
-            service.do_unasked(reply, turn);
-        })
-    }
-
     /// Calls `act` on the loop whenever `signal` arrives; it must not block.
     ///
     /// # Errors
     /// When the system gives no descriptors.
     pub fn on_signal(&mut self, signal: Signal, mut act: impl FnMut() + 'static) -> io::Result<()> {
         self.on_bytes(signal.stream()?, move |_, _| act())
+    }
+
+    /// The same with signals that the next server hears of, too, if this one does not.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors, or `signals` has not this one.
+    pub fn on_signal_of(
+        &mut self,
+        signals: &Signals,
+        signal: Signal,
+        mut act: impl FnMut() + 'static,
+    ) -> io::Result<()> {
+        self.on_bytes(signals.stream(signal)?, move |_, _| act())
     }
 }
 

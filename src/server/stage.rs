@@ -17,7 +17,7 @@ use crate::net::{Herald, Paced, Realm};
 use crate::reactor::{Moment, Os, OsAcceptor, OsClock, OsEntropy, OsSelector};
 use crate::work::password::Argon2id;
 use crate::work::watchdog::Watchdog;
-use crate::work::{Crew as _, Hired, Store, Threads, Worker};
+use crate::work::{Crew as _, Hired, Once, Store, Threads};
 
 /// A socket, whom it is for, and where it is.
 type Door = (OsAcceptor, Realm, ListenAddr);
@@ -87,10 +87,8 @@ impl Stage {
             .try_clone_to_owned()
             .map_err(StartError::Os)?;
         let (ready, began) = mpsc::sync_channel(1);
-        let work = Show {
-            begin: Some((descriptor, Arc::clone(&gate), ready)),
-            taken: None,
-        };
+        let shown = Arc::clone(&gate);
+        let work = Once::new(move || show(descriptor, &shown, &ready));
         let thread = Threads.hire("loopgate-stage".into(), Box::new(work));
         let thread = thread.map_err(StartError::Os)?;
         let handle = began
@@ -122,46 +120,18 @@ impl Drop for Stage {
     }
 }
 
-/// What the thread begins with, and whom it tells that it has.
-type Begin = (
-    OwnedFd,
-    Arc<Gate>,
-    SyncSender<Result<Handle<Os>, StartError>>,
-);
-
-/// The one piece of work of the stage's thread.
-struct Show {
-    begin: Option<Begin>,
-    taken: Option<Begin>,
-}
-
-impl Worker for Show {
-    fn take(&mut self) -> bool {
-        self.taken = self.begin.take();
-        self.taken.is_some()
-    }
-
-    fn work(&mut self) {
-        let Some((descriptor, gate, ready)) = self.taken.take() else {
-            return;
-        };
-        match server(descriptor, &gate) {
-            Ok(mut server) => {
-                let _ = ready.send(Ok(server.handle()));
-                if let Err(error) = server.run() {
-                    log::error!("the monitor ends: {error}");
-                }
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error));
+/// The work of the stage's thread: serves until it is told to end.
+fn show(descriptor: OwnedFd, gate: &Arc<Gate>, ready: &SyncSender<Result<Handle<Os>, StartError>>) {
+    match server(descriptor, gate) {
+        Ok(mut server) => {
+            let _ = ready.send(Ok(server.handle()));
+            if let Err(error) = server.run() {
+                log::error!("the monitor ends: {error}");
             }
         }
-    }
-
-    fn deliver(&mut self) {}
-
-    fn is_wanted(&self) -> bool {
-        self.begin.is_some()
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
     }
 }
 

@@ -29,6 +29,43 @@ pub trait Crew {
     fn hire(&mut self, name: String, worker: Box<dyn Worker>) -> io::Result<Hired>;
 }
 
+/// A worker that has one piece of work, and none after it.
+#[derive(Debug)]
+pub struct Once<F> {
+    waiting: Option<F>,
+    taken: Option<F>,
+}
+
+impl<F: FnOnce() + Send> Once<F> {
+    /// Does `work`.
+    #[must_use]
+    pub fn new(work: F) -> Self {
+        Self {
+            waiting: Some(work),
+            taken: None,
+        }
+    }
+}
+
+impl<F: FnOnce() + Send> Worker for Once<F> {
+    fn take(&mut self) -> bool {
+        self.taken = self.waiting.take();
+        self.taken.is_some()
+    }
+
+    fn work(&mut self) {
+        if let Some(work) = self.taken.take() {
+            work();
+        }
+    }
+
+    fn deliver(&mut self) {}
+
+    fn is_wanted(&self) -> bool {
+        self.waiting.is_some()
+    }
+}
+
 /// A worker at work. Dropping this waits until it has nothing more to do, where it works by itself.
 pub struct Hired {
     wait: Option<Box<dyn FnOnce() + Send>>,

@@ -12,7 +12,8 @@
 //! | `watchdog` | says which turn does not end | `loopgate-watch` |
 //! | `appender` | bytes on their way to a file | `loopgate-tape` |
 //!
-//! The thread `loopgate-stage` of `server::stage` is hired from `crew`, too.
+//! The threads `loopgate-stage` of `server::stage` and `loopgate-next` of the program, which waits for the process
+//! that is to go on in its place, are hired from `crew`, too.
 //!
 //! This is the only folder that spawns threads, and `crew` the only place in it that spawns some for a
 //! server's work; `fake` is a crew, and a disk, that a test writes. What it gives to the loop has the same shape three
@@ -34,7 +35,7 @@ pub mod stepped;
 pub mod store;
 pub mod watchdog;
 
-pub use crew::{Crew, Hired, Threads, TimedThreads, Worked, Worker, worked};
+pub use crew::{Crew, Hired, Once, Threads, TimedThreads, Worked, Worker, worked};
 pub use pool::{Busy, Delivery, Job, Pool};
 pub use store::{
     Change, Commit, Disk, Missing, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError,

@@ -410,3 +410,54 @@ fn no_child_outlives_a_server_that_is_told_twice_to_stop() {
         (!is_running(inner)).then_some(())
     });
 }
+
+#[test]
+fn what_a_shell_has_started_is_given_the_time_that_the_shell_is() {
+    // The shell dies of SIGTERM at once; what it waits for has something left to do.
+    let inner = |at_term: &str| {
+        let script =
+            format!(r#"trap "{at_term}" TERM; echo $$ ready; while :; do sleep 0.1; done"#);
+        format!("sh -c '{script}'; true")
+    };
+    let slow = inner("sleep 1; echo has finished; exit");
+    let deaf = inner("");
+    let directory = Directory::new();
+    directory.add_users();
+    let mut program = Program::start_in(&directory, &["--subscribe", &slow, "--subscribe", &deaf]);
+    let ids: Vec<u32> = wait_until("both are ready", || {
+        let log = directory.log();
+        let ready = log.lines().filter_map(|line| line.strip_suffix(" ready"));
+        let ids = ready.filter_map(|line| line.rsplit(' ').next()?.parse().ok());
+        Some(ids.collect::<Vec<u32>>()).filter(|ids| ids.len() == 2)
+    });
+    let began = Instant::now();
+    drain(&mut program);
+    let log = directory.log();
+    assert!(log.contains("has finished"), "{log}");
+    assert!(
+        log.contains("what it started ignores SIGTERM and is killed"),
+        "{log}"
+    );
+    assert!(
+        began.elapsed() >= Duration::from_secs(4),
+        "its stdin, then SIGTERM"
+    );
+    wait_until("none is left", || {
+        (!ids.iter().any(|id| is_running(*id))).then_some(())
+    });
+}
+
+#[test]
+fn what_a_child_leaves_behind_ends_before_it_is_started_again() {
+    // In the background, with a handler that takes its time: it is not killed while it is at it.
+    let left = r#"sh -c 'trap "sleep 0.5; echo left in order; exit" TERM; echo began; while :; do sleep 0.1; done' & sleep 0.5"#;
+    let program = Program::start(&["--subscribe", left]);
+    logged(program.directory(), &["left in order"]);
+    logged(program.directory(), &["exit status: 0", "again in 1 s"]);
+    let log = program.directory().log();
+    assert!(
+        log.find("left in order") < log.find("again in 1 s"),
+        "{log}"
+    );
+    is_unharmed(&program);
+}

@@ -109,6 +109,10 @@ impl TestServer {
                 .send((address, server.handle()))
                 .expect("the test waits");
             let stopped = server.run().expect("the loop turns");
+            // What another process would go on with: it is told what it has not taken yet.
+            for passed in server.take_passed() {
+                let _ = TcpStream::from(passed.descriptor).write_all(&passed.output);
+            }
             Ended::of(stopped, &mut server)
         });
         let (address, handle) = start.recv_timeout(PATIENCE).expect("the server starts");
@@ -141,6 +145,11 @@ impl TestServer {
     /// Begins to drain, and does not wait for the end.
     pub(crate) fn drain(&self) {
         self.handle.drain();
+    }
+
+    /// Begins to hand over, and does not wait for the end.
+    pub(crate) fn hand_over(&self) {
+        self.handle.hand_over();
     }
 
     /// Drains, and waits for the end.

@@ -14,6 +14,8 @@ mod expiry;
 mod floods;
 mod framing;
 mod handlers;
+#[cfg(target_os = "linux")]
+mod handovers;
 mod harness;
 mod home;
 mod idle;

@@ -26,14 +26,14 @@ const WRK: &[&str] = &["sh", "-c", "command -v wrk"];
 
 /// The program, and those that have gone on in its place.
 pub(crate) struct Generations {
-    first: Program,
+    pub(crate) first: Program,
     /// The one that serves.
-    id: Pid,
+    pub(crate) id: Pid,
     restarts: usize,
 }
 
 impl Generations {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let directory = Directory::new();
         directory.add_users();
         let mut command = directory.command(&["serve", "--listen", "127.0.0.1:0", "--log", "log"]);
@@ -42,7 +42,7 @@ impl Generations {
     }
 
     /// The same, as a file that the test may put another in place of.
-    fn start_copy() -> (Self, PathBuf) {
+    pub(crate) fn start_copy() -> (Self, PathBuf) {
         let directory = Directory::new();
         directory.add_users();
         let program = directory.path().join("loopgate");
@@ -65,19 +65,23 @@ impl Generations {
         }
     }
 
-    fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         self.first.connect()
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn path(&self) -> &Path {
+        self.first.directory().path()
+    }
+
+    pub(crate) fn log(&self) -> String {
         self.first.directory().log()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.id, signal).expect("it is running");
     }
 
-    fn wait_for_log(&self, words: &str) {
+    pub(crate) fn wait_for_log(&self, words: &str) {
         wait_until(words, || self.log().contains(words).then_some(()));
     }
 
@@ -87,7 +91,7 @@ impl Generations {
         self.wait_for_the_next();
     }
 
-    fn wait_for_the_next(&mut self) {
+    pub(crate) fn wait_for_the_next(&mut self) {
         let next = wait_until("another process goes on", || {
             let log = self.log();
             let mut lines = log.lines().filter(|line| line.contains("goes on, with"));
@@ -118,7 +122,7 @@ impl Drop for Generations {
 }
 
 /// Puts a program in the place of another, as an upgrade does.
-fn replace(program: &Path, by: impl AsRef<[u8]>) {
+pub(crate) fn replace(program: &Path, by: impl AsRef<[u8]>) {
     let new = program.with_extension("new");
     fs::write(&new, by).expect("written");
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("executable");

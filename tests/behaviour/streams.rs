@@ -126,7 +126,7 @@ fn a_session_has_so_many_streams_and_not_one_more() {
     let mut client = server.connect();
     let [sign, other] = ["alice"; 2].map(|name| client.log_in(name));
     let streams = Streams::open(&server, &sign);
-    let refused = poll(&mut client, &sign, "since=9999&wait=1");
+    let refused = poll(&mut client, &sign, "since=0&pattern=none&wait=1");
     assert_eq!(
         (refused.status, refused.code()),
         (429, "too_many_streams".into())

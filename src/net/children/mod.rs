@@ -24,7 +24,7 @@ use std::time::Duration;
 #[cfg(any(test, fuzzing))]
 pub(super) use self::lines::{Line, Lines};
 use self::process::{Heard, Process};
-pub use self::spawn::Forked;
+pub use self::spawn::{Forked, Reaped};
 use super::service::{Message, Service};
 use crate::app::{
     Audience, FeedId, Interest, Pattern, Reply, Wire, event_of_line, name_of_command,
@@ -39,9 +39,6 @@ const REST_MIN: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(60);
 /// Who ran for so long is not one that cannot run.
 const RAN_WELL: Duration = Duration::from_secs(60);
-/// How long a process that is to end may take to see that its stdin has ended, and then SIGTERM.
-const STDIN_GRACE: Duration = Duration::from_secs(2);
-const TERM_GRACE: Duration = Duration::from_secs(2);
 /// What a producer writes is read in such pieces, in bytes: each is one transaction.
 const PRODUCED_BYTES_MAX: usize = 16 * 1024;
 /// When events that the store had no room for are offered again.
@@ -289,7 +286,8 @@ impl Child {
     /// After whatever was done: what to ask of the loop.
     fn settle(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
         let draining = service.is_ending();
-        let (now, idle_until) = (turn.now(), service.idle_until());
+        let (now, grace, streams_until) =
+            (turn.now(), service.child_grace(), service.streams_until());
         let process = match &mut self.stage {
             Stage::Resting { .. } if draining => {
                 return Next::Close(Reason("the server shuts down"));
@@ -304,10 +302,10 @@ impl Child {
             }
             Stage::Running(process) => process,
         };
-        if now >= idle_until {
+        if now >= streams_until {
             process.end("the server shuts down", now);
         }
-        process.hurry(now, STDIN_GRACE, TERM_GRACE);
+        process.hurry(now, grace);
         let (reads, retry_at) = match &self.produced {
             Produced::Nothing => (true, Moment::NEVER),
             Produced::Submitted(_) => (false, Moment::NEVER),
@@ -329,7 +327,7 @@ impl Child {
             self.rest(&said, service, turn);
             return self.settle(service, turn);
         }
-        let deadline = process.deadline(STDIN_GRACE, TERM_GRACE, idle_until);
+        let deadline = process.deadline(now, grace, streams_until);
         turn.set_deadline(deadline.min(retry_at));
         if reads && process.has_more() {
             Next::Again
@@ -378,6 +376,11 @@ impl Source<Service<Os>> for Child {
             }
             self.start(service, turn);
         }
+        if let Stage::Running(process) = &mut self.stage
+            && process.is_outlived()
+        {
+            process.look_whether_it_ended(&mut service.reaped);
+        }
         self.settle(service, turn)
     }
 
@@ -388,15 +391,19 @@ impl Source<Service<Os>> for Child {
         turn: &mut Turn<'_, Service<Os>>,
     ) -> Next {
         match message {
-            Message::Spawned(forked) => self.started(forked, service, turn),
+            Message::Spawned(forked) => {
+                service.spawned();
+                self.started(forked, service, turn);
+            }
             Message::Answer(Reply::Now(response)) => self.published(response.status, turn),
             Message::Panicked => self.published(Status::INTERNAL_SERVER_ERROR, turn),
             Message::ChildEnded => {}
             _ => return self.settle(service, turn),
         }
         if let Stage::Running(process) = &mut self.stage {
-            process.look_whether_it_ended();
+            process.look_whether_it_ended(&mut service.reaped);
         }
+        service.reap_orphans();
         self.advance(service, turn)
     }
 

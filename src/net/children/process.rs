@@ -4,10 +4,10 @@ use std::io::{self, Read};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::lines::{Line, Lines};
-use super::spawn::Forked;
+use super::spawn::{Forked, Reaped};
 use crate::app::Feed;
 use crate::net::buffers::Buffers;
 use crate::net::outbox::{Flushed, Outbox};
@@ -18,6 +18,8 @@ use crate::reactor::{Moment, Os, OsStream, Readiness, SHORT_MEANS_DRAINED, Turn}
 const LOGGED_BYTES_MAX: usize = 1024;
 /// Lines of one process in the log, in one second.
 const LOGGED_A_SECOND: u32 = 100;
+/// How often it is asked whether what a process started has ended, once the process itself has: no signal tells.
+const OUTLIVED_ASK: Duration = Duration::from_millis(50);
 /// What is still read of a process that has ended, in bytes: its own children may go on writing.
 const LEFT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -39,7 +41,10 @@ pub(super) struct Process {
     stderr: Option<Output>,
     log: LineLog,
     life: Life,
+    /// How the process itself ended; what it started may run on.
     status: Option<ExitStatus>,
+    /// What it started has ended, too, or is left to itself.
+    group_ended: bool,
 }
 
 /// How far a process is on its way to the end.
@@ -175,6 +180,7 @@ impl Process {
             },
             life: Life::Runs,
             status: None,
+            group_ended: false,
         })
     }
 
@@ -255,35 +261,45 @@ impl Process {
     }
 
     /// Has it end in less friendly ways, as time goes by.
-    pub(super) fn hurry(&mut self, now: Moment, stdin_grace: Duration, term_grace: Duration) {
+    pub(super) fn hurry(&mut self, now: Moment, grace: Duration) {
         match self.life {
             _ if self.has_ended() => {}
-            Life::StdinClosed { since } if now >= since + stdin_grace => {
-                self.signal(Signal::TERM);
-                self.life = Life::Terminated { since: now };
-            }
-            Life::Terminated { since } if now >= since + term_grace => {
-                log::warn!(target: "loopgate::child", "process {} ignores SIGTERM and is killed", self.id());
+            // It ended unasked: what it started is to end with it, and is given time for that.
+            Life::Runs if self.is_outlived() => self.terminate(now),
+            Life::StdinClosed { since } if now >= since + grace => self.terminate(now),
+            Life::Terminated { since } if now >= since + grace => {
+                let id = self.id();
+                let who = if self.is_outlived() {
+                    "what it started"
+                } else {
+                    "it"
+                };
+                log::warn!(target: "loopgate::child", "process {id}: {who} ignores SIGTERM and is killed");
                 self.signal(Signal::KILL);
                 self.life = Life::Killed;
+                self.group_ended = true;
             }
             _ => {}
         }
     }
 
+    fn terminate(&mut self, now: Moment) {
+        self.signal(Signal::TERM);
+        self.life = Life::Terminated { since: now };
+    }
+
     /// When it is to be hurried next.
-    pub(super) fn deadline(
-        &self,
-        stdin_grace: Duration,
-        term_grace: Duration,
-        idle_until: Moment,
-    ) -> Moment {
-        match self.life {
+    pub(super) fn deadline(&self, now: Moment, grace: Duration, streams_until: Moment) -> Moment {
+        let due = match self.life {
             _ if self.has_ended() => Moment::NEVER,
-            Life::Runs => idle_until,
-            Life::StdinClosed { since } => since + stdin_grace,
-            Life::Terminated { since } => since + term_grace,
+            Life::Runs => streams_until,
+            Life::StdinClosed { since } | Life::Terminated { since } => since + grace,
             Life::Killed => Moment::NEVER,
+        };
+        if self.is_outlived() {
+            due.min(now + OUTLIVED_ASK)
+        } else {
+            due
         }
     }
 
@@ -291,19 +307,25 @@ impl Process {
         kill_group(self.id(), signal);
     }
 
-    /// Reaps it, if it has ended. What it started itself ends with it.
-    pub(super) fn look_whether_it_ended(&mut self) {
-        if self.status.is_none()
-            && let Some(status) = self.forked.reap()
-        {
-            self.status = Some(status);
+    /// Reaps it, if it has ended, and looks whether what it started has ended as well.
+    pub(super) fn look_whether_it_ended(&mut self, reaped: &mut Reaped) {
+        if self.status.is_none() {
+            self.status = self.forked.reap(reaped);
+        }
+        if self.status.is_some() && !self.group_ended {
             self.stdin = None;
-            self.signal(Signal::KILL);
+            self.group_ended = !has_members(self.id());
         }
     }
 
+    /// Whether it has ended, and all of its process group.
     pub(super) fn has_ended(&self) -> bool {
-        self.status.is_some()
+        self.status.is_some() && self.group_ended
+    }
+
+    /// Whether it has ended, and something that it started has not.
+    pub(super) fn is_outlived(&self) -> bool {
+        self.status.is_some() && !self.group_ended
     }
 
     /// How it ended, in words.
@@ -323,9 +345,18 @@ impl Process {
     }
 }
 
+/// Whether any process is left of a group.
+fn has_members(id: u32) -> bool {
+    group(id).is_some_and(|group| test_kill_process_group(group).is_ok())
+}
+
+fn group(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
+}
+
 /// Signals all processes of a group; those that are gone are not meant.
 pub(super) fn kill_group(id: u32, signal: Signal) {
-    if let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+    if let Some(group) = group(id) {
         let _ = kill_process_group(group, signal);
     }
 }

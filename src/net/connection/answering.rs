@@ -315,7 +315,7 @@ impl<S: Seams> Connection<S> {
                 Next::Wait
             }
             State::Live(_) => self.live_flushed(was_blocked, service, turn),
-            State::Closing { reason, linger } => self.part(reason, linger, turn),
+            State::Closing { reason, linger } => self.part(reason, linger, service, turn),
             _ => self.settle(service, turn),
         }
     }

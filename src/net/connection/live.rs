@@ -248,7 +248,7 @@ impl<S: Seams> Connection<S> {
             return Next::Wait;
         };
         if let Some((since, reason)) = live.ending
-            && now >= since + LINGER
+            && now >= (since + LINGER).min(service.cut_at())
         {
             return Next::Close(reason);
         }
@@ -336,7 +336,7 @@ impl<S: Seams> Connection<S> {
         }
         if let Some((_, reason)) = live.ending {
             self.leave(service);
-            return self.part(reason, true, turn);
+            return self.part(reason, true, service, turn);
         }
         let feed = live.feed;
         if let Some(feed) = feed {

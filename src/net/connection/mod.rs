@@ -162,10 +162,11 @@ impl<S: Seams> Connection<S> {
         let limits = &service.app.config.limits;
         let blocked_until = self.blocked_since.map(|since| since + limits.write_timeout);
         if let State::Live(live) = &self.state {
-            return live.deadline(blocked_until, service.streams_until());
+            let deadline = live.deadline(blocked_until, service.streams_until());
+            return deadline.min(service.cut_at());
         }
         if let Some(until) = blocked_until {
-            return until.min(service.busy_until());
+            return until.min(service.cut_at());
         }
         match &self.state {
             State::Idle { since } if self.stream.is_handshaking() => {
@@ -174,12 +175,12 @@ impl<S: Seams> Connection<S> {
             State::Idle { since } => (*since + limits.idle_timeout).min(service.idle_until()),
             State::Head { since } => (*since + limits.head_timeout).min(service.busy_until()),
             State::Body { since, .. } => (*since + limits.body_timeout).min(service.busy_until()),
-            State::Lingering { since, .. } => *since + LINGER,
+            State::Lingering { since, .. } => (*since + LINGER).min(service.cut_at()),
             State::Parked(parked) => {
                 let answer_at = parked.until.min(parked.look_at);
                 answer_at.min(service.streams_until())
             }
-            State::Streaming(_) => service.busy_until(),
+            State::Streaming(_) => service.cut_at(),
             State::Refused => Moment::default(),
             State::Waiting { .. } | State::Live(_) | State::Closing { .. } => Moment::NEVER,
         }
@@ -320,7 +321,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         }
         let (now, patience) = (turn.now(), service.app.config.limits.write_timeout);
         let stalled = |since| now >= since + patience;
-        if self.blocked_since.is_some() && turn.now() >= service.busy_until() {
+        if self.blocked_since.is_some() && turn.now() >= service.cut_at() {
             return Next::Close(Reason("the server restarts"));
         }
         if self.blocked_since.is_some_and(stalled) {

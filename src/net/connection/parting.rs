@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::net::Shutdown;
 
-use super::{Connection, LINGER, State};
+use super::{Connection, State};
 use crate::net::service::Service;
 use crate::reactor::{Next, Readiness, Reason, Seams, Stream as _, Turn};
 
@@ -13,6 +13,7 @@ impl<S: Seams> Connection<S> {
         &mut self,
         reason: Reason,
         linger: bool,
+        service: &Service<S>,
         turn: &mut Turn<'_, Service<S>>,
     ) -> Next {
         if !linger && !self.can.contains(Readiness::READABLE) {
@@ -23,7 +24,7 @@ impl<S: Seams> Connection<S> {
             since: turn.now(),
             reason,
         };
-        turn.set_deadline(turn.now() + LINGER);
+        turn.set_deadline(self.deadline(service));
         Next::Again
     }
 

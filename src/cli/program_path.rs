@@ -1,0 +1,92 @@
+//! Where this program is: what is to be started in its place.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The path by which this process was started, absolute, with its symbolic links as they are: a release is
+/// changed by pointing `current` somewhere else, and what `current/loopgate` is by then is to be started. If no
+/// program stands at that path, as when the caller put something else into `argv[0]`, the path of the file that
+/// runs.
+///
+/// To be asked at the start, before the working directory or the file can have changed.
+///
+/// # Errors
+/// When the system knows neither.
+pub(super) fn program_path() -> io::Result<PathBuf> {
+    let name = env::args_os().next().unwrap_or_default();
+    let search = env::var_os("PATH").unwrap_or_default();
+    match find(&name, &working_directory()?, &search) {
+        Some(path) => Ok(path),
+        None => env::current_exe(),
+    }
+}
+
+/// The working directory by the name that the shell knows it by, which keeps symbolic links (`pwd -L`).
+fn working_directory() -> io::Result<PathBuf> {
+    let real = env::current_dir()?;
+    let same = |named: &PathBuf| {
+        let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        named.is_absolute() && matches!((id(named), id(&real)), (Ok(a), Ok(b)) if a == b)
+    };
+    let named = env::var_os("PWD").map(PathBuf::from);
+    Ok(named.filter(same).unwrap_or(real))
+}
+
+/// The program that a shell in `directory` means by `name`: a path, or a name to be looked up in `search`.
+fn find(name: &OsStr, directory: &Path, search: &OsStr) -> Option<PathBuf> {
+    if name.is_empty() {
+        return None;
+    }
+    if name.as_bytes().contains(&b'/') {
+        let path = directory.join(name);
+        return is_program(&path).then_some(path);
+    }
+    env::split_paths(search)
+        .map(|place| directory.join(place).join(name))
+        .find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_path_is_the_one_that_was_typed_with_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for release in ["v1", "v2"] {
+            fs::create_dir(at(release)).unwrap();
+            let program = at(release).join("loopgate");
+            fs::write(&program, "").unwrap();
+            fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(at("no-program"), "").unwrap();
+        symlink("v1", at("current")).unwrap();
+        let search = env::join_paths([at("nowhere"), at("current"), at("v1")]).unwrap();
+        let current = at("current").join("loopgate");
+        for (name, directory, found) in [
+            ("current/loopgate", at(""), Some(current.clone())),
+            ("./current/loopgate", at(""), Some(at("./current/loopgate"))),
+            ("./loopgate", at("current"), Some(at("current/./loopgate"))),
+            (current.to_str().unwrap(), at("v2"), Some(current.clone())),
+            ("loopgate", at("v2"), Some(current.clone())),
+            ("gone/loopgate", at(""), None),
+            ("./no-program", at(""), None),
+            ("-loopgate", at(""), None),
+            ("", at(""), None),
+        ] {
+            assert_eq!(find(name.as_ref(), &directory, &search), found, "{name:?}");
+        }
+    }
+}

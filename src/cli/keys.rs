@@ -6,7 +6,8 @@ use loopgate::server::key_path;
 use loopgate::token::Keys;
 
 use super::options::KeyCommand;
-use super::{Failure, Outcome, say};
+use super::output::print;
+use super::{Failure, Outcome};
 
 pub(super) fn key(store: &StorePath, command: &KeyCommand) -> Result<Outcome, Failure> {
     let KeyCommand::Rotate { retire_after } = command;
@@ -19,13 +20,13 @@ pub(super) fn key(store: &StorePath, command: &KeyCommand) -> Result<Outcome, Fa
     let retire_after_s = retire_after.as_secs().cast_signed();
     let (id, secret) = (u32::from_le_bytes(OsEntropy.bytes()), OsEntropy.bytes());
     keys.rotate(&path, id, secret, now_s, retire_after_s)?;
-    say(format_args!(
+    print(format_args!(
         "new key {} in {}",
         keys.current().kid(),
         path.display()
-    ));
-    say(format_args!(
+    ))?;
+    print(format_args!(
         "a server that runs uses it after SIGHUP; the old key stays valid for {retire_after:?}"
-    ));
+    ))?;
     Ok(Outcome::Done)
 }

@@ -1,6 +1,6 @@
 //! Options and subcommands.
 //!
-//! `options` says what can be asked for, `serve`, `users`, `keys`, `simulate` and `recording` do it, `logging` sets
+//! `options` says what can be asked for, `output` prints, `serve`, `users`, `keys`, `simulate` and `recording` do it, `logging` sets
 //! up the log. `handover` is how one process follows another, over a `line`, `restart` when that begins,
 //! `program_path` which program it is, and `supervisor` how a service manager starts it. Everything here may block:
 //! the loop has not begun to turn, or has ended.
@@ -11,6 +11,7 @@ mod limits;
 mod line;
 mod logging;
 mod options;
+mod output;
 mod program_path;
 mod recording;
 mod restart;
@@ -20,7 +21,6 @@ mod supervisor;
 mod users;
 mod watching;
 
-use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -43,7 +43,10 @@ enum Outcome {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse_from(options::with_command(std::env::args_os()));
+    let cli = match Cli::try_parse_from(options::with_command(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(instead) => return output::no_command(&instead),
+    };
     let outcome = match cli.command {
         Command::Serve(options) => serve::serve(&cli.store, cli.log, *options),
         Command::User(command) => users::user(&cli.store, command),
@@ -55,17 +58,9 @@ pub(crate) fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Cut) => ExitCode::from(3),
         Ok(Outcome::Usage(why)) => {
-            let _ = writeln!(io::stderr(), "loopgate: {why}; see loopgate serve --help");
+            let _ = writeln!(io::stderr(), "loopgate: {why}; see loopgate --help");
             ExitCode::from(2)
         }
-        Err(failure) => {
-            let _ = writeln!(io::stderr(), "loopgate: {failure}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => output::failed(&failure),
     }
-}
-
-/// Prints a line for the person at the terminal. Nobody there to read it is no failure.
-fn say(line: impl fmt::Display) {
-    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use loopgate::recording::{self, Options, RecordOptions};
 
-use super::{Failure, Outcome, say};
+use super::output::{count, print};
+use super::{Failure, Outcome};
 
 #[derive(Args, Debug)]
 pub(super) struct RecordingOptions {
@@ -60,9 +61,10 @@ pub(super) struct ReplayOptions {
 }
 
 pub(super) fn replay(options: &ReplayOptions) -> Result<Outcome, Failure> {
+    let mut printed = Ok(());
     let mut tell = |turn: &str| {
-        say(turn);
-        !options.step || goes_on()
+        printed = print(turn);
+        printed.is_ok() && (!options.step || goes_on())
     };
     let told = options.show || options.step;
     let outcome = recording::replay(
@@ -72,25 +74,34 @@ pub(super) fn replay(options: &ReplayOptions) -> Result<Outcome, Failure> {
             listener: told.then_some(&mut tell),
         },
     )?;
+    printed?;
     let recording::Outcome {
         turns,
         states,
         digest,
         ended,
+        played_all,
         masked,
     } = outcome;
     let [.., a, b, c, d] = digest;
     let digest = u32::from_be_bytes([a, b, c, d]);
-    let ended = match (ended, states) {
-        (Some(why), _) => format!("the recording ends here: {why}"),
-        (None, _) if turns == options.turns => "that is as far as was asked".into(),
-        (None, _) => "here it was stopped, or the recording breaks off".into(),
+    let ended = match ended {
+        Some(why) => format!("the recording ends here: {why}"),
+        None if played_all => {
+            "the recording breaks off here: the server was killed, or the file was cut".into()
+        }
+        None if turns == options.turns => "that is as far as was asked".into(),
+        None => "here it was stopped".into(),
     };
-    say(format_args!(
-        "{turns} turns as they were recorded, {states} states compared and the same; state {digest:08x}; {ended}"
-    ));
+    let (turns, states) = (
+        count(turns, "turn", "turns"),
+        count(states, "state", "states"),
+    );
+    print(format_args!(
+        "{turns} as recorded, {states} compared and the same; state {digest:08x}; {ended}"
+    ))?;
     if !masked {
-        say("passwords and signatures are in this recording: do not give it away");
+        print("passwords and signatures are in this recording: do not give it away")?;
     }
     Ok(Outcome::Done)
 }

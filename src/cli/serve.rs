@@ -19,10 +19,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::handover::Predecessor;
 use super::options::ServeOptions;
+use super::output::say;
 use super::program_path::program_path;
 use super::restart::Restart;
 use super::users::add_user;
-use super::{Failure, Outcome, logging, say, supervisor};
+use super::{Failure, Outcome, logging, supervisor};
 
 const DEMO_BANNER: &str = "\
 DEMO: no store is used and nothing is kept; everybody knows the password. Loopback only.

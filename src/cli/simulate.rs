@@ -1,6 +1,8 @@
 //! `loopgate simulate`.
 
-use std::io;
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -8,26 +10,48 @@ use loopgate::reactor::{Clock, OsClock};
 use loopgate::simulation::{self, Report};
 
 use super::options::SimulateOptions;
-use super::{Failure, Outcome, say};
+use super::output::{Unwritten, count, print};
+use super::{Failure, Outcome};
 
 pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
     let SimulateOptions {
         seed: first, steps, ..
     } = *options;
-    let seeds = if options.for_ever {
-        u64::MAX - first
+    // How many there are from the first one on; more than a number holds, if that is 0.
+    let most = (u64::MAX - first).checked_add(1);
+    if let Some(most) = most.filter(|most| !options.for_ever && options.seeds > *most) {
+        let why = format!(
+            "from --seed {first} on there {}, so --seeds must be at most {most}",
+            match most {
+                1 => "is 1 seed".to_owned(),
+                most => format!("are {most} seeds"),
+            }
+        );
+        return Ok(Outcome::Usage(why));
+    }
+    let stories_max = if options.for_ever {
+        u64::MAX
     } else {
         options.seeds
     };
-    let progress = progress((!options.show).then_some(seeds))?;
+    let progress = progress((!options.show).then_some(stories_max))?;
     let clock = OsClock::default();
     let began = clock.now();
     let mut sum = Report::default();
-    for seed in first..first.saturating_add(seeds) {
+    let mut played = 0_u64;
+    for seed in first..=u64::MAX {
+        if played == stories_max {
+            break;
+        }
+        let shown = Shown::default();
         let listener = options
             .show
-            .then(|| Box::new(io::stdout()) as Box<dyn io::Write>);
+            .then(|| Box::new(shown.clone()) as Box<dyn Write>);
         let told = simulation::run(seed, steps, listener);
+        if let Some(why) = shown.0.take() {
+            return Err(Unwritten::from(why).into());
+        }
+        played += 1;
         progress.inc(1);
         match told {
             Ok(report) => sum.add(report),
@@ -52,13 +76,43 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
     } = sum;
     let elapsed = clock.now() - began;
     let rate = steps * 1000 / (elapsed.as_millis() as u64).max(1);
-    say(format_args!(
-        "{seeds} stories, none went wrong: {steps} steps, {turns} turns, {requests} requests, \
-         {sessions} sessions, {events} events in {} simulated seconds; digest {digest:016x}",
-        ns / 1_000_000_000
-    ));
-    say(format_args!("took {elapsed:.1?}, {rate} steps a second"));
+    print(format_args!(
+        "{}, none of which went wrong: {}, {}, {}, {}, {} in {}; digest {digest:016x}",
+        count(played, "story", "stories"),
+        count(steps, "step", "steps"),
+        count(turns, "turn", "turns"),
+        count(requests, "request", "requests"),
+        count(sessions, "session", "sessions"),
+        count(events, "event", "events"),
+        count(ns / 1_000_000_000, "simulated second", "simulated seconds"),
+    ))?;
+    print(format_args!(
+        "took {elapsed:.1?}, {} a second",
+        count(rate, "step", "steps")
+    ))?;
     Ok(Outcome::Done)
+}
+
+/// Standard output for a story that does not look whether it is heard: the first failure is kept.
+#[derive(Clone, Default)]
+struct Shown(Rc<RefCell<Option<io::Error>>>);
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.borrow().is_none()
+            && let Err(why) = io::stdout().write_all(bytes)
+        {
+            self.0.replace(Some(why));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Err(why) = io::stdout().flush() {
+            self.0.borrow_mut().get_or_insert(why);
+        }
+        Ok(())
+    }
 }
 
 /// Shows how far it is, unless a story is told in its place.

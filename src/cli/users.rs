@@ -16,7 +16,8 @@ use loopgate::work::password::{check_phc, hash};
 use loopgate::work::{Change, Pool, Store, StoreError, Threads, Transaction, UserRow};
 
 use super::options::{Role, UserCommand};
-use super::{Failure, Outcome, say};
+use super::output::{count, print};
+use super::{Failure, Outcome};
 
 pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, Failure> {
     if *store == StorePath::Memory {
@@ -50,7 +51,7 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
                 password.as_bytes(),
                 HashCost::DEFAULT,
             )?;
-            say(format_args!("added {} {name}", role.name()));
+            print(format_args!("added {} {name}", role.name()))?;
         }
         UserCommand::Passwd {
             name,
@@ -63,7 +64,7 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
                 HashCost::DEFAULT,
             );
             let sessions = sessions_of(&store, user.id)?;
-            let ended = sessions.len();
+            let ended = count(sessions.len() as u64, "session", "sessions");
             change(
                 &mut store,
                 vec![
@@ -74,15 +75,15 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
                     Change::RemoveSessions(sessions),
                 ],
             )?;
-            say(format_args!(
-                "changed the password of {name}, ended {ended} sessions"
-            ));
+            print(format_args!(
+                "changed the password of {name}, ended {ended}"
+            ))?;
         }
         UserCommand::Remove { name } => {
             let mut store = open(store)?;
             let user = find(&store, &name)?;
             change(&mut store, vec![Change::RemoveUser { user_id: user.id }])?;
-            say(format_args!("removed {name}"));
+            print(format_args!("removed {name}"))?;
         }
         UserCommand::List => list(&open(store)?)?,
         UserCommand::Import { file } => import(&mut open(store)?, &file)?,
@@ -161,13 +162,13 @@ fn read_password(name: &str, from_stdin: bool) -> Result<String, Failure> {
     Ok(password)
 }
 
-fn list(store: &Store) -> Result<(), StoreError> {
+fn list(store: &Store) -> Result<(), Failure> {
     let mut users = store.load()?.users;
     users.sort_by(|a, b| a.name.cmp(&b.name));
-    say(format_args!(
+    print(format_args!(
         "{:>6}  {:<9}  {:<24}  name",
         "id", "role", "created"
-    ));
+    ))?;
     for UserRow {
         id,
         name,
@@ -177,7 +178,7 @@ fn list(store: &Store) -> Result<(), StoreError> {
     } in users
     {
         let created = rfc3339(created_s.max(0).cast_unsigned() * 1000);
-        say(format_args!("{id:>6}  {role:<9}  {created}  {name}"));
+        print(format_args!("{id:>6}  {role:<9}  {created}  {name}"))?;
     }
     Ok(())
 }
@@ -194,10 +195,10 @@ struct Line {
 /// Adds all users of the file in one transaction, after every line was found to be right.
 fn import(store: &mut Store, file: &Path) -> Result<(), Failure> {
     let lines = read_lines(file, store)?;
-    let count = lines.len();
+    let users = count(lines.len() as u64, "user", "users");
     let changes = hash_all(lines)?;
     change(store, changes)?;
-    say(format_args!("imported {count} users"));
+    print(format_args!("imported {users}"))?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What is in a recording: a line that says what the file is, a head, then entries one after the other.
+//! What is in a recording: a line that says what the file is, a head, then entries one after the other, in `blocks`.
 //!
 //! An entry is one answer that the server got through a seam, in the order in which it got them. Bytes that came in
 //! are entries of their own, since they may be written later than the reading that took them: what may hold a
@@ -15,8 +15,10 @@ use crate::work::findings::Finding;
 use crate::work::password::{Checked, Verdict};
 use crate::work::{Page, Snapshot, StoreError};
 
-/// The first line of every recording.
-pub(super) const MAGIC: &[u8] = b"loopgate recording 1\n";
+/// How the first line of every recording begins; what follows is the number of its format.
+pub(super) const MAGIC_OF_ALL: &[u8] = b"loopgate recording ";
+/// The first line of those that this version makes and plays. Format 1 had no blocks.
+pub(super) const MAGIC: &[u8] = b"loopgate recording 2\n";
 
 /// What a server was when its recording began: a line of JSON.
 #[derive(Serialize, Deserialize)]

@@ -20,6 +20,7 @@ macro_rules! opaque {
     )*};
 }
 
+mod blocks;
 mod entry;
 mod login;
 mod mask;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::OTHER_SIGNALS;
-use super::entry::{Entry, Head, MAGIC};
+use super::blocks::{Blocks, Damaged};
+use super::entry::{Entry, Head, MAGIC, MAGIC_OF_ALL};
 use super::played::{
     Played, PlayedAcceptor, PlayedClock, PlayedDisk, PlayedEntropy, PlayedHasher, PlayedSelector,
     PlayedStream,
@@ -48,6 +49,8 @@ pub struct Outcome {
     /// Why the recording was ended; `None` if it breaks off, as when the server was killed, or if not all of it was
     /// played.
     pub ended: Option<String>,
+    /// There is no more of it to be played.
+    pub played_all: bool,
     /// It has no passwords and signatures.
     pub masked: bool,
 }
@@ -59,6 +62,8 @@ pub enum ReplayError {
     File(PathBuf, io::Error),
     /// It is no recording, or a damaged one.
     Damaged(String),
+    /// It has another format than this version plays; the version that made it, where that is known.
+    OtherFormat(Option<String>),
     /// The server of the recording cannot be made.
     Start(StartError),
     /// The server did something else than what was recorded.
@@ -80,6 +85,14 @@ impl fmt::Display for ReplayError {
                 f,
                 "this is no recording of loopgate's, or a damaged one: {why}"
             ),
+            Self::OtherFormat(version) => {
+                let made = version.as_deref().unwrap_or("the version that made it");
+                write!(
+                    f,
+                    "this recording has another format than loopgate {} plays; play it with {made}",
+                    env!("CARGO_PKG_VERSION")
+                )
+            }
             Self::Start(why) => why.fmt(f),
             Self::Diverged {
                 turn,
@@ -152,6 +165,7 @@ pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayEr
         states: 0,
         digest: [0; 32],
         ended: None,
+        played_all: false,
         masked,
     };
     let mut teller = Teller::default();
@@ -182,6 +196,7 @@ pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayEr
             break;
         }
     }
+    outcome.played_all = player.is_at_the_end();
     outcome.digest = server.digest();
     Ok(outcome)
 }
@@ -189,29 +204,41 @@ pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayEr
 /// The two parts of a recording. One that breaks off has what was written.
 fn read(bytes: &[u8]) -> Result<(Head, Vec<Entry>), ReplayError> {
     let damaged = |why: &str| ReplayError::Damaged(why.into());
-    let rest = bytes
-        .strip_prefix(MAGIC)
-        .ok_or_else(|| damaged("it does not begin like one"))?;
-    let end = rest.iter().position(|byte| *byte == b'\n');
-    let (head, mut rest) = rest.split_at(end.ok_or_else(|| damaged("it ends in its head"))? + 1);
+    let Some(rest) = bytes.strip_prefix(MAGIC) else {
+        let of_another_format = bytes.starts_with(MAGIC_OF_ALL);
+        return Err(if of_another_format {
+            ReplayError::OtherFormat(version_of_format_1(bytes))
+        } else {
+            damaged("it does not begin like one")
+        });
+    };
+    let mut blocks = Blocks::new(rest);
+    let mut next = || {
+        let block = blocks.next();
+        block.map_err(|Damaged { bytes_left }| {
+            let at = bytes.len() - bytes_left;
+            damaged(&format!("what stands at byte {at} was changed"))
+        })
+    };
+    let head = next()?.ok_or_else(|| damaged("it ends in its head"))?;
     let head = serde_json::from_slice(head).map_err(|why| damaged(&format!("its head: {why}")))?;
     let mut entries = Vec::new();
-    while !rest.is_empty() {
-        match postcard::take_from_bytes(rest) {
-            Ok((entry, after)) => {
-                entries.push(entry);
-                rest = after;
-            }
-            Err(postcard::Error::DeserializeUnexpectedEnd) => break,
-            Err(why) => {
-                let at = bytes.len() - rest.len();
-                return Err(damaged(&format!(
-                    "what stands at byte {at} is no entry ({why})"
-                )));
-            }
+    while let Some(mut block) = next()? {
+        while !block.is_empty() {
+            let (entry, after) = postcard::take_from_bytes(block)
+                .map_err(|why| damaged(&format!("what is no entry ({why})")))?;
+            entries.push(entry);
+            block = after;
         }
     }
     Ok((head, entries))
+}
+
+/// The version that made a recording of the first format, whose second line was its head.
+fn version_of_format_1(bytes: &[u8]) -> Option<String> {
+    let head = bytes.split(|byte| *byte == b'\n').nth(1)?;
+    let head: serde_json::Value = serde_json::from_slice(head).ok()?;
+    Some(head["version"].as_str()?.into())
 }
 
 /// The server as it was when the recording began.

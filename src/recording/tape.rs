@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::blocks::Block;
 use super::entry::{Entry, Head, MAGIC, NO_HASH, mix};
 use super::mask::Mask;
 use super::secrets::Secrets;
@@ -27,7 +28,7 @@ pub(super) struct Tape(Rc<RefCell<Inner>>);
 struct Inner {
     appender: Appender,
     /// What is not with the appender yet.
-    bytes: Vec<u8>,
+    block: Block,
     written: u64,
     bytes_max: u64,
     ended: bool,
@@ -85,10 +86,15 @@ impl Tape {
             keys: known.to_json(),
             store: snapshot,
         };
-        let mut bytes = MAGIC.to_vec();
-        serde_json::to_writer(&mut bytes, &head).map_err(|why| why.to_string())?;
-        bytes.push(b'\n');
-        if bytes.len() as u64 > bytes_max / 2 {
+        let mut json = serde_json::to_vec(&head).map_err(|why| why.to_string())?;
+        json.push(b'\n'); // for people who look into the file
+        let mut block = Block::default();
+        let block_bytes = block.extend(|mut bytes| {
+            bytes.append(&mut json);
+            bytes
+        });
+        let written = (MAGIC.len() + block_bytes) as u64;
+        if written > bytes_max / 2 {
             return Err(format!(
                 "a recording of at most {bytes_max} bytes has no room for the {} users and sessions that are stored; allow more with --record-bytes-max",
                 head.store.users.len() + head.store.sessions.len()
@@ -101,12 +107,12 @@ impl Tape {
             .mode(0o600)
             .open(path)
             .map_err(of_file)?;
-        let written = bytes.len() as u64;
         let appender = Appender::to(file).map_err(of_file)?;
-        appender.append(&mut bytes);
+        appender.append(&mut MAGIC.to_vec());
+        appender.append(block.close());
         Ok(Self(Rc::new(RefCell::new(Inner {
             appender,
-            bytes,
+            block,
             written,
             bytes_max,
             ended: false,
@@ -181,7 +187,7 @@ impl Tape {
     pub(super) fn turn_ended(&self) -> bool {
         let inner = &mut *self.0.borrow_mut();
         inner.turns += 1;
-        inner.appender.append(&mut inner.bytes);
+        inner.appender.append(inner.block.close());
         !inner.ended && inner.written + END_BYTES > inner.bytes_max
     }
 
@@ -190,7 +196,7 @@ impl Tape {
         let inner = &mut *self.0.borrow_mut();
         let turns = inner.turns;
         inner.add(&Entry::State { turns, digest });
-        inner.appender.append(&mut inner.bytes);
+        inner.appender.append(inner.block.close());
     }
 
     /// Nothing more is recorded. What the disk said, if it failed.
@@ -203,7 +209,7 @@ impl Tape {
         inner.add(&Entry::End(why.into()));
         inner.ended = true;
         inner.masks.clear();
-        inner.appender.append(&mut inner.bytes);
+        inner.appender.append(inner.block.close());
         inner.appender.failure()
     }
 
@@ -225,11 +231,9 @@ impl Inner {
         if self.ended {
             return;
         }
-        let before = self.bytes.len();
-        let bytes = std::mem::take(&mut self.bytes);
-        self.bytes =
-            postcard::to_extend(entry, bytes).expect("a vector takes whatever is appended");
-        self.written += (self.bytes.len() - before) as u64;
+        let extend =
+            |bytes| postcard::to_extend(entry, bytes).expect("a vector takes whatever is appended");
+        self.written += self.block.extend(extend) as u64;
     }
 
     fn mask(

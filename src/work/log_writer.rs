@@ -5,6 +5,7 @@
 //! writes it at once. The buffer is bounded: what does not fit is dropped, counted, and said in the
 //! log itself. This file must not log: its own lines would come back to it.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::mem;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Bytes that each line of `lines_max` may have on average before lines are dropped.
 pub const LINE_BYTES: usize = 1024;
@@ -96,7 +99,7 @@ impl LogThread {
     /// Has the file opened again by its path, after it was renamed. Never blocks.
     ///
     /// Lines written before this call go to the old file, lines after it to the new one. Should the
-    /// path not open, the old file stays in use and a line in it says why. Stderr stays stderr.
+    /// path not open, the old file stays in use, and a line in it and one on stderr say why. Stderr stays stderr.
     pub fn reopen(&self) {
         let mut waiting = self.shared.lock();
         waiting.reopen_at = Some(waiting.bytes.len());
@@ -219,8 +222,11 @@ impl Output {
         }
         if let Err((written, why)) = self.write_bytes(lines) {
             let lost = lines[written..].split(|byte| *byte == b'\n').count() - 1;
-            let before = self.failed.take().map_or(0, |(count, _)| count);
-            self.failed = Some((before + lost, why));
+            let before = self.failed.take().map(|(count, _)| count);
+            if before.is_none() {
+                self.tell_operator(format_args!("cannot be written, and lines are lost: {why}"));
+            }
+            self.failed = Some((before.unwrap_or(0) + lost, why));
         }
     }
 
@@ -257,7 +263,25 @@ impl Output {
             Err(why) => {
                 let report = format!("the log {} did not open again: {why}\n", path.display());
                 self.write(report.as_bytes());
+                self.tell_operator(format_args!(
+                    "did not open again, so the old file is written on: {why}"
+                ));
             }
+        }
+    }
+
+    /// Says on stderr what is wrong with the file, which nobody may be reading. Not if stderr takes nothing at the
+    /// moment: a terminal that is stopped must not stop the log.
+    fn tell_operator(&self, what: fmt::Arguments<'_>) {
+        let LogTarget::File(path) = &self.target else {
+            return;
+        };
+        let mut stderr = io::stderr();
+        let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+        let takes = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        if takes {
+            let line = format!("loopgate: the log {} {what}\n", path.display());
+            let _ = stderr.write_all(line.as_bytes());
         }
     }
 }

@@ -254,6 +254,58 @@ fn sigusr1_opens_the_log_anew() {
 }
 
 #[test]
+fn a_log_that_does_not_open_again_is_told_where_an_operator_looks() {
+    let directory = Directory::new();
+    directory.add_users();
+    let (log, stderr) = (
+        directory.path().join("log"),
+        directory.path().join("stderr"),
+    );
+    let mut command = directory.command(&["serve", "--listen", "127.0.0.1:0", "--log", "log"]);
+    command.stderr(std::fs::File::create(&stderr).expect("a file"));
+    let program = Program::spawn(&directory, command);
+    std::fs::rename(&log, directory.path().join("log.1")).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    program.signal(Signal::USR1);
+    let said = wait_until("it is told", || {
+        let said = std::fs::read_to_string(&stderr).ok()?;
+        said.ends_with('\n').then_some(said)
+    });
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.starts_with("loopgate: the log log did not open again"),
+        "{said}"
+    );
+    // The old file has what happens then.
+    assert_eq!(program.connect().ask(get("/afterwards")).status, 404);
+    wait_until("the request is logged", || {
+        let old = std::fs::read_to_string(directory.path().join("log.1")).ok()?;
+        old.contains("/afterwards").then_some(())
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_is_told_where_an_operator_looks() {
+    let directory = Directory::new();
+    directory.add_users();
+    let stderr = directory.path().join("stderr");
+    let mut command = directory.command(&["serve", "--listen", "127.0.0.1:0"]);
+    command.args(["--log", "/dev/full"]);
+    command.stderr(std::fs::File::create(&stderr).expect("a file"));
+    let program = Program::spawn(&directory, command);
+    for _ in 0..3 {
+        assert_eq!(program.connect().ask(get("/healthz")).status, 200);
+    }
+    let said = wait_until("it is told", || {
+        let said = std::fs::read_to_string(&stderr).ok()?;
+        said.ends_with('\n').then_some(said)
+    });
+    assert!(said.contains("/dev/full cannot be written"), "{said}");
+    assert_eq!(said.lines().count(), 1, "once: {said}");
+}
+
+#[test]
 fn the_last_line_of_the_log_counts_what_was_served() {
     let directory = Directory::new();
     let mut program = Program::start_in(&directory, &[]);

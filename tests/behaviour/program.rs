@@ -4,12 +4,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Directory, PATIENCE, Program, get, login, signed, wait_until};
-use crate::run::run;
+use crate::run::{run, run_with};
 use crate::stored;
 
 fn bare(arguments: &[&str]) -> Command {
@@ -336,4 +336,102 @@ fn several_addresses_are_served_at_once_a_unix_socket_among_them() {
         has_logged(&directory, "POST /login 200");
         program.kill();
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_whose_output_cannot_be_written_has_failed() {
+    let directory = Directory::new();
+    directory.add_users();
+    let program = Program::start_in(&directory, &["--record", "tape"]);
+    program.connect().log_in("alice");
+    program.signal(Signal::TERM);
+    let mut program = program;
+    assert!(program.wait().success());
+    for arguments in [
+        &["--version"][..],
+        &["--help"],
+        &["serve", "--help"],
+        &["user", "list"],
+        &["user", "passwd", "button", "--password-stdin"],
+        &["user", "remove", "button"],
+        &["key", "rotate"],
+        &["simulate", "--steps", "10"],
+        &["simulate", "--steps", "10", "--show"],
+        &["replay", "tape"],
+        &["replay", "tape", "--show"],
+    ] {
+        let on_full_disk = |redirection: &str| {
+            let mut shell = Command::new("sh");
+            let line = format!("\"$@\" {redirection}");
+            shell.args(["-c", &line, "sh"]);
+            let command = directory.command(arguments);
+            shell.arg(command.get_program()).args(command.get_args());
+            shell.current_dir(directory.path());
+            run_with(shell, "a new password\n")
+        };
+        on_full_disk(">/dev/full").failed_with(1, &["cannot write to standard output", "space"]);
+    }
+}
+
+#[test]
+fn a_command_whose_reader_has_gone_ends_quietly() {
+    let directory = Directory::new();
+    directory.add_users();
+    for arguments in [
+        &["user", "list"][..],
+        &["simulate", "--steps", "10", "--show"],
+    ] {
+        let mut command = directory.command(arguments);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        command
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::piped());
+        let ended = command.spawn().expect("it starts").wait_with_output();
+        let ended = ended.expect("it ends");
+        assert_eq!(ended.status.code(), Some(141), "as a shell says of SIGPIPE");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+    }
+    // A server serves, whether or not anybody reads where it listens.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = directory.command(&["serve", "--listen", "unix:socket", "--log", "log"]);
+    let mut child = command.stdout(writer).spawn().expect("it starts");
+    has_logged(&directory, "last event");
+    let socket = directory.path().join("socket");
+    let served = wait_until("it listens", || UnixStream::connect(&socket).ok());
+    drop(served);
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn only_stories_that_were_played_are_reported() {
+    let simulate =
+        |arguments: &[&str]| run(bare(&[&["simulate", "--steps", "10"], arguments].concat()));
+    let last = u64::MAX.to_string();
+    let told = simulate(&["--seed", &last]).succeeded().to_owned();
+    assert!(
+        told.starts_with("1 story, none of which went wrong: 10 steps, "),
+        "{told}"
+    );
+    let before = (u64::MAX - 1).to_string();
+    for arguments in [
+        &["--seed", &before, "--seeds", "2"][..],
+        &["--seed", &before, "--for-ever"],
+    ] {
+        let told = simulate(arguments).succeeded().to_owned();
+        assert!(
+            told.starts_with("2 stories, none of which went wrong: "),
+            "{told}"
+        );
+    }
+    let refused = simulate(&["--seed", &before, "--seeds", "3"]);
+    refused.failed_with(2, &["there are 2 seeds", "--seeds must be at most 2"]);
+    for nothing in [["--seeds", "0"], ["--seed", "0x1"]] {
+        assert_eq!(simulate(&nothing).code, Some(2), "{nothing:?}");
+    }
+    assert_eq!(run(bare(&["simulate", "--steps", "0"])).code, Some(2));
 }

@@ -87,7 +87,7 @@ fn a_session_is_played_again_to_the_same_state() {
         "POST /login",
         "loopgate-store has finished",
         "POST /logout",
-        "1 states compared and the same",
+        "1 state compared and the same",
         "the server has shut down",
     ] {
         assert!(told.contains(words), "{words:?} is not told:\n{told}");
@@ -148,7 +148,7 @@ fn many_clients_at_once_are_played_to_the_same_state() {
     });
     let directory = end(program);
     let told = replay(&directory, &[]).succeeded().to_owned();
-    assert!(told.contains("1 states compared and the same"), "{told}");
+    assert!(told.contains("1 state compared and the same"), "{told}");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn no_password_or_signature_is_in_a_recording_unless_asked_for() {
     assert!(!has_bytes(&bytes, secret));
     // All the same, it is known who was logged in.
     let told = replay(&directory, &[]).succeeded().to_owned();
-    assert!(told.contains("1 states compared and the same"), "{told}");
+    assert!(told.contains("1 state compared and the same"), "{told}");
 
     fs::remove_file(tape(&directory)).expect("removed");
     let program = Program::start_in(&directory, &["--record", "tape", "--record-secrets"]);
@@ -230,7 +230,7 @@ fn a_recording_that_is_full_ends_and_the_server_goes_on() {
         .len();
     assert!(length <= 20_000 + 8 * 1024, "{length}");
     let told = replay(&directory, &[]).succeeded().to_owned();
-    assert!(told.contains("1 states compared and the same"), "{told}");
+    assert!(told.contains("1 state compared and the same"), "{told}");
 }
 
 #[test]
@@ -244,8 +244,34 @@ fn a_server_that_does_something_else_is_told_by_the_turn() {
         .position(|part| part == b"/healthz")
         .expect("a request");
     bytes[at + 1] = b'H';
+    // With a check that is right for it: what is played is no damage, but something else.
+    let block = blocks(&bytes).find(|block| block.contains(&at));
+    let block = block.expect("a block");
+    let check = check(&bytes[block.clone()]).to_le_bytes();
+    bytes[block.start - 4..block.start].copy_from_slice(&check);
     fs::write(tape(&directory), bytes).expect("written");
     replay(&directory, &[]).failed_with(1, &["went another way", "turn"]);
+}
+
+/// The first line of a recording.
+const FIRST_LINE: &[u8] = b"loopgate recording 2\n";
+
+/// Where the contents of a recording's blocks stand.
+fn blocks(bytes: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut end = FIRST_LINE.len();
+    std::iter::from_fn(move || {
+        let (begin, length) = (end + 12, bytes.get(end..end + 4)?);
+        let length = u32::from_le_bytes(length.try_into().expect("four bytes"));
+        end = begin + length as usize;
+        Some(begin..end)
+    })
+}
+
+/// FNV-1a.
+fn check(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(feature = "tls")]
@@ -269,11 +295,11 @@ fn what_came_encrypted_is_played_like_anything_else() {
     let bytes = fs::read(tape(&directory)).expect("there is a recording");
     assert!(has_bytes(&bytes, "POST /login"), "it is what was encrypted");
     let told = replay(&directory, &[]).succeeded().to_owned();
-    assert!(told.contains("1 states compared and the same"), "{told}");
+    assert!(told.contains("1 state compared and the same"), "{told}");
 }
 
 #[test]
-fn what_is_no_recording_is_refused_and_a_damaged_one_ends_nothing_but_its_replay() {
+fn what_is_no_recording_is_refused_and_damage_is_told_from_an_end() {
     let program = Program::start(&["--record", "tape"]);
     visit(&program);
     let directory = end(program);
@@ -288,24 +314,21 @@ fn what_is_no_recording_is_refused_and_a_damaged_one_ends_nothing_but_its_replay
     }
     fs::remove_file(tape(&directory)).expect("removed");
     replay(&directory, &[]).failed_with(1, &["cannot read", "tape"]);
-    let head = whole
-        .iter()
-        .skip(22)
-        .position(|byte| *byte == b'\n')
-        .expect("a head")
-        + 23;
+    let head = blocks(&whole).next().expect("a head").end;
     for at in (head..whole.len()).step_by(whole.len() / 40) {
         fs::write(tape(&directory), &whole[..at]).expect("written");
-        assert_eq!(replay(&directory, &[]).code, Some(0), "cut at {at}");
+        let told = replay(&directory, &[]).succeeded().to_owned();
+        assert!(told.contains("breaks off here"), "cut at {at}: {told}");
+    }
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x55;
         fs::write(tape(&directory), damaged).expect("written");
-        let finished = replay(&directory, &[]);
-        assert!(
-            matches!(finished.code, Some(0 | 1)),
-            "changed at {at}: {finished:?}"
-        );
+        replay(&directory, &[]).failed_with(1, &["no recording of loopgate's, or a damaged one"]);
     }
+    let what_was = "loopgate recording 1\n{\"version\":\"0.0.9\",\"masked\":true}\n";
+    fs::write(tape(&directory), what_was).expect("written");
+    replay(&directory, &[]).failed_with(1, &["another format", "play it with 0.0.9"]);
 }
 
 #[test]

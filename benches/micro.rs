@@ -8,7 +8,7 @@
 use divan::{Bencher, black_box};
 use loopgate::app::sessions::{Session, Sessions};
 use loopgate::app::{
-    Audience, Context, Feed, Hub, Interest, Reply, Request, Routes, Wire as FeedWire,
+    Audience, Context, Feed, Hub, Interest, Pattern, Reply, Request, Routes, Wire as FeedWire,
 };
 use loopgate::config::{Config, Limits, SlowPolicy};
 use loopgate::event::{Event, NewEvent, rfc3339};
@@ -175,7 +175,7 @@ fn fan_out(bencher: Bencher, count: usize) {
     let feeds: Vec<_> = (0..count)
         .map(|_| {
             let interest = Interest {
-                patterns: vec!["*".into()],
+                patterns: vec![Pattern::All],
                 audience: Audience::Everything,
             };
             let feed = Feed::new(

@@ -28,11 +28,20 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Whether an event may have this name: 1 to [`NAME_BYTES_MAX`] ASCII letters, digits, and
-/// `.`, `_`, `-`, `:`, `/`. So a name is one line, and never a pattern.
+/// `.`, `_`, `-`, `:`, `/`. So a name is one line, and never a pattern with a `*`.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte);
-    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(allowed)
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_name_byte)
+}
+
+/// Whether an event's name may begin with this and go on.
+#[must_use]
+pub fn is_prefix_of_names(prefix: &str) -> bool {
+    prefix.len() < NAME_BYTES_MAX && prefix.bytes().all(is_name_byte)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-:/".contains(&byte)
 }
 
 /// Something that happened, not yet confirmed: it has no id before its transaction commits.

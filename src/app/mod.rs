@@ -56,7 +56,7 @@ pub use socket::{Conversation, Socket};
 pub use streams::{Standing, Streams};
 
 use crate::config::{Config, ListenAddr};
-use crate::event::NewEvent;
+use crate::event::{NewEvent, is_name};
 use crate::http::{Blank, Body, Method, Response};
 use crate::ledger::Ledger;
 use crate::reactor::{Delivered, Entropy, Moment};
@@ -200,7 +200,15 @@ impl App {
 
     /// Puts an event on its way: it is committed with the others of this turn, and delivered when
     /// it has an id.
+    ///
+    /// # Panics
+    /// If its name [is none](is_name): no pattern could name it, and in server-sent events it could be two lines.
     pub fn emit(&mut self, event: NewEvent) {
+        let name = &event.name;
+        assert!(
+            is_name(name),
+            "an event's name is 1 to 128 ASCII letters, digits and . _ - : /, and not {name:?}"
+        );
         self.outgoing.push(event);
     }
 
@@ -290,6 +298,9 @@ impl Context<'_> {
     }
 
     /// Puts an event on its way to all who subscribed to its name.
+    ///
+    /// # Panics
+    /// If the [name](is_name) is none, as [`App::emit`].
     pub fn emit(&mut self, name: impl Into<Cow<'static, str>>, data: Value) {
         let event = self.event(name, "handler", None, data);
         self.app.emit(event);

@@ -28,8 +28,8 @@ use start::service;
 pub use start::{StartError, key_path};
 
 use crate::app::{
-    Context, HANDLERS, Incident, Methods, Pattern, Reply, Request, Socket, Subscriber,
-    SubscriptionId, endpoint, monitor,
+    Context, HANDLERS, Incident, Methods, Reply, Request, Socket, Subscriber, SubscriptionId,
+    endpoint, monitor,
 };
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
@@ -318,9 +318,12 @@ impl<S: Seams> Server<S> {
     /// Calls `subscriber` for every event whose name matches `pattern`: a name, `user.*`, or `*`.
     /// Subscribers are called on the loop, in the order in which they were registered, until they are
     /// unsubscribed or answer [`After::Unsubscribe`](crate::app::After).
+    ///
+    /// # Panics
+    /// If `pattern` is none: no event could ever match it. [`Pattern::parse`](crate::app::Pattern::parse) tells before.
     pub fn subscribe(
         &mut self,
-        pattern: impl Into<Pattern>,
+        pattern: &str,
         subscriber: impl Subscriber + 'static,
     ) -> SubscriptionId {
         let hub = &mut self.reactor.program.app.hub;

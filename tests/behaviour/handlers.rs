@@ -267,3 +267,22 @@ fn a_slow_handler_is_named_in_the_ledger() {
     assert_eq!(slow.len(), 1, "{slow:?}");
     assert_eq!(slow[0].0, "GET /slow/{what}");
 }
+
+#[test]
+fn a_name_that_is_none_costs_the_handler_that_emits_it_and_nothing_else() {
+    let (heard, events) = mpsc::channel();
+    let server = TestServer::with(config(), |server| {
+        server.on(Method::Post, "/note", |_, cx| {
+            cx.emit("two\nlines", serde_json::json!(1));
+            Reply::empty(202)
+        });
+        server.subscribe("*", move |event: &Event| {
+            let _ = heard.send(event.fact.name.to_string());
+        });
+    });
+    let mut client = server.connect();
+    assert_eq!(client.ask(post("/note", "text/plain", "")).status, 500);
+    server.connect().log_in("alice");
+    let names: Vec<String> = events.iter().take(3).collect();
+    assert!(!names.contains(&"two\nlines".to_owned()), "{names:?}");
+}

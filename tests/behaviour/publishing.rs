@@ -374,8 +374,9 @@ fn json_comes_in_pages_or_as_soon_as_there_is_something() {
     client.send(fields);
     let head = client.answer_to_head();
     assert_eq!(head.header("content-type"), Some("text/event-stream"));
-    let answer = poll(&mut client, &sign, "limit=1");
-    assert_eq!(answer.status, 200, "HEAD opens no stream");
+    // It says what GET says, and that ends with the connection.
+    assert_eq!(head.header("connection"), Some("close"));
+    assert!(client.ends(), "HEAD opens no stream");
 }
 
 #[test]
@@ -416,4 +417,47 @@ fn what_is_no_longer_kept_is_a_gap_on_every_transport() {
         answer.json(),
         json!({"events": [], "last": last, "more": false})
     );
+}
+
+#[test]
+fn what_no_name_can_match_is_no_pattern_wherever_one_is_given() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    let sign = client.log_in("admin");
+    let mut socket = Ws::open(server.address, &sign, "/events?pattern=..,a:b/c-d_e.*");
+    let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+    for (written, text, is_pattern) in [
+        ("*", "*", true),
+        ("user.*", "user.*", true),
+        (&longest, &longest, true),
+        ("", "", false),
+        ("%C3%A9", "é", false),
+        ("a%20b", "a b", false),
+        ("a+b", "a b", false),
+        ("a%0Ab", "a\nb", false),
+        ("user*", "user*", false),
+        ("user.*.x", "user.*.x", false),
+        ("*.user", "*.user", false),
+        (&too_long, &too_long, false),
+    ] {
+        for accept in ["application/json", "text/event-stream"] {
+            let bearer = format!("Bearer {sign}");
+            let fields = [("Authorization", &*bearer), ("Accept", accept)];
+            let mut client = server.connect();
+            client.send(request(
+                "GET",
+                &format!("/events?pattern={written}"),
+                &fields,
+            ));
+            let status = client.answer_to_head().status;
+            assert_eq!(status == 200, is_pattern, "{text:?}: {status}");
+            assert!([200, 400].contains(&status), "{text:?}: {status}");
+        }
+        for what in ["subscribe", "unsubscribe"] {
+            socket.say(&json!({ what: text }));
+            let said = socket.event();
+            let refused = said["error"]["code"] == "malformed_pattern";
+            assert_eq!(!refused, is_pattern, "{what} {text:?}: {said}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use loopgate::app::Pattern;
+use loopgate::event::is_name;
 use loopgate::http::percent_decode;
 use loopgate::websocket::{Heard, Incoming, Message};
 use proptest::collection::vec;
@@ -117,18 +118,24 @@ proptest! {
 
     #[test]
     fn a_pattern_is_shown_as_it_was_written_and_matches_by_prefix(
-        text in "[ab.*]{0,5}",
-        name in "[ab.]{0,6}",
+        text in "[ab.*\u{e9} ]{0,5}",
+        name in "[ab.]{1,6}",
     ) {
         let prefix = text.strip_suffix('*').filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
-        let expected = match prefix {
-            Some(prefix) => name.starts_with(prefix) && (prefix.is_empty() || name != prefix),
-            None => name == text,
-        };
-        prop_assert_eq!(Pattern::from(&text[..]).matches(&name), expected);
+        let (fixed, rest) = prefix.map_or((&text[..], ""), |prefix| (prefix, "a"));
         match Pattern::parse(&text) {
-            Some(pattern) => prop_assert_eq!(pattern.to_string(), text),
-            None => prop_assert!(!expected || name.is_empty(), "{} matches {}", text, name),
+            Some(pattern) => {
+                let expected = match prefix {
+                    Some(prefix) => name.starts_with(prefix) && name != prefix,
+                    None => name == text,
+                };
+                prop_assert_eq!(pattern.matches(&name), expected);
+                let some_name = format!("{fixed}{rest}");
+                prop_assert!(is_name(&some_name) && pattern.matches(&some_name));
+                prop_assert_eq!(pattern.to_string(), text);
+            }
+            // Whatever goes on from there is no name.
+            None => prop_assert!(!is_name(&format!("{fixed}{rest}")), "{}", text),
         }
     }
 }

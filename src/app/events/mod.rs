@@ -115,8 +115,8 @@ fn asked(request: &Request<'_>, user: &User, session: Fingerprint) -> Result<Ask
             .collect(),
     };
     let Some(patterns) = patterns.filter(|patterns| patterns.len() <= PATTERNS_MAX) else {
-        let detail =
-            "pattern must be a name, a prefix as in user.*, or *; several with commas, 64 at most";
+        let detail = "pattern must be a name, a prefix as in user.*, or *; several with commas, 64 at most; names are \
+             letters, digits, and . _ - : / in ASCII";
         return Err(Reply::problem(
             Status::BAD_REQUEST,
             "malformed_query",

@@ -114,12 +114,16 @@ fn publish(
     }))
 }
 
-fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
-    let pattern = Pattern::parse(text).ok_or(Refusal(
+fn pattern_of(text: &str) -> Result<Pattern, Refusal> {
+    Pattern::parse(text).ok_or(Refusal(
         Status::BAD_REQUEST,
         "malformed_pattern",
-        "a pattern is a name, a prefix as in user.*, or *",
-    ))?;
+        "a pattern is a name, a prefix as in user.*, or *; names are letters, digits, and . _ - : / in ASCII",
+    ))
+}
+
+fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
+    let pattern = pattern_of(text)?;
     let Some(interest) = socket.interest() else {
         return Ok(subscribed(socket));
     };
@@ -137,13 +141,12 @@ fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
 }
 
 fn unsubscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
+    let unwanted = pattern_of(text)?;
     let Some(interest) = socket.interest() else {
         return Ok(subscribed(socket));
     };
     let before = interest.patterns.len();
-    interest
-        .patterns
-        .retain(|pattern| pattern.to_string() != text);
+    interest.patterns.retain(|pattern| *pattern != unwanted);
     if interest.patterns.len() == before {
         return Err(Refusal(
             Status::BAD_REQUEST,

@@ -110,16 +110,22 @@ struct Entry {
 
 impl Hub {
     /// Adds a subscriber behind those that are there.
+    ///
+    /// # Panics
+    /// If [`Pattern::parse`] says that `pattern` is none: no event could ever match it.
     pub fn subscribe(
         &mut self,
-        pattern: impl Into<Pattern>,
+        pattern: &str,
         subscriber: impl Subscriber + 'static,
     ) -> SubscriptionId {
+        let Some(pattern) = Pattern::parse(pattern) else {
+            panic!("a pattern is a name, a prefix as in user.*, or *: {pattern:?}");
+        };
         self.subscriptions += 1;
         let id = SubscriptionId(self.subscriptions);
         self.subscribers.push(Subscription {
             id,
-            pattern: pattern.into(),
+            pattern,
             subscriber: Box::new(subscriber),
         });
         id

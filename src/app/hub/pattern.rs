@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::event::{NAME_BYTES_MAX, NewEvent, is_public};
+use crate::event::{NewEvent, is_name, is_prefix_of_names, is_public};
 
 /// Which events a subscriber wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,16 +13,6 @@ pub enum Pattern {
     Prefix(String),
     /// `user.logged_in`: those of that name.
     Exact(String),
-}
-
-impl From<&str> for Pattern {
-    fn from(text: &str) -> Self {
-        match text.strip_suffix('*') {
-            Some("") => Self::All,
-            Some(prefix) if prefix.ends_with('.') => Self::Prefix(prefix.to_owned()),
-            _ => Self::Exact(text.to_owned()),
-        }
-    }
 }
 
 impl fmt::Display for Pattern {
@@ -36,16 +26,18 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern that a stranger sent; `None` if no event could ever match it.
+    /// Reads a pattern: `*`, a prefix with `.*` behind it, or a name. `None` if that is none of them, and so if no
+    /// [name](is_name) of an event could ever match.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let pattern = Self::from(text);
-        let name = match &pattern {
-            Self::All => return Some(pattern),
-            Self::Prefix(name) | Self::Exact(name) => name,
-        };
-        let possible = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains('*');
-        possible.then_some(pattern)
+        if text == "*" {
+            return Some(Self::All);
+        }
+        match text.strip_suffix('*') {
+            Some(prefix) => (prefix.ends_with('.') && is_prefix_of_names(prefix))
+                .then(|| Self::Prefix(prefix.to_owned())),
+            None => is_name(text).then(|| Self::Exact(text.to_owned())),
+        }
     }
 
     /// Whether an event of that name matches.
@@ -103,6 +95,7 @@ impl Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::NAME_BYTES_MAX;
 
     #[test]
     fn patterns_match_whole_names_whole_prefixes_or_all() {
@@ -113,34 +106,47 @@ mod tests {
             ("user.*", "username", false),
             ("user.*", "user.", false),
             ("*", "anything", true),
-            ("user*", "user.logged_in", false),
-            ("", "user", false),
         ] {
-            assert_eq!(
-                Pattern::from(pattern).matches(name),
-                matches,
-                "{pattern} on {name}"
-            );
+            let parsed = Pattern::parse(pattern).expect("a pattern");
+            assert_eq!(parsed.matches(name), matches, "{pattern} on {name}");
         }
     }
 
     #[test]
-    fn a_pattern_that_nothing_matches_is_none() {
+    fn a_pattern_that_no_name_can_match_is_none() {
+        let longest = "x".repeat(NAME_BYTES_MAX);
+        let longest_prefix = "x".repeat(NAME_BYTES_MAX - 2) + ".*";
         for (text, parsed) in [
             ("*", true),
             ("user.*", true),
             ("button_clicked", true),
             ("", false),
             (".*", true),
+            ("..", true),
+            ("a:b/c-d_e.*", true),
+            (&longest, true),
+            (&longest_prefix, true),
             ("user*", false),
             ("**", false),
             ("*.user", false),
-            (&"x".repeat(NAME_BYTES_MAX + 1), false),
+            ("user.*.x", false),
+            ("user.*.*", false),
+            ("\u{e9}", false),
+            ("\u{e9}.*", false),
+            ("a b", false),
+            (" a", false),
+            ("a\n", false),
+            ("a,b", false),
+            ("a\0.*", false),
+            (&format!("{longest}x"), false),
+            (&format!("x{longest_prefix}"), false),
         ] {
             let pattern = Pattern::parse(text);
             assert_eq!(pattern.is_some(), parsed, "{text}");
             if let Some(pattern) = pattern {
                 assert_eq!(pattern.to_string(), text, "it is shown as it was written");
+                let name = text.replace('*', "x");
+                assert!(is_name(&name) && pattern.matches(&name), "{name}");
             }
         }
     }

@@ -48,7 +48,7 @@ impl World {
         hub.begin_after(5);
         let interest = Interest {
             audience: Audience::Everything,
-            patterns: vec![Pattern::from("tick")],
+            patterns: vec![Pattern::Exact("tick".into())],
         };
         let bytes_max = lines_max * line_bytes();
         let feed = Feed::new(Wire::Line, interest, behind.then_some(2), bytes_max, policy);

@@ -109,7 +109,9 @@ fn a_page_chosen_by_former_wishes_is_read_anew() {
     let id = hub.follow(owner(), feed);
     let feed = hub.feed(id).expect("it is there");
     assert!(feed.next_page().is_some());
-    feed.interest_mut().patterns.push(Pattern::from("tick"));
+    feed.interest_mut()
+        .patterns
+        .push(Pattern::Exact("tick".into()));
     assert!(feed.next_page().is_none(), "one at a time");
     hub.page(id, Ok(page(1..=1, false, 1)));
     assert_eq!(write(&mut hub, id, usize::MAX), "");

@@ -221,3 +221,9 @@ fn each_transport_has_its_own_frame_of_the_same_json() {
     websocket::encode_text(&json, &mut frame);
     assert_eq!(event.bytes(Wire::WebSocket), frame);
 }
+
+#[test]
+#[should_panic(expected = "a pattern is a name, a prefix as in user.*, or *: \"user*\"")]
+fn to_subscribe_to_what_is_no_pattern_is_a_mistake_in_the_program() {
+    Hub::default().subscribe("user*", |_: &Event| {});
+}

@@ -19,7 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::handover::Predecessor;
 use super::options::ServeOptions;
-use super::output::say;
+use super::output::{count, say};
 use super::program_path::program_path;
 use super::restart::Restart;
 use super::users::add_user;
@@ -129,14 +129,15 @@ impl Running {
             };
             connections = server.take_passed();
             drop(server); // and closes the store
-            let (id, count) = (successor.id(), connections.len());
+            let id = successor.id();
+            let passed = count(connections.len() as u64, "connection", "connections");
             let to_stop = [
                 signals.of(Signal::Terminate)?.as_fd(),
                 signals.of(Signal::Interrupt)?.as_fd(),
             ];
             match successor.give(&connections, &to_stop) {
                 Ok(()) => {
-                    log::info!("process {id} goes on, with {count} connections");
+                    log::info!("process {id} goes on, with {passed}");
                     sockets.own_paths(false);
                     supervisor::tell(&format!("MAINPID={id}"));
                     self.finish_log();

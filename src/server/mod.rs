@@ -1,6 +1,7 @@
 //! Wires everything together: a store, an application, a reactor, listeners. `start` is what is done
 //! once, at the beginning.
 
+mod children;
 mod handle;
 mod listening;
 mod signals;
@@ -33,11 +34,8 @@ use crate::app::{
 };
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
-use crate::net::{Child, Chores, Door, Realm, Role, Service, adopt};
-use crate::reactor::{
-    Clock as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams, Signal, SignalSource,
-    Turn,
-};
+use crate::net::{Chores, Door, Realm, Service, adopt};
+use crate::reactor::{Clock as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams};
 use crate::token::Keys;
 use crate::websocket::Message;
 use crate::work::password::{Argon2id, Hasher};
@@ -159,50 +157,6 @@ impl Server<Os> {
             Keys::load(&path)?;
         }
         Listening::new(config).map(drop)
-    }
-
-    /// The processes that the configuration names, which are started in the first turn.
-    fn add_children(&mut self) -> io::Result<()> {
-        let config = &self.reactor.program.app.config;
-        let children: Vec<Child> = [
-            (Role::Subscriber, &config.subscribe),
-            (Role::Producer, &config.produce),
-        ]
-        .into_iter()
-        .flat_map(|(role, commands)| {
-            commands
-                .iter()
-                .map(move |command| Child::new(role, command))
-        })
-        .collect();
-        if children.is_empty() {
-            return Ok(());
-        }
-        self.hear_of_children()?;
-        self.reactor.program.expect_children(children.len());
-        for child in children {
-            self.reactor.add(Box::new(child))?;
-        }
-        Ok(())
-    }
-
-    /// Reaps processes that have lost their parent, as process 1 of a container must: nothing else does. The
-    /// caller has no child processes of its own then.
-    ///
-    /// # Errors
-    /// When the system gives no descriptors.
-    pub fn reap_orphans(&mut self) -> io::Result<()> {
-        self.hear_of_children()?;
-        self.reactor.program.reap_all();
-        Ok(())
-    }
-
-    fn hear_of_children(&mut self) -> io::Result<()> {
-        let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
-            service.child_ended(turn);
-        };
-        let source = SignalSource::new(Signal::Child.stream()?, act);
-        self.reactor.add(Box::new(source)).map(drop)
     }
 
     /// Goes on with connections that another process gave up. Those whose peer has gone are left out.

@@ -15,7 +15,7 @@ use crate::harness::{
     Client, Directory, Program, TestServer, config, get, login, signed, wait_until,
 };
 use crate::listeners::{PYTHON, Sse, Ws, are_installed, name_of};
-use crate::restarts::{Generations, replace};
+use crate::restarts::{ENDS_WITH_THE_STORE, Generations, replace};
 
 /// What ends by then did not wait for a successor, which is given a minute, nor for the drain limit.
 const PROMPT: Duration = Duration::from_secs(8);
@@ -24,26 +24,15 @@ const PROMPT: Duration = Duration::from_secs(8);
 const HANDED_OVER: Duration = Duration::from_millis(3500);
 
 /// Speaks as a successor does until it is given the store, says so in a file, and hangs.
-const HANGS_WITH_THE_STORE: &str = r#"#!/usr/bin/env python3
-import os, socket, struct, time
-line = socket.socket(fileno=0)
-def receive():
-    header, control, _, _ = line.recvmsg(12, socket.CMSG_SPACE(4))
-    while len(header) < 12:
-        header += line.recv(12 - len(header))
-    kind, a, b = struct.unpack("<B3xII", header)
-    if kind != 0:
-        line.recv(a + b, socket.MSG_WAITALL) if a + b else None
-    return kind
-while receive() != 2:
-    pass
-line.sendall(struct.pack("<B3xII", 3, 0, 0))
-while receive() != 5:
-    pass
+fn hangs_with_the_store() -> String {
+    let then = r#"
+import os, time
 open("id.new", "w").write(str(os.getpid()))
 os.rename("id.new", "id")
 time.sleep(60)
 "#;
+    format!("{ENDS_WITH_THE_STORE}{then}")
+}
 
 /// Hangs before it has said anything.
 const HANGS_AT_ITS_START: &str = "#!/bin/sh\necho $$ >id.new; mv id.new id\nexec sleep 60\n";
@@ -81,7 +70,7 @@ fn a_signal_to_stop_is_heard_while_a_successor_has_the_store() {
         (Signal::TERM, true),
     ] {
         let mut idle = None;
-        let (mut server, successor) = with_successor(HANGS_WITH_THE_STORE, |server| {
+        let (mut server, successor) = with_successor(&hangs_with_the_store(), |server| {
             let mut client = server.connect();
             let sign = client.log_in("alice");
             idle = Some((client, sign));
@@ -105,7 +94,7 @@ fn a_second_signal_to_stop_is_heard_too() {
         return;
     }
     let mut unfinished = None;
-    let (mut server, successor) = with_successor(HANGS_WITH_THE_STORE, |server| {
+    let (mut server, successor) = with_successor(&hangs_with_the_store(), |server| {
         let mut client = server.connect();
         client.send("GET /healthz");
         server.first.catch_up();

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Directory, PATIENCE, Program, get, login, signed, wait_until};
+use crate::harness::{Client, Directory, PATIENCE, Program, get, login, signed, wait_until};
 use crate::run::{run, run_with};
 use crate::stored;
 
@@ -399,10 +399,9 @@ fn a_command_whose_reader_has_gone_ends_quietly() {
     drop(reader);
     let mut command = directory.command(&["serve", "--listen", "unix:socket", "--log", "log"]);
     let mut child = command.stdout(writer).spawn().expect("it starts");
-    has_logged(&directory, "last event");
     let socket = directory.path().join("socket");
     let served = wait_until("it listens", || UnixStream::connect(&socket).ok());
-    drop(served);
+    assert_eq!(Client::over(served).ask(get("/healthz")).status, 200);
     kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }

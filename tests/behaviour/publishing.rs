@@ -303,11 +303,12 @@ fn json_comes_in_pages_or_as_soon_as_there_is_something() {
         answer.json(),
         json!({"events": [], "last": newest, "more": false})
     );
-    // From an id that is not there yet, it tells where the sequence is.
+    // From an id that is not there, it tells where the sequence is, and that it is no longer the client's.
     let answer = poll(&mut client, &sign, &format!("since={}", u64::MAX));
+    let undone = json!({"from": newest + 1, "to": u64::MAX, "last": newest});
     assert_eq!(
         answer.json(),
-        json!({"events": [], "last": newest, "more": false})
+        json!({"events": [{"name": "gap", "data": undone}], "last": newest, "more": false})
     );
 
     // What does not concern it leaves it waiting; what does ends its wait.

@@ -305,7 +305,7 @@ fn a_successor_that_does_not_start_changes_nothing() {
 }
 
 /// Speaks as a successor does until it is given the store, and ends.
-const ENDS_WITH_THE_STORE: &str = r#"#!/usr/bin/env python3
+pub(crate) const ENDS_WITH_THE_STORE: &str = r#"#!/usr/bin/env python3
 import array, socket, struct
 line = socket.socket(fileno=0)
 def receive():

@@ -205,7 +205,7 @@ fn a_list_of_users_is_imported() {
     );
     // As spreadsheets write it: with a mark at the beginning, and without a role.
     let answer = import(&directory, "\u{feff}username,password\ndave,x\n");
-    assert_eq!(answer.succeeded(), "imported 1 users\n");
+    assert_eq!(answer.succeeded(), "imported 1 user\n");
     let program = Program::start_in(&directory, &[]);
     let mut client = program.connect();
     for (name, password) in [

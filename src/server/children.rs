@@ -1,0 +1,53 @@
+//! Child processes of a server: those that the configuration names, and those that nothing else looks after.
+
+use std::io;
+
+use super::Server;
+use crate::net::{Child, Role, Service};
+use crate::reactor::{Os, Signal, SignalSource, Turn};
+
+impl Server<Os> {
+    /// The processes that the configuration names, which are started in the first turn.
+    pub(super) fn add_children(&mut self) -> io::Result<()> {
+        let config = &self.reactor.program.app.config;
+        let children: Vec<Child> = [
+            (Role::Subscriber, &config.subscribe),
+            (Role::Producer, &config.produce),
+        ]
+        .into_iter()
+        .flat_map(|(role, commands)| {
+            commands
+                .iter()
+                .map(move |command| Child::new(role, command))
+        })
+        .collect();
+        if children.is_empty() {
+            return Ok(());
+        }
+        self.hear_of_children()?;
+        self.reactor.program.expect_children(children.len());
+        for child in children {
+            self.reactor.add(Box::new(child))?;
+        }
+        Ok(())
+    }
+
+    /// Reaps processes that have lost their parent, as process 1 of a container must: nothing else does. The
+    /// caller has no child processes of its own then.
+    ///
+    /// # Errors
+    /// When the system gives no descriptors.
+    pub fn reap_orphans(&mut self) -> io::Result<()> {
+        self.hear_of_children()?;
+        self.reactor.program.reap_all();
+        Ok(())
+    }
+
+    fn hear_of_children(&mut self) -> io::Result<()> {
+        let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
+            service.child_ended(turn);
+        };
+        let source = SignalSource::new(Signal::Child.stream()?, act);
+        self.reactor.add(Box::new(source)).map(drop)
+    }
+}

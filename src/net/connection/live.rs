@@ -58,6 +58,12 @@ impl Live {
         if let Some((since, _)) = self.ending {
             return since + LINGER;
         }
+        if let Some(ends_at) = self.session.as_ref().and_then(StreamSession::ends_at) {
+            // Nothing more is said but that, so no heartbeat is due.
+            return ends_at
+                .min(blocked_until.unwrap_or(Moment::NEVER))
+                .min(idle_until);
+        }
         let due = match (&self.kind, blocked_until) {
             // A peer that takes nothing is given its time, and cannot answer a ping that is stuck.
             (_, Some(until)) => until,

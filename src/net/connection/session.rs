@@ -41,6 +41,11 @@ impl StreamSession {
         }
     }
 
+    /// When the stream ends at the latest, if its session has expired.
+    pub(super) fn ends_at(&self) -> Option<Moment> {
+        self.has_expired.then_some(self.look_at)
+    }
+
     pub(super) fn user_id(&self) -> i64 {
         self.user_id
     }

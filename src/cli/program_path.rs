@@ -9,30 +9,31 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The path by which this process was started, absolute, with its symbolic links as they are: a release is
-/// changed by pointing `current` somewhere else, and what `current/loopgate` is by then is to be started. If no
-/// program stands at that path, as when the caller put something else into `argv[0]`, the path of the file that
-/// runs.
+/// changed by pointing `current` somewhere else, and what `current/loopgate` is by then is to be started. If that is
+/// not the program that runs, as when the caller put something else into `argv[0]`, the path of the file that runs.
 ///
 /// To be asked at the start, before the working directory or the file can have changed.
 ///
 /// # Errors
-/// When the system knows neither.
+/// When the system does not know what runs, or where.
 pub(super) fn program_path() -> io::Result<PathBuf> {
     let name = env::args_os().next().unwrap_or_default();
     let search = env::var_os("PATH").unwrap_or_default();
-    match find(&name, &working_directory()?, &search) {
-        Some(path) => Ok(path),
-        None => env::current_exe(),
-    }
+    let runs = env::current_exe()?;
+    let found = find(&name, &working_directory()?, &search);
+    Ok(found.filter(|path| is_same(path, &runs)).unwrap_or(runs))
+}
+
+/// Whether two paths lead to the same file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    matches!((id(a), id(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The working directory by the name that the shell knows it by, which keeps symbolic links (`pwd -L`).
 fn working_directory() -> io::Result<PathBuf> {
     let real = env::current_dir()?;
-    let same = |named: &PathBuf| {
-        let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-        named.is_absolute() && matches!((id(named), id(&real)), (Ok(a), Ok(b)) if a == b)
-    };
+    let same = |named: &PathBuf| named.is_absolute() && is_same(named, &real);
     let named = env::var_os("PWD").map(PathBuf::from);
     Ok(named.filter(same).unwrap_or(real))
 }

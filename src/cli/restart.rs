@@ -52,8 +52,12 @@ impl Restart {
         sockets: &Sockets,
         server: Handle,
     ) -> Result<(), Failure> {
-        if !matches!(*lock(&self.progress), Progress::Nothing) {
-            return Err("another process is about to go on already".into());
+        match *lock(&self.progress) {
+            Progress::Nothing => {}
+            Progress::Starting(_) | Progress::Ready(_) => {
+                return Err("another process is about to go on already".into());
+            }
+            Progress::Cancelled { .. } => return Err("the server is about to end".into()),
         }
         let copies = sockets.copies()?;
         let (line, stdin) = UnixStream::pair()?;

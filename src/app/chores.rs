@@ -67,6 +67,8 @@ impl App {
     /// The server is about to end: times of last use are written now.
     pub fn hurry_chores(&mut self) {
         self.chores.touches_written_s = 0;
+        // Also if the store has just failed: it is the last chance.
+        self.chores.not_before_s = 0;
     }
 }
 
@@ -90,12 +92,16 @@ impl Context<'_> {
                 self.app.chores.touches_written_s = now_s;
             }
             if !touched.is_empty() {
-                let changes = vec![Change::TouchSessions(touched)];
+                let hashes: Vec<Fingerprint> = touched.iter().map(|(hash, _)| *hash).collect();
                 let transaction = Transaction {
-                    changes,
+                    changes: vec![Change::TouchSessions(touched)],
                     ..Transaction::default()
                 };
-                work.push(self.unasked(transaction, |_, _| {}));
+                work.push(self.unasked(transaction, move |cx, on_disk| {
+                    if !on_disk {
+                        cx.app.sessions.put_touched_back(&hashes);
+                    }
+                }));
             }
         }
         work

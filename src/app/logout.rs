@@ -153,6 +153,11 @@ impl Ending {
 /// Ends these sessions, on disk first. Where none was left to end, somebody else was faster, and there
 /// is no event.
 fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Reply {
+    let unsaid = if ending.everywhere {
+        events.clone()
+    } else {
+        Vec::new()
+    };
     let transaction = Transaction {
         changes: vec![Change::RemoveSessions(hashes.clone())],
         events,
@@ -175,7 +180,9 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
             let late = cx.app.sessions.of_user(ending.user_id);
             let late: Vec<[u8; 32]> = late.map(|(hash, _)| *hash).collect();
             if !late.is_empty() {
-                return end(late, Vec::new(), ending);
+                // If others ended those that there were, nothing has told of this logout yet.
+                let said = ending.revoked > 0;
+                return end(late, if said { Vec::new() } else { unsaid }, ending);
             }
         }
         ending.answer()

@@ -129,7 +129,11 @@ pub(super) fn service<S: Seams>(
     completer: CompleterOf<Service<S>>,
     now_s: i64,
 ) -> Result<Service<S>, StartError> {
-    let snapshot = store.load()?;
+    let mut snapshot = store.load()?;
+    // The table takes the last one of a user that comes for the newest.
+    snapshot
+        .sessions
+        .sort_unstable_by_key(|session| session.issued_s);
     let users: Users = snapshot.users.into_iter().collect();
     let mut sessions = Sessions::new(config.sessions);
     sessions.reserve(snapshot.sessions.len());

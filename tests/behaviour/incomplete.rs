@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use loopgate::config::{Config, HashCost};
+use loopgate::event::Event;
 use loopgate::reactor::fake::{Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector};
 use loopgate::server::{Server, World};
 use loopgate::token::Keys;
@@ -33,7 +34,14 @@ impl Written {
             ..Transaction::default()
         };
         store.apply(transaction).expect("memory");
-        let (clock, crew) = (FakeClock::default(), FakeCrew::default());
+        drop(store);
+        Self::begin(disk, FakeClock::default())
+    }
+
+    /// A server begins on that disk, as after a restart.
+    fn begin(disk: FakeDisk, clock: FakeClock) -> Self {
+        let store = disk.open(1000).expect("memory");
+        let crew = FakeCrew::default();
         let config = Config {
             hash_cost: HashCost::TOKEN,
             workers: 1,
@@ -176,4 +184,85 @@ fn a_session_that_was_logged_out_while_it_expired_does_not_come_back() {
     world.work();
     world.turn();
     assert_eq!(world.server.unremoved_sessions().count(), 0);
+}
+
+#[test]
+fn a_last_use_that_the_store_could_not_write_is_written_later() {
+    let mut world = Written::new();
+    let answer = world.login_to_be_stored();
+    world.work();
+    world.turn();
+    let sign = sign_of(&answer());
+    let row = |world: &mut Written| world.disk.look().expect("memory").sessions[0].clone();
+    let issued_s = row(&mut world).issued_s;
+    world.clock.advance(Duration::from_secs(100));
+    world.disk.fail(Some(StoreError::Full));
+    let answer = world.ask_with(&sign, "GET /session")();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    world.work();
+    world.turn();
+    assert_eq!(row(&mut world).last_used_s, issued_s, "the disk is full");
+    // Nobody uses the session again, and the disk works.
+    world.disk.fail(None);
+    world.clock.advance(Duration::from_secs(61));
+    world.turn();
+    world.work();
+    world.turn();
+    assert_eq!(row(&mut world).last_used_s, issued_s + 100);
+}
+
+#[test]
+fn after_a_restart_the_newest_session_is_listed_first() {
+    let mut world = Written::new();
+    let mut signs = Vec::new();
+    for _ in 0..8 {
+        let answer = world.login_to_be_stored();
+        world.work();
+        world.turn();
+        signs.push(sign_of(&answer()));
+        world.clock.advance(Duration::from_secs(1));
+    }
+    let list = |world: &mut Written| {
+        let answer = world.ask_with(&signs[7], "GET /sessions")();
+        let ids = answer.split("\"id\":\"").skip(1);
+        let ids: Vec<String> = ids.map(|id| id[..22].to_owned()).collect();
+        ids
+    };
+    let before = list(&mut world);
+    assert_eq!(before.len(), 8);
+    let Written {
+        server,
+        crew,
+        disk,
+        clock,
+        ..
+    } = world;
+    crew.kill();
+    drop(server);
+    let mut world = Written::begin(disk, clock);
+    assert_eq!(list(&mut world), before);
+}
+
+#[test]
+fn a_logout_of_all_sessions_that_finds_only_a_new_one_has_its_event() {
+    let mut world = Written::new();
+    let early = world.login_to_be_stored();
+    world.work();
+    world.turn();
+    let early = sign_of(&early());
+    // The session that asks is ended by another request first; the next login is confirmed meanwhile.
+    let _late = world.login_to_be_stored();
+    let out = world.ask_with(&early, "POST /logout");
+    let all = world.ask_with(&early, "POST /logout?everywhere=true");
+    for _ in 0..2 {
+        world.work();
+        world.turn();
+    }
+    for answer in [out(), all()] {
+        assert!(answer.contains("\"revoked\":1"), "{answer}");
+    }
+    assert_eq!(world.server.session_hashes().count(), 0);
+    let events = world.disk.events(0).expect("memory");
+    let everywhere = |event: &&Event| event.fact.data["everywhere"] == true;
+    assert_eq!(events.iter().filter(everywhere).count(), 1, "{events:?}");
 }

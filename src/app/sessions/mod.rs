@@ -285,6 +285,21 @@ impl Sessions {
             .collect()
     }
 
+    /// The store could not write the last use of these: they are given again. Those that have ended are
+    /// passed over.
+    pub fn put_touched_back(&mut self, hashes: &[Fingerprint]) {
+        for hash in hashes {
+            let Some(slot) = self.find(hash) else {
+                continue;
+            };
+            let entry = &mut self.entries[slot as usize];
+            if entry.touched_at == NIL {
+                entry.touched_at = self.touched.len() as u32;
+                self.touched.push(slot);
+            }
+        }
+    }
+
     /// Whether [`take_touched`](Self::take_touched) has something to give.
     #[must_use]
     pub fn has_touched(&self) -> bool {

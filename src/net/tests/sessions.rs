@@ -168,6 +168,21 @@ fn a_stream_ends_with_its_session_although_the_store_cannot_remove_that() {
     let_go.send(()).unwrap();
 }
 
+/// A heartbeat was due in that time, too: were it waited for, the loop would turn without a pause.
+#[test]
+fn while_a_quiet_stream_waits_for_its_sessions_end_the_loop_sleeps() {
+    let mut world = world();
+    world.sessions_last(30 * SECOND);
+    let sign = world.log_in();
+    let sse = world.sse(&sign);
+    let let_go = world.hold_store();
+    world.pass(30 * SECOND); // which fails if nothing sleeps
+    assert!(!sse.ended());
+    world.pass(2 * SECOND);
+    assert!(sse.ended());
+    let_go.send(()).unwrap();
+}
+
 #[test]
 fn use_keeps_a_session_and_its_streams_alive() {
     let mut world = world();

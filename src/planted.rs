@@ -4,9 +4,22 @@
 //! be made. Without the feature `planted-bugs`, which only a test turns on, there is none: what asks for
 //! one is a constant, and compiles to nothing.
 
-/// A mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
+macro_rules! bugs {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A mistake.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Bug {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+bugs! {
     /// A source whose budget ran out is not asked again.
     LostAgain,
     /// A slot is given to the next source under the same token.
@@ -45,31 +58,72 @@ pub enum Bug {
     OffBalance,
     /// Whoever resumes gets the event at the seam twice.
     ToldTwice,
-}
-
-impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 19] = [
-        Self::LostAgain,
-        Self::ReusedToken,
-        Self::DroppedCompletion,
-        Self::ForgottenTimer,
-        Self::SentTwice,
-        Self::LostWritable,
-        Self::DripExtends,
-        Self::ReadAhead,
-        Self::HalfCloseEnds,
-        Self::KeptCount,
-        Self::EndedEarly,
-        Self::ConfirmedAnyway,
-        Self::NeverExpires,
-        Self::StreamsStay,
-        Self::KeptPlace,
-        Self::SkippedIds,
-        Self::SilentGap,
-        Self::OffBalance,
-        Self::ToldTwice,
-    ];
+    /// A logout everywhere forgets the logins that were confirmed meanwhile.
+    LateLoginsStay,
+    /// A logout leaves the cookie in the browser.
+    CookieStays,
+    /// Of two different cookies the first one counts.
+    FirstCookie,
+    /// Scripts may read the cookie.
+    OpenCookie,
+    /// A page of a sibling site counts as a page of this one.
+    SiblingSite,
+    /// A session whose key has retired still opens what it opened.
+    RetiredKey,
+    /// Guesses in parallel are all told whether they were right.
+    ToldAnyway,
+    /// A failed login is remembered with what was typed, although it is no user's name.
+    KeptTypo,
+    /// A failed login counts for ever.
+    NoWindow,
+    /// Each refusal is as long as the first.
+    NeverLonger,
+    /// A good login does not clear the failures of its name.
+    NeverForgives,
+    /// Times of last use are taken out of the table and never written.
+    LostTouches,
+    /// A session that ends leaves the heap of expiry times out of order.
+    LostExpiry,
+    /// Use prolongs a session beyond its absolute end.
+    EndlessByUse,
+    /// A session is found by its id, whoever asks.
+    StrangersId,
+    /// A poll never gives back its place among the readings of its session.
+    KeptReading,
+    /// `user.*` is taken for `user*`.
+    LoosePrefix,
+    /// A stream that resumes is not told that the store no longer has what it missed.
+    TrimmedSilently,
+    /// When a subscriber leaves, what was confirmed in that turn is delivered to nobody.
+    DeafHub,
+    /// The store keeps one event less than it should.
+    KeepsOneLess,
+    /// A session that ends twice has two events.
+    EndsTwice,
+    /// Of a group whose commit failed, the first is not told so.
+    UntoldFailure,
+    /// A signature says that it needs none.
+    AlgNone,
+    /// Sessions whose key has retired are listed.
+    ListsRetired,
+    /// An event for another user is the publisher's own.
+    ForOneself,
+    /// A poll that was cut at its limit says that it has read to the end.
+    SkippedRest,
+    /// User names are compared without their case.
+    AnyCase,
+    /// A cache may keep what `/verify` said.
+    Cacheable,
+    /// The answer to HEAD has a body.
+    HeadBody,
+    /// The date of the first answer is the date of all.
+    StandingClock,
+    /// `Allow` leaves out HEAD.
+    HeadUnsaid,
+    /// A login that has to give way to others is not told so.
+    GaveWayUntold,
+    /// A client that meets a full disk is sent away for more than an hour.
+    LongRetry,
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -4,6 +4,7 @@ use super::sessions::Session;
 use super::users::User;
 use super::{Context, Reply, Request, cookie};
 use crate::http::{Response, Status};
+use crate::planted::{Bug, planted};
 use crate::token;
 
 /// A request's session, checked.
@@ -31,11 +32,13 @@ pub(super) fn caller(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Call
     };
     let (hash, now_s) = (token::fingerprint(sign), cx.unix_s());
     match cx.app.sessions.check(&hash, now_s) {
-        Some(session) if cx.app.keys.valid(session.key_id, now_s) => Ok(Caller {
-            hash,
-            session: *session,
-            by_cookie,
-        }),
+        Some(session) if cx.app.keys.valid(session.key_id, now_s) || planted(Bug::RetiredKey) => {
+            Ok(Caller {
+                hash,
+                session: *session,
+                by_cookie,
+            })
+        }
         _ => Err(no_session()),
     }
 }

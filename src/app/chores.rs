@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::sessions::Session;
 use super::{App, Context, Reply};
+use crate::planted::{Bug, planted};
 use crate::token::{self, Fingerprint};
 use crate::work::{Change, Transaction};
 
@@ -91,7 +92,7 @@ impl Context<'_> {
             if !self.app.sessions.has_touched() {
                 self.app.chores.touches_written_s = now_s;
             }
-            if !touched.is_empty() {
+            if !touched.is_empty() && !planted(Bug::LostTouches) {
                 let hashes: Vec<Fingerprint> = touched.iter().map(|(hash, _)| *hash).collect();
                 let transaction = Transaction {
                     changes: vec![Change::TouchSessions(touched)],

@@ -1,5 +1,7 @@
 //! How a session is presented: by the cookie `session` or in `Authorization: Bearer`.
 
+use crate::planted::{Bug, planted};
+
 /// The name of the cookie.
 pub(super) const NAME: &str = "session";
 
@@ -33,7 +35,7 @@ pub(super) fn session_cookie<'r>(headers: impl Iterator<Item = &'r [u8]>) -> Pre
         };
         match presented {
             Presented::Nothing => presented = Presented::Token(token),
-            Presented::Token(former) if former == token => {}
+            Presented::Token(former) if former == token || planted(Bug::FirstCookie) => {}
             Presented::Token(_) | Presented::Unclear => return Presented::Unclear,
         }
     }
@@ -96,6 +98,9 @@ static TOKEN68_BYTES: [bool; 256] = {
 pub(super) fn set_cookie(token: &str, max_age_s: i64, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
     let max_age_s = max_age_s.max(0);
+    if planted(Bug::OpenCookie) {
+        return format!("{NAME}={token}; Path=/; Max-Age={max_age_s}; SameSite=Lax{secure}");
+    }
     format!("{NAME}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}")
 }
 

@@ -90,10 +90,10 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Rep
         username, network, ..
     } = &attempt;
     let now_s = cx.now.as_secs();
-    cx.app
-        .throttle
-        .admit(username, *network, now_s)
-        .map_err(|refused| too_many(refused, cx))?;
+    let admitted = cx.app.throttle.admit(username, *network, now_s);
+    if !planted(Bug::ToldAnyway) {
+        admitted.map_err(|refused| too_many(refused, cx))?;
+    }
     match (checked.verdict, attempt.user_id) {
         (Verdict::Right | Verdict::RightButWeak, Some(user_id)) => {
             cx.app.throttle.succeeded(username);
@@ -109,7 +109,8 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Rep
 
 fn refuse(attempt: Attempt, cx: &mut Context<'_>) -> Reply {
     // What nobody is called is not kept: people type passwords into the wrong field.
-    let username = attempt.user_id.map(|_| &attempt.username);
+    let known = attempt.user_id.is_some() || planted(Bug::KeptTypo);
+    let username = known.then_some(&attempt.username);
     let data = json!({"username": username, "address": attempt.address.to_string()});
     let event = cx.event("user.login_failed", "login", attempt.user_id, data);
     let transaction = Transaction {

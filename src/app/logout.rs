@@ -143,7 +143,7 @@ impl Ending {
             streams_closed: self.streams_closed,
         };
         let mut response = Response::json(Status::OK, &confirmation);
-        if self.own {
+        if self.own && !planted(Bug::CookieStays) {
             response = response.with_header("Set-Cookie", cookie::clear_cookie());
         }
         Reply::Now(response.no_store())
@@ -175,7 +175,7 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
                 ending.streams_closed += cx.app.streams.end(hash);
             }
         }
-        if std::mem::take(&mut ending.everywhere) {
+        if std::mem::take(&mut ending.everywhere) && !planted(Bug::LateLoginsStay) {
             // Commits come back in their order: these logins were confirmed before this logout.
             let late = cx.app.sessions.of_user(ending.user_id);
             let late: Vec<[u8; 32]> = late.map(|(hash, _)| *hash).collect();

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::http::list_elements;
+use crate::planted::{Bug, planted};
 
 /// Whether a page of this very origin sent the request, by `Sec-Fetch-Site` (W3C Fetch Metadata)
 /// and `Origin` (RFC 6454). Asked of requests that change state and present the cookie, and of
@@ -31,6 +32,10 @@ pub(super) fn same_origin<'h>(
 ) -> bool {
     let (Ok(origin), Ok(fetched_from)) = (at_most_one(origin), at_most_one(sec_fetch_site)) else {
         return false;
+    };
+    let fetched_from = match fetched_from {
+        Some(b"same-site") if planted(Bug::SiblingSite) => Some(&b"same-origin"[..]),
+        other => other,
     };
     match (origin, fetched_from) {
         (None, Some(b"same-origin" | b"none")) => true,

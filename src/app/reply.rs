@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{Context, Conversation, Interest};
 use crate::http::{Prepared, Response, Status};
+use crate::planted::{Bug, planted};
 use crate::reactor::{Moment, Seen, Token};
 use crate::token::Fingerprint;
 use crate::work::{Commit, Page, Query, StoreError, Transaction};
@@ -300,7 +301,10 @@ impl From<StoreError> for Reply {
                 "store_unavailable",
                 "the store cannot be written at the moment; nothing was changed, try again later",
             )
-            .with_header("Retry-After", "5"),
+            .with_header(
+                "Retry-After",
+                if planted(Bug::LongRetry) { "5000" } else { "5" },
+            ),
         )
     }
 }

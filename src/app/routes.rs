@@ -9,6 +9,7 @@ use super::request::Parameters;
 use super::{Context, Reply, Request};
 use crate::http::{Method, percent_decode};
 use crate::ledger::Label;
+use crate::planted::{Bug, planted};
 
 /// A function that answers requests. It must not block; what blocks goes into [`Reply::later`].
 pub type Handler = Box<dyn Fn(&Request<'_>, &mut Context<'_>) -> Reply>;
@@ -200,6 +201,7 @@ fn allow<'r>(rows: impl Iterator<Item = &'r Row> + Clone) -> String {
     };
     let allowed = Method::ALL.into_iter().filter(|method| match method {
         Method::Options => true,
+        Method::Head if planted(Bug::HeadUnsaid) => answered(Method::Head),
         Method::Head => answered(Method::Head) || answered(Method::Get),
         other => answered(*other),
     });

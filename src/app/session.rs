@@ -9,6 +9,7 @@ use super::login::rfc3339_s;
 use super::{Context, Reply, Request};
 use crate::event::Timestamp;
 use crate::http::{Response, Status};
+use crate::planted::{Bug, planted};
 use crate::token;
 
 #[derive(Serialize)]
@@ -72,7 +73,8 @@ pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply,
     let (sessions, now_s) = (&cx.app.sessions, cx.unix_s());
     let keys = &cx.app.keys;
     let live = sessions.of_user(session.user_id).filter(|(_, session)| {
-        sessions.expires_s(session) > now_s && keys.valid(session.key_id, now_s)
+        let valid = keys.valid(session.key_id, now_s) || planted(Bug::ListsRetired);
+        sessions.expires_s(session) > now_s && valid
     });
     let mut list = List {
         sessions: Vec::new(),

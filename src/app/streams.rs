@@ -10,6 +10,7 @@ use super::caller::session_needed;
 use super::{App, Context};
 use crate::http::{Response, Status};
 use crate::ledger::Limit;
+use crate::planted::{Bug, planted};
 use crate::reactor::Token;
 use crate::token::{Fingerprint, Keys};
 
@@ -48,7 +49,7 @@ impl Streams {
     /// A poll has its events, or will not get them.
     pub fn end_reading(&mut self, session: &Fingerprint) {
         if let Some(readings) = self.readings.get_mut(session) {
-            *readings -= 1;
+            *readings -= usize::from(!planted(Bug::KeptReading));
             if *readings == 0 {
                 self.readings.remove(session);
             }

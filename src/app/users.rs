@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::config::{PASSWORD_BYTES_MAX, USERNAME_CHARS_MAX};
+use crate::planted::{Bug, planted};
 use crate::work::UserRow;
 
 /// Someone who can log in.
@@ -63,6 +64,10 @@ impl Users {
     /// The user of that name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&User> {
+        if planted(Bug::AnyCase) {
+            let mut users = self.by_id.values();
+            return users.find(|user| user.name.eq_ignore_ascii_case(name));
+        }
         self.by_id.get(self.id_by_name.get(name)?)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The clock is the caller's: one reading per turn serves every answer of that turn.
 
+use crate::planted::{Bug, planted};
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -35,7 +36,7 @@ impl Date {
 
     /// Renders again, if the second has changed.
     pub fn refresh(&mut self, unix_s: u64) {
-        if self.unix_s != unix_s {
+        if self.unix_s != unix_s && !planted(Bug::StandingClock) {
             self.unix_s = unix_s;
             self.render();
         }

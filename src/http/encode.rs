@@ -7,6 +7,7 @@ use super::date::Date;
 use super::head::Version;
 use super::response::Response;
 use super::status::Status;
+use crate::planted::{Bug, planted};
 
 /// The interim answer that a peer waits for before it sends its body (RFC 9110, section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -52,7 +53,8 @@ pub fn encode(response: &Response, wire: Wire<'_>, date: &Date, out: &mut Vec<u8
     } else {
         (Ending::None, &content[..0])
     };
-    let content = if wire.head_only { &[] } else { content };
+    let bare = wire.head_only && !planted(Bug::HeadBody);
+    let content = if bare { &[] } else { content };
     out.reserve(HEAD_BYTES_TYPICAL + content.len());
     push_head(response, wire, ending, date, out);
     out.extend_from_slice(content);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::fault::Fault;
 use super::grammar::{is_token, is_value_byte};
 use super::status::Status;
+use crate::planted::{Bug, planted};
 
 /// What follows the head of an answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -238,6 +239,9 @@ impl Response {
     /// For one user's eyes: no cache may keep it.
     #[must_use]
     pub fn no_store(mut self) -> Self {
+        if planted(Bug::Cacheable) && self.status == Status::NO_CONTENT {
+            return self;
+        }
         self.fields
             .extend_from_slice(b"Cache-Control: no-store\r\n");
         self

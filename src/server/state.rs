@@ -10,6 +10,8 @@ use crate::reactor::Seams;
 #[cfg(feature = "simulation")]
 use crate::reactor::Token;
 use crate::token::Fingerprint;
+#[cfg(feature = "simulation")]
+use crate::token::Keys;
 
 impl<S: Seams> Server<S> {
     /// What the server holds for clients at this moment.
@@ -31,6 +33,12 @@ impl<S: Seams> Server<S> {
             "" => "somebody who has gone".into(),
             kind => format!("the {kind}"),
         }
+    }
+
+    /// Signs with other keys from now on, as after SIGHUP.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn use_keys(&mut self, keys: Keys) {
+        self.reactor.program.app.change_keys(keys);
     }
 
     /// What became of the events of each remote subscriber.

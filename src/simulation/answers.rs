@@ -29,6 +29,12 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// All fields, in their order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.fields.iter();
+        fields.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub(super) fn closes(&self) -> bool {
         self.field("connection")
             .is_some_and(|value| value.eq_ignore_ascii_case("close"))
@@ -49,9 +55,22 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|window| window == wanted)
 }
 
-/// Takes the first answer out of `bytes`, if all of it is there. `stream` says that its body, if the
-/// status is 200, goes on until the connection ends and is not to be waited for.
-pub(super) fn take_answer(bytes: &mut Vec<u8>, stream: bool) -> Result<Option<Answer>, NoAnswer> {
+/// What follows the head of an answer, by what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// A body, if the status has one.
+    Body,
+    /// Nothing: it was HEAD.
+    Nothing,
+    /// If the status is 200, a body that goes on until the connection ends and is not to be waited for.
+    Stream,
+}
+
+/// Takes the first answer out of `bytes`, if all of it is there.
+pub(super) fn take_answer(
+    bytes: &mut Vec<u8>,
+    follows: Follows,
+) -> Result<Option<Answer>, NoAnswer> {
     let Some(head_length) = position(bytes, b"\r\n\r\n") else {
         return Ok(None);
     };
@@ -77,7 +96,12 @@ pub(super) fn take_answer(bytes: &mut Vec<u8>, stream: bool) -> Result<Option<An
         body: Vec::new(),
     };
     let begin = head_length + 4;
-    let end = if let Some(length) = answer.field("content-length") {
+    // What is refused before it is understood is not known to be HEAD.
+    let unread = matches!(status, 408 | 503) || status == 429 && answer.closes();
+    let bare = follows == Follows::Nothing && !unread;
+    let end = if bare || matches!(status, 100 | 101 | 204 | 304) {
+        begin
+    } else if let Some(length) = answer.field("content-length") {
         let length: usize = length.parse().map_err(|_| wrong("not a length"))?;
         if bytes.len() < begin + length {
             return Ok(None);
@@ -90,7 +114,7 @@ pub(super) fn take_answer(bytes: &mut Vec<u8>, stream: bool) -> Result<Option<An
         };
         answer.body = body;
         begin + length
-    } else if matches!(status, 100 | 101 | 204 | 304) || stream {
+    } else if follows == Follows::Stream {
         begin
     } else {
         return Err(wrong("an answer without an end"));
@@ -123,13 +147,33 @@ fn dechunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
     }
 }
 
-/// Takes the data of the first server-sent event out of `bytes`; nothing is in one without data.
-pub(super) fn take_sse(bytes: &mut Vec<u8>) -> Option<String> {
-    let end = position(bytes, b"\n\n")?;
+/// A server-sent event (HTML Living Standard, section 9.2).
+#[derive(Debug, Default)]
+pub(super) struct Sse {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    /// Nothing, if it is none.
+    pub(super) data: String,
+}
+
+/// Takes the first server-sent event out of `bytes`.
+pub(super) fn take_sse(bytes: &mut Vec<u8>) -> Result<Option<Sse>, NoAnswer> {
+    let Some(end) = position(bytes, b"\n\n") else {
+        return Ok(None);
+    };
     let block: Vec<u8> = bytes.drain(..end + 2).collect();
-    let text = String::from_utf8_lossy(&block).into_owned();
-    let data = text.lines().find_map(|line| line.strip_prefix("data: "));
-    Some(data.unwrap_or_default().to_owned())
+    let mut sse = Sse::default();
+    for line in String::from_utf8_lossy(&block).lines() {
+        match line.split_once(": ") {
+            Some(("id", id)) if sse.id.is_none() => sse.id = Some(id.to_owned()),
+            Some(("event", name)) if sse.name.is_empty() => name.clone_into(&mut sse.name),
+            Some(("data", data)) if sse.data.is_empty() => data.clone_into(&mut sse.data),
+            Some(("retry", ms)) if ms.parse::<u32>().is_ok() => {}
+            None if line.is_empty() || line == ":" => {}
+            _ => return Err(NoAnswer(format!("not a line of an event: {line:?}"))),
+        }
+    }
+    Ok(Some(sse))
 }
 
 /// A frame of a WebSocket.

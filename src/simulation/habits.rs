@@ -3,44 +3,165 @@
 use std::fmt;
 
 use super::chance::Chance;
-use super::clients::FAVOURITES;
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    Health,
+    Echo,
+    Later,
+    Stream,
+    Panic,
+    Garbage,
+    Drip,
+    Odd,
+    Login,
+    Guess,
+    Session,
+    List,
+    Verify,
+    Logout,
+    Everywhere,
+    Revoke,
+    Publish,
+    Poll,
+    Follow,
+}
+
+use Topic::{
+    Drip, Echo, Everywhere, Follow, Garbage, Guess, Health, Later, List, Login, Logout, Odd, Panic,
+    Poll, Publish, Revoke, Session, Stream, Verify,
+};
+
+/// How often each is asked for where nothing is usual, in parts of their sum.
+const WEIGHTS: [(Topic, usize); 19] = [
+    (Health, 6),
+    (Echo, 12),
+    (Later, 6),
+    (Stream, 4),
+    (Panic, 2),
+    (Garbage, 2),
+    (Drip, 1),
+    (Odd, 5),
+    (Login, 14),
+    (Guess, 3),
+    (Session, 7),
+    (List, 3),
+    (Verify, 3),
+    (Logout, 5),
+    (Everywhere, 2),
+    (Revoke, 4),
+    (Publish, 9),
+    (Poll, 5),
+    (Follow, 8),
+];
+
+/// What may be asked for most of the time. Some are what only meets in a crowd: logins and the end of all
+/// sessions, guesses by the dozen, a session that is ended while it is used.
+const FAVOURITES: [&[Topic]; 9] = [
+    &[Later, Stream],
+    &[Login, Guess],
+    &[Session, List, Verify, Logout, Everywhere, Revoke],
+    &[Publish],
+    &[Poll, Follow],
+    &[Guess],
+    &[Login, Everywhere],
+    &[Session, Login, Revoke],
+    &[Odd, Verify],
+];
 
 /// What is usual in a story. Were all stories alike, what takes many of the same would never happen
 /// (Groce and others, Swarm Testing, ISSTA 2012).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about a story that hold or not, each by itself"
+)]
 pub(super) struct Habits {
-    /// Half of all requests are one of these.
-    pub(super) favourite: Option<(usize, usize)>,
+    /// How often each is asked for.
+    pub(super) weights: Vec<(Topic, usize)>,
     /// Some clients take nothing.
     pub(super) deaf: bool,
-    /// People come and go.
+    /// Clients come and go.
     pub(super) restless: bool,
     /// Workers take their time.
     pub(super) slow_workers: bool,
+    /// Nearly all logins are of one user.
+    pub(super) one_user: Option<usize>,
+    /// Most sessions are shown by the cookie.
+    pub(super) cookies: bool,
+    /// Keys are rotated now and then.
+    pub(super) rotates: bool,
+    /// Now and then, nothing happens for minutes.
+    pub(super) patient: bool,
 }
 
 impl fmt::Display for Habits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum: usize = self.weights.iter().map(|(_, weight)| weight).sum();
+        let shares = self.weights.iter().filter(|(_, weight)| *weight > 0);
+        let shares: Vec<String> = shares
+            .map(|(topic, weight)| {
+                let percent = (weight * 100 + sum / 2) / sum.max(1);
+                format!("{} {percent}", format!("{topic:?}").to_lowercase())
+            })
+            .collect();
+        write!(f, "Of 100 requests: {}.", shares.join(", "))?;
         let habits = [
             (self.deaf, "Every third client takes nothing."),
-            (self.restless, "People come and go."),
+            (self.restless, "Clients come and go."),
             (self.slow_workers, "Workers take their time."),
+            (
+                self.one_user.is_some(),
+                "Nearly all logins are of one user.",
+            ),
+            (self.cookies, "Most sessions are shown by the cookie."),
+            (self.rotates, "Keys are rotated."),
+            (self.patient, "Now and then, nothing happens for minutes."),
         ];
-        let told = habits.iter().filter(|(is, _)| *is);
-        let told: Vec<&str> = told.map(|(_, words)| *words).collect();
-        f.write_str(&told.join(" "))
+        for (_, words) in habits.iter().filter(|(is, _)| *is) {
+            write!(f, " {words}")?;
+        }
+        Ok(())
     }
 }
 
 impl Habits {
-    pub(super) fn new(chance: &mut Chance) -> Self {
+    pub(super) fn new(chance: &mut Chance, users: usize) -> Self {
         let favourite = chance.one_in(2).then(|| chance.pick(&FAVOURITES).copied());
+        let mut weights = WEIGHTS.to_vec();
+        if let Some(topics) = favourite.flatten() {
+            // Half of all requests are one of these.
+            let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
+            for (topic, weight) in &mut weights {
+                if topics.contains(topic) {
+                    *weight += sum / topics.len();
+                }
+            }
+        }
         Self {
-            favourite: favourite.flatten(),
+            weights,
             deaf: chance.one_in(3),
             restless: chance.one_in(3),
             slow_workers: chance.one_in(3),
+            one_user: chance.one_in(3).then(|| chance.below(users)),
+            cookies: chance.one_in(3),
+            rotates: chance.one_in(3),
+            patient: chance.one_in(4),
         }
+    }
+
+    /// What the next request is about.
+    pub(super) fn topic(&self, chance: &mut Chance) -> Topic {
+        let sum: usize = self.weights.iter().map(|(_, weight)| weight).sum();
+        let mut left = chance.below(sum);
+        for (topic, weight) in &self.weights {
+            match left.checked_sub(*weight) {
+                Some(rest) => left = rest,
+                None => return *topic,
+            }
+        }
+        Health
     }
 }
 

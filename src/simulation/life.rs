@@ -3,25 +3,45 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::network::Simulated;
-use super::world::{User, World};
+use super::truth::SLACK_S;
+use super::world::{Signer, User, World};
 use crate::app::{Reply, Request};
 use crate::config::HashCost;
 use crate::http::{Method, Response, Status};
 use crate::reactor::fake::FakeEntropy;
 use crate::server::{self, Server};
+use crate::token::{Keys, base64url};
 use crate::work::password::Argon2id;
 use crate::work::{Change, StoreError, Transaction, password};
+
+/// Who can log in, and what they may do. The name is the password; one of them has it in a form that is too
+/// cheap by now.
+pub(super) const USERS: [(&str, &str, HashCost); 4] = [
+    ("alice", "user", COST),
+    ("bob", "user", COST),
+    ("root", "admin", COST),
+    ("carol", "producer", HashCost::TOKEN),
+];
+
+/// What a password costs by now.
+pub(super) const COST: HashCost = HashCost {
+    memory_kib: 9,
+    passes: 1,
+    lanes: 1,
+};
 
 impl World {
     pub(super) fn add_users(&mut self) -> Result<(), StoreError> {
         let mut store = self.disk.open(u64::MAX)?;
-        for (name, role) in [("alice", "user"), ("bob", "user"), ("root", "admin")] {
+        for (name, role, cost) in USERS {
             let transaction = Transaction {
                 changes: vec![Change::AddUser {
                     name: name.into(),
                     role: role.into(),
-                    password: password::hash(name.as_bytes(), [7; 16], HashCost::TOKEN),
+                    password: password::hash(name.as_bytes(), [7; 16], cost),
                     created_s: 0,
                 }],
                 ..Transaction::default()
@@ -30,14 +50,73 @@ impl World {
             self.users.push(User {
                 name,
                 id: commit.added_user.unwrap_or_default(),
-                admin: role == "admin",
+                role,
             });
             self.everywhere.push(0);
         }
         Ok(())
     }
 
+    /// The keys as the server is to know them: the one that signs, and those that have not retired for good.
+    fn key_file(&self) -> Result<Keys, String> {
+        let keys: Vec<_> = self
+            .keys
+            .iter()
+            .rev()
+            .map(|key| {
+                json!({
+                    "kid": format!("{:08x}", key.id),
+                    "secret": base64url(&key.secret),
+                    "created": 0,
+                    "retires": key.retires_s,
+                })
+            })
+            .collect();
+        Keys::from_json(&json!({ "keys": keys }).to_string())
+    }
+
+    /// Another key signs from now on; what the former one has signed holds for a while.
+    pub(super) fn rotate_keys(&mut self) {
+        let for_s = *self.chance.pick(&[0, 5, 60, 3600]).unwrap_or(&0);
+        self.story
+            .say(|| format!("another key signs; the former one retires in {for_s} s"));
+        let (now_s, step) = (self.clock.unix_s(), self.step);
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&self.chance.next().to_le_bytes());
+        if let Some(former) = self.keys.last_mut() {
+            former.until_step = Some(step);
+            former.retires_s = Some(now_s + for_s);
+        }
+        self.keys.push(Signer {
+            id: self.keys.len() as u32 + 1,
+            secret,
+            until_step: None,
+            retires_s: None,
+        });
+        if let (Ok(keys), Some(server)) = (self.key_file(), &mut self.server) {
+            server.use_keys(keys);
+        }
+    }
+
+    /// When that key retires, or has.
+    pub(super) fn retires_s(&self, key_id: u32) -> Option<i64> {
+        let mut keys = self.keys.iter();
+        keys.find(|key| key.id == key_id)?.retires_s
+    }
+
     pub(super) fn start(&mut self) -> Result<(), String> {
+        self.began_after = self.events.newest();
+        let wall = self.wall();
+        let retired = self.keys.iter().filter(|key| {
+            let retires_s = key.retires_s.unwrap_or(i64::MAX);
+            retires_s <= wall.max_s + SLACK_S
+        });
+        let retired: Vec<u32> = retired.map(|key| key.id).collect();
+        for known in &mut self.sessions {
+            if retired.contains(&known.key_id) {
+                known.forfeits();
+            }
+        }
         let store = self
             .disk
             .open(self.config.events_kept_max)
@@ -45,7 +124,7 @@ impl World {
         let mut crew = self.crew.clone();
         let place = server::World {
             store,
-            keys: self.keys.clone(),
+            keys: self.key_file()?,
             clock: self.clock.clone(),
             entropy: FakeEntropy::new(self.chance.next()),
             selector: self.network.selector(),
@@ -66,10 +145,11 @@ impl World {
     /// The process is killed, and another one starts.
     pub(super) fn kill(&mut self) -> Result<(), String> {
         self.story.say(|| "the server is killed".into());
-        self.restart()
+        self.restart(false)
     }
 
-    fn restart(&mut self) -> Result<(), String> {
+    /// If it was an orderly end, everything is on the disk.
+    fn restart(&mut self, orderly: bool) -> Result<(), String> {
         // The workers first: what the server's end would have them do is not done.
         self.crew.kill();
         self.server = None;
@@ -80,13 +160,20 @@ impl World {
             }
         }
         self.clients.clear();
+        self.attempts.forget();
+        self.places.forget();
         self.look_at_disk()?;
         let rows = self.disk.look().map_err(|why| why.to_string())?.sessions;
         let rows: BTreeMap<_, _> = rows.iter().map(|row| (row.hash, row.last_used_s)).collect();
         for known in &mut self.sessions {
-            if let Some(last_used_s) = rows.get(&known.hash) {
-                known.remembered(*last_used_s);
+            let Some(last_used_s) = rows.get(&known.hash).copied() else {
+                continue;
+            };
+            if orderly && !known.was_written(last_used_s) {
+                let sid = &known.sid;
+                return Err(format!("the last use of session {sid} was never written"));
             }
+            known.remembered(last_used_s);
         }
         self.start()?;
         self.story.say(|| "a server starts".into());
@@ -102,6 +189,10 @@ impl World {
         };
         server.handle().drain();
         self.draining = true;
+        self.causes.drains += 1;
+        for known in &mut self.sessions {
+            known.note_use();
+        }
         let until_ns = self.now_ns + limit.as_nanos() as u64;
         while !self.server.as_ref().is_none_or(Server::is_over) {
             if self.now_ns > until_ns {
@@ -123,7 +214,8 @@ impl World {
             }
         }
         self.draining = false;
-        self.restart()
+        // Whose clock was set back may not have come to it.
+        self.restart(self.trouble_step < self.step && !self.clock_was_set)
     }
 }
 

@@ -12,16 +12,27 @@
 //! Read next: `world`, the steps.
 
 mod answers;
+mod around;
+mod asking;
 mod chance;
 mod clients;
+mod confirmed;
+mod fields;
 mod habits;
 mod judge;
 mod life;
 mod listen;
 mod network;
+mod odd;
+mod presented;
 mod settle;
 mod story;
+mod talk;
 mod truth;
+mod verdict;
+mod wanted;
+mod when;
+mod wish;
 mod world;
 
 use std::fmt;
@@ -74,12 +85,19 @@ pub struct Failure {
     pub step: u64,
     /// What was seen.
     pub what: String,
+    /// What is usual in this story: how often each thing is asked for, and what clients and workers are like.
+    pub habits: String,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, step, what } = self;
-        write!(f, "seed {seed}, step {step}: {what}")
+        let Self {
+            seed,
+            step,
+            what,
+            habits,
+        } = self;
+        write!(f, "seed {seed}, step {step}: {what}\n{habits}")
     }
 }
 
@@ -93,13 +111,17 @@ impl std::error::Error for Failure {}
 /// The first thing that should not have been.
 pub fn run(seed: u64, steps: u64, listener: Option<Box<dyn Write>>) -> Result<Report, Failure> {
     keep_quiet_about_planned_panics();
-    let fails = |step, what| Failure { seed, step, what };
-    let mut world = World::new(seed, Story::to(listener)).map_err(|what| fails(0, what))?;
+    let fails = |step, what, habits| Failure {
+        seed,
+        step,
+        what,
+        habits,
+    };
+    let mut world =
+        World::new(seed, Story::to(listener)).map_err(|what| fails(0, what, String::new()))?;
     world.tell_beginning(seed);
-    for _ in 0..steps {
-        world.take_step().map_err(|what| fails(world.step, what))?;
-    }
-    world.end().map_err(|what| fails(world.step, what))?;
+    let told = world.tell(steps);
+    told.map_err(|what| fails(world.step, what, world.habits.to_string()))?;
     Ok(Report {
         steps: world.step,
         turns: world.turns,

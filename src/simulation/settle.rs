@@ -1,13 +1,18 @@
 //! What must hold: after every step, and more when everything has come to rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::clients::{Asked, Client, Mode, PIPELINED_MAX, POLL_WAIT_S, What};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::asking::POLL_WAIT_S;
+use super::clients::{Asked, Client, Mode, PIPELINED_MAX, What};
 use super::network::WireId;
-use super::truth::{Must, Standing};
+use super::truth::{Must, SLACK_S, Standing};
 use super::world::World;
 use crate::token::Fingerprint;
+use crate::work::{SessionRow, UserRow};
 
 /// Rounds after which a world in which nothing new happens is at rest.
 const ROUNDS_MAX: usize = 20_000;
@@ -143,6 +148,9 @@ impl World {
     }
 
     fn check_all(&mut self) -> Result<(), String> {
+        if self.lost_sight {
+            return Ok(());
+        }
         let Some(server) = &mut self.server else {
             return Ok(());
         };
@@ -150,12 +158,15 @@ impl World {
         if held.pending != 0 {
             return Err(format!("{} jobs are never done", held.pending));
         }
+        self.attempts.rest(self.now_ns / 1_000_000_000);
+        self.places.rest(self.step);
         self.check_sessions()?;
+        self.causes.check()?;
         for user in &mut self.everywhere {
             *user = 0;
         }
         self.widen_logouts();
-        let newest = self.events.newest();
+        let (newest, wall) = (self.events.newest(), self.wall());
         for client in &self.clients {
             let Mode::Events(following) = &client.mode else {
                 continue;
@@ -164,21 +175,29 @@ impl World {
                 continue;
             }
             let of_client = |why: String| format!("client {}: {why}", client.wire);
-            following
-                .follower
-                .check(newest, &self.events)
-                .map_err(of_client)?;
-            if matches!(
-                self.sessions[following.session].standing,
-                Standing::Ended { .. }
-            ) {
+            // From the second in which its session expires it is told nothing but that.
+            if !self.sessions[following.session].may_have_expired(self.lasting, wall) {
+                let told = following.follower.check(newest, &self.events);
+                told.map_err(of_client)?;
+            }
+            self.check_gaps(&following.follower).map_err(of_client)?;
+            if let Some(said) = following.said.front() {
+                return Err(of_client(format!("{said:?} is never answered")));
+            }
+            let known = &self.sessions[following.session];
+            let retires_s = self.retires_s(known.key_id).unwrap_or(i64::MAX);
+            // Where the clock was set, the second in which it retires comes at another time.
+            if !self.clock_was_set && retires_s.saturating_add(2 * SLACK_S) < wall.min_s {
+                return Err(of_client("its key has retired, its stream goes on".into()));
+            }
+            let life = self.history.life(&known.sid);
+            if life.is_some_and(|life| life.ended.is_some()) {
                 return Err(of_client(
                     "its session has ended, its stream has not".into(),
                 ));
             }
         }
-        let logins: Vec<&str> = self.sessions.iter().map(|known| &*known.sid).collect();
-        self.events.check(&logins)
+        self.events.check()
     }
 
     /// Who waits outside to end all sessions of a user ends those, too, that others have been told of
@@ -204,8 +223,19 @@ impl World {
 
     /// Nothing is under way: memory and disk agree, and both with what clients were told.
     pub(super) fn check_sessions(&mut self) -> Result<(), String> {
-        let on_disk = self.disk.look().map_err(|why| why.to_string())?.sessions;
-        let on_disk: BTreeSet<Fingerprint> = on_disk.iter().map(|row| row.hash).collect();
+        if self.lost_sight {
+            return Ok(());
+        }
+        let disk = self.disk.look().map_err(|why| why.to_string())?;
+        let by_sid: BTreeMap<String, &SessionRow> = disk
+            .sessions
+            .iter()
+            .map(|row| (URL_SAFE_NO_PAD.encode(row.sid), row))
+            .collect();
+        self.history
+            .check(|sid| by_sid.get(sid).copied(), disk.sessions.len())?;
+        self.check_users(&disk.users)?;
+        let on_disk: BTreeSet<Fingerprint> = disk.sessions.iter().map(|row| row.hash).collect();
         let Some(server) = &mut self.server else {
             return Ok(());
         };
@@ -222,15 +252,65 @@ impl World {
         }
         let wall = self.wall();
         for known in &mut self.sessions {
-            let exists = on_disk.contains(&known.hash);
-            let must = known.must(self.lasting, u64::MAX, wall);
+            let row = by_sid.get(&known.sid);
+            let exists = row.is_some();
+            if let Some(row) = row {
+                known.check_row(row.hash, row.key_id, row.issued_s, row.last_used_s)?;
+            }
+            let must = known.must(self.lasting, u64::MAX, wall, None, None);
             if must == Must::Hold && !exists {
                 return Err(format!("session {} should hold, and is gone", known.sid));
             }
             if matches!(known.standing, Standing::Ended { .. }) && exists {
                 return Err(format!("session {} has ended, and is there", known.sid));
             }
-            known.turns_out(exists, self.step, wall.max_s);
+            known.turns_out(exists, self.step, self.highest_s);
+        }
+        Ok(())
+    }
+
+    /// Nobody but who has logged in has changed, and that only by having the password hashed anew.
+    fn check_users(&self, rows: &[UserRow]) -> Result<(), String> {
+        for (row, user) in rows.iter().zip(&self.users) {
+            let was_here = self
+                .sessions
+                .iter()
+                .any(|known| self.users[known.user].name == user.name);
+            let rehashed = row.password.contains("m=9,") && row.password.starts_with("$argon2id$");
+            let kept = row.password.contains("m=8,");
+            let well = row.id == user.id && row.name == user.name && row.role == user.role;
+            if !well || !(rehashed || kept && user.name == "carol" && !was_here) {
+                return Err(format!("user {} is on the disk as {row:?}", user.name));
+            }
+        }
+        if rows.len() != self.users.len() {
+            return Err(format!("{} users are on the disk", rows.len()));
+        }
+        Ok(())
+    }
+
+    /// With the clock as it should be, what is over is gone, and what was used is written.
+    fn check_chores(&mut self) -> Result<(), String> {
+        if self.clock_was_set || self.server.is_none() {
+            return Ok(());
+        }
+        let rows = self.disk.look().map_err(|why| why.to_string())?.sessions;
+        let wall = self.wall();
+        for known in &self.sessions {
+            let row = rows.iter().find(|row| row.hash == known.hash);
+            let must = known.must(self.lasting, u64::MAX, wall, None, None);
+            match row {
+                Some(_) if must == Must::BeGone => {
+                    return Err(format!("session {} has expired, and is there", known.sid));
+                }
+                Some(row) if !known.was_written(row.last_used_s) => {
+                    return Err(format!(
+                        "the last use of session {} was not written: {row:?}",
+                        known.sid
+                    ));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -238,6 +318,9 @@ impl World {
     /// Everybody leaves: nothing of theirs may stay behind.
     pub(super) fn end(&mut self) -> Result<(), String> {
         self.come_to_rest()?;
+        for known in &mut self.sessions {
+            known.note_use();
+        }
         let is_idle = |client: &&Client| {
             let http = matches!(client.mode, Mode::Http);
             http && !client.over && self.network.is_accepted(client.wire)
@@ -251,6 +334,7 @@ impl World {
                 "client {wire} says nothing for ever, and is not closed"
             ));
         }
+        self.check_chores()?;
         self.story.say(|| "everybody leaves".into());
         for at in 0..self.clients.len() {
             if !self.clients[at].over {

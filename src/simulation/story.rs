@@ -61,7 +61,7 @@ impl World {
     /// Who there is, and what is usual in this story.
     pub(super) fn tell_beginning(&mut self, seed: u64) {
         let names: Vec<&str> = self.users.iter().map(|user| user.name).collect();
-        let (config, habits) = (&self.config, self.habits);
+        let (config, habits) = (&self.config, &self.habits);
         let (idle, absolute) = (config.sessions.idle, config.sessions.absolute);
         self.story.say(|| {
             format!(
@@ -119,13 +119,22 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Health => f.write_str("whether all is well"),
+            Self::Ready => f.write_str("whether to send more requests"),
             Self::Echo(number) => write!(f, "to hear {number}"),
             Self::Later(number) => write!(f, "to hear {number}, from a worker"),
             Self::Stream(number, times) => write!(f, "to hear {number}, {times} times over"),
             Self::Panic => f.write_str("for a handler that panics"),
             Self::PanicLater => f.write_str("for a job that panics"),
-            Self::Login { user, right: true } => write!(f, "to log in as user {user}"),
-            Self::Login { user, .. } => write!(f, "to log in as user {user}, by a wrong password"),
+            Self::Login { name, right: true } => write!(f, "to log in as {name}"),
+            Self::Login { name, .. } => write!(f, "to log in as {name}, by a wrong password"),
+            Self::List(session) => write!(f, "for all sessions like session {session}"),
+            Self::Refused { session, status } => {
+                write!(
+                    f,
+                    "for something that is refused by {status}, with session {session:?}"
+                )
+            }
+            Self::Odd(odd) => write!(f, "{} {}, which is {}", odd.method, odd.target, odd.status),
             Self::Session(session) => write!(f, "about session {session}"),
             Self::Verify(session) => write!(f, "whether session {session} holds"),
             Self::Logout {
@@ -135,12 +144,16 @@ impl fmt::Display for What {
             Self::Logout { session, .. } => {
                 write!(f, "to end all sessions of the user of session {session}")
             }
-            Self::Revoke { by, session } => write!(f, "to end session {session}, by session {by}"),
-            Self::Publish { session, number } => {
+            Self::Revoke { by, session, .. } => {
+                write!(f, "to end session {session}, by session {by}")
+            }
+            Self::Publish {
+                session, number, ..
+            } => {
                 write!(f, "to publish {number}, with session {session}")
             }
             Self::Poll { session, since, .. } => {
-                write!(f, "for events after {since}, with session {session}")
+                write!(f, "for events after {since:?}, with session {session}")
             }
             Self::Follow {
                 session, websocket, ..

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::clients::Client;
+use super::clients::{Client, Mode};
 use super::habits::{Digest, Habits};
+use super::life::{COST, USERS};
 use super::network::{Network, SimClock, Simulated, Weather, WireId};
 use super::story::Story;
-use super::truth::{Events, Known, Lasting, Span};
-use crate::config::{Config, HashCost, Limits, SessionTimes, SlowPolicy, StorePath};
+use super::truth::{Attempts, Causes, Events, History, Known, Lasting, Places};
+use crate::config::{Config, Limits, SessionTimes, SlowPolicy, StorePath};
 use crate::reactor::Clock as _;
 use crate::server::Server;
-use crate::token::Keys;
-use crate::work::StoreError;
 use crate::work::fake::{FakeCrew, FakeDisk, Step};
 
 /// Connections at the same time.
@@ -26,11 +25,25 @@ const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
 pub(super) struct User {
     pub(super) name: &'static str,
     pub(super) id: i64,
-    pub(super) admin: bool,
+    pub(super) role: &'static str,
+}
+
+/// A key that signs, or has signed.
+#[derive(Debug)]
+pub(super) struct Signer {
+    pub(super) id: u32,
+    pub(super) secret: [u8; 32],
+    /// In this step the next one took its place.
+    pub(super) until_step: Option<u64>,
+    pub(super) retires_s: Option<i64>,
 }
 
 /// One server, those who use it, and all that may go wrong.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about a story that hold or not, each by itself"
+)]
 pub(super) struct World {
     pub(super) chance: Chance,
     pub(super) clock: SimClock,
@@ -38,15 +51,21 @@ pub(super) struct World {
     pub(super) crew: FakeCrew,
     pub(super) disk: FakeDisk,
     pub(super) server: Option<Server<Simulated>>,
-    pub(super) keys: Keys,
+    pub(super) keys: Vec<Signer>,
     pub(super) config: Config,
     pub(super) users: Vec<User>,
     pub(super) clients: Vec<Client>,
     pub(super) sessions: Vec<Known>,
     pub(super) events: Events,
+    pub(super) history: History,
+    pub(super) causes: Causes,
+    pub(super) attempts: Attempts,
+    pub(super) places: Places,
     pub(super) lasting: Lasting,
     /// For each user the last step in which all their sessions may have been ended.
     pub(super) everywhere: Vec<u64>,
+    /// The newest event that there was when the server began.
+    pub(super) began_after: u64,
     /// Counts requests, so that each has a number of its own.
     pub(super) number: u64,
     pub(super) step: u64,
@@ -55,13 +74,22 @@ pub(super) struct World {
     pub(super) digest: Digest,
     pub(super) story: Story,
     pub(super) habits: Habits,
-    weather: Weather,
-    disk_trouble: bool,
-    /// By how many seconds the wall clock was set, and until when the loop may not have noticed.
-    set_by_s: i64,
+    pub(super) weather: Weather,
+    pub(super) disk_trouble: bool,
+    /// The last step in which the disk did not work.
+    pub(super) trouble_step: u64,
+    /// The latest that the wall clock has ever shown.
+    pub(super) highest_s: i64,
+    /// The wall clock was set at some time.
+    pub(super) clock_was_set: bool,
+    /// How far, in seconds, what the loop takes for the time may be from what it is, since the wall clock was
+    /// set; and until when it may not have noticed.
+    pub(super) believed_s: (i64, i64),
     set_until_ns: u64,
     /// The server was told to shut down, and has not yet.
     pub(super) draining: bool,
+    /// More was committed at once than is kept: nobody knows what it was, and the story ends.
+    pub(super) lost_sight: bool,
 }
 
 impl World {
@@ -79,7 +107,7 @@ impl World {
         let config = Config {
             store: StorePath::Memory,
             workers: chance.between(1, 3),
-            hash_cost: HashCost::TOKEN,
+            hash_cost: COST,
             sessions: SessionTimes {
                 idle: Duration::from_secs(idle_s),
                 absolute: Duration::from_secs(absolute_s),
@@ -94,7 +122,11 @@ impl World {
             },
             ..Config::default()
         };
-        let keys = Keys::ephemeral(1, [7; 32], clock.unix_s());
+        let kept = *chance.pick(&[100_000, 100_000, 60, 24]).unwrap_or(&100_000);
+        let config = Config {
+            events_kept_max: kept,
+            ..config
+        };
         let mut world = Self {
             lasting: Lasting {
                 idle_s: idle_s.cast_signed(),
@@ -107,22 +139,36 @@ impl World {
             clients: Vec::new(),
             sessions: Vec::new(),
             events: Events::default(),
+            history: History::default(),
+            causes: Causes::default(),
+            attempts: Attempts::default(),
+            places: Places::default(),
             everywhere: Vec::new(),
+            began_after: 0,
             number: 0,
             step: 0,
             turns: 0,
             now_ns: 0,
             digest: Digest::default(),
-            habits: Habits::new(&mut chance),
+            habits: Habits::new(&mut chance, USERS.len()),
             weather: Weather::default(),
             disk_trouble: false,
-            set_by_s: 0,
+            trouble_step: 0,
+            highest_s: 0,
+            clock_was_set: false,
+            believed_s: (0, 0),
             set_until_ns: 0,
             draining: false,
+            lost_sight: false,
             chance,
             clock,
             network,
-            keys,
+            keys: vec![Signer {
+                id: 1,
+                secret: [7; 32],
+                until_step: None,
+                retires_s: None,
+            }],
             config,
             story,
         };
@@ -131,9 +177,23 @@ impl World {
         Ok(world)
     }
 
+    /// So many things happen; then all comes to rest, and everybody leaves.
+    pub(super) fn tell(&mut self, steps: u64) -> Result<(), String> {
+        for _ in 0..steps {
+            self.take_step()?;
+            if self.lost_sight {
+                return Ok(());
+            }
+        }
+        self.end()
+    }
+
     /// One thing happens.
     pub(super) fn take_step(&mut self) -> Result<(), String> {
         self.step += 1;
+        if self.disk_trouble {
+            self.trouble_step = self.step;
+        }
         if self.habits.restless && self.chance.one_in(20) {
             match self.somebody() {
                 Some(at) if self.chance.one_in(2) => self.client_leaves(at),
@@ -158,7 +218,8 @@ impl World {
                     }
                 }
             }
-            550..690 => self.somebody_asks(),
+            550..680 => self.somebody_asks(),
+            680..690 => self.somebody_says(),
             690..820 if self.habits.slow_workers && !self.chance.one_in(5) => {}
             690..820 => drop(self.worker_steps()?),
             820..920 => {
@@ -187,7 +248,13 @@ impl World {
             }
             958..983 => {
                 let lengths = [1, 20, 300, 1000, 1000, 3000, 11_000, 40_000];
-                let ms = *self.chance.pick(&lengths).unwrap_or(&1);
+                let mut ms = *self.chance.pick(&lengths).unwrap_or(&1);
+                if self.habits.patient && self.chance.one_in(4) {
+                    ms = *self
+                        .chance
+                        .pick(&[70_000, 130_000, 1_000_000])
+                        .unwrap_or(&1);
+                }
                 self.story.say(|| format!("{ms} ms pass"));
                 self.advance(Duration::from_millis(ms));
             }
@@ -197,11 +264,13 @@ impl World {
                 self.story
                     .say(|| format!("the wall clock is set by {ms} ms"));
                 self.clock.jump(ms);
-                self.set_by_s += ms.div_euclid(1000);
+                self.clock_was_set = true;
+                self.loop_believes(ms.div_euclid(1000));
                 self.set_until_ns = self.now_ns + WALL_CLOCK_KEPT_NS;
                 self.time_moved();
             }
             985..990 => self.change_disk(),
+            990..993 if self.habits.rotates => self.rotate_keys(),
             990..996 => self.change_weather(),
             996..998 => self.kill()?,
             998 => self.drain()?,
@@ -238,41 +307,16 @@ impl World {
         let wire = client.wire;
         client.over = true;
         let asked = std::mem::take(&mut client.asked);
+        if let Mode::Events(following) = &client.mode
+            && let Some(place) = following.place
+        {
+            self.places.abandon(place);
+        }
         self.story.say(|| format!("client {wire} is gone"));
         self.network.reset(wire);
         for asked in &asked {
             self.never_answered(asked);
         }
-    }
-
-    pub(super) fn advance(&mut self, by: Duration) {
-        self.clock.advance(by);
-        self.time_moved();
-    }
-
-    /// The clock shows something else: who waits for an answer may get it by either time.
-    pub(super) fn time_moved(&mut self) {
-        self.now_ns = self.clock.now().as_ns();
-        let wall = self.wall();
-        for known in &mut self.sessions {
-            known.time_moved(wall.max_s);
-        }
-        for client in &mut self.clients {
-            for asked in &mut client.asked {
-                asked.during.include(wall);
-                if let Some(session) = asked.what.session() {
-                    self.sessions[session].may_be_used(wall.max_s);
-                }
-            }
-        }
-    }
-
-    /// What the server may take for the time of day: it looks once a second.
-    pub(super) fn wall(&self) -> Span {
-        let now_s = self.clock.unix_s();
-        let mut wall = Span::at(now_s);
-        wall.include(Span::at(now_s - self.set_by_s));
-        wall
     }
 
     /// The loop turns once, and sleeps so long at most.
@@ -290,7 +334,7 @@ impl World {
             self.digest.add(&token.as_u64().to_le_bytes());
         }
         if began_ns > self.set_until_ns {
-            self.set_by_s = 0;
+            self.believed_s = (0, 0);
         }
         if self.story.is_told() {
             self.tell_turn();
@@ -316,53 +360,5 @@ impl World {
         });
         self.look_at_disk()?;
         Ok(true)
-    }
-
-    /// What has been committed meanwhile.
-    pub(super) fn look_at_disk(&mut self) -> Result<(), String> {
-        let newest = self.events.newest();
-        let events = self.disk.events(newest).map_err(|why| why.to_string())?;
-        self.events.committed(events)
-    }
-
-    fn change_disk(&mut self) {
-        self.disk_trouble = !self.disk_trouble;
-        let trouble = self.disk_trouble.then(|| {
-            if self.chance.one_in(2) {
-                StoreError::Full
-            } else {
-                StoreError::Sqlite("the disk fails".into())
-            }
-        });
-        self.story.say(|| match &trouble {
-            Some(trouble) => format!("trouble with the disk: {trouble}"),
-            None => "the disk works again".into(),
-        });
-        self.disk.fail(trouble);
-    }
-
-    fn change_weather(&mut self) {
-        self.weather = match self.chance.below(4) {
-            0 => Weather::default(),
-            1 => Weather {
-                rough: true,
-                no_descriptors: true,
-            },
-            _ => Weather {
-                rough: true,
-                no_descriptors: false,
-            },
-        };
-        let weather = self.weather;
-        self.story.say(|| format!("the network: {weather:?}"));
-        self.network.set_weather(weather);
-    }
-
-    /// Everything works, from now on.
-    pub(super) fn heal(&mut self) {
-        self.weather = Weather::default();
-        self.network.set_weather(self.weather);
-        self.disk_trouble = false;
-        self.disk.fail(None);
     }
 }

@@ -13,6 +13,7 @@ pub mod keys;
 
 use std::fmt;
 
+use crate::planted::{Bug, planted};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -86,6 +87,14 @@ struct Header {
 #[must_use]
 pub fn sign(claims: &Claims, key: &Key) -> String {
     let header = format!(r#"{{"alg":"HS256","typ":"JWT","kid":"{}"}}"#, key.kid());
+    let header = header.replace(
+        "HS256",
+        if planted(Bug::AlgNone) {
+            "none"
+        } else {
+            "HS256"
+        },
+    );
     let claims = serde_json::to_vec(claims).expect("strings and integers always serialize");
     let mut token = URL_SAFE_NO_PAD.encode(header);
     token.push('.');

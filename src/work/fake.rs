@@ -181,6 +181,14 @@ impl FakeDisk {
         self.keeper.load()
     }
 
+    /// The id of the oldest event on it; if there is none, of the next that will be.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn oldest_event(&self) -> Result<u64, StoreError> {
+        self.keeper.oldest_event()
+    }
+
     /// The events on it after `since`, however well it works.
     ///
     /// # Errors

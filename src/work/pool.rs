@@ -11,6 +11,7 @@ use std::{fmt, io, mem};
 use super::crew::{Crew, Hired, Worker};
 use super::lines::{Line, Lines};
 use super::password;
+use crate::planted::{Bug, planted};
 
 /// How long a thread without a job keeps what password hashing left it, for the next one.
 const MEMORY_KEPT: Duration = Duration::from_secs(1);
@@ -136,7 +137,9 @@ impl Pool {
         queue.jobs.push(line, waiting);
         drop(queue);
         self.shared.changed.notify_one();
-        if let Some(tell) = instead.and_then(|waiting| waiting.gave_way) {
+        if let Some(tell) = instead.and_then(|waiting| waiting.gave_way)
+            && !planted(Bug::GaveWayUntold)
+        {
             guarded(tell);
         }
         Ok(())

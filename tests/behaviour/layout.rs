@@ -9,7 +9,7 @@
 //! | 4 | `server` |
 //! | 5 | `simulation`, `recording` |
 //!
-//! Each may name what is on a lower floor, and nothing else. The program, `main` and `cli`, stands
+//! Each may name what is on a lower floor, and nothing else but `planted`. The program, `main` and `cli`, stands
 //! outside and uses the crate as strangers do.
 
 use std::collections::BTreeMap;
@@ -189,7 +189,8 @@ fn each_floor_knows_only_those_below() {
         let own =
             floor(source.top()).unwrap_or_else(|| panic!("src/{} is on no floor", source.name));
         for used in source.uses().iter().filter(|used| *used != source.top()) {
-            if floor(used).is_none_or(|floor| floor >= own) {
+            // What is nothing but in one test may be planted anywhere.
+            if used != "planted" && floor(used).is_none_or(|floor| floor >= own) {
                 wrong.push(format!("src/{} (floor {own}) uses {used}", source.name));
             }
         }

@@ -8,6 +8,7 @@ use crate::app::users::User;
 use crate::app::{Context, Reply, Request};
 use crate::event::{NewEvent, is_name, is_reserved};
 use crate::http::Status;
+use crate::planted::{Bug, planted};
 use crate::work::Transaction;
 
 /// What somebody wants to publish.
@@ -108,7 +109,11 @@ pub(super) fn event_of(
         unix_ms: cx.unix_ms,
         name: name.into(),
         sender: user.name.clone().into(),
-        user_id: Some(user_id),
+        user_id: Some(if planted(Bug::ForOneself) {
+            user.id
+        } else {
+            user_id
+        }),
         data,
     })
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::event::{NewEvent, is_name, is_prefix_of_names, is_public};
+use crate::planted::{Bug, planted};
 
 /// Which events a subscriber wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::All => true,
+            Self::Prefix(prefix) if planted(Bug::LoosePrefix) => {
+                name.starts_with(prefix.trim_end_matches('.'))
+            }
             Self::Prefix(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
             Self::Exact(exact) => name == exact,
         }

@@ -5,6 +5,7 @@
 
 use super::index::NIL;
 use super::push_tight;
+use crate::planted::{Bug, planted};
 
 /// At most one due time, in seconds since 1970, for each slot.
 pub(super) struct Due {
@@ -48,7 +49,9 @@ impl Due {
         let at = self.places[slot as usize] as usize;
         self.places[slot as usize] = NIL;
         self.heap.swap_remove(at);
-        if at < self.heap.len() {
+        if at < self.heap.len() && planted(Bug::LostExpiry) {
+            self.sink(at);
+        } else if at < self.heap.len() {
             self.settle(at);
         }
     }

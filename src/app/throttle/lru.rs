@@ -1,5 +1,6 @@
 //! A bounded table that forgets what was used least recently.
 
+use crate::planted::{Bug, planted};
 use std::collections::HashMap;
 
 const NIL: u32 = u32::MAX;
@@ -59,6 +60,9 @@ impl<V: Default> Lru<V> {
     }
 
     pub(super) fn remove(&mut self, key: u128) {
+        if planted(Bug::NeverForgives) {
+            return;
+        }
         if let Some(slot) = self.slots.remove(&key) {
             self.unlink(slot);
             let node = &mut self.nodes[slot as usize];

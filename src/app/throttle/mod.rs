@@ -29,6 +29,7 @@ mod under_way;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use crate::planted::{Bug, planted};
 use crate::token::fingerprint;
 use lru::Lru;
 use under_way::UnderWay;
@@ -192,13 +193,19 @@ impl Record {
         // 136 years of a clock that counts from the start of the process.
         let now32_s = u32::try_from(now_s).unwrap_or(u32::MAX);
         while let Some(oldest_s) = self.failures_s.front()
-            && (self.failures_s.len() >= attempts_max || u64::from(*oldest_s) + WINDOW_S <= now_s)
+            && (self.failures_s.len() >= attempts_max
+                || (u64::from(*oldest_s) + WINDOW_S <= now_s && !planted(Bug::NoWindow)))
         {
             self.failures_s.pop_front();
         }
         self.failures_s.push_back(now32_s);
         if self.refusals > 0 || self.failures_s.len() >= attempts_max {
-            let doublings = self.refusals.min(REFUSAL_S_MAX.ilog2()); // the shift stays in range
+            let before = if planted(Bug::NeverLonger) {
+                0
+            } else {
+                self.refusals
+            };
+            let doublings = before.min(REFUSAL_S_MAX.ilog2()); // the shift stays in range
             let refusal_s = (REFUSAL_S_MIN << doublings).min(REFUSAL_S_MAX);
             self.refused_until_s = now_s.saturating_add(refusal_s);
             self.refusals += 1;

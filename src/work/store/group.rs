@@ -46,7 +46,8 @@ impl Store {
             outcomes.push(outcome);
         }
         if last_event_id > self.last_event_id {
-            let trimmed = last_event_id.saturating_sub(self.events_kept_max);
+            let kept = self.events_kept_max - u64::from(planted(Bug::KeepsOneLess));
+            let trimmed = last_event_id.saturating_sub(kept);
             tables.run(
                 "DELETE FROM events WHERE id <= ?1",
                 (trimmed.cast_signed(),),
@@ -91,7 +92,8 @@ impl Tables<'_> {
                 commit.added_user = Some(self.sql.last_insert_rowid());
             }
         }
-        if transaction.events_only_if_changed && commit.rows == 0 {
+        let without_change = transaction.events_only_if_changed && commit.rows == 0;
+        if without_change && !planted(Bug::EndsTwice) {
             return Ok(commit);
         }
         for (id, fact) in (last_event_id + 1..).zip(transaction.events) {

@@ -367,15 +367,12 @@ impl Store {
         self.disk.reads()?;
         let read = || -> rusqlite::Result<Page> {
             let since = i64::try_from(query.since).unwrap_or(i64::MAX);
-            let mut oldest = self.connection.prepare_cached(schema::OLDEST_EVENT)?;
-            let oldest: Option<u64> = oldest.query_row([], |row| {
-                Ok(row.get::<_, Option<i64>>(0)?.map(i64::cast_unsigned))
-            })?;
+            let oldest = self.oldest()?;
             let mut page = Page {
                 events: Vec::new(),
                 through: self.last_event_id,
                 more: false,
-                oldest: oldest.unwrap_or(self.last_event_id + 1),
+                oldest,
             };
             let mut events = self.connection.prepare_cached(schema::EVENTS_SINCE)?;
             let (mut rows, mut bytes) = (events.query((since,))?, 0);
@@ -399,6 +396,19 @@ impl Store {
         };
         let page = read().map_err(|why| StoreError::from_sqlite(&self.path, &why));
         self.disk.read(page)
+    }
+
+    /// The id of the oldest event that is kept; if none is, of the next that will be.
+    fn oldest(&self) -> rusqlite::Result<u64> {
+        let mut oldest = self.connection.prepare_cached(schema::OLDEST_EVENT)?;
+        let oldest: Option<i64> = oldest.query_row([], |row| row.get(0))?;
+        Ok(oldest.map_or(self.last_event_id + 1, i64::cast_unsigned))
+    }
+
+    /// The same, for those who look from outside.
+    pub(in crate::work) fn oldest_event(&self) -> Result<u64, StoreError> {
+        self.oldest()
+            .map_err(|why| StoreError::from_sqlite(&self.path, &why))
     }
 
     /// Reads the events after `since` that are still kept, oldest first, page by page; `limit` of them

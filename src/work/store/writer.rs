@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
 
 use super::{Commit, Page, Query, Store, StoreError, Transaction};
+use crate::planted::{Bug, planted};
 use crate::work::{Busy, Crew, Hired, Worker};
 
 /// Transactions that may wait for the storage thread, and so the most that one commit holds.
@@ -241,7 +242,8 @@ impl<T, D: Fn(T, Outcome)> Scribe<T, D> {
             }
             Err(why) => {
                 let failed = |tag| (tag, Outcome::Committed(Err(why.clone())));
-                self.done.extend(tags.into_iter().map(failed));
+                let skipped = usize::from(planted(Bug::UntoldFailure) && tags.len() > 1);
+                self.done.extend(tags.into_iter().skip(skipped).map(failed));
             }
         }
     }

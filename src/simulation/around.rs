@@ -1,0 +1,140 @@
+//! What is around everybody: the clocks, the disk, the network.
+
+use std::time::Duration;
+
+use super::network::Weather;
+use super::truth::{Fact, Span};
+use super::world::World;
+use crate::reactor::Clock as _;
+use crate::work::StoreError;
+
+impl World {
+    pub(super) fn advance(&mut self, by: Duration) {
+        self.clock.advance(by);
+        self.time_moved();
+    }
+
+    /// The clock shows something else: who waits for an answer may get it by either time.
+    pub(super) fn time_moved(&mut self) {
+        self.now_ns = self.clock.now().as_ns();
+        let wall = self.wall();
+        self.highest_s = self.highest_s.max(wall.max_s);
+        for known in &mut self.sessions {
+            known.time_moved(wall.max_s);
+        }
+        for client in &mut self.clients {
+            for asked in &mut client.asked {
+                asked.during.include(wall);
+                if let Some(session) = asked.what.session() {
+                    self.sessions[session].may_be_used(wall.max_s);
+                }
+            }
+        }
+    }
+
+    /// What the server may take for the time of day: it looks once a second.
+    pub(super) fn wall(&self) -> Span {
+        let now_s = self.clock.unix_s();
+        Span {
+            min_s: now_s + self.believed_s.0,
+            max_s: now_s + self.believed_s.1,
+        }
+    }
+
+    /// The wall clock was set by so many seconds: what the loop took for the time before, it may still.
+    pub(super) fn loop_believes(&mut self, set_by_s: i64) {
+        let (least_s, most_s) = self.believed_s;
+        self.believed_s = ((least_s - set_by_s).min(0), (most_s - set_by_s).max(0));
+    }
+
+    /// What has been committed meanwhile.
+    pub(super) fn look_at_disk(&mut self) -> Result<(), String> {
+        let newest = self.events.newest();
+        let events = self.disk.events(newest).map_err(|why| why.to_string())?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let kept = self.config.events_kept_max;
+        if events.len() as u64 >= kept && events[0].id > newest + 1 {
+            self.lost_sight = true;
+            return Ok(());
+        }
+        for event in events {
+            let fact = Fact::of(&event)?;
+            self.take_in(event.id, &fact)
+                .map_err(|why| format!("event {}: {why}", event.id))?;
+            self.events.add(event.id, fact)?;
+        }
+        let oldest = self.disk.oldest_event().map_err(|why| why.to_string())?;
+        self.events.kept(oldest, kept)
+    }
+
+    /// An event is on the disk: does it belong there?
+    fn take_in(&mut self, id: u64, fact: &Fact) -> Result<(), String> {
+        let Self {
+            history,
+            causes,
+            users,
+            ..
+        } = self;
+        history.happens(id, fact, causes, users)?;
+        let wall = self.wall();
+        if fact.time_ms.div_euclid(1000) > wall.max_s + 1 && !self.clock_was_set {
+            return Err("it comes from the future".into());
+        }
+        if fact.name == "session.expired" {
+            let known = self
+                .sessions
+                .iter()
+                .find(|known| fact.data()["session_id"] == *known.sid);
+            if known.is_some_and(|known| !known.may_have_expired(self.lasting, wall)) {
+                return Err(format!("it cannot have expired in {wall:?}: {known:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn change_disk(&mut self) {
+        self.disk_trouble = !self.disk_trouble;
+        let trouble = self.disk_trouble.then(|| {
+            if self.chance.one_in(2) {
+                StoreError::Full
+            } else {
+                StoreError::Sqlite("the disk fails".into())
+            }
+        });
+        self.story.say(|| match &trouble {
+            Some(trouble) => format!("trouble with the disk: {trouble}"),
+            None => "the disk works again".into(),
+        });
+        self.disk.fail(trouble);
+    }
+
+    pub(super) fn change_weather(&mut self) {
+        self.weather = match self.chance.below(4) {
+            0 => Weather::default(),
+            1 => Weather {
+                rough: true,
+                no_descriptors: true,
+            },
+            _ => Weather {
+                rough: true,
+                no_descriptors: false,
+            },
+        };
+        let weather = self.weather;
+        self.story.say(|| format!("the network: {weather:?}"));
+        self.network.set_weather(weather);
+    }
+
+    /// Everything works, from now on.
+    pub(super) fn heal(&mut self) {
+        self.weather = Weather::default();
+        self.network.set_weather(self.weather);
+        if self.disk_trouble {
+            self.trouble_step = self.step;
+        }
+        self.disk_trouble = false;
+        self.disk.fail(None);
+    }
+}

@@ -1,0 +1,373 @@
+//! Which logins the throttle must refuse, which it must not, and for how long: a memory of its own, made of
+//! what clients asked and were answered.
+//!
+//! Nobody outside knows at which moment an attempt was judged, only that it was between the question and
+//! the answer. So there are two rules, one for what may be at most, and one for what must be at least.
+
+/// Failures of one name, and of one address, within the window.
+const NAME_MAX: usize = 5;
+const ADDRESS_MAX: usize = 50;
+const WINDOW_S: u64 = 120;
+/// The first refusal, and the longest.
+const REFUSAL_S: u64 = 30;
+const REFUSAL_S_MAX: u64 = 15 * 60;
+/// How long after a refusal the next one is still longer.
+const QUIET_S: u64 = 15 * 60;
+/// Seconds by which the server and the world may see the same second differently.
+const SLACK_S: u64 = 2;
+
+/// What became of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::simulation) enum Outcome {
+    /// The name or the password was wrong.
+    Failed,
+    /// The password was right, whatever the store said then.
+    Right,
+    /// Too many have failed: nothing until so many seconds have passed.
+    Refused(u64),
+    /// Nothing was looked at.
+    Unseen,
+}
+
+/// Work for those who hash: a login, or a handler's job.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    /// Name and address of a login.
+    of: Option<(&'static str, usize)>,
+    /// Its password is the right one.
+    right: bool,
+    from_s: u64,
+    /// `None` while it may be under way.
+    to_s: Option<u64>,
+    outcome: Option<Outcome>,
+    /// Nobody waits for its answer any more.
+    abandoned: bool,
+}
+
+/// All that have been asked for since the server began.
+#[derive(Debug, Default)]
+pub(in crate::simulation) struct Attempts(Vec<Attempt>);
+
+impl Attempt {
+    /// When it was over; if it may be under way, some time that never comes.
+    fn over_s(&self) -> u64 {
+        self.to_s.unwrap_or(u64::MAX / 2)
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        self.of.is_some_and(|(other, _)| other == name)
+    }
+
+    fn is_from(&self, address: usize) -> bool {
+        self.of.is_some_and(|(_, other)| other == address)
+    }
+
+    /// It may have been counted as a failure.
+    fn may_have_failed(&self) -> bool {
+        let unknown = self.outcome.is_none() && !self.right;
+        self.of.is_some() && (unknown || self.outcome == Some(Outcome::Failed))
+    }
+
+    /// It may have cleared what was known of its name.
+    fn may_have_succeeded(&self) -> bool {
+        self.right && self.outcome.is_none_or(|outcome| outcome == Outcome::Right)
+    }
+}
+
+impl Attempts {
+    /// A login, or without a name a job, is asked for. Its number.
+    pub(in crate::simulation) fn begin(
+        &mut self,
+        of: Option<(&'static str, usize)>,
+        right: bool,
+        now_s: u64,
+    ) -> usize {
+        self.0.push(Attempt {
+            of,
+            right,
+            from_s: now_s,
+            to_s: None,
+            outcome: None,
+            abandoned: false,
+        });
+        self.0.len() - 1
+    }
+
+    /// Nobody will know what comes of it.
+    pub(in crate::simulation) fn abandon(&mut self, number: usize) {
+        if let Some(attempt) = self.0.get_mut(number) {
+            attempt.abandoned = true;
+        }
+    }
+
+    /// Nothing is under way of which nobody waits for the answer.
+    pub(in crate::simulation) fn rest(&mut self, now_s: u64) {
+        for attempt in &mut self.0 {
+            if attempt.abandoned && attempt.to_s.is_none() {
+                attempt.to_s = Some(now_s);
+            }
+        }
+    }
+
+    /// Another server begins, which remembers nothing.
+    pub(in crate::simulation) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// How many others of these may have been under way at the same time as this one, at most.
+    fn beside(&self, number: usize, is: impl Fn(&Attempt) -> bool) -> usize {
+        let from_s = self.0[number].from_s;
+        let others = self.0.iter().enumerate();
+        let beside =
+            others.filter(|(at, other)| *at != number && is(other) && other.over_s() >= from_s);
+        beside.count()
+    }
+
+    /// Whether so many jobs may have been waiting while this one was asked for.
+    pub(in crate::simulation) fn may_be_full(&self, number: usize, jobs_max: usize) -> bool {
+        self.beside(number, |_| true) >= jobs_max
+    }
+
+    /// Whether its name may have had so many logins under way.
+    pub(in crate::simulation) fn may_be_too_many(&self, number: usize, places: usize) -> bool {
+        let of = self.0[number].of;
+        of.is_some_and(|(name, _)| self.beside(number, |other| other.is_named(name)) >= places)
+    }
+
+    /// It was answered.
+    pub(in crate::simulation) fn ended(
+        &mut self,
+        number: usize,
+        outcome: Outcome,
+        now_s: u64,
+    ) -> Result<(), String> {
+        let Some(attempt) = self.0.get_mut(number) else {
+            return Ok(());
+        };
+        (attempt.to_s, attempt.outcome) = (Some(now_s), Some(outcome));
+        let attempt = *attempt;
+        let Some((name, address)) = attempt.of else {
+            return Ok(());
+        };
+        match outcome {
+            Outcome::Unseen => Ok(()),
+            Outcome::Refused(left_s) => self.may_be_refused(attempt, left_s, name, address),
+            Outcome::Failed | Outcome::Right => self.may_be_heard(attempt, name, address),
+        }
+    }
+
+    /// What may be at most: a refusal has its failures.
+    fn may_be_refused(
+        &self,
+        attempt: Attempt,
+        left_s: u64,
+        name: &str,
+        address: usize,
+    ) -> Result<(), String> {
+        let cleared_s = self
+            .0
+            .iter()
+            .filter(|other| other.is_named(name) && other.right)
+            .filter(|other| other.outcome == Some(Outcome::Right))
+            .filter(|other| other.over_s() < attempt.from_s)
+            .map(|other| other.from_s)
+            .max();
+        let of_name = |other: &&Attempt| {
+            other.is_named(name) && cleared_s.is_none_or(|cleared_s| other.over_s() >= cleared_s)
+        };
+        let by_name = self.longest_refusal(of_name, NAME_MAX, attempt);
+        let by_address = self.longest_refusal(|other| other.is_from(address), ADDRESS_MAX, attempt);
+        let least_s = self.least_refusal(of_name, attempt);
+        let again_s = self
+            .refused_again_until(attempt)
+            .saturating_sub(attempt.over_s() + SLACK_S);
+        if left_s < least_s.max(again_s) {
+            return Err(format!(
+                "refused for {left_s} s, and it should be {} at least",
+                least_s.max(again_s)
+            ));
+        }
+        match by_name.max(by_address) {
+            Some(longest_s) if (1..=longest_s).contains(&left_s) => Ok(()),
+            Some(longest_s) => Err(format!(
+                "refused for {left_s} s, and it may be {longest_s} at most"
+            )),
+            None => Err(format!("{name} is refused, and has not failed so often")),
+        }
+    }
+
+    /// How long it must be at least: the first refusal begins with the fifth failure of a name, or later.
+    fn least_refusal(&self, is: impl Fn(&&Attempt) -> bool, attempt: Attempt) -> u64 {
+        let failures = self.0.iter().filter(is);
+        let failures = failures.filter(|other| other.may_have_failed());
+        let mut from_s: Vec<u64> = failures.map(|failure| failure.from_s).collect();
+        from_s.sort_unstable();
+        from_s.get(NAME_MAX - 1).map_or(0, |fifth_s| {
+            (fifth_s + REFUSAL_S).saturating_sub(attempt.over_s() + SLACK_S)
+        })
+    }
+
+    /// Until when the same name at the same address must be refused because it failed after a refusal: for
+    /// twice as long as the first time, at least.
+    fn refused_again_until(&self, attempt: Attempt) -> u64 {
+        let same = || self.0.iter().filter(|other| other.of == attempt.of);
+        let cleared = |since_s: u64| {
+            let of_name = |other: &&Attempt| other.of.map(|of| of.0) == attempt.of.map(|of| of.0);
+            let mut after = self.0.iter().filter(of_name);
+            after.any(|other| other.may_have_succeeded() && other.over_s() >= since_s)
+        };
+        let refusals = same().filter_map(|other| match other.outcome {
+            Some(Outcome::Refused(left_s)) => Some((other.from_s, other.over_s() + left_s)),
+            _ => None,
+        });
+        let mut until_s = 0;
+        for (began_s, ended_s) in refusals {
+            let after = ended_s + SLACK_S..ended_s + QUIET_S - SLACK_S;
+            let again = same().filter(|other| {
+                let failed = other.outcome == Some(Outcome::Failed);
+                failed && after.contains(&other.from_s) && after.contains(&other.over_s())
+            });
+            let again = again.filter(|other| other.over_s() < attempt.from_s);
+            let again_s = again.map(|other| other.from_s + 2 * REFUSAL_S).max();
+            if !cleared(began_s) {
+                until_s = until_s.max(again_s.unwrap_or(0));
+            }
+        }
+        until_s
+    }
+
+    /// How long an attempt may be refused because these have failed.
+    fn longest_refusal(
+        &self,
+        is: impl Fn(&&Attempt) -> bool,
+        most: usize,
+        attempt: Attempt,
+    ) -> Option<u64> {
+        let failures = self.0.iter().filter(is);
+        let failures =
+            failures.filter(|other| other.may_have_failed() && other.from_s <= attempt.over_s());
+        let mut failures: Vec<(u64, u64)> = failures
+            .map(|failure| (failure.from_s, failure.over_s()))
+            .collect();
+        failures.sort_unstable();
+        let close = |some: &[(u64, u64)]| {
+            let first_to_s = some.iter().map(|(_, to_s)| *to_s).min().unwrap_or(0);
+            some[most - 1].0 < first_to_s.saturating_add(WINDOW_S + SLACK_S)
+        };
+        let reached = failures.windows(most).position(close)? + most;
+        let refusals = (failures.len() - reached) as u32;
+        let longest_s = (REFUSAL_S << refusals.min(10)).min(REFUSAL_S_MAX);
+        let last_s = failures.iter().map(|(_, to_s)| *to_s).max()?;
+        let until_s = last_s.min(attempt.over_s()) + longest_s + SLACK_S;
+        (until_s > attempt.from_s).then_some(longest_s)
+    }
+
+    /// What must be at least: who is refused is not heard.
+    fn may_be_heard(&self, attempt: Attempt, name: &str, address: usize) -> Result<(), String> {
+        for other in &self.0 {
+            let Some(Outcome::Refused(left_s)) = other.outcome else {
+                continue;
+            };
+            let same = other.of == attempt.of && other.over_s() < attempt.from_s;
+            if same && attempt.over_s() + SLACK_S < other.from_s + left_s {
+                return Err(format!(
+                    "{name} at address {address} is heard, and was refused for {left_s} s"
+                ));
+            }
+        }
+        if attempt.over_s() + SLACK_S < self.refused_again_until(attempt) {
+            return Err(format!("{name} is heard soon after it failed again"));
+        }
+        if attempt.outcome != Some(Outcome::Failed) {
+            return Ok(());
+        }
+        // Six failures of a name, and nothing that may have cleared it in between.
+        let of_name = || self.0.iter().filter(|other| other.is_named(name));
+        let cleared_s = of_name()
+            .filter(|other| other.may_have_succeeded())
+            .map(Attempt::over_s)
+            .max()
+            .unwrap_or(0);
+        let failed = of_name().filter(|other| other.outcome == Some(Outcome::Failed));
+        let mut failed: Vec<(u64, u64)> = failed
+            .map(|other| (other.over_s(), other.from_s))
+            .filter(|(_, from_s)| cleared_s == 0 || *from_s > cleared_s)
+            .collect();
+        failed.sort_unstable();
+        let Some(last) = failed
+            .len()
+            .checked_sub(NAME_MAX + 1)
+            .map(|at| &failed[at..])
+        else {
+            return Ok(());
+        };
+        let mut from_s: Vec<u64> = last.iter().map(|(_, from_s)| *from_s).collect();
+        from_s.sort_unstable();
+        let to_s = last[NAME_MAX].0;
+        if to_s + SLACK_S < from_s[NAME_MAX - 1] + REFUSAL_S
+            && to_s + SLACK_S < from_s[0] + WINDOW_S
+        {
+            return Err(format!("{name} is told of {} failures", NAME_MAX + 1));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Logins one after the other: when, and what became of each.
+    fn told(logins: &[(u64, Outcome)]) -> Result<(), String> {
+        let mut attempts = Attempts::default();
+        for (at_s, outcome) in logins {
+            let right = *outcome == Outcome::Right;
+            let number = attempts.begin(Some(("alice", 1)), right, *at_s);
+            attempts.ended(number, *outcome, *at_s)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn five_failures_are_told_and_a_refusal_has_five_of_them() {
+        use Outcome::{Failed, Refused, Right};
+        let five = [
+            (0, Failed),
+            (1, Failed),
+            (2, Failed),
+            (3, Failed),
+            (4, Failed),
+        ];
+        let then = |more: &[(u64, Outcome)]| told(&[&five[..], more].concat());
+        assert_eq!(then(&[(5, Refused(29))]), Ok(()));
+        assert_eq!(
+            then(&[(5, Refused(29)), (40, Failed), (41, Refused(59))]),
+            Ok(())
+        );
+        assert_eq!(
+            told(&[&five[..4], &[(5, Right), (6, Failed)]].concat()),
+            Ok(())
+        );
+        assert!(then(&[(5, Failed)]).is_err(), "a sixth guess");
+        assert!(
+            then(&[(5, Refused(29)), (10, Right)]).is_err(),
+            "heard too early"
+        );
+        assert!(then(&[(5, Refused(60))]).is_err(), "for too long");
+        assert!(
+            then(&[(50, Refused(1))]).is_err(),
+            "for longer than was said"
+        );
+        assert!(
+            told(&[&five[..4], &[(5, Refused(30))]].concat()).is_err(),
+            "four"
+        );
+        let cleared = [&five[..4], &[(5, Right), (6, Failed), (7, Refused(30))]].concat();
+        assert!(told(&cleared).is_err(), "what was cleared counts");
+        let slow = [0, 40, 80, 119, 130].map(|at_s| (at_s, Failed));
+        assert!(
+            told(&[&slow[..], &[(131, Refused(29))]].concat()).is_err(),
+            "not in two minutes"
+        );
+    }
+}

@@ -1,0 +1,355 @@
+//! What the events on the disk say of sessions, and which events there may be at all: each has a cause.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::events::Fact;
+use crate::simulation::world::User;
+
+/// What clients have asked for that may become events.
+#[derive(Debug, Default)]
+pub(in crate::simulation) struct Causes {
+    /// By which sessions a logout was asked for, and whether of all sessions of the user.
+    pub(in crate::simulation) logouts: Vec<(String, bool)>,
+    /// Which sessions were to be ended by another one of their user, or by themselves.
+    pub(in crate::simulation) revocations: Vec<String>,
+    /// By the number that is in their data.
+    pub(in crate::simulation) published: BTreeMap<u64, Published>,
+    /// Logins of each name with its password.
+    pub(in crate::simulation) right: BTreeMap<&'static str, usize>,
+    /// Logins of each name with another one; without a name, of those who are no users.
+    pub(in crate::simulation) wrong: BTreeMap<Option<&'static str>, Guesses>,
+    /// Handlers and jobs that were to panic.
+    pub(in crate::simulation) panics: usize,
+    /// How often a server was told to shut down.
+    pub(in crate::simulation) drains: usize,
+}
+
+/// Logins that fail.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::simulation) struct Guesses {
+    pub(in crate::simulation) asked: usize,
+    /// Of these, the failure must have been written down.
+    pub(in crate::simulation) certain: usize,
+    /// It was.
+    written: usize,
+}
+
+/// An event that somebody wants to publish.
+#[derive(Debug)]
+pub(in crate::simulation) struct Published {
+    pub(in crate::simulation) name: &'static str,
+    pub(in crate::simulation) sender: &'static str,
+    pub(in crate::simulation) user_id: i64,
+    pub(in crate::simulation) data: Value,
+    /// Its event.
+    id: Option<u64>,
+}
+
+impl Published {
+    pub(in crate::simulation) fn new(
+        name: &'static str,
+        sender: &'static str,
+        user_id: i64,
+        data: Value,
+    ) -> Self {
+        Self {
+            name,
+            sender,
+            user_id,
+            data,
+            id: None,
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::simulation) enum End {
+    LoggedOut,
+    /// With all others of its user.
+    Swept,
+    Revoked,
+    Expired,
+}
+
+/// The life of a session, by its events.
+#[derive(Debug)]
+pub(in crate::simulation) struct Life {
+    pub(in crate::simulation) user_id: i64,
+    /// The event of its login.
+    pub(in crate::simulation) began: u64,
+    pub(in crate::simulation) began_s: i64,
+    pub(in crate::simulation) address: String,
+    pub(in crate::simulation) ended: Option<(u64, End)>,
+    /// The event of a logout everywhere with which it may have ended.
+    swept: Option<u64>,
+}
+
+/// A logout of all sessions of a user.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::simulation) struct Sweep {
+    pub(in crate::simulation) event: u64,
+    /// The session that asked for it had ended before: which others there were to end was looked up at
+    /// another time.
+    late: bool,
+}
+
+/// The lives of all sessions, by their ids.
+#[derive(Debug, Default)]
+pub(in crate::simulation) struct History {
+    lives: BTreeMap<String, Life>,
+    /// Logouts everywhere, by the session that asked for it.
+    everywhere: BTreeMap<String, Sweep>,
+    logins: BTreeMap<i64, usize>,
+    panics: usize,
+    drains: usize,
+}
+
+fn check(holds: bool, why: &str, fact: &Fact) -> Result<(), String> {
+    if holds {
+        return Ok(());
+    }
+    Err(format!("{why}: {} {:?}", fact.json, fact.user_id))
+}
+
+impl History {
+    pub(in crate::simulation) fn life(&self, sid: &str) -> Option<&Life> {
+        self.lives.get(sid)
+    }
+
+    /// An event is on the disk.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one arm for each name of an event"
+    )]
+    pub(in crate::simulation) fn happens(
+        &mut self,
+        id: u64,
+        fact: &Fact,
+        causes: &mut Causes,
+        users: &[User],
+    ) -> Result<(), String> {
+        let user = users.iter().find(|user| Some(user.id) == fact.user_id);
+        let sid = fact.data()["session_id"].as_str().unwrap_or_default();
+        let of_user = |user: &User, more: Value| {
+            let mut due = json!({"user_id": user.id.to_string()});
+            if let (Value::Object(due), Value::Object(more)) = (&mut due, more) {
+                due.extend(more);
+            }
+            due == *fact.data()
+        };
+        match (&*fact.name, user) {
+            ("user.logged_in", Some(user)) => {
+                let address = fact.data()["address"].as_str().unwrap_or_default();
+                let due = json!({"username": user.name, "session_id": sid, "address": address});
+                let well = of_user(user, due) && fact.sender == "login";
+                check(well, "not what a login is", fact)?;
+                let logins = self.logins.entry(user.id).or_default();
+                *logins += 1;
+                let asked = causes.right.get(user.name).copied().unwrap_or(0);
+                check(*logins <= asked, "nobody asked for this login", fact)?;
+                let life = Life {
+                    user_id: user.id,
+                    began: id,
+                    began_s: fact.time_ms.div_euclid(1000),
+                    address: address.to_owned(),
+                    ended: None,
+                    swept: None,
+                };
+                let former = self.lives.insert(sid.to_owned(), life);
+                check(former.is_none(), "a session begins twice", fact)
+            }
+            ("user.login_failed", user) => {
+                let name = user.map(|user| user.name);
+                let address = &fact.data()["address"];
+                let due = json!({"username": name, "address": address});
+                let well = due == *fact.data() && fact.sender == "login" && address.is_string();
+                check(well, "not what a failed login is", fact)?;
+                let guesses = causes.wrong.entry(name).or_default();
+                guesses.written += 1;
+                let written = guesses.written <= guesses.asked;
+                check(written, "nobody failed to log in", fact)
+            }
+            ("user.logged_out", Some(user)) => {
+                let everywhere = fact.data()["everywhere"] == true;
+                let due =
+                    json!({"username": user.name, "session_id": sid, "everywhere": everywhere});
+                let well = of_user(user, due) && fact.sender == "logout";
+                check(well, "not what a logout is", fact)?;
+                let asked = causes.logouts.iter();
+                let mut asked = asked.filter(|(by, all)| by == sid && *all == everywhere);
+                check(asked.next().is_some(), "nobody asked for this logout", fact)?;
+                if !everywhere {
+                    return self.ends(id, sid, user, End::LoggedOut, fact);
+                }
+                let own = self.lives.get(sid);
+                let late = own.is_none_or(|life| life.ended.is_some());
+                self.everywhere
+                    .insert(sid.to_owned(), Sweep { event: id, late });
+                let mut any = false;
+                for (other, life) in &mut self.lives {
+                    if life.user_id == user.id && life.ended.is_none() {
+                        any = true;
+                        life.swept = life.swept.or(Some(id));
+                        if other == sid {
+                            life.ended = Some((id, End::LoggedOut));
+                        }
+                    }
+                }
+                check(any, "no session was left to end", fact)
+            }
+            ("session.revoked", Some(user)) => {
+                let well = of_user(user, json!({"session_id": sid})) && fact.sender == "logout";
+                check(well, "not what a revocation is", fact)?;
+                let asked = causes.revocations.iter().any(|asked| asked == sid);
+                check(asked, "nobody asked for this revocation", fact)?;
+                self.ends(id, sid, user, End::Revoked, fact)
+            }
+            ("session.expired", Some(user)) => {
+                let well = of_user(user, json!({"session_id": sid})) && fact.sender == "sessions";
+                check(well, "not what an expiry is", fact)?;
+                self.ends(id, sid, user, End::Expired, fact)
+            }
+            ("server.draining", None) => {
+                self.drains += 1;
+                let well = *fact.data() == json!({"restarting": false});
+                let well = well && fact.sender == "loopgate" && self.drains <= causes.drains;
+                check(well, "the server does not shut down", fact)
+            }
+            ("error", None) => {
+                self.panics += 1;
+                let code = fact.data()["code"].as_str().unwrap_or_default();
+                let known = matches!(code, "handler_panicked" | "job_panicked");
+                let well = known && fact.sender == "loopgate" && self.panics <= causes.panics;
+                check(well, "nothing went wrong inside", fact)
+            }
+            (_, user) => {
+                let number = fact.data()["n"].as_u64().unwrap_or(0);
+                let published = causes.published.get_mut(&number);
+                let Some(published) = published.filter(|published| published.id.is_none()) else {
+                    return check(false, "nobody published this, or once only", fact);
+                };
+                published.id = Some(id);
+                let well = published.name == fact.name
+                    && published.sender == fact.sender
+                    && user.is_some_and(|user| user.id == published.user_id)
+                    && published.data == *fact.data();
+                check(well, "it was published otherwise", fact)
+            }
+        }
+    }
+
+    /// A session ends, whose row was there until now.
+    fn ends(
+        &mut self,
+        id: u64,
+        sid: &str,
+        user: &User,
+        how: End,
+        fact: &Fact,
+    ) -> Result<(), String> {
+        let life = self.lives.get_mut(sid);
+        let Some(life) = life.filter(|life| life.user_id == user.id) else {
+            return check(false, "there is no such session", fact);
+        };
+        let once = life.ended.is_none();
+        life.ended = Some((id, how));
+        check(once, "the session had ended", fact)
+    }
+
+    /// A session was told that all of its user have ended; those may have expired before of which
+    /// `may_have_expired` says so. The event, and how many have ended by it and by nothing else.
+    pub(in crate::simulation) fn swept_by(
+        &mut self,
+        sid: &str,
+        may_have_expired: impl Fn(&str, &Life) -> bool,
+    ) -> Option<(u64, usize)> {
+        let Sweep { event, late } = *self.everywhere.get(sid)?;
+        let user_id = self.lives.get(sid)?.user_id;
+        let lives = &self.lives;
+        let of_user = |sid: &String| lives.get(sid).is_some_and(|life| life.user_id == user_id);
+        let later = |(sid, other): (&String, &Sweep)| other.event > event && of_user(sid);
+        let is_last = !self.everywhere.iter().any(later);
+        let mut sure = 0;
+        for (other, life) in &mut self.lives {
+            if life.user_id != user_id || life.began >= event {
+                continue;
+            }
+            if life.ended == Some((event, End::LoggedOut)) {
+                sure += 1;
+            } else if life.ended.is_none() && !late && !may_have_expired(other, life) {
+                life.ended = Some((event, End::Swept));
+                // If others wanted to end it as well, they may have been the first.
+                sure += usize::from(life.swept == Some(event) && is_last);
+            }
+        }
+        Some((event, sure))
+    }
+
+    /// Sessions of that user that may have been there before or during that event.
+    pub(in crate::simulation) fn alive_at(&self, user_id: i64, event: u64) -> usize {
+        let alive = |life: &&Life| {
+            let ended = life.ended.filter(|(_, how)| *how != End::Swept);
+            life.user_id == user_id
+                && life.began < event
+                && ended.is_none_or(|(ended, _)| ended >= event)
+        };
+        self.lives.values().filter(alive).count()
+    }
+
+    /// The disk is at rest, and these sessions are on it.
+    pub(in crate::simulation) fn check<'s>(
+        &mut self,
+        mut on_disk: impl FnMut(&str) -> Option<&'s crate::work::SessionRow>,
+        rows: usize,
+    ) -> Result<(), String> {
+        let mut explained = 0;
+        for (sid, life) in &mut self.lives {
+            let row = on_disk(sid);
+            explained += usize::from(row.is_some());
+            match (row, life.ended, life.swept.take()) {
+                (Some(_), Some((event, how)), _) => {
+                    return Err(format!(
+                        "session {sid} ended with event {event} ({how:?}), and is on the disk"
+                    ));
+                }
+                (None, None, None) => {
+                    return Err(format!("session {sid} is gone, and no event says why"));
+                }
+                (None, None, Some(event)) => life.ended = Some((event, End::Swept)),
+                (Some(row), None, _) => {
+                    let well = row.user_id == life.user_id && row.issued_s == life.began_s;
+                    if !well || row.last_used_s < row.issued_s {
+                        return Err(format!("session {sid} is {row:?}, and began as {life:?}"));
+                    }
+                }
+                (None, Some(_), _) => {}
+            }
+        }
+        if explained != rows {
+            return Err(format!(
+                "{rows} sessions are on the disk, and {explained} have begun"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Causes {
+    /// Whether all failures are written down that must be.
+    pub(in crate::simulation) fn check(&self) -> Result<(), String> {
+        for (name, guesses) in &self.wrong {
+            let Guesses {
+                certain, written, ..
+            } = guesses;
+            if written < certain {
+                return Err(format!(
+                    "{certain} logins of {name:?} were told to have failed, and {written} are written down"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -208,3 +208,54 @@ fn a_fingerprint_is_the_sha_256() {
         [0xba, 0x78, 0x16, 0xbf] // FIPS 180-4, the one-block example
     );
 }
+
+#[test]
+fn each_reason_to_refuse_a_token_is_told_in_words_of_its_own() {
+    let reasons = [
+        TokenError::Malformed,
+        TokenError::Algorithm,
+        TokenError::UnknownKey,
+        TokenError::Signature,
+        TokenError::Expired,
+    ]
+    .map(|reason| reason.to_string());
+    for (at, reason) in reasons.iter().enumerate() {
+        assert!(reason.contains("token"), "{reason:?}");
+        assert!(!reasons[..at].contains(reason), "{reason} is told twice");
+    }
+}
+
+#[test]
+fn bytes_have_one_text_in_base64url_and_come_back_from_it() {
+    for (bytes, text) in [
+        (*b"foobar", "Zm9vYmFy"), // RFC 4648, section 10
+        ([0xff; 6], "________"),
+        ([0xfb, 0xef, 0xbe, 0xfb, 0xef, 0xbe], "--------"),
+    ] {
+        assert_eq!(base64url(&bytes), text);
+        assert_eq!(from_base64url(text), Some(bytes));
+    }
+    for wrong in [
+        "",
+        "Zm9vYmF",
+        "Zm9vYmFyYg",
+        "Zm9vYmFy=",
+        "////////",
+        "Zm9vYm\n",
+    ] {
+        assert_eq!(from_base64url::<6>(wrong), None, "{wrong:?}");
+    }
+}
+
+#[test]
+#[cfg(feature = "simulation")]
+fn a_token_is_signed_again_with_other_keys_only_if_it_is_ours() {
+    let others = keys().with_known_secrets();
+    let token = sign(&claims(), keys().current());
+    let again = sign_again(&token, &keys(), &others);
+    assert_eq!(again, Some(sign(&claims(), others.current())));
+    let foreign = sign(&claims(), others.current());
+    assert_eq!(sign_again(&foreign, &keys(), &others), None);
+    let of_another_name = Keys::ephemeral(1, SECRET, NOW_S);
+    assert_eq!(sign_again(&token, &keys(), &of_another_name), None);
+}

@@ -156,4 +156,60 @@ fn a_secret_is_never_printed() {
     let keys = Keys::ephemeral(1, [0xab; 32], NOW_S);
     let text = format!("{keys:?} {keys:#?}");
     assert!(!text.contains("171") && !text.contains("secret"), "{text}");
+    assert!(text.contains("00000001"), "which key is no secret: {text}");
+}
+
+#[test]
+fn a_key_says_when_it_was_made_and_when_it_retires() {
+    let (_directory, path) = directory();
+    let mut keys = Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+    keys.rotate(&path, 2, [2; 32], NOW_S + 5, 100).unwrap();
+    let times: Vec<_> = keys
+        .iter()
+        .map(|key| (key.id(), key.created_s(), key.retires_s()))
+        .collect();
+    assert_eq!(times, [(2, NOW_S + 5, None), (1, NOW_S, Some(NOW_S + 105))]);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_not_taken_for_none() {
+    let (_directory, path) = directory();
+    fs::write(&path, "a file where a directory should be").unwrap();
+    let error = Keys::load(&path.join("loopgate.key")).unwrap_err();
+    assert!(error.to_string().contains("could not open"), "{error}");
+    let source = std::error::Error::source(&error);
+    assert!(source.is_some(), "what the system said goes with it");
+}
+
+#[test]
+fn several_hundred_keys_are_read_and_a_longer_file_is_refused() {
+    let (_directory, path) = directory();
+    let former = |id| Key {
+        retires_s: Some(NOW_S),
+        ..Key::new(id, [1; 32], NOW_S)
+    };
+    for (count, read) in [(400, true), (1_000, false)] {
+        let keys = Keys {
+            current: Key::new(0, [0; 32], NOW_S),
+            retired: (1..count).map(former).collect(),
+        };
+        write(&path, &keys.to_json(), 0o600);
+        match Keys::load(&path) {
+            Ok(loaded) => assert!(read && loaded == Some(keys), "{count} keys"),
+            Err(error) => assert!(!read, "{count} keys: {error}"),
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "simulation")]
+fn keys_for_playing_a_server_again_have_its_names_and_times_but_no_secret_of_it() {
+    let (_directory, path) = directory();
+    let mut keys = Keys::create(&path, 1, [1; 32], NOW_S).unwrap();
+    keys.rotate(&path, 2, [2; 32], NOW_S, 100).unwrap();
+    let known = keys.with_known_secrets();
+    assert_eq!(format!("{known:?}"), format!("{keys:?}"));
+    for (known, key) in known.iter().zip(keys.iter()) {
+        assert_ne!(known.secret, key.secret);
+    }
 }

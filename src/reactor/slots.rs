@@ -242,6 +242,44 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_shown_as_slot_and_generation() {
+        let token = Token {
+            index: 7,
+            generation: 3,
+        };
+        assert_eq!(format!("{token} {token:?}"), "7.3 7.3");
+    }
+
+    #[test]
+    fn all_that_is_there_is_counted_and_found_by_its_slot() {
+        let mut slots = Slots::default();
+        let tokens = ["first", "second", "third"].map(|value| slots.insert(value));
+        slots.remove(tokens[1]);
+        assert_eq!((slots.len(), slots.slots()), (2, 3));
+        assert!(!slots.is_empty());
+        let there = [(tokens[0], "first"), (tokens[2], "third")];
+        let found: Vec<_> = slots
+            .iter_mut()
+            .map(|(token, value)| (token, *value))
+            .collect();
+        assert_eq!(found, there);
+        assert_eq!(
+            slots.tokens().collect::<Vec<_>>(),
+            there.map(|(token, _)| token)
+        );
+        let by_slot = [0, 1, 2, 3].map(|index| slots.in_slot(index));
+        assert_eq!(
+            by_slot,
+            [
+                Some((tokens[0], &"first")),
+                None,
+                Some((tokens[2], &"third")),
+                None
+            ]
+        );
+    }
+
+    #[test]
     fn nothing_is_named_like_the_program() {
         let mut slots = Slots::default();
         slots.insert(());

@@ -314,6 +314,19 @@ fn a_session_takes_at_most_200_bytes_at_any_size() {
 }
 
 #[test]
+fn uses_that_the_store_does_not_know_yet_take_no_memory_of_their_own() {
+    let [mut used, mut unused] = [table(), table()];
+    for number in 0..1_000 {
+        for sessions in [&mut used, &mut unused] {
+            sessions.insert(hash(number), session(number.cast_signed(), number, 0));
+        }
+        assert!(used.check(&hash(number), 1).is_some());
+    }
+    assert!(!used.is_empty());
+    assert_eq!(bytes(&used), bytes(&unused));
+}
+
+#[test]
 fn memory_does_not_grow_when_sessions_come_and_go() {
     let mut sessions = table();
     for number in 0..10_000 {

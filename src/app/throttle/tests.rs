@@ -144,6 +144,7 @@ fn fifty_failures_refuse_an_address_whatever_the_names() {
     let refused = Err(Refused { retry_after_s: 30 });
     assert_eq!(guess(&mut throttle, "bob", home(), 7), refused);
     assert_eq!(guess(&mut throttle, "bob", elsewhere(0), 7), Ok(()));
+    assert!(!throttle.is_empty());
     let names = throttle.len().0;
     for number in 0..100 {
         let name = format!("other {number}");
@@ -299,6 +300,7 @@ fn a_name_has_so_many_places_and_gives_them_back() {
     for place in places {
         throttle.end(place);
     }
+    assert_eq!(throttle.under_way(), 0);
     assert!(throttle.under_way.is_empty(), "nothing is kept of them");
     assert!(throttle.begin("alice", 3).is_some());
 }

@@ -1,8 +1,9 @@
-//! The hub, without a server around it; `feeds` is what remote subscribers get,
-//! and `balance` that of it nothing is lost without a word.
+//! The hub, without a server around it; `feeds` is what remote subscribers get, `progress` what a feed
+//! says of itself, and `balance` that nothing of it is lost without a word.
 
 mod balance;
 mod feeds;
+mod progress;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -226,4 +227,49 @@ fn each_transport_has_its_own_frame_of_the_same_json() {
 #[should_panic(expected = "a pattern is a name, a prefix as in user.*, or *: \"user*\"")]
 fn to_subscribe_to_what_is_no_pattern_is_a_mistake_in_the_program() {
     Hub::default().subscribe("user*", |_: &Event| {});
+}
+
+#[test]
+fn one_subscription_ends_and_the_others_go_on() {
+    let (mut hub, heard) = (Hub::default(), Heard::default());
+    let ids = ["first", "second", "third"].map(|who| {
+        let heard = heard.clone();
+        hub.subscribe("*", move |event: &Event| heard.by(who, event))
+    });
+    hub.unsubscribe(ids[1]);
+    hub.confirmed(events(1..=1));
+    hub.deliver();
+    assert_eq!(heard.take(), [("first", 1), ("third", 1)]);
+}
+
+#[test]
+fn where_many_follow_a_turn_delivers_fewer_events() {
+    let mut hub = Hub::default();
+    for _ in 0..1024 {
+        follow(&mut hub, 1, SlowPolicy::DropNewest);
+    }
+    hub.confirmed(events(1..=100));
+    assert_eq!(hub.deliver().0, 64);
+    assert_eq!(hub.deliver().0, 36);
+}
+
+#[test]
+fn the_balance_counts_all_feeds_there_ever_were() {
+    let mut hub = Hub::default();
+    let ids = [3, 3, 9].map(|lines_max| follow(&mut hub, lines_max, SlowPolicy::DropNewest));
+    hub.confirmed(events(1..=5));
+    hub.deliver();
+    for id in ids {
+        write(&mut hub, id, 2 * line_bytes());
+    }
+    assert_eq!(hub.feeds(), 3);
+    // Two of five are delivered to each. The small ones had room for one more, and drop two.
+    let before = "published=15 delivered=6 dropped=4 queued=5";
+    assert_eq!(hub.balance().to_string(), before);
+    hub.unfollow(ids[0]);
+    hub.unfollow(ids[2]);
+    let after = "published=15 delivered=6 dropped=8 queued=1";
+    assert_eq!(hub.balance().to_string(), after);
+    assert_eq!(hub.feeds(), 1);
+    assert_eq!(hub.balances().count(), 1);
 }

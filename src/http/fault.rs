@@ -149,6 +149,8 @@ mod tests {
                     .all(|b| b.is_ascii_lowercase() || b == b'_')
             );
             assert!(!fault.status.reason().is_empty(), "{fault}");
+            let logged = fault.to_string();
+            assert!(logged.contains(fault.code) && logged.contains(fault.detail));
             assert!(fault.status.code() >= 400, "{fault}");
         }
     }

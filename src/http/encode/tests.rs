@@ -65,6 +65,10 @@ fn the_connection_field_says_what_the_peer_cannot_assume() {
         );
         assert_eq!(encoded(&Response::new(status), wire), expected);
     }
+    for wire in [close(MODERN), OLD] {
+        let interim = encoded(&Response::new(Status::CONTINUE), wire);
+        assert_eq!(interim, "HTTP/1.1 100 Continue\r\n\r\n");
+    }
 }
 
 #[test]
@@ -154,6 +158,14 @@ fn a_fault_is_answered_as_a_problem() {
         assert!(answer.contains("\r\nConnection: close\r\n"));
         assert!(answer.contains(&format!("\"code\":\"{}\"", fault.code)));
     }
+}
+
+#[test]
+fn an_answer_takes_little_more_memory_than_it_is_long() {
+    let response = Response::text(Status::OK, "x".repeat(10_000));
+    let mut out = Vec::new();
+    encode(&response, MODERN, &Date::new(0), &mut out);
+    assert!(out.capacity() < 11_000, "{}", out.capacity());
 }
 
 #[test]

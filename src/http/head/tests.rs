@@ -131,6 +131,13 @@ fn requests_are_read() {
 }
 
 #[test]
+fn fields_as_long_as_those_that_frame_a_message_are_just_fields() {
+    let fields = "Date: x\r\nCookie: a=b\r\nReferer: /\r\nConnection: upgrade\r\n\
+                  User-Agent: \"a\" (b)\r\nAccept-Charset: utf-8\r\nIf-Modified-Since: x";
+    accepts(&with_fields(fields), "POST / Http11 host=x keep-alive");
+}
+
+#[test]
 fn framing_expectation_and_upgrade_are_read() {
     for (fields, expected) in [
         ("Content-Length: 0", ""),

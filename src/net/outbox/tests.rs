@@ -190,12 +190,22 @@ fn an_error_of_the_stream_ends_the_flush() {
 
 #[test]
 fn a_short_write_is_not_followed_by_one_that_would_block() {
-    flush_both_ways(&[Ok(3), Ok(0)], |result, _, stream| {
-        if SHORT_MEANS_DRAINED {
-            assert_eq!(result.expect("nothing is wrong"), Flushed::Blocked(3));
-            assert_eq!(stream.calls, 1);
-        }
+    if !SHORT_MEANS_DRAINED {
+        return;
+    }
+    let script = [Ok(3), Ok(0)];
+    flush_both_ways(&script, |result, _, stream| {
+        assert_eq!(result.expect("nothing is wrong"), Flushed::Blocked(3));
+        assert_eq!(stream.calls, 1);
     });
+    for events in [1, 2] {
+        let (mut hub, id, _) = hub_with_feed(events);
+        let feed = hub.feed(id).expect("it is there");
+        let (mut buffers, mut stream) = (Buffers::default(), Scripted::new(&script));
+        let flushed = Outbox::default().flush_with(feed, &mut stream, &mut buffers);
+        assert_eq!(flushed.expect("nothing is wrong"), Flushed::Blocked(3));
+        assert_eq!(stream.calls, 1);
+    }
 }
 
 #[test]
@@ -234,6 +244,30 @@ fn answers_go_before_events_but_not_into_the_middle_of_one() {
         assert_eq!(String::from_utf8_lossy(&stream.taken), expected.concat());
         assert_eq!(outbox.sent(), stream.taken.len() as u64);
         assert!(outbox.is_empty() && feed.is_empty());
+    }
+}
+
+#[test]
+fn an_event_that_has_begun_is_ended_first_wherever_a_write_ends() {
+    let all = hub_with_feed(2).2.concat().len() + 5;
+    for next in 1..all - 1 {
+        let (mut hub, id, lines) = hub_with_feed(2);
+        let feed = hub.feed(id).expect("it is there");
+        let (mut buffers, mut stream) = (Buffers::default(), Scripted::default());
+        let mut outbox = Outbox::default();
+        for (own, count) in [(&b""[..], 1), (b"pong\n", next)] {
+            outbox.buffer(&mut buffers).extend_from_slice(own);
+            let full = Err(io::ErrorKind::WouldBlock);
+            stream.writes = VecDeque::from([Ok(count), full]);
+            let flushed = outbox.flush_with(feed, &mut stream, &mut buffers);
+            assert_eq!(flushed.expect("it takes some"), Flushed::Blocked(count));
+        }
+        stream.writes.clear();
+        let flushed = outbox.flush_with(feed, &mut stream, &mut buffers);
+        assert_eq!(flushed.expect("it takes all"), Flushed::All);
+        let expected = format!("{}pong\n{}", lines[0], lines[1]);
+        assert_eq!(String::from_utf8_lossy(&stream.taken), expected);
+        assert_eq!(outbox.sent(), all as u64);
     }
 }
 

@@ -268,6 +268,8 @@ fn limits_hold_to_the_byte_and_count_over_all_reads() {
     let expected = Some((more.len(), Fault::TOO_MANY_HEADERS));
     assert_eq!(refused_after(more.as_bytes(), &limits), expected);
 
+    let longest = [&[b'A'; METHOD_BYTES_MAX][..], b" "].concat();
+    assert_eq!(refused_after(&longest, &limits), None);
     let endless = [b'A'; METHOD_BYTES_MAX + 1];
     let expected = Some((endless.len(), Fault::METHOD_NOT_IMPLEMENTED));
     assert_eq!(refused_after(&endless, &limits), expected);

@@ -94,3 +94,41 @@ fn text_of_the_program_is_not_copied() {
     assert_eq!(made.body, Body::Bytes(b"<p>".to_vec()));
     assert_eq!(made.content_type(), Some("text/html; charset=utf-8"));
 }
+
+#[test]
+fn the_memory_of_an_answer_serves_the_next_one_unless_it_is_large() {
+    for (bytes, kept) in [
+        (100, true),
+        (BLANK_BYTES_MAX, true),
+        (BLANK_BYTES_MAX + 1, false),
+    ] {
+        let with_memory = Response {
+            body: Body::Bytes(Vec::with_capacity(bytes)),
+            fields: Vec::with_capacity(bytes),
+            ..Response::new(Status::OK)
+        };
+        let blank = with_memory.into_blank();
+        let expected = if kept { bytes } else { 0 };
+        assert_eq!(blank.body.capacity(), expected);
+        assert_eq!(blank.fields.capacity(), expected);
+    }
+}
+
+#[test]
+fn who_is_refused_for_a_moment_is_told_when_to_try_again() {
+    let overloaded = Response::from(Fault::OVERLOADED);
+    assert_eq!(overloaded.header("Retry-After"), Some("1"));
+    let wrong = Response::from(Fault::BAD_HOST);
+    assert_eq!(wrong.header("Retry-After"), None);
+}
+
+#[test]
+fn an_answer_in_a_log_shows_its_status_and_length_but_nothing_of_what_it_says() {
+    let answer = Response::text(Status::OK, "secret").with_header("X-Name", "secret");
+    let shown = format!("{answer:?}");
+    assert!(
+        shown.contains("200") && shown.contains("6 bytes"),
+        "{shown}"
+    );
+    assert!(!shown.contains("secret"), "{shown}");
+}

@@ -191,6 +191,7 @@ fn hosts_are_names_or_addresses_with_a_port() {
         "a:-1",
         "a:8 0",
         "a:80:80",
+        "a:8:",
         "::1",
         "[::1",
         "::1]",

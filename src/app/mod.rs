@@ -27,6 +27,8 @@ pub mod sessions;
 mod socket;
 mod status;
 mod streams;
+#[cfg(test)]
+mod tests;
 pub mod throttle;
 pub mod users;
 

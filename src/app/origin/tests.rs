@@ -59,6 +59,7 @@ fn an_origin_is_this_site_by_scheme_host_and_port() {
         (name, "https://example.com:8443", false, false),
         (name, "https://www.example.com", false, false),
         (name, "https://example.com.", false, false),
+        (Some("my-site_1"), "https://my-site_1", true, true),
         (name, "https://example.com.evil.org", false, false),
         (name, "https://evil.org", false, false),
         (name, "", false, false),

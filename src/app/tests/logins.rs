@@ -114,3 +114,19 @@ fn a_user_may_have_half_of_the_places_for_hashes() {
     }
     assert_eq!(world.app.throttle.under_way(), 0);
 }
+
+#[test]
+fn a_login_that_no_worker_takes_gives_its_place_back() {
+    let mut world = world();
+    let Reply::Later(Later {
+        then: Then::Job(then),
+        ..
+    }) = world.begin("POST /login", FORM, ALICE)
+    else {
+        panic!("a login begins with a hash")
+    };
+    assert_eq!(world.app.throttle.under_way(), 1);
+    let reply = world.with_context(|_, cx| then(Err(JobError::Busy), cx));
+    assert_eq!(world.carry_on(reply).status, Status::SERVICE_UNAVAILABLE);
+    assert_eq!(world.app.throttle.under_way(), 0);
+}

@@ -1,5 +1,7 @@
 //! What a signature opens, and when no more; the list of sessions.
 
+use std::rc::Rc;
+
 use super::*;
 
 #[test]
@@ -88,4 +90,49 @@ fn the_list_is_cut_but_says_how_many_there_are() {
     let list = json(&world.call("GET /sessions", &bearer(&sign), ""));
     assert_eq!(list["total"], 103);
     assert_eq!(list["sessions"].as_array().map(Vec::len), Some(100));
+}
+
+#[test]
+fn a_page_of_another_site_takes_no_place_for_streams() {
+    let mut world = world();
+    let sign = world.log_in(ALICE);
+    for (fields, followed) in [
+        (cookie(&sign), true), // no browser of today
+        (cookie(&sign) + "\r\nSec-Fetch-Site: cross-site", false),
+        (cookie(&sign) + "\r\nSec-Fetch-Site: same-site", false),
+        (cookie(&sign) + &PAGE[7..], true),
+        (bearer(&sign) + "\r\nSec-Fetch-Site: cross-site", true),
+    ] {
+        let fields = fields + "\r\nAccept: text/event-stream";
+        let reply = world.begin("GET /events", &fields, "");
+        assert_eq!(matches!(reply, Reply::Events(_)), followed, "{fields}");
+    }
+}
+
+#[test]
+fn a_socket_that_needs_no_session_knows_whose_it_is_if_there_is_one() {
+    let handshake = "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    let mut world = world();
+    let echo = endpoint(Rc::new(|_, _: &mut Socket<'_>| {}));
+    let echo = move |request: &Request<'_>, cx: &mut Context<'_>| echo(request, cx).into();
+    world
+        .routes
+        .on(Method::Get, "/echo", Label::NONE, Box::new(echo));
+    let sign = world.log_in(ALICE);
+    for (fields, expected) in [
+        ("Host: h".into(), Ok(None)),
+        (bearer(&sign), Ok(Some(1))),
+        (cookie(&sign) + &PAGE[7..], Ok(Some(1))),
+        (cookie(&sign), Err(403)),
+        (bearer("nothing"), Err(401)),
+        (cookie("nothing"), Err(401)),
+    ] {
+        let fields: String = fields + handshake;
+        let known = match world.begin("GET /echo", &fields, "") {
+            Reply::WebSocket(upgrade) => Ok(upgrade.caller.map(|(user_id, _)| user_id)),
+            refusal => Err(world.carry_on(refusal).status.code()),
+        };
+        assert_eq!(known, expected, "{fields}");
+    }
 }

@@ -122,6 +122,9 @@ fn tokens_of_a_former_key_are_good_until_it_retires() {
         assert!(verify(&new, keys, NOW_S + 3_600).is_ok());
         assert!(keys.valid(1, NOW_S) && !keys.valid(1, NOW_S + 3_600));
         assert!(keys.valid(2, NOW_S + 3_600) && !keys.valid(3, NOW_S));
+        assert_eq!(keys.valid_until_s(1, NOW_S), Some(NOW_S + 3_600));
+        assert_eq!(keys.valid_until_s(1, NOW_S + 3_600), None);
+        assert_eq!(keys.valid_until_s(2, NOW_S), Some(i64::MAX));
     }
 }
 

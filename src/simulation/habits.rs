@@ -58,7 +58,8 @@ const WEIGHTS: [(Topic, usize); 19] = [
 
 /// What may be asked for most of the time. Some are what only meets in a crowd: logins and the end of all
 /// sessions, guesses by the dozen, a session that is ended while it is used.
-const FAVOURITES: [&[Topic]; 9] = [
+const FAVOURITES: [&[Topic]; 10] = [
+    &[Publish, Follow],
     &[Later, Stream],
     &[Login, Guess],
     &[Session, List, Verify, Logout, Everywhere, Revoke],
@@ -129,13 +130,16 @@ impl fmt::Display for Habits {
 impl Habits {
     pub(super) fn new(chance: &mut Chance, users: usize) -> Self {
         let favourite = chance.one_in(2).then(|| chance.pick(&FAVOURITES).copied());
+        let favourite = favourite.flatten().unwrap_or_default();
+        // Guesses at one name are too many sooner than at several; and again, once time has passed.
+        let guesses = favourite == [Guess];
         let mut weights = WEIGHTS.to_vec();
-        if let Some(topics) = favourite.flatten() {
+        if !favourite.is_empty() {
             // Half of all requests are one of these.
             let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
             for (topic, weight) in &mut weights {
-                if topics.contains(topic) {
-                    *weight += sum / topics.len();
+                if favourite.contains(topic) {
+                    *weight += sum / favourite.len();
                 }
             }
         }
@@ -144,10 +148,10 @@ impl Habits {
             deaf: chance.one_in(3),
             restless: chance.one_in(3),
             slow_workers: chance.one_in(3),
-            one_user: chance.one_in(3).then(|| chance.below(users)),
+            one_user: (chance.one_in(3) || guesses).then(|| chance.below(users)),
             cookies: chance.one_in(3),
             rotates: chance.one_in(3),
-            patient: chance.one_in(4),
+            patient: chance.one_in(if guesses { 2 } else { 4 }),
         }
     }
 

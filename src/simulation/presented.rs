@@ -62,7 +62,7 @@ impl World {
             refused: Some((401, false)),
         };
         let own = *self.chance.pick(&OWN).unwrap_or(&"");
-        let way = self.chance.below(24);
+        let way = self.chance.below(36);
         match way {
             0 => well(format!("{bearer}Cookie: session={other}\r\n")),
             1 => well(format!(

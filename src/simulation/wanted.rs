@@ -28,7 +28,7 @@ impl World {
 
     pub(super) fn choose_with_session(&mut self, topic: Topic) -> Option<Wish> {
         let mut session = self.some_session()?;
-        if topic == Topic::Publish && !self.chance.one_in(4) {
+        if topic == Topic::Publish && !self.chance.one_in(8) {
             let may = |at: &usize| self.users[self.sessions[*at].user].role != "user";
             let those: Vec<usize> = (0..self.sessions.len()).filter(may).collect();
             session = self.chance.pick(&those).copied().unwrap_or(session);
@@ -122,7 +122,7 @@ impl World {
             body["user_id"] = json!(whose.to_string());
         }
         let mut refusal = None;
-        match self.chance.below(24) {
+        match self.chance.below(48) {
             0 => {
                 body["name"] = json!("user.logged_in");
                 refusal = Some((400, "reserved_name"));

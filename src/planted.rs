@@ -92,7 +92,7 @@ bugs! {
     KeptReading,
     /// `user.*` is taken for `user*`.
     LoosePrefix,
-    /// A stream that resumes is not told that the store no longer has what it missed.
+    /// A reader that resumes is not told that the store no longer has what it missed.
     TrimmedSilently,
     /// When a subscriber leaves, what was confirmed in that turn is delivered to nobody.
     DeafHub,

@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::StorePath;
 use crate::event::{Event, NewEvent};
+use crate::planted::{Bug, planted};
 
 pub use disk::Disk;
 pub use error::StoreError;
@@ -206,7 +207,7 @@ impl Page {
         }
         let (from, to) = (since + 1, self.oldest.saturating_sub(1));
         let last = None;
-        (from <= to).then_some(Missing { from, to, last })
+        (from <= to && !planted(Bug::TrimmedSilently)).then_some(Missing { from, to, last })
     }
 }
 

@@ -106,11 +106,8 @@ impl World {
         self.clients[at].streamed = matches!(asked.what, What::Stream(..));
         let what = asked.what.clone();
         self.judge(at, &asked, &answer).map_err(|why| {
-            format!(
-                "{what:?} was answered {} {}: {why}",
-                answer.status,
-                answer.text()
-            )
+            let text = answer.text();
+            format!("it asked {what}, and {} came: {why}. {text}", answer.status)
         })?;
         Ok(true)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::network::Weather;
-use super::truth::{Fact, Span};
+use super::truth::{Fact, Known, Span};
 use super::world::World;
 use crate::reactor::Clock as _;
 use crate::work::StoreError;
@@ -81,6 +81,12 @@ impl World {
         let wall = self.wall();
         if fact.time_ms.div_euclid(1000) > wall.max_s + 1 && !self.clock_was_set {
             return Err("it comes from the future".into());
+        }
+        if fact.name == "session.revoked" && fact.sender == "login" {
+            let made_room = |known: &&mut Known| fact.data()["session_id"] == *known.sid;
+            if let Some(known) = self.sessions.iter_mut().find(made_room) {
+                known.unless_ended();
+            }
         }
         if fact.name == "session.expired" {
             let known = self

@@ -72,6 +72,8 @@ pub(in crate::simulation) enum End {
     Swept,
     Revoked,
     Expired,
+    /// Its user logged in once more than there may be sessions.
+    MadeRoom,
 }
 
 /// The life of a session, by its events.
@@ -199,6 +201,11 @@ impl History {
                     }
                 }
                 check(any, "no session was left to end", fact)
+            }
+            ("session.revoked", Some(user)) if fact.sender == "login" => {
+                let due = json!({"session_id": sid, "reason": "too_many_sessions"});
+                check(of_user(user, due), "not what makes room", fact)?;
+                self.ends(id, sid, user, End::MadeRoom, fact)
             }
             ("session.revoked", Some(user)) => {
                 let well = of_user(user, json!({"session_id": sid})) && fact.sender == "logout";

@@ -80,7 +80,7 @@ impl<S: Seams> Source<Service<S>> for Chores {
     ) -> Next {
         if matches!(message, Message::Drain) {
             self.stop_at = turn.now() + service.app.config.limits.drain_timeout;
-            self.give_up_at = service.busy_until();
+            self.give_up_at = service.cut_at();
             service.app.hurry_chores();
         }
         self.rest(service, turn)

@@ -18,7 +18,7 @@ const STREAMS_GRACE: Duration = Duration::from_millis(1500);
 /// When another process is to go on, everything of this one is over after so long: those who connect meanwhile
 /// wait for it.
 const HANDOVER_TIME: Duration = Duration::from_secs(2);
-/// What is still under way after so much of it is given up; the rest of the time is for telling that.
+/// Requests that have not arrived after so much of it are given up; the rest of the time is for telling that.
 const HANDOVER_PATIENCE: Duration = Duration::from_millis(1500);
 const _: () = assert!(HANDOVER_PATIENCE.as_millis() < HANDOVER_TIME.as_millis());
 
@@ -157,7 +157,7 @@ impl<S: Seams> Service<S> {
         }
     }
 
-    /// When requests are given up that have not arrived, or that no worker has done.
+    /// When requests are given up that have not arrived.
     pub(super) fn busy_until(&self) -> Moment {
         match self.life {
             Life::HandingOver(Ending { since, .. }) => since + HANDOVER_PATIENCE,
@@ -165,7 +165,7 @@ impl<S: Seams> Service<S> {
         }
     }
 
-    /// When connections are cut, whatever they are about: another process waits.
+    /// When connections are cut, whatever they are about, and jobs are given up: another process waits.
     pub(super) fn cut_at(&self) -> Moment {
         match self.life {
             Life::HandingOver(Ending { since, .. }) => since + HANDOVER_TIME,

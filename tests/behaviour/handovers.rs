@@ -160,7 +160,8 @@ fn a_login_that_no_worker_gets_to_is_answered_before_a_handover() {
 #[test]
 fn streams_are_told_of_a_restart_as_of_an_end() {
     for (signal, restarting) in [(Signal::USR2, true), (Signal::TERM, false)] {
-        let mut server = Generations::start(&[]);
+        let mut server = Generations::start(&["--subscribe", "exec cat >>told"]);
+        server.wait_for_log("cat has started");
         let sign = server.connect().log_in("alice");
         let mut parked = server.connect();
         parked.send(signed(
@@ -194,6 +195,10 @@ fn streams_are_told_of_a_restart_as_of_an_end() {
         } else {
             assert_eq!(server.first.wait().code(), Some(0));
         }
+        // A child has been told before its stdin ended.
+        let child = fs::read_to_string(server.path().join("told")).expect("a file");
+        let told = format!("\"data\":{told}");
+        assert!(child.contains(&told), "{child}");
     }
 }
 

@@ -171,7 +171,7 @@ fn a_request_in_pieces_goes_on() {
 fn logins_under_way_are_answered_once() {
     // One worker and full-cost hashes: most of these are still waiting when the signal comes.
     let mut server = Generations::start(&["--workers", "1"]);
-    let mut clients: Vec<Client> = (0..6).map(|_| server.connect()).collect();
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(login("alice", "password"));
     }

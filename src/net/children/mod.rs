@@ -397,7 +397,8 @@ impl Source<Service<Os>> for Child {
             }
             Message::Answer(Reply::Now(response)) => self.published(response.status, turn),
             Message::Panicked => self.published(Status::INTERNAL_SERVER_ERROR, turn),
-            Message::ChildEnded => {}
+            // What it has still to be told of the end is written before its stdin is closed.
+            Message::ChildEnded | Message::EndAnnounced => {}
             _ => return self.settle(service, turn),
         }
         if let Stage::Running(process) = &mut self.stage {

@@ -44,17 +44,16 @@ fn of_the_readme() -> String {
     rest.split_once("```").expect("its end").0.to_owned()
 }
 
-/// A server that believes nginx.
-fn trusting() -> TestServer {
+/// The README's nginx in front of a server that believes it, and of [`application`]; none where nginx is not installed.
+fn behind_nginx() -> Option<(TestServer, Nginx)> {
+    if !is_installed() {
+        return None;
+    }
     let config = Config {
         trust_proxy: vec![[127, 0, 0, 1].into()],
         ..config()
     };
-    TestServer::with(config, |_| {})
-}
-
-/// The README's nginx in front of this server and of [`application`].
-fn nginx_before(server: &TestServer) -> Nginx {
+    let server = TestServer::with(config, |_| {});
     let block = of_the_readme();
     let (ours, theirs) = ("http://127.0.0.1:8080", "http://127.0.0.1:9000");
     let listen = "listen 80;";
@@ -67,16 +66,14 @@ fn nginx_before(server: &TestServer) -> Nginx {
         .replace(ours, &format!("http://{}", server.address))
         .replace(theirs, &format!("http://{}", application()))
         .replace(listen, "listen 127.0.0.1:@PORT@;");
-    Nginx::start(&block).expect("it starts")
+    Some((server, Nginx::start(&block).expect("it starts")))
 }
 
 #[test]
 fn behind_the_readmes_nginx_nobody_is_who_they_are_not() {
-    if !is_installed() {
+    let Some((_server, nginx)) = behind_nginx() else {
         return;
-    }
-    let server = trusting();
-    let nginx = nginx_before(&server);
+    };
     let connect = || Client::connect(nginx.address);
 
     assert_eq!(connect().ask(get("/app/")).status, 401);
@@ -106,11 +103,9 @@ fn behind_the_readmes_nginx_nobody_is_who_they_are_not() {
 
 #[test]
 fn behind_the_readmes_nginx_the_application_never_gets_the_session() {
-    if !is_installed() {
+    let Some((_server, nginx)) = behind_nginx() else {
         return;
-    }
-    let server = trusting();
-    let nginx = nginx_before(&server);
+    };
     let connect = || Client::connect(nginx.address);
     let sign = connect().log_in("alice");
     let own = format!("session={sign}");
@@ -162,11 +157,9 @@ fn behind_the_readmes_nginx_the_application_never_gets_the_session() {
 
 #[test]
 fn behind_the_readmes_nginx_every_method_needs_a_session_and_long_heads_are_asked_for_briefly() {
-    if !is_installed() {
+    let Some((_server, nginx)) = behind_nginx() else {
         return;
-    }
-    let server = trusting();
-    let nginx = nginx_before(&server);
+    };
     let connect = || Client::connect(nginx.address);
     let sign = connect().log_in("alice");
     let bearer = format!("Bearer {sign}");

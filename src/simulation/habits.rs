@@ -42,7 +42,7 @@ const WEIGHTS: [(Topic, usize); 19] = [
     (Panic, 2),
     (Garbage, 2),
     (Drip, 1),
-    (Odd, 5),
+    (Odd, 3),
     (Login, 14),
     (Guess, 3),
     (Session, 7),
@@ -51,9 +51,9 @@ const WEIGHTS: [(Topic, usize); 19] = [
     (Logout, 5),
     (Everywhere, 2),
     (Revoke, 4),
-    (Publish, 9),
+    (Publish, 12),
     (Poll, 5),
-    (Follow, 8),
+    (Follow, 11),
 ];
 
 /// What may be asked for most of the time. Some are what only meets in a crowd: logins and the end of all

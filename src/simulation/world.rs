@@ -122,7 +122,7 @@ impl World {
             },
             ..Config::default()
         };
-        let kept = *chance.pick(&[100_000, 100_000, 60, 24]).unwrap_or(&100_000);
+        let kept = *chance.pick(&[100_000, 100_000, 24, 12]).unwrap_or(&100_000);
         let config = Config {
             events_kept_max: kept,
             ..config

@@ -10,8 +10,8 @@ use super::recording::{RecordingOptions, ReplayOptions};
 use super::watching::WatchingOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, StorePath, TIME_MAX, TlsFiles,
-    default_workers,
+    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, SocketMode, StorePath, TIME_MAX,
+    TlsFiles, default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.
@@ -190,6 +190,14 @@ pub(super) struct ServeOptions {
         default_value = "127.0.0.1:8080"
     )]
     pub(super) listen: Vec<ListenAddr>,
+    /// Who may connect to unix sockets, as permissions in octal: 0660 is the server's user and group
+    #[arg(
+        long,
+        env = "LOOPGATE_SOCKET_MODE",
+        value_name = "MODE",
+        default_value_t = SocketMode::default()
+    )]
+    socket_mode: SocketMode,
     /// For curl, wrk and classrooms: store in memory, user admin with password `password`, hashes
     /// that cost nothing, loopback only
     #[arg(long, env = "LOOPGATE_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
@@ -274,6 +282,7 @@ impl ServeOptions {
     pub(super) fn config(self, store: &StorePath) -> Config {
         Config {
             listen: self.listen,
+            socket_mode: self.socket_mode,
             pace: self.watching.pace(),
             monitor: self.watching.monitor,
             store: if self.demo {

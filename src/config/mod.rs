@@ -7,6 +7,7 @@
 mod address;
 mod pace;
 mod ranges;
+mod socket_mode;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ pub use address::ListenAddr;
 pub use pace::{Pace, SLOW_TURN_MAX};
 pub use ranges::{TIME_MAX, WORKERS_MAX};
 use serde::{Deserialize, Serialize};
+pub use socket_mode::SocketMode;
 
 /// Bytes that one read takes from a socket at most; also what one source may read in one turn.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
@@ -210,6 +212,8 @@ impl HashCost {
 pub struct Config {
     /// Where to listen; at least one.
     pub listen: Vec<ListenAddr>,
+    /// Who may connect to the unix sockets in `listen`. The monitor's is for the server's own user.
+    pub socket_mode: SocketMode,
     /// Where the server shows itself to its operator: a loopback address or a unix socket.
     pub monitor: Option<ListenAddr>,
     /// How the loop goes from phase to phase. A server that is recorded goes as fast as it can.
@@ -250,6 +254,7 @@ impl Default for Config {
                 Ipv4Addr::LOCALHOST,
                 8080,
             )))],
+            socket_mode: SocketMode::default(),
             monitor: None,
             pace: Pace::Free,
             store: StorePath::Memory,

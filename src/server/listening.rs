@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::StartError;
 use crate::app::Reply;
-use crate::config::{Config, ListenAddr};
+use crate::config::{Config, ListenAddr, SocketMode};
 use crate::net::Realm;
 use crate::reactor::OsAcceptor;
 #[cfg(feature = "tls")]
@@ -67,7 +67,14 @@ impl Sockets {
                 .position(|(asked, _)| asked.as_ref() == Some(address));
             let acceptor = match known {
                 Some(at) => open.remove(at).1,
-                None => listen(address).map_err(|e| StartError::Listen(address.clone(), e))?,
+                None => {
+                    let mode = if config.monitor.as_ref() == Some(address) {
+                        SocketMode::OWNER
+                    } else {
+                        config.socket_mode
+                    };
+                    listen(address, mode).map_err(|e| StartError::Listen(address.clone(), e))?
+                }
             };
             sockets.push((Some(address.clone()), acceptor));
         }
@@ -115,9 +122,9 @@ impl Sockets {
     }
 }
 
-fn listen(address: &ListenAddr) -> io::Result<OsAcceptor> {
+fn listen(address: &ListenAddr, mode: SocketMode) -> io::Result<OsAcceptor> {
     match address {
-        ListenAddr::Unix(path) => OsAcceptor::unix(path),
+        ListenAddr::Unix(path) => OsAcceptor::unix(path, mode),
         ListenAddr::Tcp(address) | ListenAddr::Tls(address) => OsAcceptor::tcp(*address),
     }
 }

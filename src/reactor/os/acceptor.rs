@@ -1,8 +1,10 @@
 //! Where streams come from: sockets that listen.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use mio::Interest;
@@ -11,7 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::unix_path::UnixPath;
 use super::{OsSelector, OsStream};
-use crate::config::ListenAddr;
+use crate::config::{ListenAddr, SocketMode};
 use crate::reactor::seams::{Acceptor, Peer};
 use crate::reactor::slots::Token;
 #[cfg(feature = "tls")]
@@ -45,14 +47,21 @@ impl OsAcceptor {
         Ok(Self::Tcp(listen(address)?))
     }
 
-    /// Listens on a unix socket at `path`. A socket that a dead server left there is replaced.
+    /// Listens on a unix socket at `path`, to which those may connect that `mode` says, whatever the umask. A
+    /// socket that a dead server left there is replaced.
     ///
     /// # Errors
     /// `AddrInUse` when somebody listens there or it is not a socket; what the OS says otherwise.
-    pub fn unix(path: &Path) -> io::Result<Self> {
+    pub fn unix(path: &Path, mode: SocketMode) -> io::Result<Self> {
         let mut claimed = UnixPath::claim(path)?;
-        let listener = UnixListener::bind(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
         claimed.owns(true);
+        // Until it listens no client gets in, so none does before the mode is right.
+        std::fs::set_permissions(path, Permissions::from_mode(mode.bits()))?;
+        socket.listen(BACKLOG)?;
+        let listener = UnixListener::from_std(OwnedFd::from(socket).into());
         Ok(Self::Unix(listener, claimed))
     }
 

@@ -26,8 +26,8 @@
 //! | 4 | [`server`]; the program in `src/cli/mod.rs` is around it |
 //! | 3 | [`net`] |
 //! | 2 | [`app`] |
-//! | 1 | [`reactor`], [`http`], [`websocket`], [`work`] |
-//! | 0 | [`ledger`], [`config`], [`event`], [`token`], `lock`; [`planted`], which is nothing but in one test |
+//! | 1 | [`reactor`], [`http`], [`websocket`], [`token`], [`work`] |
+//! | 0 | [`ledger`], [`config`], [`event`], [`files`]; [`planted`], which is nothing but in one test |
 //!
 //! # Vocabulary
 //!
@@ -86,9 +86,9 @@
 pub mod app;
 pub mod config;
 pub mod event;
+pub mod files;
 pub mod http;
 pub mod ledger;
-mod lock;
 pub mod net;
 pub mod planted;
 pub mod reactor;

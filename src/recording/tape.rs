@@ -2,9 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -13,6 +11,7 @@ use super::entry::{Entry, Head, MAGIC, NO_HASH, mix};
 use super::mask::Mask;
 use super::secrets::Secrets;
 use crate::config::Config;
+use crate::files;
 use crate::reactor::{Entropy, OsEntropy};
 use crate::token::Keys;
 use crate::work::appender::Appender;
@@ -100,11 +99,9 @@ impl Tape {
                 head.store.users.len() + head.store.sessions.len()
             ));
         }
-        let mut options = OpenOptions::new();
-        let file = options
+        let file = files::options()
             .write(true)
             .create_new(true)
-            .mode(0o600)
             .open(path)
             .map_err(of_file)?;
         let appender = Appender::to(file).map_err(of_file)?;

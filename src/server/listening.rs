@@ -13,6 +13,7 @@ use crate::reactor::OsAcceptor;
 #[cfg(feature = "tls")]
 use crate::{
     config::TlsFiles,
+    files,
     reactor::{Credentials, Identity},
 };
 
@@ -65,14 +66,14 @@ impl Sockets {
             let known = open
                 .iter()
                 .position(|(asked, _)| asked.as_ref() == Some(address));
+            let mode = if config.monitor.as_ref() == Some(address) {
+                SocketMode::OWNER
+            } else {
+                config.socket_mode
+            };
             let acceptor = match known {
                 Some(at) => open.remove(at).1,
                 None => {
-                    let mode = if config.monitor.as_ref() == Some(address) {
-                        SocketMode::OWNER
-                    } else {
-                        config.socket_mode
-                    };
                     listen(address, mode).map_err(|e| StartError::Listen(address.clone(), e))?
                 }
             };
@@ -129,6 +130,19 @@ fn listen(address: &ListenAddr, mode: SocketMode) -> io::Result<OsAcceptor> {
     }
 }
 
+/// A certificate's key is another program's file, as often as not for a group to read, and for all in a container's
+/// secrets: it is used, and the log says so.
+#[cfg(feature = "tls")]
+fn warn_of_a_key_for_all(files: &TlsFiles) {
+    let key = &files.key;
+    if files::is_for_all(key) {
+        let key = key.display();
+        log::warn!(
+            "every user of this machine can read the private key {key}; run: chmod o= {key}"
+        );
+    }
+}
+
 /// Who the server is to those who connect.
 pub(super) struct Listening {
     #[cfg(feature = "tls")]
@@ -147,6 +161,9 @@ impl Listening {
             None => None,
             Some(files) => Some((files.clone(), Identity::new(Credentials::load(files)?))),
         };
+        if let Some((files, _)) = &tls {
+            warn_of_a_key_for_all(files);
+        }
         Ok(Self { tls })
     }
 
@@ -189,12 +206,14 @@ impl Listening {
     #[cfg(feature = "tls")]
     pub(super) fn read_again(&self) -> Option<Reply> {
         let (files, identity) = self.tls.clone()?;
+        let watched = files.clone();
         let load = move || Credentials::load(&files);
         Some(Reply::later(load, move |loaded, _cx| {
             match loaded {
                 Ok(Ok(credentials)) => {
                     log::info!("the certificate was read again");
                     identity.replace(credentials);
+                    warn_of_a_key_for_all(&watched);
                 }
                 Ok(Err(error)) => log::warn!("the certificate in use is kept: {error}"),
                 Err(error) => log::warn!("the certificate in use is kept: {error}"),

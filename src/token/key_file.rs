@@ -4,14 +4,15 @@
 //! key first, secrets in base64url. It is read at start and written when a key is made; it is never
 //! changed in place, so that a crash leaves the old file or the new one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 use super::keys::{Key, KeyError, Keys, SECRET_BYTES, parse_kid};
 
@@ -34,11 +35,7 @@ impl Keys {
         let metadata = file
             .metadata()
             .map_err(|error| io_error(path, "read", error))?;
-        let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let path = path.to_owned();
-            return Err(KeyError::Mode { path, mode });
-        }
+        files::check(path, &metadata).map_err(KeyError::Exposed)?;
         let mut text = Vec::new();
         Read::by_ref(&mut file)
             .take(FILE_BYTES_MAX)
@@ -209,11 +206,7 @@ fn parse_record(record: &KeyRecord) -> Result<Key, &'static str> {
 }
 
 fn write_durably(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true) // never through a link that somebody else put there
-        .mode(0o600)
-        .open(path)?;
+    let mut file = files::options().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::files::Exposed;
+
 /// Bytes of a secret: as many as the MAC has (RFC 7518, section 3.2).
 pub const SECRET_BYTES: usize = 32;
 
@@ -38,12 +40,7 @@ pub enum KeyError {
         error: io::Error,
     },
     /// Others than the owner may read or write the file.
-    Mode {
-        /// The key file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    Exposed(Exposed),
     /// The file is not what this program writes. The reason never quotes the file.
     Damaged {
         /// The key file.
@@ -65,11 +62,7 @@ impl fmt::Display for KeyError {
                     path.display()
                 )
             }
-            Self::Mode { path, mode } => write!(
-                f,
-                "the key file {path} can be used by others (mode {mode:03o}); run: chmod 600 {path}",
-                path = path.display()
-            ),
+            Self::Exposed(file) => write!(f, "the key file {file}"),
             Self::Damaged { path, reason } => write!(
                 f,
                 "the key file {} is damaged: {reason}; restore it from a backup, or remove it, \
@@ -85,7 +78,7 @@ impl std::error::Error for KeyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { error, .. } => Some(error),
-            Self::Mode { .. } | Self::Damaged { .. } | Self::IdTaken(_) => None,
+            Self::Exposed(_) | Self::Damaged { .. } | Self::IdTaken(_) => None,
         }
     }
 }

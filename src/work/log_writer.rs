@@ -6,15 +6,17 @@
 //! log itself. This file must not log: its own lines would come back to it.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::files;
 
 /// Bytes that each line of `lines_max` may have on average before lines are dropped.
 pub const LINE_BYTES: usize = 1024;
@@ -26,7 +28,7 @@ pub const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
 pub enum LogTarget {
     /// Standard error.
     Stderr,
-    /// A file, created if it is missing, appended to if it is not.
+    /// A file, created for its owner alone if it is missing, appended to if it is not.
     File(PathBuf),
 }
 
@@ -39,7 +41,7 @@ pub fn start(target: LogTarget, lines_max: usize) -> io::Result<(LogPipe, LogThr
     let output = Output {
         file: match &target {
             LogTarget::Stderr => None,
-            LogTarget::File(path) => Some(open(path)?),
+            LogTarget::File(path) => Some(files::append(path)?),
         },
         target,
         failed: None,
@@ -255,7 +257,7 @@ impl Output {
         let LogTarget::File(path) = &self.target else {
             return;
         };
-        match open(path) {
+        match files::append(path) {
             Ok(file) => {
                 self.file = Some(file);
                 self.torn = false;
@@ -286,14 +288,11 @@ impl Output {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::{BufRead, BufReader};
+    use std::path::Path;
     use std::process::Command;
 
     use super::*;
@@ -390,7 +389,7 @@ mod tests {
         }
         let mut output = Output {
             target: LogTarget::File(full.into()),
-            file: Some(open(full).unwrap()),
+            file: Some(files::append(full).unwrap()),
             failed: None,
             torn: false,
         };
@@ -398,7 +397,7 @@ mod tests {
         output.write(b"three\n");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");
-        output.file = Some(open(&path).unwrap());
+        output.file = Some(files::append(&path).unwrap());
         output.write(b"four\n");
         let log = fs::read_to_string(&path).unwrap();
         assert!(log.starts_with("3 log lines dropped: "), "{log}");

@@ -2,8 +2,8 @@
 //!
 //! | floor | |
 //! |---|---|
-//! | 0 | `config`, `event`, `ledger`, `lock`, `planted`, `token` |
-//! | 1 | `reactor`, `http`, `work` |
+//! | 0 | `config`, `event`, `files`, `ledger`, `planted` |
+//! | 1 | `reactor`, `http`, `websocket`, `token`, `work` |
 //! | 2 | `app` |
 //! | 3 | `net` |
 //! | 4 | `server` |
@@ -17,8 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 6] = [
-    &["config", "event", "ledger", "lock", "planted", "token"],
-    &["reactor", "http", "websocket", "work"],
+    &["config", "event", "files", "ledger", "planted"],
+    &["reactor", "http", "websocket", "token", "work"],
     &["app"],
     &["net"],
     &["server"],

@@ -30,6 +30,7 @@ mod monitor;
 #[path = "../conformance/nginx.rs"]
 mod nginx;
 mod origin;
+mod private_files;
 mod program;
 mod proxy;
 mod publishing;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::lock::{FileLock, LockError};
+use crate::files::lock::{FileLock, LockError};
 
 /// Where a unix socket is.
 #[derive(Debug)]
@@ -33,6 +33,11 @@ impl UnixPath {
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
         let lock = FileLock::take(path).map_err(|error| match error {
             LockError::Held(_) => io::ErrorKind::AddrInUse.into(),
+            LockError::Exposed(file) => io::Error::other(file),
+            LockError::Link => {
+                let lock = FileLock::path_of(path);
+                io::Error::other(format!("{} is a symbolic link", lock.display()))
+            }
             LockError::Io(error) => {
                 let lock = FileLock::path_of(path);
                 io::Error::new(error.kind(), format!("{}: {error}", lock.display()))

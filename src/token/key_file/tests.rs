@@ -1,6 +1,7 @@
 //! The file as it is written, refused and rotated.
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::token::{Claims, TokenError, sign, verify};

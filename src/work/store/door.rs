@@ -9,20 +9,19 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{StoreError, schema};
-use crate::lock::{FileLock, LockError};
-
-/// For the owner alone: the file holds password hashes.
-const MODE: u32 = 0o600;
+use crate::files::{
+    self,
+    lock::{FileLock, LockError},
+};
 
 /// One server per store, for as long as this lives.
 pub(super) struct Lock(FileLock);
@@ -39,6 +38,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, PathBuf, Lock), StoreErro
     refuse_read_only(&path)?;
     if has_bytes(&path)? {
         identify_from_outside(&path)?;
+        refuse_exposed(&path)?;
     }
     let lock = Lock::take(&path)?;
     // Asked again: until the lock was ours, another server may have created the store.
@@ -92,6 +92,20 @@ fn refuse_read_only(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// It holds password hashes, and so do its log and the log's index, which get their mode from it.
+fn refuse_exposed(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let file = beside(path, suffix);
+        match fs::symlink_metadata(&file) {
+            Ok(found) if found.is_symlink() => return Err(StoreError::link(&file)),
+            Ok(found) => files::check(&file, &found).map_err(StoreError::Exposed)?,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => return Err(StoreError::from_io(&file, &why)),
+        }
+    }
+    Ok(())
+}
+
 /// An empty file counts as none, as it does for `SQLite`.
 fn has_bytes(path: &Path) -> Result<bool, StoreError> {
     match fs::metadata(path) {
@@ -116,6 +130,8 @@ impl Lock {
                     path: store.into(),
                     pid,
                 },
+                LockError::Exposed(file) => StoreError::Exposed(file),
+                LockError::Link => StoreError::link(&FileLock::path_of(store)),
                 LockError::Io(why) => StoreError::from_io(&FileLock::path_of(store), &why),
             })
     }
@@ -219,6 +235,7 @@ fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     uri.push_str("?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(uri, flags)
 }
@@ -236,7 +253,10 @@ fn open_with_log(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // The path was resolved before: a link on it has come since.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(path, flags)
 }
 
@@ -297,8 +317,8 @@ fn make_private(path: &Path) -> io::Result<()> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(MODE).open(path)?;
+    let mut options = files::options();
+    options.write(true).create_new(true).open(path)?;
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
 use serde::{Deserialize, Serialize};
 
+use crate::files::Exposed;
+
 /// Why a store could not be opened, or why nothing of a transaction was stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreError {
@@ -59,6 +61,8 @@ pub enum StoreError {
         /// Why not.
         why: String,
     },
+    /// Others than the owner may read or write one of its files.
+    Exposed(Exposed),
     /// As many transactions as the store takes are waiting; this one was not among them.
     Busy,
     /// The disk is full. Later transactions may succeed.
@@ -113,6 +117,14 @@ impl StoreError {
                 }
             }
             Some(_) => Self::Sqlite(why),
+        }
+    }
+
+    /// A symbolic link where the server writes without a look at what was there.
+    pub(super) fn link(path: &Path) -> Self {
+        Self::Unwritable {
+            path: path.to_owned(),
+            why: "it is a symbolic link, which another user may have put there; remove it".into(),
         }
     }
 
@@ -171,6 +183,7 @@ impl fmt::Display for StoreError {
                 "there can be no store at {} ({why}); use another store",
                 path.display()
             ),
+            Self::Exposed(file) => write!(f, "the store's file {file}"),
             Self::Busy => f.write_str("too many transactions are waiting for the disk; try again"),
             Self::Full => f.write_str(
                 "the disk is full; make room, nothing that was confirmed before is lost",

@@ -1,4 +1,4 @@
-//! A file that locks what only one process may have: a store, the path of a unix socket. Floor 0.
+//! A file that locks what only one process may have: a store, the path of a unix socket.
 //!
 //! The lock is `flock(2)`'s: it belongs to the open file, so that another process that gets the descriptor has
 //! the lock with it, and the system releases it when the last of them has ended. The file itself stays.
@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use super::Exposed;
 
 /// A lock that this process has, perhaps together with one that follows it.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub(crate) struct FileLock(File);
 pub(crate) enum LockError {
     /// Another process has it: the one of this id, where the file says so.
     Held(Option<u32>),
+    /// Others than the owner may use the file: who can open it can hold it.
+    Exposed(Exposed),
+    /// There is a symbolic link in its place.
+    Link,
     /// What the OS says about the file.
     Io(io::Error),
 }
@@ -36,9 +40,15 @@ impl FileLock {
     /// owner alone; a symbolic link in its place is refused, since it may lead to a file of another user's
     /// choosing.
     pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(Self::path_of(path), flags, Mode::RUSR | Mode::WUSR);
-        let mut file = File::from(opened.map_err(|errno| LockError::Io(errno.into()))?);
+        let path = Self::path_of(path);
+        let mut options = super::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(&path).map_err(|error| match error {
+            _ if super::is_link(&path) => LockError::Link,
+            error => LockError::Io(error),
+        })?;
+        let metadata = file.metadata().map_err(LockError::Io)?;
+        super::check(&path, &metadata).map_err(LockError::Exposed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -18,6 +18,7 @@ mod login;
 mod logout;
 pub mod monitor;
 mod origin;
+mod page;
 mod produced;
 mod reply;
 mod request;
@@ -146,7 +147,7 @@ const DELETE: Methods = Methods::One(Method::Delete);
 
 /// The handlers that every server has.
 pub const HANDLERS: [(Methods, &str, BuiltIn); 13] = [
-    (GET, "/", home::page),
+    (GET, "/", home::home),
     (GET, "/home.css", home::style),
     (GET, "/home.js", home::script),
     (POST, "/login", login::login),

@@ -12,6 +12,9 @@ use crate::planted::{Bug, planted};
 /// The interim answer that a peer waits for before it sends its body (RFC 9110, section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// Content is what its type says, and nothing that a browser finds in it (Fetch Standard, section 3.6).
+const NO_SNIFFING: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
+
 /// Room that the head of an ordinary answer needs, in bytes.
 const HEAD_BYTES_TYPICAL: usize = 256;
 
@@ -109,9 +112,15 @@ pub fn encode_last_chunk(out: &mut Vec<u8>) {
 fn push_head(response: &Response, wire: Wire<'_>, ending: Ending, date: &Date, out: &mut Vec<u8>) {
     push_status_line(response.status, out);
     out.extend_from_slice(date.line());
-    if let (Some(content_type), true) = (response.content_type(), response.status.allows_content())
-    {
-        push_field("Content-Type", content_type, out);
+    if response.status.allows_content() {
+        let content_type = response.content_type();
+        if let Some(content_type) = content_type {
+            push_field("Content-Type", content_type, out);
+        }
+        // Without a type most of all: a browser would look for one in the content.
+        if content_type.is_some() || !matches!(ending, Ending::Length(0)) {
+            out.extend_from_slice(NO_SNIFFING);
+        }
     }
     match ending {
         Ending::Length(length) => {

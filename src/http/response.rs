@@ -75,8 +75,15 @@ struct Problem<'p> {
     code: &'p str,
 }
 
-/// Only the encoder knows how the message ends and what becomes of the connection.
-const ENCODERS_OWN: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
+/// Only the encoder knows how the message ends and what becomes of the connection; the last one is the same in
+/// every answer that has content.
+const ENCODERS_OWN: [&str; 5] = [
+    "Connection",
+    "Content-Length",
+    "Date",
+    "Transfer-Encoding",
+    "X-Content-Type-Options",
+];
 
 impl Response {
     /// An answer without content.
@@ -207,7 +214,7 @@ impl Response {
     }
 
     /// Adds a field. `Content-Type` replaces the one there is; fields that the encoder writes
-    /// itself (`Connection`, `Content-Length`, `Date`, `Transfer-Encoding`) are left out.
+    /// itself (`Connection`, `Content-Length`, `Date`, `Transfer-Encoding`, `X-Content-Type-Options`) are left out.
     ///
     /// Control characters in `value` become spaces: with a line end in it, a peer could write
     /// fields of its own, or a second answer.

@@ -28,7 +28,7 @@ use crate::reactor::Peer;
 
 /// The handlers of the monitor.
 pub const HANDLERS: [(Methods, &str, BuiltIn); 10] = [
-    (GET, "/", page::page),
+    (GET, "/", page::live),
     (GET, "/page/{name}", page::part),
     (GET, "/metrics", metrics::metrics),
     (GET, "/ps", ps::list),
@@ -65,8 +65,12 @@ pub struct Vitals {
 
 /// Whether a request may look.
 ///
+/// What a page of another site asks for is refused, whatever the method: looking costs the loop's time, and only so
+/// many may watch. The user's own browser says `none` or `same-origin` in `Sec-Fetch-Site`, and curl says nothing.
+///
 /// # Errors
-/// 403: it names another host than this machine, or comes from another site's page and would change something.
+/// 403: it names another host than this machine, or comes from another site's page. Who follows a link from there to
+/// the live page gets a page with a link of our own.
 pub fn admit(request: &Request<'_>) -> Result<(), Reply> {
     let refused = |code, detail| Err(Reply::problem(Status::FORBIDDEN, code, detail));
     let host = request.host();
@@ -76,14 +80,25 @@ pub fn admit(request: &Request<'_>) -> Result<(), Reply> {
             "the monitor answers to names of this machine only: localhost, 127.0.0.1, [::1]",
         );
     }
-    let changes = !matches!(request.method(), Method::Get | Method::Head);
-    if changes && request.from_a_page() && !request.same_origin(&[]) {
+    if request.from_a_page() && !request.same_origin(&[]) {
+        if follows_a_link(request) {
+            return Err(page::doorstep());
+        }
         return refused(
             "cross_site",
-            "only the monitor's own page may change something",
+            "the monitor does not answer to pages of other sites: open it by its address",
         );
     }
     Ok(())
+}
+
+/// Whether a whole tab is to show the live page.
+fn follows_a_link(request: &Request<'_>) -> bool {
+    let says = |name, value: &[u8]| request.header(name) == Some(value);
+    request.method() == Method::Get
+        && request.path() == "/"
+        && says("sec-fetch-mode", b"navigate")
+        && says("sec-fetch-dest", b"document")
 }
 
 /// `localhost` or an address of loopback, with any port (RFC 9110, section 7.2).

@@ -1,9 +1,10 @@
 //! `GET /` of the monitor: the live page, and the files that it is made of. They are parts of the program: a page that
 //! shows how a loop turns needs nothing but that loop's server.
 
-use super::super::{Context, Reply, Request};
-use crate::http::{Response, Status};
+use super::super::{Context, Reply, Request, page};
+use crate::http::Status;
 
+const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 macro_rules! file {
@@ -14,7 +15,7 @@ macro_rules! file {
 
 /// Name, type and content.
 const FILES: [(&str, &str, &[u8]); 12] = [
-    file!("live.html", "text/html; charset=utf-8"),
+    file!("live.html", HTML),
     file!("live.css", "text/css; charset=utf-8"),
     file!("live.mjs", SCRIPT),
     file!("feed.mjs", SCRIPT),
@@ -28,7 +29,7 @@ const FILES: [(&str, &str, &[u8]); 12] = [
     file!("tables.mjs", SCRIPT),
 ];
 
-pub(super) fn page(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
+pub(super) fn live(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
     file("live.html")
 }
 
@@ -42,13 +43,19 @@ fn file(name: &str) -> Result<Reply, Reply> {
         let detail = "the page has no such part";
         return Err(Reply::problem(Status::NOT_FOUND, "not_found", detail));
     };
-    // Everything comes from here, nothing of it is inline, and no other site can frame the page.
-    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                  img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
-    Ok(Reply::Now(
-        Response::static_body(Status::OK, kind, bytes)
-            .with_header("Content-Security-Policy", policy)
-            .with_header("X-Content-Type-Options", "nosniff")
-            .with_header("Cache-Control", "no-cache"),
-    ))
+    let part = if *kind == HTML {
+        page::page(Status::OK, page::policy!("'none'"), bytes)
+    } else {
+        page::part(Status::OK, kind, bytes)
+    };
+    Ok(Reply::Now(part))
+}
+
+/// For a reader of another site's page who follows a link: that page must not make the loop work, and what they
+/// click here is their own wish.
+pub(super) fn doorstep() -> Reply {
+    let text =
+        b"<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>loopgate</title>\n\
+        <p>A link on another site led here. <a href=\"/\">Open the live page</a></p>\n</html>\n";
+    Reply::Now(page::page(Status::FORBIDDEN, page::policy!("'none'"), text))
 }

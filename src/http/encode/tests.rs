@@ -1,7 +1,7 @@
 //! Whole answers, as the peer sees them.
 
 use super::*;
-use crate::http::{Chunked, Fault};
+use crate::http::{Body, Chunked, Fault};
 
 const NOW: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
@@ -38,7 +38,7 @@ fn an_answer_has_its_fields_in_order() {
     let expected = format!(
         "HTTP/1.1 200 OK\r\n...\
          HTTP/1.1 200 OK\r\n{NOW}Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Length: 5\r\nX-User-Id: 7\r\n\r\nhello"
+         X-Content-Type-Options: nosniff\r\nContent-Length: 5\r\nX-User-Id: 7\r\n\r\nhello"
     );
     assert_eq!(std::str::from_utf8(&out), Ok(expected.as_str()));
 }
@@ -223,4 +223,38 @@ fn chunks_are_read_back_as_they_were() {
         assert_eq!((progress.consumed, progress.done), (out.len(), true));
         assert_eq!(body, [&data[..], b"end"].concat());
     }
+}
+
+#[test]
+fn no_content_is_taken_for_what_its_type_does_not_say() {
+    let mut untyped = Response::new(Status::OK);
+    untyped.body = Body::Bytes(b"<script>".to_vec());
+    for (response, has_content) in [
+        (Response::json(Status::OK, &1), true),
+        (Response::problem(Status::NOT_FOUND, "a", "b"), true),
+        (Response::text(Status::OK, ""), true),
+        (Response::static_body(Status::OK, "text/css", b"a"), true),
+        (untyped, true),
+        (Response::new(Status::OK), false),
+        (Response::new(Status::NO_CONTENT), false),
+        (Response::new(Status::SWITCHING_PROTOCOLS), false),
+        (Response::text(Status::from(304), "unchanged"), false),
+    ] {
+        let count = |answer: &str| {
+            answer
+                .matches("X-Content-Type-Options: nosniff\r\n")
+                .count()
+        };
+        let expected = usize::from(has_content);
+        assert_eq!(count(&encoded(&response, MODERN)), expected, "{response:?}");
+        let head = Wire {
+            head_only: true,
+            ..OLD
+        };
+        assert_eq!(count(&encoded(&response, head)), expected, "{response:?}");
+    }
+    let mut head = Vec::new();
+    let stream = Response::text(Status::OK, "").with_header("Content-Type", "text/event-stream");
+    let _ = encode_stream_head(&stream, MODERN, &Date::new(0), true, &mut head);
+    assert!(String::from_utf8_lossy(&head).contains("\r\nX-Content-Type-Options: nosniff\r\n"));
 }

@@ -70,8 +70,8 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         network,
     };
     let (cost, salt) = (cx.app.config.hash_cost, cx.random());
-    let hasher = Arc::clone(&cx.app.hasher);
-    let job = move || hasher.check(password.as_bytes(), &stored, cost, salt);
+    let (hasher, kinds) = (Arc::clone(&cx.app.hasher), cx.app.users.kinds_of_hashes());
+    let job = move || hasher.check(password.as_bytes(), &stored, &kinds, cost, salt);
     Ok(Reply::later_for(Some(line), job, move |checked, cx| {
         if checked.is_ok() || !planted(Bug::KeptPlace) {
             cx.app.throttle.end(place);

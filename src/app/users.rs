@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::config::{PASSWORD_BYTES_MAX, USERNAME_CHARS_MAX};
 use crate::planted::{Bug, planted};
 use crate::work::UserRow;
+use crate::work::password::{Kind, Kinds};
 
 /// Someone who can log in.
 #[derive(Clone)]
@@ -32,6 +34,7 @@ impl fmt::Debug for User {
 pub struct Users {
     by_id: HashMap<i64, User>,
     id_by_name: HashMap<String, i64>,
+    kinds: Kinds,
 }
 
 impl FromIterator<UserRow> for Users {
@@ -46,6 +49,7 @@ impl FromIterator<UserRow> for Users {
         } in rows
         {
             users.id_by_name.insert(name.clone(), id);
+            users.kinds.add(&password);
             users.by_id.insert(
                 id,
                 User {
@@ -80,8 +84,22 @@ impl Users {
     /// Takes note of a new password hash that was committed.
     pub fn set_password(&mut self, id: i64, password: String) {
         if let Some(user) = self.by_id.get_mut(&id) {
+            self.kinds.remove(&user.password);
+            self.kinds.add(&password);
             user.password = password;
         }
+    }
+
+    /// The kinds of hashes that a failed login costs, whatever name is tried.
+    #[must_use]
+    pub fn kinds_of_hashes(&self) -> Arc<[Kind]> {
+        self.kinds.imitated()
+    }
+
+    /// How many have a hash that costs too much for that: how long a failed login takes tells that they exist.
+    #[must_use]
+    pub fn told_by_time(&self) -> usize {
+        self.kinds.beyond()
     }
 
     /// How many there are.

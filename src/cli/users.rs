@@ -12,7 +12,7 @@ use loopgate::app::users::{check_name, check_password};
 use loopgate::config::{HashCost, StorePath};
 use loopgate::event::rfc3339;
 use loopgate::reactor::{Clock, Entropy, OsClock, OsEntropy};
-use loopgate::work::password::{check_phc, hash};
+use loopgate::work::password::{Kinds, check_phc, hash};
 use loopgate::work::{Change, Pool, Store, StoreError, Threads, Transaction, UserRow};
 
 use super::options::{Role, UserCommand};
@@ -217,12 +217,11 @@ fn read_lines(file: &Path, store: &Store) -> Result<Vec<Line>, Failure> {
             return Err(format!("{shown}, line 1: there is no column {wanted}; the first line names the columns: username,password,role").into());
         }
     }
-    let mut taken: HashSet<String> = store
-        .load()?
-        .users
-        .into_iter()
-        .map(|user| user.name)
-        .collect();
+    let (mut taken, mut kinds) = (HashSet::new(), Kinds::default());
+    for user in store.load()?.users {
+        kinds.add(&user.password);
+        taken.insert(user.name);
+    }
     let (mut lines, mut record) = (Vec::new(), csv::StringRecord::new());
     loop {
         let number = next_line(&text, reader.position());
@@ -239,7 +238,7 @@ fn read_lines(file: &Path, store: &Store) -> Result<Vec<Line>, Failure> {
         let line: Line = record
             .deserialize(Some(&headers))
             .map_err(|error| wrong(describe(&error)))?;
-        check(&line).map_err(wrong)?;
+        check(&line, &mut kinds).map_err(wrong)?;
         if !taken.insert(line.username.clone()) {
             return Err(wrong(format!(
                 "there is a user {:?} already",
@@ -271,10 +270,10 @@ fn describe(error: &csv::Error) -> String {
     }
 }
 
-fn check(line: &Line) -> Result<(), String> {
+fn check(line: &Line, kinds: &mut Kinds) -> Result<(), String> {
     check_name(&line.username)?;
     if line.password.starts_with("$argon2") {
-        check_phc(&line.password)?;
+        check_phc(&line.password, kinds)?;
     } else {
         check_password(line.password.as_bytes())?;
     }

@@ -11,7 +11,7 @@ use crate::reactor::{
     Acceptor, Clock, Entropy, Moment, Peer, Ready, Seams, Selector, Stream, Token, Wake,
 };
 use crate::work::findings::{self, Finding};
-use crate::work::password::{Checked, Hasher, Verdict};
+use crate::work::password::{Checked, Hasher, Kind, Verdict};
 use crate::work::{Disk, Page, StoreError};
 
 /// The seams of a server that is played from a recording.
@@ -225,7 +225,7 @@ impl Acceptor<PlayedSelector> for PlayedAcceptor {
 pub(super) struct PlayedHasher;
 
 impl Hasher for PlayedHasher {
-    fn check(&self, _: &[u8], _: &str, _: HashCost, _: [u8; 16]) -> Checked {
+    fn check(&self, _: &[u8], _: &str, _: &[Kind], _: HashCost, _: [u8; 16]) -> Checked {
         match findings::next() {
             Some(Finding::Checked(checked)) => checked,
             _ => Checked {

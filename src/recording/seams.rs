@@ -12,7 +12,7 @@ use crate::reactor::{
     OsWaker, Peer, Ready, Seams, Selector, Stream, Token, Wake as _,
 };
 use crate::work::findings::{self, Finding};
-use crate::work::password::{Argon2id, Checked, Hasher};
+use crate::work::password::{Argon2id, Checked, Hasher, Kind};
 use crate::work::stepped::{Step, SteppedCrew};
 use crate::work::{Disk, Page, StoreError};
 
@@ -257,10 +257,11 @@ impl Hasher for RecordedHasher {
         &self,
         password: &[u8],
         phc: &str,
+        kinds: &[Kind],
         cost: crate::config::HashCost,
         salt: [u8; 16],
     ) -> Checked {
-        let checked = Argon2id.check(password, phc, cost, salt);
+        let checked = Argon2id.check(password, phc, kinds, cost, salt);
         findings::note(Finding::Checked(checked.clone()));
         checked
     }

@@ -24,6 +24,9 @@ use crate::token::{KeyError, Keys};
 use crate::work::password::Hasher;
 use crate::work::{Crew, Pool, Store, StoreError, worked};
 
+/// What an older version imported.
+const TOLD_BY_TIME: &str = "a password hash so costly that the time of a failed login tells that the name exists; give a new password with `loopgate user passwd`";
+
 /// Descriptors that are not for connections: the store's files, the log, listeners, the selector.
 const DESCRIPTORS_RESERVED: usize = 32;
 
@@ -151,6 +154,11 @@ pub(super) fn service<S: Seams>(
         sessions.len(),
         snapshot.last_event_id
     );
+    match users.told_by_time() {
+        0 => {}
+        1 => log::warn!("1 user has {TOLD_BY_TIME}"),
+        count => log::warn!("{count} users have {TOLD_BY_TIME}"),
+    }
     let jobs_max = config.limits.hash_jobs_max;
     let pool = Pool::start(crew, config.workers, jobs_max).map_err(StartError::Os)?;
     let stored = completer.clone();

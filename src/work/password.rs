@@ -1,8 +1,11 @@
 //! Passwords: Argon2id (RFC 9106) in PHC strings, `$argon2id$v=19$m=19456,t=2,p=1$salt$digest`.
 //!
 //! The promise of this file is about time: a wrong password, an unknown user and a damaged line in
-//! the store all cost one full hash, so that a stopwatch cannot tell which names exist. One hash at
-//! the default cost takes some 15 ms and 19 MiB, which is why it never runs on the loop.
+//! the store all cost the same hashes in the same order, so that a stopwatch cannot tell which names exist:
+//! one of each kind that the store has (`kinds`), which is one hash unless some were imported. A hash at the default
+//! cost takes some 15 ms and 19 MiB, which is why it never runs on the loop.
+
+mod kinds;
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -15,12 +18,14 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::config::HashCost;
 
-/// Most memory, in KiB, that a PHC string from outside may ask for: 1 GiB.
+pub use kinds::{Kind, Kinds, WORK_OF_ALL_KIB_MAX, check_phc};
+
+/// Most memory, in KiB, that a PHC string in the store may ask for: 1 GiB.
 pub const MEMORY_KIB_MAX: u32 = 1024 * 1024;
-/// Most lanes that a PHC string from outside may ask for.
+/// Most lanes that a PHC string in the store may ask for.
 pub const LANES_MAX: u32 = 64;
-/// Most work, in KiB filled (memory times passes), that a PHC string from outside may ask for:
-/// 4 GiB, some seconds of one core.
+/// Most work, in KiB filled (memory times passes), that a PHC string in the store may ask for: 4 GiB, some seconds
+/// of one core. What is imported today may ask for less, [`WORK_OF_ALL_KIB_MAX`].
 pub const WORK_KIB_MAX: u64 = 4 * MEMORY_KIB_MAX as u64;
 
 const DIGEST_BYTES: usize = 32;
@@ -56,9 +61,17 @@ pub struct Checked {
 /// The seam through which passwords are judged: what takes a second of the processor's time need not be done
 /// twice, nor be possible where the passwords are not known.
 pub trait Hasher: Send + Sync {
-    /// Whether `phc` was made from `password`; if so, and if today's `cost` is more, a new PHC string with
-    /// that salt. On a worker thread: it takes as long as [`verify`] and [`hash`] do.
-    fn check(&self, password: &[u8], phc: &str, cost: HashCost, salt: [u8; 16]) -> Checked;
+    /// Whether `phc` was made from `password`, in a store that has hashes of these `kinds`; if so, and if today's
+    /// `cost` is more, a new PHC string with that salt. On a worker thread: it takes as long as [`verify`] and
+    /// [`hash`] do.
+    fn check(
+        &self,
+        password: &[u8],
+        phc: &str,
+        kinds: &[Kind],
+        cost: HashCost,
+        salt: [u8; 16],
+    ) -> Checked;
 }
 
 /// Hashes, and compares.
@@ -74,8 +87,15 @@ impl Argon2id {
 }
 
 impl Hasher for Argon2id {
-    fn check(&self, password: &[u8], phc: &str, cost: HashCost, salt: [u8; 16]) -> Checked {
-        let verdict = verify(password, phc, cost);
+    fn check(
+        &self,
+        password: &[u8],
+        phc: &str,
+        kinds: &[Kind],
+        cost: HashCost,
+        salt: [u8; 16],
+    ) -> Checked {
+        let verdict = verify(password, phc, kinds, cost);
         let weak = matches!(verdict, Verdict::RightButWeak);
         Checked {
             verdict,
@@ -96,31 +116,55 @@ pub fn hash(password: &[u8], salt: [u8; 16], cost: HashCost) -> String {
     phc(cost, salt, digest(password, salt, cost))
 }
 
-/// Whether `phc` was made from `password`. Costs one full hash, whatever it finds: at the cost
-/// written in `phc`, which is `cost` unless the cost was changed or the hash was imported.
+/// Whether `phc` was made from `password`, in a store that has hashes of these `kinds`.
 ///
-/// A string that does not parse, or asks for more than both `cost` and the limits of this file,
-/// costs one hash at `cost` and is [`Verdict::Wrong`]. So is everything when memory runs out.
+/// A wrong password costs a hash of each kind, [`steps`], whatever `phc` is. A right one costs those up to its own
+/// kind: that somebody knows the password tells them nothing new.
+///
+/// A string that does not parse, or asks for more than both `cost` and the limits of this file, counts as one at
+/// `cost`, and is [`Verdict::Wrong`]. So is everything when memory runs out.
 ///
 /// # Panics
-/// Like [`hash`], when `phc` is unusable and `cost` is, too.
+/// Like [`hash`], when `cost` is one that Argon2 does not take.
 #[must_use]
-pub fn verify(password: &[u8], phc: &str, cost: HashCost) -> Verdict {
-    match Stored::parse(phc) {
-        Ok(stored) if stored.is_affordable() || stored.is_within(cost) => {
-            if !stored.matches(password) {
-                Verdict::Wrong
-            } else if stored.is_weaker_than(cost) {
-                Verdict::RightButWeak
-            } else {
-                Verdict::Right
+pub fn verify(password: &[u8], phc: &str, kinds: &[Kind], cost: HashCost) -> Verdict {
+    let usable = |stored: &Stored| stored.kind().is_affordable() || stored.kind().is_within(cost);
+    let stored = Stored::parse(phc).ok().filter(usable);
+    let own = stored.as_ref().map_or(Kind::at(cost), Stored::kind);
+    for kind in steps(kinds, own, cost) {
+        match &stored {
+            Some(stored) if kind == own => {
+                if stored.matches(password) {
+                    return if stored.is_weaker_than(cost) {
+                        Verdict::RightButWeak
+                    } else {
+                        Verdict::Right
+                    };
+                }
             }
-        }
-        _ => {
-            black_box(digest(password, [0; 16], cost));
-            Verdict::Wrong
+            _ => imitate(kind, password),
         }
     }
+    Verdict::Wrong
+}
+
+/// What a failed login does, in this order: a hash of each kind that the store has, one at today's cost, and one of
+/// its own kind, where that is none of those. The cheapest come first, so that few pay for an expensive one.
+#[must_use]
+pub fn steps(kinds: &[Kind], own: Kind, cost: HashCost) -> Vec<Kind> {
+    let mut steps = kinds.to_vec();
+    steps.extend([own, Kind::at(cost)]);
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
+/// Costs what a hash of that kind costs.
+fn imitate(kind: Kind, password: &[u8]) {
+    let mut digest = [0; DIGEST_BYTES];
+    // When memory runs out, it does so for a real one, too.
+    let _ = hash_into(&kind.argon2(DIGEST_BYTES), password, &[0; 16], &mut digest);
+    black_box(digest);
 }
 
 /// A PHC string that no password matches and whose check costs what a real one costs: for unknown
@@ -137,30 +181,9 @@ pub fn decoy(cost: HashCost) -> String {
     phc(cost, *b"loopgate's decoy", DIGEST)
 }
 
-/// Whether a password that was hashed elsewhere may be imported as it is.
-///
-/// # Errors
-/// One sentence for the user: not a PHC string of Argon2, or more expensive than this file allows.
-pub fn check_phc(phc: &str) -> Result<(), String> {
-    let stored = Stored::parse(phc)?;
-    if stored.is_affordable() {
-        Ok(())
-    } else {
-        Err(format!(
-            "the hash costs too much to check: at most m={MEMORY_KIB_MAX}, p={LANES_MAX} \
-             and m times t={WORK_KIB_MAX} are accepted"
-        ))
-    }
-}
-
-fn params(cost: HashCost) -> Result<Params, argon2::Error> {
-    Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(DIGEST_BYTES))
-}
-
 fn digest(password: &[u8], salt: [u8; 16], cost: HashCost) -> [u8; DIGEST_BYTES] {
-    let params = params(cost).expect("the configured hash cost is one that Argon2 takes");
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut digest = [0; DIGEST_BYTES];
+    let argon2 = Kind::at(cost).argon2(DIGEST_BYTES);
     hash_into(&argon2, password, &salt, &mut digest)
         .expect("lengths are fixed, and the configured hash cost fits into memory");
     digest
@@ -247,6 +270,10 @@ impl Stored {
         })
     }
 
+    fn kind(&self) -> Kind {
+        Kind::new(self.algorithm, self.version, &self.params)
+    }
+
     fn matches(&self, password: &[u8]) -> bool {
         let mut bytes = [0; Output::MAX_LENGTH];
         let computed = &mut bytes[..self.digest.len()];
@@ -257,151 +284,10 @@ impl Stored {
         })
     }
 
-    fn is_affordable(&self) -> bool {
-        let (memory_kib, passes) = (self.params.m_cost(), self.params.t_cost());
-        memory_kib <= MEMORY_KIB_MAX
-            && self.params.p_cost() <= LANES_MAX
-            && u64::from(memory_kib) * u64::from(passes) <= WORK_KIB_MAX
-    }
-
-    fn is_within(&self, cost: HashCost) -> bool {
-        self.params.m_cost() <= cost.memory_kib
-            && self.params.t_cost() <= cost.passes
-            && self.params.p_cost() <= cost.lanes
-    }
-
-    /// More lanes are not more work, so they do not count.
     fn is_weaker_than(&self, cost: HashCost) -> bool {
-        self.params.m_cost() < cost.memory_kib
-            || self.params.t_cost() < cost.passes
-            || self.algorithm != Algorithm::Argon2id
-            || self.version != Version::V0x13
-            || self.digest.len() < DIGEST_BYTES
+        self.kind().is_weaker_than(cost) || self.digest.len() < DIGEST_BYTES
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SALT: [u8; 16] = *b"0123456789abcdef";
-    const LOW: HashCost = HashCost::TOKEN;
-    const HIGH: HashCost = HashCost {
-        memory_kib: 64,
-        passes: 2,
-        lanes: 1,
-    };
-
-    #[test]
-    fn a_hash_is_the_phc_string_that_other_tools_make() {
-        let cost = HashCost {
-            memory_kib: 256,
-            passes: 2,
-            lanes: 1,
-        };
-        let made = hash(b"password", SALT, cost);
-        assert!(made.starts_with("$argon2id$v=19$m=256,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$"));
-        // A test vector of the reference implementation (test.c, Argon2id, version 19).
-        let vector =
-            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
-        assert_eq!(verify(b"password", vector, cost), Verdict::Right);
-    }
-
-    #[test]
-    fn verdicts() {
-        let (low, high) = (hash(b"secret", SALT, LOW), hash(b"secret", SALT, HIGH));
-        for (password, phc, cost, verdict) in [
-            ("secret", &low, LOW, Verdict::Right),
-            ("secret", &high, HIGH, Verdict::Right),
-            ("secret", &high, LOW, Verdict::Right),
-            ("secret", &low, HIGH, Verdict::RightButWeak),
-            ("Secret", &low, LOW, Verdict::Wrong),
-            ("Secret", &low, HIGH, Verdict::Wrong),
-            ("", &high, HIGH, Verdict::Wrong),
-        ] {
-            assert_eq!(verify(password.as_bytes(), phc, cost), verdict, "{phc}");
-        }
-    }
-
-    #[test]
-    fn an_older_kind_of_argon2_is_right_but_weak() {
-        let params = params(HIGH).unwrap();
-        let mut digest = [0; DIGEST_BYTES];
-        Argon2::new(Algorithm::Argon2i, Version::V0x13, params)
-            .hash_password_into(b"secret", &SALT, &mut digest)
-            .unwrap();
-        let older = phc(HIGH, SALT, digest).replace("argon2id", "argon2i");
-        assert_eq!(verify(b"secret", &older, HIGH), Verdict::RightButWeak);
-    }
-
-    #[test]
-    fn a_decoy_costs_what_a_real_hash_costs_and_matches_nothing() {
-        for cost in [LOW, HIGH] {
-            let (decoy, real) = (decoy(cost), hash(b"secret", SALT, cost));
-            let (decoyed, stored) = (
-                Stored::parse(&decoy).unwrap(),
-                Stored::parse(&real).unwrap(),
-            );
-            assert_eq!(decoyed.params, stored.params);
-            assert_eq!(decoyed.salt.len(), stored.salt.len());
-            assert_eq!(decoyed.digest.len(), stored.digest.len());
-            assert!(!decoyed.is_weaker_than(cost));
-            for password in ["", "secret", "loopgate's decoy"] {
-                assert_eq!(verify(password.as_bytes(), &decoy, cost), Verdict::Wrong);
-            }
-        }
-    }
-
-    #[test]
-    fn a_hash_that_cannot_be_used_is_wrong_and_not_imported() {
-        let digest = "MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
-        for unusable in [
-            String::new(),
-            "secret".into(),
-            "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW".into(),
-            "$argon2id$v=19$m=64,t=1,p=1".into(),
-            format!("$argon2id$v=18$m=64,t=1,p=1${digest}"),
-            format!("$argon2id$v=19$m=7,t=1,p=1${digest}"),
-            format!("$argon2id$v=19$m=64,t=0,p=1${digest}"),
-            format!("$argon2id$v=19$m=4294967295,t=1,p=1${digest}"),
-            format!("$argon2id$v=19$m=1048577,t=1,p=1${digest}"),
-            format!("$argon2id$v=19$m=1048576,t=5,p=1${digest}"),
-            format!("$argon2id$v=19$m=64,t=4294967295,p=1${digest}"),
-            format!("$argon2id$v=19$m=1024,t=1,p=65${digest}"),
-        ] {
-            assert_eq!(verify(b"secret", &unusable, LOW), Verdict::Wrong);
-            assert!(check_phc(&unusable).is_err(), "{unusable:?} was accepted");
-        }
-        assert_eq!(check_phc(&hash(b"secret", SALT, HashCost::TOKEN)), Ok(()));
-        assert_eq!(check_phc(&decoy(HashCost::DEFAULT)), Ok(()));
-    }
-
-    #[test]
-    fn a_cost_above_the_limits_is_fine_when_it_is_our_own() {
-        let lanes = HashCost {
-            memory_kib: 8 * (LANES_MAX + 1),
-            passes: 1,
-            lanes: LANES_MAX + 1,
-        };
-        let phc = hash(b"secret", SALT, lanes);
-        assert_eq!(verify(b"secret", &phc, lanes), Verdict::Right);
-        assert_eq!(verify(b"secret", &phc, LOW), Verdict::Wrong);
-    }
-
-    #[test]
-    fn a_thread_keeps_the_memory_of_one_hash_until_it_is_released() {
-        let capacity = || MEMORY.with_borrow(Vec::capacity);
-        for _ in 0..3 {
-            let _ = hash(b"password", SALT, HashCost::DEFAULT);
-            assert!(keeps_memory());
-            // More than glibc ever keeps for itself, and not more with each hash.
-            assert!(
-                (32 * 1024 + 1..40 * 1024).contains(&capacity()),
-                "{}",
-                capacity()
-            );
-        }
-        release_memory();
-        assert_eq!(capacity(), 0);
-    }
-}
+mod tests;

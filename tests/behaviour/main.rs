@@ -30,6 +30,7 @@ mod monitor;
 #[path = "../conformance/nginx.rs"]
 mod nginx;
 mod origin;
+mod pages;
 mod private_files;
 mod program;
 mod proxy;
@@ -48,6 +49,7 @@ mod store;
 mod stored;
 mod streams;
 mod throttle;
+mod timing;
 #[cfg(feature = "tls")]
 mod tls;
 mod unix_sockets;

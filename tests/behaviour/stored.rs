@@ -64,7 +64,8 @@ pub(crate) fn add(path: &Path, name: &str, role: &str) {
     add_hashed(&mut open(path), name, role, password);
 }
 
-fn add_hashed(store: &mut Store, name: &str, role: &str, password: String) {
+/// The same with whatever stands for a hash.
+pub(crate) fn add_hashed(store: &mut Store, name: &str, role: &str, password: String) {
     let changes = vec![Change::AddUser {
         name: name.into(),
         role: role.into(),

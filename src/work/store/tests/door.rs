@@ -117,11 +117,21 @@ const REFUSED: &[Case] = &[
         "a store without its tables",
         |path| {
             foreign(path);
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
             patch(path, 68, &schema::APPLICATION_ID.to_be_bytes());
             patch(path, 60, &1_u32.to_be_bytes());
         },
         |why| matches!(why, StoreError::Damaged { .. }),
         true,
+    ),
+    (
+        "a store that others may read",
+        |path| {
+            filled(path);
+            fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+        },
+        |why| matches!(why, StoreError::Exposed { .. }),
+        false,
     ),
     (
         "a log without its file",

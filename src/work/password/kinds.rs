@@ -1,0 +1,175 @@
+//! The kinds of password hashes in a store: what a stopwatch could tell apart.
+//!
+//! Hashes that were imported cost what they cost where they came from. If a failed login cost only the hash of the
+//! name that was tried, its time would tell which names exist, and the time that others wait for a worker behind it
+//! would tell it as well. So each failed login costs a hash of every kind that the store has, whatever name was
+//! tried: the same work in the same order. Nobody waits for nothing, and no clock is read.
+//!
+//! The price is bounded: all kinds together fill [`WORK_OF_ALL_KIB_MAX`]. What would go beyond that is not
+//! imported; what an older version imported is not imitated, and [`Kinds::beyond`] counts it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use super::{LANES_MAX, MEMORY_KIB_MAX, Stored, WORK_KIB_MAX};
+use crate::config::HashCost;
+
+/// Most work, in KiB filled (memory times passes), of all kinds of hashes in a store together: 512 MiB, a fifth of a
+/// second of one core. Thirteen times the default; the defaults of PHP, Django and argon2-cffi take 200 to 256 MiB.
+pub const WORK_OF_ALL_KIB_MAX: u64 = 512 * 1024;
+
+/// Everything that decides how long checking a hash takes.
+// The work comes first: it is the order in which they are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    work_kib: u64,
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+    algorithm: Algorithm,
+    version: u32,
+}
+
+impl Kind {
+    /// Hashes that are made at `cost`.
+    ///
+    /// # Panics
+    /// When Argon2 does not take it (less than 8 KiB a lane, no pass, no lane).
+    #[must_use]
+    pub fn at(cost: HashCost) -> Self {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None);
+        let params = params.expect("the configured hash cost is one that Argon2 takes");
+        Self::new(Algorithm::Argon2id, Version::V0x13, &params)
+    }
+
+    /// Hashes that are made so.
+    pub(super) fn new(algorithm: Algorithm, version: Version, params: &Params) -> Self {
+        let (memory_kib, passes) = (params.m_cost(), params.t_cost());
+        Self {
+            work_kib: u64::from(memory_kib) * u64::from(passes),
+            memory_kib,
+            passes,
+            lanes: params.p_cost(),
+            algorithm,
+            version: version.into(),
+        }
+    }
+
+    /// What makes hashes of this kind, with so many bytes.
+    pub(super) fn argon2(self, digest_bytes: usize) -> Argon2<'static> {
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(digest_bytes));
+        let params = params.expect("they were those of a hash before");
+        let version = Version::try_from(self.version).expect("it was one before");
+        Argon2::new(self.algorithm, version, params)
+    }
+
+    pub(super) fn is_affordable(self) -> bool {
+        self.memory_kib <= MEMORY_KIB_MAX
+            && self.lanes <= LANES_MAX
+            && self.work_kib <= WORK_KIB_MAX
+    }
+
+    pub(super) fn is_within(self, cost: HashCost) -> bool {
+        self.memory_kib <= cost.memory_kib && self.passes <= cost.passes && self.lanes <= cost.lanes
+    }
+
+    /// More lanes are not more work, so they do not count.
+    pub(super) fn is_weaker_than(self, cost: HashCost) -> bool {
+        self.memory_kib < cost.memory_kib
+            || self.passes < cost.passes
+            || self.algorithm != Algorithm::Argon2id
+            || self.version != u32::from(Version::V0x13)
+    }
+}
+
+/// How many users have a hash of which kind.
+#[derive(Debug, Default)]
+pub struct Kinds {
+    /// By what stands before the salt: most users share it, so few strings are taken apart.
+    users: HashMap<String, (Option<Kind>, usize)>,
+    imitated: Arc<[Kind]>,
+}
+
+impl Kinds {
+    /// A user has this hash.
+    pub fn add(&mut self, phc: &str) {
+        if let Some((_, count)) = self.users.get_mut(parameters(phc)) {
+            *count += 1;
+            return;
+        }
+        // What cannot be checked is no kind of its own: it costs what an unknown name does.
+        let stored = Stored::parse(phc).ok();
+        let kind = stored
+            .map(|stored| stored.kind())
+            .filter(|kind| kind.is_affordable());
+        self.users.insert(parameters(phc).to_owned(), (kind, 1));
+        self.choose();
+    }
+
+    /// A user had it, and has another one.
+    pub fn remove(&mut self, phc: &str) {
+        let Some((_, count)) = self.users.get_mut(parameters(phc)) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.users.remove(parameters(phc));
+            self.choose();
+        }
+    }
+
+    /// Those that each failed login costs, the cheapest first.
+    #[must_use]
+    pub fn imitated(&self) -> Arc<[Kind]> {
+        Arc::clone(&self.imitated)
+    }
+
+    /// How many users have a hash that costs too much to be imitated: how long a failed login takes tells that
+    /// they exist.
+    #[must_use]
+    pub fn beyond(&self) -> usize {
+        let beyond = self.users.values().filter_map(|(kind, count)| {
+            let kind = kind.as_ref()?;
+            (!self.imitated.contains(kind)).then_some(*count)
+        });
+        beyond.sum()
+    }
+
+    fn choose(&mut self) {
+        let mut kinds: Vec<Kind> = self.users.values().filter_map(|(kind, _)| *kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let mut left_kib = WORK_OF_ALL_KIB_MAX;
+        kinds.retain(|kind| {
+            let rest = left_kib.checked_sub(kind.work_kib);
+            left_kib = rest.unwrap_or(left_kib);
+            rest.is_some()
+        });
+        self.imitated = kinds.into();
+    }
+}
+
+/// What stands before the salt in a PHC string.
+fn parameters(phc: &str) -> &str {
+    phc.rsplitn(3, '$').nth(2).unwrap_or_default()
+}
+
+/// Whether a password that was hashed elsewhere may be imported as it is, beside those that `kinds` has already.
+///
+/// # Errors
+/// One sentence for the user: not a PHC string of Argon2, or more expensive than a failed login may be. Then `kinds`
+/// has taken note of it all the same.
+pub fn check_phc(phc: &str, kinds: &mut Kinds) -> Result<(), String> {
+    let stored = Stored::parse(phc)?;
+    let before = kinds.beyond();
+    kinds.add(phc);
+    if stored.kind().is_affordable() && kinds.beyond() == before {
+        return Ok(());
+    }
+    Err(format!(
+        "the hash costs too much to check, because each failed login costs as much as all kinds of hashes in the \
+         store together: at most p={LANES_MAX}, and {WORK_OF_ALL_KIB_MAX} for the sum of m times t over the kinds"
+    ))
+}

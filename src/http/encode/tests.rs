@@ -192,8 +192,10 @@ fn streams_are_chunked_where_the_peer_knows_chunks() {
         let date = Date::new(784_111_777);
         let is_chunked = encode_stream_head(&response, wire, &date, wanted, &mut out);
         assert_eq!(is_chunked, fields == chunked);
-        let expected =
-            format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{fields}\r\n");
+        let expected = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+             X-Content-Type-Options: nosniff\r\n{fields}\r\n"
+        );
         assert_eq!(undated(&out), expected);
     }
     let mut out = Vec::new();

@@ -1,11 +1,13 @@
-//! What one client sends, without its secrets: follows the requests on a connection as the server does, and holds
-//! back what may be one until it is whole.
+//! What one client sends, as it goes into a recording: follows the requests on a connection as the server does, and
+//! holds back what may be a secret until it is known what it is.
 
 use std::mem;
 
+use super::bodies::{mask_event, mask_login_form, mask_login_json};
+use super::public::mask_head;
 use super::secrets::{Secrets, mask_letters};
 use crate::config::Limits;
-use crate::http::{Chunked, Framing, HeaderSlots, parse_head};
+use crate::http::{Chunked, Framing, Head, HeaderSlots, Method, parse_head};
 
 /// The bytes of one stream, on their way into a recording.
 #[derive(Default)]
@@ -20,10 +22,8 @@ enum State {
     /// A request begins, or has.
     #[default]
     Head,
-    /// The body of a login.
-    Login { kind: Kind, rest: Rest },
-    /// Another body: nothing in it is a secret of the server's.
-    Body(Rest),
+    /// A body.
+    Body(Kind, Body),
     /// An offer to speak the WebSocket protocol: what follows shows by its first byte whether it was accepted.
     Upgrade,
     /// Frames of the WebSocket protocol, of which so many bytes belong to the last one. Their payload passes.
@@ -34,19 +34,14 @@ enum State {
     Refused,
 }
 
-/// How a body is to be read.
-#[derive(Clone, Copy)]
+/// What the server makes of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Form,
-    Json,
-    /// It will be refused.
-    Other,
-}
-
-/// What is left of a body.
-enum Rest {
-    Bytes(usize),
-    Chunks(Chunked),
+    LoginForm,
+    LoginJson,
+    Event,
+    /// Nothing: it is no secret that there were so many bytes.
+    Hidden,
 }
 
 impl Mask {
@@ -72,10 +67,13 @@ impl Mask {
     pub(super) fn end(&mut self, secrets: &mut Secrets) -> Vec<u8> {
         let mut left = mem::take(&mut self.held);
         match mem::replace(&mut self.state, State::Refused) {
-            State::Head => secrets.mask_head(&mut left),
-            State::Login { kind, rest } => mask_login(&mut left, kind, rest, secrets),
-            State::Refused => mask_letters(&mut left),
-            State::Body(_) | State::Upgrade | State::Frames(_) | State::Open => {}
+            State::Head => mask_head(&mut left, secrets),
+            State::Body(kind, mut body) => {
+                let taken = body.take(&mut left, &secrets.limits);
+                mask_content(kind, &mut left, &taken.content, secrets);
+            }
+            State::Refused => left.fill(b'x'),
+            State::Upgrade | State::Frames(_) | State::Open => {}
         }
         left
     }
@@ -113,28 +111,23 @@ impl Mask {
                 Some(taken as usize)
             }
             State::Refused => {
-                mask_letters(&mut self.held);
+                self.held.fill(b'x');
                 Some(all)
             }
             State::Head => self.head(secrets),
-            State::Body(rest) => {
-                let (length, done) = rest.take(&self.held, secrets);
-                if done {
-                    self.state = State::Head;
+            State::Body(kind, body) => {
+                let (kind, mut after) = (*kind, body.clone());
+                let taken = after.take(&mut self.held, &secrets.limits);
+                if kind != Kind::Hidden && taken.end.is_none() {
+                    return None; // what it is, is known when it is whole
                 }
-                Some(length)
-            }
-            State::Login { kind, rest } => {
-                let kind = *kind;
-                let (length, done) = rest.clone().take(&self.held, secrets);
-                if !done {
-                    return None;
-                }
-                let State::Login { rest, .. } = mem::take(&mut self.state) else {
-                    return None;
+                mask_content(kind, &mut self.held, &taken.content, secrets);
+                self.state = match taken.end {
+                    None => State::Body(kind, after),
+                    Some(End::Whole) => State::Head,
+                    Some(End::Refused) => State::Refused,
                 };
-                mask_login(&mut self.held[..length], kind, rest, secrets);
-                Some(length)
+                Some(taken.length)
             }
         }
     }
@@ -145,30 +138,20 @@ impl Mask {
             Ok(None) => return None,
             Err(_) => (refused_after(&self.held, &limits), State::Refused),
             Ok(Some(head)) => {
-                let rest = match head.framing {
-                    Framing::Length(length) => Rest::Bytes(length as usize),
-                    Framing::Chunked => Rest::Chunks(Chunked::new()),
+                let body = match head.framing {
+                    Framing::Length(0) if head.upgrade => None,
+                    Framing::Length(length) => Some(Body::Bytes(length as usize)),
+                    Framing::Chunked => Some(Body::Chunks(Chunked::new(), Line::default())),
                 };
-                let path = head.target.decoded_path();
-                let next = match &rest {
-                    Rest::Bytes(0) if head.upgrade => State::Upgrade,
-                    Rest::Bytes(0) => State::Head,
-                    _ if path.is_ok_and(|path| path == "/login") => {
-                        let kind = kind(head.header("content-type"));
-                        State::Login { kind, rest }
-                    }
-                    _ => State::Body(rest),
+                let next = match body {
+                    None => State::Upgrade,
+                    Some(Body::Bytes(0)) => State::Head,
+                    Some(body) => State::Body(kind(&head), body),
                 };
-                match head.framing {
-                    // Refused, unless it is answered from the head alone; and then nothing is read of it, either.
-                    Framing::Length(n) if n > limits.body_bytes_max as u64 => {
-                        (head.length, State::Refused)
-                    }
-                    _ => (head.length, next),
-                }
+                (head.length, next)
             }
         };
-        secrets.mask_head(&mut self.held[..length]);
+        mask_head(&mut self.held[..length], secrets);
         self.state = next;
         Some(length)
     }
@@ -209,194 +192,154 @@ fn refused_after(head: &[u8], limits: &Limits) -> usize {
     bad
 }
 
-fn kind(content_type: Option<&[u8]>) -> Kind {
-    let essence = content_type
-        .unwrap_or_default()
-        .split(|byte| *byte == b';')
-        .next();
+/// What the server makes of the body behind this head.
+fn kind(head: &Head<'_>) -> Kind {
+    let content_type = head.header("content-type").unwrap_or_default();
+    let essence = content_type.split(|byte| *byte == b';').next();
     let essence = essence.unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(b"application/json") {
-        Kind::Json
-    } else if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
-        Kind::Form
-    } else {
-        Kind::Other
+    let is = |kind: &str| essence.eq_ignore_ascii_case(kind.as_bytes());
+    let Ok(path) = head.target.decoded_path() else {
+        return Kind::Hidden;
+    };
+    match (head.method, &*path) {
+        (Method::Post, "/login") if is("application/json") => Kind::LoginJson,
+        (Method::Post, "/login") if is("application/x-www-form-urlencoded") => Kind::LoginForm,
+        (Method::Post, "/events") if is("application/json") => Kind::Event,
+        _ => Kind::Hidden,
     }
 }
 
-impl Clone for Rest {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Bytes(left) => Self::Bytes(*left),
-            Self::Chunks(chunked) => Self::Chunks(chunked.clone()),
-        }
-    }
+/// What is left of a body.
+#[derive(Clone)]
+enum Body {
+    Bytes(usize),
+    Chunks(Chunked, Line),
 }
 
-impl Rest {
-    /// How many of `bytes` belong to the body, and whether they are the last.
-    fn take(&mut self, bytes: &[u8], secrets: &Secrets) -> (usize, bool) {
-        match self {
+/// Where in the lines around chunks it is.
+#[derive(Clone, Copy, Default)]
+enum Line {
+    /// Hexadecimal digits of a size, of which some, or one that is no zero, were there.
+    #[default]
+    Before,
+    Size {
+        is_last: bool,
+    },
+    /// Behind the digits.
+    Extension {
+        is_last: bool,
+    },
+    Trailers,
+}
+
+/// What of some bytes belongs to a body.
+struct Taken {
+    length: usize,
+    /// Where its content is.
+    content: Vec<usize>,
+    end: Option<End>,
+}
+
+enum End {
+    Whole,
+    /// The server refuses it, and looks at nothing that follows.
+    Refused,
+}
+
+impl Body {
+    /// Takes what belongs to the body from the front of `bytes`, and masks what is around the content.
+    fn take(&mut self, bytes: &mut [u8], limits: &Limits) -> Taken {
+        let (chunked, line) = match self {
             Self::Bytes(left) => {
-                let taken = bytes.len().min(*left);
-                *left -= taken;
-                (taken, *left == 0)
+                let length = bytes.len().min(*left);
+                *left -= length;
+                return Taken {
+                    length,
+                    content: (0..length).collect(),
+                    end: (*left == 0).then_some(End::Whole),
+                };
             }
-            Self::Chunks(chunked) => {
-                let most = secrets.limits.body_bytes_max;
-                match chunked.decode(bytes, &mut Vec::new(), most) {
-                    Ok(progress) => (progress.consumed, progress.done),
-                    // The server refuses it at the same byte, and reads no further.
-                    Err(_) => (bytes.len(), true),
-                }
-            }
-        }
-    }
-
-    /// Where in `raw` the content is.
-    fn content(self, raw: &[u8], secrets: &Secrets) -> Vec<usize> {
-        let Self::Chunks(mut chunked) = self else {
-            return (0..raw.len()).collect();
+            Self::Chunks(chunked, line) => (chunked, line),
         };
         let (mut places, mut content) = (Vec::new(), Vec::new());
-        for (place, byte) in raw.iter().enumerate() {
-            let before = content.len();
-            let most = secrets.limits.body_bytes_max;
-            if chunked.decode(&[*byte], &mut content, most).is_err() {
-                // Whatever follows is looked at by nobody.
-                places.extend(place..raw.len());
-                break;
-            }
-            if content.len() > before {
+        for place in 0..bytes.len() {
+            content.clear();
+            let byte = &bytes[place..=place];
+            let Ok(progress) = chunked.decode(byte, &mut content, limits.body_bytes_max) else {
+                // It may be the fault itself that tells: it is as wrong as before, and what follows is not read.
+                line.mask(&mut bytes[place]);
+                bytes[place + 1..].fill(b'x');
+                return Taken {
+                    length: bytes.len(),
+                    content: places,
+                    end: Some(End::Refused),
+                };
+            };
+            if content.is_empty() {
+                line.mask(&mut bytes[place]);
+            } else {
                 places.push(place);
             }
+            if progress.done {
+                return Taken {
+                    length: place + 1,
+                    content: places,
+                    end: Some(End::Whole),
+                };
+            }
         }
-        places
+        Taken {
+            length: bytes.len(),
+            content: places,
+            end: None,
+        }
     }
 }
 
-/// Masks a login's body, which came in this framing.
-fn mask_login(raw: &mut [u8], kind: Kind, framing: Rest, secrets: &Secrets) {
-    let places = framing.content(raw, secrets);
+impl Line {
+    /// Masks the next byte, unless it is a size's or ends a line.
+    fn mask(&mut self, byte: &mut u8) {
+        *self = match (*self, *byte) {
+            (Self::Trailers, b'\n') => Self::Trailers,
+            (Self::Size { is_last: true } | Self::Extension { is_last: true }, b'\n') => {
+                Self::Trailers
+            }
+            (_, b'\n') => Self::Before,
+            (line, b'\r') => line,
+            (Self::Before, digit) if digit.is_ascii_hexdigit() => Self::Size {
+                is_last: digit == b'0',
+            },
+            (Self::Size { is_last }, digit) if digit.is_ascii_hexdigit() => Self::Size {
+                is_last: is_last && digit == b'0',
+            },
+            (line, _) => {
+                if byte.is_ascii() {
+                    mask_letters(std::slice::from_mut(byte));
+                } else {
+                    *byte = 0xff;
+                }
+                match line {
+                    Self::Size { is_last } => Self::Extension { is_last },
+                    line => line,
+                }
+            }
+        };
+    }
+}
+
+/// Masks what stands in `raw` at these places.
+fn mask_content(kind: Kind, raw: &mut [u8], places: &[usize], secrets: &Secrets) {
     let mut content: Vec<u8> = places.iter().map(|place| raw[*place]).collect();
     match kind {
-        Kind::Form => super::login::mask_form(&mut content, secrets),
-        Kind::Json => super::login::mask_json(&mut content, secrets),
-        Kind::Other => mask_letters(&mut content),
+        Kind::LoginForm => mask_login_form(&mut content, secrets),
+        Kind::LoginJson => mask_login_json(&mut content, secrets),
+        Kind::Event => mask_event(&mut content),
+        Kind::Hidden => content.fill(b'x'),
     }
-    for (place, byte) in places.into_iter().zip(content) {
-        raw[place] = byte;
+    for (place, byte) in places.iter().zip(content) {
+        raw[*place] = byte;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::token::Keys;
-    use crate::work::Snapshot;
-
-    fn secrets() -> Secrets {
-        let store = Snapshot {
-            users: Vec::new(),
-            sessions: Vec::new(),
-            last_event_id: 0,
-        };
-        let keys = Keys::ephemeral(1, [1; 32], 0);
-        Secrets::new(Limits::default(), keys, &store, [0; 16])
-    }
-
-    /// What comes out, however what comes in is cut in two, or when it comes byte by byte.
-    fn masked(bytes: &str) -> String {
-        let whole = |cuts: &[usize]| {
-            let (mut mask, mut secrets) = (Mask::default(), secrets());
-            let (mut out, mut from) = (Vec::new(), 0);
-            for cut in cuts.iter().copied().chain([bytes.len()]) {
-                out.extend(mask.read(&bytes.as_bytes()[from..cut], &mut secrets));
-                from = cut;
-            }
-            out.extend(mask.end(&mut secrets));
-            String::from_utf8(out).unwrap()
-        };
-        let expected = whole(&[]);
-        for cut in 0..bytes.len() {
-            assert_eq!(whole(&[cut]), expected, "cut at {cut}");
-        }
-        let every: Vec<usize> = (0..bytes.len()).collect();
-        assert_eq!(whole(&every), expected);
-        assert_eq!(expected.len(), bytes.len());
-        expected
-    }
-
-    fn login(kind: &str, body: &str) -> String {
-        let length = body.len();
-        format!(
-            "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-    }
-
-    #[test]
-    fn no_password_passes_and_what_follows_is_as_it_was() {
-        let next = "GET /session HTTP/1.1\r\nHost: x\r\n\r\n";
-        let form = "application/x-www-form-urlencoded";
-        let json = "application/json; charset=utf-8";
-        for request in [
-            login(form, "username=a&password=hunter2"),
-            login(form, "password=hunter2&username=a"),
-            login(form, "%70assword=hunter2"),
-            login(json, r#"{"username":"a","password":"hunter2"}"#),
-            login(json, r#"{"passw\u006frd" : "hunter2"}"#),
-            login(json, r#"{"password":"hunter2"#),
-            login("text/plain", "hunter2"),
-            "POST /%6cogin HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\n\r\n\
-             c\r\npassword=hun\r\n4\r\nter2\r\n0\r\n\r\n"
-                .into(),
-        ] {
-            let masked = masked(&format!("{request}{next}"));
-            for secret in ["hunter2", "hun\r", "ter2"] {
-                assert!(!masked.contains(secret), "{masked}");
-            }
-            assert!(masked.ends_with(next), "{masked}");
-        }
-    }
-
-    #[test]
-    fn what_breaks_off_tells_nothing_either() {
-        let form = login(
-            "application/x-www-form-urlencoded",
-            "username=a&password=hunter2",
-        );
-        for length in 0..form.len() {
-            let masked = masked(&form[..length]);
-            assert!(!masked.contains("hun"), "{masked}");
-        }
-        let masked = masked("GET / HTTP/1.1\r\nCookie: a=hunter2");
-        assert!(!masked.contains("hun"), "{masked}");
-    }
-
-    #[test]
-    fn what_follows_a_refused_head_is_masked() {
-        let masked = masked("GET / HTTP/1.1\r\nno colon\r\n\r\npassword=hunter2");
-        assert!(!masked.contains("hun"), "{masked}");
-    }
-
-    const OFFER: &str =
-        "GET /events HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
-
-    #[test]
-    fn frames_pass_as_they_are_and_what_is_none_does_not() {
-        let long = format!("\u{1}\u{7e}\u{1}\u{0}{}", "long".repeat(64));
-        let frames = format!("\u{1}\u{5}hello{long}\u{0}\u{0}");
-        let bytes = format!("{OFFER}{frames}POST /login hunter2");
-        let masked = masked(&bytes);
-        assert!(masked.starts_with(&format!("{OFFER}{frames}")), "{masked}");
-        assert!(!masked.contains("hun"), "{masked}");
-    }
-
-    #[test]
-    fn requests_that_follow_an_offer_are_masked_as_ever() {
-        let form = "application/x-www-form-urlencoded";
-        let masked = masked(&format!("{OFFER}{}", login(form, "password=hunter2")));
-        assert!(!masked.contains("hun"), "{masked}");
-    }
-}
+mod tests;

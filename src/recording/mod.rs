@@ -5,7 +5,9 @@
 //! whose seams say what the file says, so that it takes the same turns and ends in the same state. A report of a fault
 //! is then one file.
 //!
-//! Passwords and signatures are not in it, unless that was asked for: `secrets` says what stands for them.
+//! Passwords and signatures are not in it, unless that was asked for. What is known to be public is; `public` says
+//! so of heads, `bodies` of what follows them, and `secrets` what stands for the rest. `mask` follows what a client
+//! sends.
 //!
 //! Read next: `entry`, what is in the file; `seams`, who writes; `player` and `played`, who reads.
 
@@ -21,11 +23,13 @@ macro_rules! opaque {
 }
 
 mod blocks;
+mod bodies;
 mod entry;
-mod login;
+mod json;
 mod mask;
 mod played;
 mod player;
+mod public;
 mod replay;
 mod seams;
 mod secrets;

@@ -25,6 +25,7 @@ mod listeners;
 mod logging;
 mod login;
 mod manners;
+mod masking;
 mod monitor;
 #[expect(dead_code, reason = "nobody asks for its log here")]
 #[path = "../conformance/nginx.rs"]

@@ -1,0 +1,186 @@
+//! The bodies of requests that the server acts on, masked in place: a form or JSON of the same length, in which
+//! everything stands where it stood.
+
+use super::json::{Value, mask_json};
+use super::public::mask_escaped;
+use super::secrets::Secrets;
+use crate::event::is_name;
+
+/// Masks a login's form (URL Standard, section 5.1). Nothing but the two names and the names of users is public.
+pub(super) fn mask_login_form(body: &mut [u8], secrets: &Secrets) {
+    for pair in body.split_mut(|byte| *byte == b'&') {
+        let sign = pair.iter().position(|byte| *byte == b'=');
+        let (name, value) = pair.split_at_mut(sign.unwrap_or(pair.len()));
+        let decoded = |text: &[u8]| {
+            let text = [text, b"="].concat();
+            let first = form_urlencoded::parse(&text).next();
+            first.map_or(String::new(), |(name, _)| name.into_owned())
+        };
+        let known = decoded(name);
+        if !matches!(&*known, "username" | "password") {
+            mask_escaped(name, false);
+            mask_escaped(value, false);
+        } else if let [_, value @ ..] = value {
+            let text = decoded(value);
+            if text.contains('\u{fffd}') {
+                // The server refuses it for that, and nothing else of it matters.
+                mask_escaped(value, false);
+            } else if let Some(instead) = secrets.instead(&known, &text) {
+                put_into_form(value, instead.as_bytes());
+            }
+        }
+    }
+}
+
+/// Writes the decoded bytes `instead` over a value, escaped where that was.
+fn put_into_form(value: &mut [u8], instead: &[u8]) {
+    let (mut at, mut instead) = (0, instead.iter().copied());
+    while at < value.len() {
+        let escape = value.get(at..at + 3).filter(|escape| {
+            let hex = |byte: &u8| byte.is_ascii_hexdigit();
+            escape[0] == b'%' && hex(&escape[1]) && hex(&escape[2])
+        });
+        let byte = instead.next().unwrap_or(b'x');
+        if escape.is_some() {
+            let digits = format!("{byte:02x}");
+            value[at + 1..at + 3].copy_from_slice(digits.as_bytes());
+            at += 3;
+        } else {
+            value[at] = byte;
+            at += 1;
+        }
+    }
+}
+
+/// Masks a login's JSON.
+pub(super) fn mask_login_json(body: &mut [u8], secrets: &Secrets) {
+    mask_json(body, |name, value| match name {
+        "username" | "password" => match secrets.instead(name, value) {
+            Some(instead) => Value::Replaced(instead),
+            None => Value::Shown,
+        },
+        _ => Value::Hidden {
+            name_is_public: false,
+        },
+    });
+}
+
+/// Masks what is published. An event is in the recording, whatever its data are: docs/recording.md says so.
+pub(super) fn mask_event(body: &mut [u8]) {
+    mask_json(body, |name, value| match name {
+        "data" => Value::Shown,
+        "name" if is_name(value) => Value::Shown,
+        "user_id" if value.bytes().all(|byte| byte.is_ascii_digit()) => Value::Shown,
+        _ => Value::Hidden {
+            name_is_public: matches!(name, "name" | "user_id"),
+        },
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+    use crate::token::Keys;
+    use crate::work::{Snapshot, UserRow};
+
+    fn secrets() -> Secrets {
+        let alice = UserRow {
+            id: 1,
+            name: "alice".into(),
+            role: "user".into(),
+            password: String::new(),
+            created_s: 0,
+        };
+        let store = Snapshot {
+            users: vec![alice],
+            sessions: Vec::new(),
+            last_event_id: 0,
+        };
+        Secrets::new(
+            Limits::default(),
+            Keys::ephemeral(1, [1; 32], 0),
+            &store,
+            [0; 16],
+        )
+    }
+
+    #[test]
+    fn a_form_keeps_its_shape() {
+        for (form, expected) in [
+            (
+                "username=alice&password=pass+word%21",
+                "username=alice&password=xxxxxxxxx%78",
+            ),
+            ("password=%c3%a9", "password=%c3%97"),
+            ("password=&username=alice", "password=&username=alice"),
+            ("remember=me&password=a", "xxxxxxxx=xx&password=x"),
+            ("Password=hunter2", "Xxxxxxxx=xxxxxx1"),
+            ("%70assword=a%ffb", "%70assword=x%ffx"),
+            ("hunter2", "xxxxxx1"),
+            (r#"{"password":"hunter2"}"#, r#"{"xxxxxxxx":"xxxxxx1"}"#),
+        ] {
+            let mut body = form.as_bytes().to_vec();
+            mask_login_form(&mut body, &secrets());
+            let masked = String::from_utf8(body).unwrap();
+            assert_eq!(masked.to_ascii_lowercase(), expected.to_ascii_lowercase());
+        }
+    }
+
+    #[test]
+    fn json_keeps_its_shape() {
+        for (json, expected) in [
+            (
+                r#"{"username":"alice","password":"secret"}"#,
+                r#"{"username":"alice","password":"xxxxxx"}"#,
+            ),
+            (
+                r#"{"password" : "a\"b\n\u00e9"}"#,
+                r#"{"password" : "x\/x\/\u00d7"}"#,
+            ),
+            (
+                r#"{"password":"\ud83d\ude00x"}"#,
+                r#"{"password":"\ud83d\ude00x"}"#,
+            ),
+            (r#"{"password":123456}"#, r#"{"password":111111}"#),
+            (r#"{"a":"password","b":"c"}"#, r#"{"x":"xxxxxxxx","x":"x"}"#),
+            ("{\"password\":\"s\u{e9}\"}", "{\"password\":\"x\u{d7}\"}"),
+            (r#"{"password":null}"#, r#"{"password":null}"#),
+            (
+                r#"{"password":["hunter2"],"pass":"hunter2"}"#,
+                r#"{"password":["xxxxxxx"],"xxxx":"xxxxxxx"}"#,
+            ),
+        ] {
+            let mut body = json.as_bytes().to_vec();
+            mask_login_json(&mut body, &secrets());
+            assert_eq!(String::from_utf8(body).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_replaced() {
+        let mut body = b"username=hunter2&password=a".to_vec();
+        mask_login_form(&mut body, &secrets());
+        assert!(!body.windows(7).any(|part| part == b"hunter2"));
+    }
+
+    #[test]
+    fn an_event_is_shown_and_what_is_none_is_not() {
+        for (json, expected) in [
+            (
+                r#"{"name":"tick","data":{"n":1},"user_id":"7"}"#,
+                r#"{"name":"tick","data":{"n":1},"user_id":"7"}"#,
+            ),
+            (
+                r#"{"username":"alice","password":"hunter2"}"#,
+                r#"{"xxxxxxxx":"xxxxx","xxxxxxxx":"xxxxxxx"}"#,
+            ),
+            (r#"{"name":"hunter 2"}"#, r#"{"name":"xxxxxxxx"}"#),
+            (r#"{"name":"tick","data":1"#, r#"{"xxxx":"xxxx","xxxx":1"#),
+        ] {
+            let mut body = json.as_bytes().to_vec();
+            mask_event(&mut body);
+            assert_eq!(String::from_utf8(body).unwrap(), expected);
+        }
+    }
+}

@@ -476,7 +476,7 @@ fn no_password_is_in_a_recording_however_it_was_sent() {
         .succeeded()
         .to_owned();
     assert!(
-        replayed.contains("1 states compared and the same"),
+        replayed.contains("1 state compared and the same"),
         "{replayed}"
     );
 }

@@ -90,7 +90,7 @@ fn an_import_that_would_make_every_failed_login_slow_is_refused() {
     let moderate = line("moderate", "m=262144,t=3,p=1");
     let words = ["line 3", "costs too much", "nothing was imported"];
     import(&[php.clone(), moderate.clone()]).failed_with(1, &words);
-    assert_eq!(import(&[php]).succeeded(), "imported 1 users\n");
+    assert_eq!(import(&[php]).succeeded(), "imported 1 user\n");
     // What is stored counts, too.
     let three = [line("a", "m=102400,t=2,p=8"), line("b", "m=65536,t=3,p=4")];
     import(&three).failed_with(1, &words);

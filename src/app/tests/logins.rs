@@ -68,6 +68,12 @@ fn a_login_that_fails_is_an_event_and_tells_nothing() {
     }
     assert_eq!(told[0], told[1]);
     assert_eq!(world.events, ["user.login_failed"; 2]);
+    let names = [0, 1].map(|number| &world.said[number]["username"]);
+    assert_eq!(
+        names,
+        [&json!("alice"), &Value::Null],
+        "it may be a password"
+    );
 }
 
 #[test]
@@ -129,4 +135,17 @@ fn a_login_that_no_worker_takes_gives_its_place_back() {
     let reply = world.with_context(|_, cx| then(Err(JobError::Busy), cx));
     assert_eq!(world.carry_on(reply).status, Status::SERVICE_UNAVAILABLE);
     assert_eq!(world.app.throttle.under_way(), 0);
+}
+
+#[test]
+fn guessing_in_parallel_learns_no_more_than_guessing_one_by_one() {
+    let mut world = world();
+    let guesses: Vec<Reply> = (0..8)
+        .map(|_| world.begin("POST /login", FORM, "username=alice&password=guess"))
+        .collect();
+    let statuses = guesses
+        .into_iter()
+        .map(|guess| world.carry_on(guess).status.code());
+    let statuses: Vec<u16> = statuses.collect();
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429]);
 }

@@ -33,6 +33,8 @@ struct World {
     rows: HashSet<Fingerprint>,
     /// The names of the events that it was given.
     events: Vec<String>,
+    /// What they say.
+    said: Vec<Value>,
     store_fails: bool,
 }
 
@@ -67,6 +69,7 @@ fn world() -> World {
         unix_ms: NOW_MS,
         rows: HashSet::new(),
         events: Vec::new(),
+        said: Vec::new(),
         store_fails: false,
     }
 }
@@ -149,6 +152,8 @@ impl World {
                 .iter()
                 .map(|event| event.name.to_string());
             self.events.extend(names);
+            let said = transaction.events.into_iter().map(|event| event.data);
+            self.said.extend(said);
         }
         Ok(Commit {
             rows,

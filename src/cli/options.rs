@@ -252,6 +252,14 @@ pub(super) struct ServeOptions {
         default_value_t = 100_000
     )]
     events_kept_max: u64,
+    /// Bytes of the newest events that are kept
+    #[arg(
+        long,
+        env = "LOOPGATE_EVENTS_KEPT_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 256 * 1024 * 1024
+    )]
+    events_kept_bytes_max: u64,
     /// What happens to a subscriber whose outbox is full
     #[arg(
         long,
@@ -307,6 +315,7 @@ impl ServeOptions {
                 HashCost::DEFAULT
             },
             events_kept_max: self.events_kept_max,
+            events_kept_bytes_max: self.events_kept_bytes_max,
             slow_subscriber: self.slow_subscriber.policy(),
             issuer: self.issuer,
         }

@@ -241,6 +241,8 @@ pub struct Config {
     pub hash_cost: HashCost,
     /// How many of the newest events the store keeps.
     pub events_kept_max: u64,
+    /// Bytes of the newest events that the store keeps: of names, senders and data, and 64 for each event.
+    pub events_kept_bytes_max: u64,
     /// What happens to a subscriber that is too slow.
     pub slow_subscriber: SlowPolicy,
     /// Issuer of signatures: the claim `iss`.
@@ -268,6 +270,7 @@ impl Default for Config {
             sessions: SessionTimes::default(),
             hash_cost: HashCost::DEFAULT,
             events_kept_max: 100_000,
+            events_kept_bytes_max: 256 * 1024 * 1024,
             slow_subscriber: SlowPolicy::DropOldest,
             issuer: "loopgate".into(),
         }

@@ -75,7 +75,15 @@ impl Config {
             ),
         ];
         let counts = counts.map(|(name, value, least, most)| (name, value as u64, least, most));
-        let stored = [("events-kept-max", self.events_kept_max, 0, 1_000_000_000)];
+        let stored = [
+            ("events-kept-max", self.events_kept_max, 0, 1_000_000_000),
+            (
+                "events-kept-bytes-max",
+                self.events_kept_bytes_max,
+                0,
+                ALL_BYTES_MAX,
+            ),
+        ];
         for (name, value, least, most) in counts.into_iter().chain(stored) {
             if value < least {
                 return Err(format!("{name} must be at least {least}"));

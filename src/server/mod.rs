@@ -98,7 +98,10 @@ impl Server<Os> {
     /// Whatever keeps it from starting.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        let store = Store::open(&config.store, config.events_kept_max)?;
+        let store = Store::open(
+            &config.store,
+            (config.events_kept_max, config.events_kept_bytes_max),
+        )?;
         Self::with_store(config, store)
     }
 

@@ -144,7 +144,10 @@ fn server(descriptor: OwnedFd, gate: &Arc<Gate>) -> Result<Server, StartError> {
     };
     config.limits.drain_timeout = Duration::from_secs(1);
     let world = World {
-        store: Store::open(&config.store, config.events_kept_max)?,
+        store: Store::open(
+            &config.store,
+            (config.events_kept_max, config.events_kept_bytes_max),
+        )?,
         keys: super::keys_of(&config.store)?,
         clock: OsClock::default(),
         entropy: OsEntropy,

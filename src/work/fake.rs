@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::crew::{Crew, Hired, Worker};
-use super::store::{Disk, Snapshot, Store, StoreError};
+use super::store::{Disk, Keep, Snapshot, Store, StoreError};
 use crate::event::Event;
 
 /// Workers that do nothing by themselves. Clones are the same crew.
@@ -146,7 +146,7 @@ impl FakeDisk {
         let number = DISKS.fetch_add(1, Ordering::Relaxed);
         let name = format!("file:/loopgate-{number}?vfs=memdb");
         let trouble = Trouble::default();
-        let keeper = Store::on_memory(&name, u64::MAX, true, Box::new(trouble.clone()))?;
+        let keeper = Store::on_memory(&name, Keep::ALL, true, Box::new(trouble.clone()))?;
         Ok(Self {
             keeper,
             name,
@@ -158,9 +158,9 @@ impl FakeDisk {
     ///
     /// # Errors
     /// When memory runs out.
-    pub fn open(&self, events_kept_max: u64) -> Result<Store, StoreError> {
+    pub fn open(&self, keep: impl Into<Keep>) -> Result<Store, StoreError> {
         let disk = Box::new(self.trouble.clone());
-        Store::on_memory(&self.name, events_kept_max, false, disk)
+        Store::on_memory(&self.name, keep.into(), false, disk)
     }
 
     /// From now on the disk answers this, or works again.

@@ -38,6 +38,6 @@ pub mod watchdog;
 pub use crew::{Crew, Hired, Once, Threads, TimedThreads, Worked, Worker, worked};
 pub use pool::{Busy, Delivery, Job, Pool};
 pub use store::{
-    Change, Commit, Disk, Missing, Outcome, Page, Query, SessionRow, Snapshot, Store, StoreError,
-    Transaction, UserRow, Writer,
+    Change, Commit, Disk, Keep, Missing, Outcome, Page, Query, SessionRow, Snapshot, Store,
+    StoreError, Transaction, UserRow, Writer,
 };

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Params, TransactionBehavior};
 
-use super::{Change, Commit, SessionRow, Store, StoreError, Transaction, schema};
+use super::{Change, Commit, Keep, SessionRow, Store, StoreError, Transaction, kept, schema};
 use crate::event::{Event, NewEvent};
 use crate::planted::{Bug, planted};
 
@@ -30,35 +30,37 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(fail)?;
         let tables = Tables { sql: &sql, path };
-        let mut last_event_id = self.last_event_id;
+        let (mut last_event_id, mut kept, mut added) = (self.last_event_id, self.kept, 0);
         let mut outcomes = Vec::with_capacity(group.len());
         for transaction in group {
             tables.run("SAVEPOINT one", ())?;
             let outcome = tables.apply(transaction, last_event_id);
             match &outcome {
-                Ok(commit) => last_event_id += commit.events.len() as u64,
+                Ok((commit, bytes)) => {
+                    last_event_id += commit.events.len() as u64;
+                    added += bytes;
+                }
                 Err(why) if why.concerns_one_transaction() => {
                     tables.run("ROLLBACK TO one", ())?;
                 }
                 Err(why) => return Err(why.clone()),
             }
             tables.run("RELEASE one", ())?;
-            outcomes.push(outcome);
+            outcomes.push(outcome.map(|(commit, _)| commit));
         }
         if last_event_id > self.last_event_id {
-            let kept = self.events_kept_max - u64::from(planted(Bug::KeepsOneLess));
-            let trimmed = last_event_id.saturating_sub(kept);
-            tables.run(
-                "DELETE FROM events WHERE id <= ?1",
-                (trimmed.cast_signed(),),
-            )?;
+            let keep = Keep {
+                events: self.keep.events - u64::from(planted(Bug::KeepsOneLess)),
+                ..self.keep
+            };
+            kept.trim(&sql, keep, last_event_id, added).map_err(fail)?;
         }
         if planted(Bug::SkippedIds) {
             self.last_event_id = last_event_id;
         }
         self.disk.commits()?;
         sql.commit().map_err(fail)?;
-        self.last_event_id = last_event_id;
+        (self.last_event_id, self.kept) = (last_event_id, kept);
         Ok(outcomes)
     }
 }
@@ -78,7 +80,12 @@ impl Tables<'_> {
             .map_err(|why| StoreError::from_sqlite(self.path, &why))
     }
 
-    fn apply(&self, transaction: Transaction, last_event_id: u64) -> Result<Commit, StoreError> {
+    /// Returns also how many bytes of events were added.
+    fn apply(
+        &self,
+        transaction: Transaction,
+        last_event_id: u64,
+    ) -> Result<(Commit, u64), StoreError> {
         let mut commit = Commit {
             rows: 0,
             added_user: None,
@@ -94,14 +101,15 @@ impl Tables<'_> {
         }
         let without_change = transaction.events_only_if_changed && commit.rows == 0;
         if without_change && !planted(Bug::EndsTwice) {
-            return Ok(commit);
+            return Ok((commit, 0));
         }
+        let mut bytes = 0;
         for (id, fact) in (last_event_id + 1..).zip(transaction.events) {
-            self.add_event(id, &fact)?;
+            bytes += self.add_event(id, &fact)?;
             commit.events.push(Event { id, fact });
             commit.last_event_id = id;
         }
-        Ok(commit)
+        Ok((commit, bytes))
     }
 
     /// Returns how many rows it changed.
@@ -152,7 +160,9 @@ impl Tables<'_> {
             .map_err(|why| StoreError::from_sqlite(self.path, &why))
     }
 
-    fn add_event(&self, id: u64, fact: &NewEvent) -> Result<usize, StoreError> {
+    /// Returns how many bytes the event counts.
+    fn add_event(&self, id: u64, fact: &NewEvent) -> Result<u64, StoreError> {
+        let data = fact.data.to_string();
         self.run(
             "INSERT INTO events (id, unix_ms, name, sender, user_id, data) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -163,9 +173,10 @@ impl Tables<'_> {
                 &fact.name,
                 &fact.sender,
                 fact.user_id,
-                fact.data.to_string(),
+                &data,
             ),
-        )
+        )?;
+        Ok(kept::bytes_of(&fact.name, &fact.sender, &data))
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `door` | who may open which file: everything that is refused, before anything is written |
 //! | `schema` | the tables and the settings of a connection |
 //! | `group` | many transactions, one commit |
+//! | `kept` | which events are kept |
 //! | `writer` | the thread `loopgate-store`, and the loop's handle to it |
 //! | `disk` | what a disk says to a commit: nothing, but in a written world |
 //! | `error` | everything that can go wrong, each with what to do about it |
@@ -19,6 +20,7 @@ mod disk;
 mod door;
 mod error;
 mod group;
+mod kept;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -33,9 +35,11 @@ use serde::{Deserialize, Serialize};
 use crate::config::StorePath;
 use crate::event::{Event, NewEvent};
 use crate::planted::{Bug, planted};
+use kept::Kept;
 
 pub use disk::Disk;
 pub use error::StoreError;
+pub use kept::Keep;
 pub use writer::{Outcome, TRANSACTIONS_WAITING_MAX, Writer};
 
 /// A user as stored.
@@ -241,7 +245,8 @@ pub struct Store {
     // The order matters: fields drop in it, and the lock must outlive the connection.
     connection: Connection,
     path: PathBuf,
-    events_kept_max: u64,
+    keep: Keep,
+    kept: Kept,
     last_event_id: u64,
     disk: Box<dyn Disk>,
     /// Held until the store is closed; `None` in memory.
@@ -258,8 +263,8 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store at `path`, or creates it with mode 0600. It keeps the newest
-    /// `events_kept_max` events.
+    /// Opens the store at `path`, or creates it with mode 0600. Of events it keeps the newest, as many as
+    /// `keep` says; if it has more, the rest goes now.
     ///
     /// Reads the whole file once, to find damage before it is served: some 0.2 s for a million
     /// sessions. The file stays locked for
@@ -269,7 +274,7 @@ impl Store {
     /// # Errors
     /// Whatever a [`StoreError`] can say about a file. A file that is refused is left as it was,
     /// byte for byte, and gains no companions but the lock file.
-    pub fn open(path: &StorePath, events_kept_max: u64) -> Result<Self, StoreError> {
+    pub fn open(path: &StorePath, keep: impl Into<Keep>) -> Result<Self, StoreError> {
         let (connection, path, lock) = match path {
             StorePath::Memory => (schema::in_memory()?, PathBuf::from(":memory:"), None),
             StorePath::File(path) => {
@@ -277,29 +282,43 @@ impl Store {
                 (connection, path, Some(lock))
             }
         };
-        let last_event_id = schema::last_event_id(&connection)
-            .map_err(|why| StoreError::from_sqlite(&path, &why))?;
-        Ok(Self {
+        let mut store = Self {
             connection,
             path,
-            events_kept_max,
-            last_event_id,
+            keep: keep.into(),
+            kept: Kept::NOTHING,
+            last_event_id: 0,
             disk: Box::new(disk::Real),
             _lock: lock,
-        })
+        };
+        store.refresh()?;
+        store.trim();
+        Ok(store)
+    }
+
+    /// Removes what is too much. A disk that is too full for that is found out by who writes.
+    fn trim(&mut self) {
+        let trimmed = self
+            .kept
+            .trim_all(&self.connection, self.keep, self.last_event_id)
+            .and_then(|()| kept::shrink(&self.connection));
+        if let Err(why) = trimmed {
+            log::warn!("{} is not made smaller: {why}", self.path.display());
+        }
     }
 
     /// The same in memory that has a name, so that it can be opened again as long as somebody has it open.
     pub(super) fn on_memory(
         name: &str,
-        events_kept_max: u64,
+        keep: Keep,
         is_new: bool,
         disk: Box<dyn Disk>,
     ) -> Result<Self, StoreError> {
         let mut store = Self {
             connection: schema::named_memory(name, is_new)?,
             path: PathBuf::from(":memory:"),
-            events_kept_max,
+            keep,
+            kept: Kept::NOTHING,
             last_event_id: 0,
             disk,
             _lock: None,
@@ -320,7 +339,8 @@ impl Store {
         Ok(Self {
             connection,
             path,
-            events_kept_max: u64::MAX,
+            keep: Keep::ALL,
+            kept: Kept::NOTHING,
             last_event_id: snapshot.last_event_id,
             disk,
             _lock: None,
@@ -335,8 +355,14 @@ impl Store {
 
     /// Takes note of what others have written.
     pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
-        self.last_event_id = schema::last_event_id(&self.connection)
-            .map_err(|why| StoreError::from_sqlite(&self.path, &why))?;
+        let read = || {
+            Ok((
+                schema::last_event_id(&self.connection)?,
+                Kept::read(&self.connection)?,
+            ))
+        };
+        (self.last_event_id, self.kept) =
+            read().map_err(|why| StoreError::from_sqlite(&self.path, &why))?;
         Ok(())
     }
 

@@ -21,6 +21,10 @@ const LOCK_WAIT_MAX: Duration = if cfg!(test) {
     Duration::from_secs(5)
 };
 
+/// Length that the write-ahead log has at most when it has begun anew: as many bytes as `SQLite` writes into it, in
+/// pages of 4 KiB, before it copies them into the file.
+const LOG_BYTES_MAX: i64 = 1000 * 4096;
+
 // AUTOINCREMENT costs a row in a table of SQLite's own and gives a memory that outlives the rows:
 // no id is ever given twice, whether the row was removed, trimmed, or the table emptied.
 const TABLES: &str = "
@@ -132,6 +136,8 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // FULL also syncs the log at each commit: "confirmed" means that a power cut cannot undo it.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A log that grew, since another program read along, is cut to this when it begins anew.
+    connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))?;
     // Triggers and views are not ours; a file that has some must not make us run them.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;

@@ -2,6 +2,7 @@
 
 mod door;
 mod group;
+mod kept;
 mod writer;
 
 use std::path::Path;

@@ -26,6 +26,8 @@ mod listener;
 mod looking;
 mod mailbox;
 mod os;
+#[cfg(feature = "tls")]
+mod records;
 mod seams;
 mod signals;
 mod slots;

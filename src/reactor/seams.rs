@@ -164,6 +164,11 @@ pub trait Stream<S>: Read + Write + 'static {
         false
     }
 
+    /// Bytes of memory that the stream itself holds of what the peer has sent.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// Gives the descriptor away, which another process goes on with; from then on this stream is nothing.
     /// To be deregistered before. `None` if nobody else could go on: it stays as it is.
     fn take_descriptor(&mut self) -> Option<OwnedFd> {

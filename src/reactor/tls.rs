@@ -21,6 +21,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
 use super::os::SHORT_MEANS_DRAINED;
+use super::records::Records;
 use crate::config::TlsFiles;
 
 /// Steps within one read of the stream, each of which reads from the socket or gives something:
@@ -143,6 +144,7 @@ impl Identity {
             tcp,
             session,
             first_byte: None,
+            records: Records::default(),
             has_more: false,
             failed: false,
         })
@@ -155,6 +157,8 @@ pub struct TlsStream {
     session: ServerConnection,
     /// The first byte that the peer sent.
     first_byte: Option<u8>,
+    /// What the session holds of what came.
+    records: Records,
     /// A read stopped before everything was taken.
     has_more: bool,
     /// What came was no TLS any more.
@@ -178,6 +182,11 @@ impl TlsStream {
     /// Whether a read may give something though no readiness tells of it.
     pub(super) fn has_more(&self) -> bool {
         self.has_more
+    }
+
+    /// Bytes of memory for what came and gave nothing yet. A session that has failed is about to go.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.records.held()
     }
 
     fn ends_after(&mut self, count: usize) -> usize {
@@ -213,8 +222,10 @@ impl TlsStream {
         let mut socket = Socket {
             tcp: &mut self.tcp,
             first_byte: &mut self.first_byte,
+            records: &mut self.records,
             drained: false,
         };
+        let was_handshaking = self.session.is_handshaking();
         match self.session.read_tls(&mut socket) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Pulled::Nothing),
@@ -234,6 +245,9 @@ impl TlsStream {
             let _ = self.push(); // the alert
             self.failed = true;
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error));
+        }
+        if was_handshaking && !self.session.is_handshaking() {
+            self.records.gave();
         }
         self.push()?;
         Ok(pulled)
@@ -298,6 +312,7 @@ impl Read for TlsStream {
         for _ in 0..STEPS_MAX {
             match self.session.reader().read(&mut bytes[count..]) {
                 Ok(more @ 1..) => {
+                    self.records.gave();
                     count += more;
                     if count == bytes.len() {
                         break;
@@ -359,6 +374,7 @@ enum Pulled {
 struct Socket<'s> {
     tcp: &'s mut TcpStream,
     first_byte: &'s mut Option<u8>,
+    records: &'s mut Records,
     drained: bool,
 }
 
@@ -369,6 +385,7 @@ impl Read for Socket<'_> {
         if let (1.., None) = (count, &self.first_byte) {
             *self.first_byte = Some(bytes[0]);
         }
+        self.records.came(&bytes[..count]);
         Ok(count)
     }
 }

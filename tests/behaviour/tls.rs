@@ -647,3 +647,76 @@ fn many_handshakes_at_once_keep_nobody_from_being_served() {
         }
     });
 }
+
+/// A peer's end, or that it goes on.
+fn is_over(client: &mut TcpStream, within: Duration) -> bool {
+    client.set_read_timeout(Some(within)).expect("an option");
+    match client.read(&mut [0; 16]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn what_a_session_holds_of_an_unfinished_handshake_counts() {
+    let limits = Limits {
+        unfinished_bytes_max: 100_000,
+        ..Limits::default()
+    };
+    let secured = Secured::with(limits, |_| {});
+    // A ClientHello of 58 KB in whole records, but for its end.
+    let mut hello = vec![1, 0, 0xe2, 0x90];
+    hello.resize(50_000, 0);
+    let mut records = Vec::new();
+    for piece in hello.chunks(16_000) {
+        records.extend([22, 3, 1]);
+        records.extend((piece.len() as u16).to_be_bytes());
+        records.extend(piece);
+    }
+    let mut first = secured.tcp();
+    first.write_all(&records).expect("sent");
+    secured.catch_up();
+    for _ in 0..3 {
+        let mut other = secured.tcp();
+        let _ = other.write_all(&records);
+        assert!(is_over(&mut other, PATIENCE), "there is room for one");
+    }
+    assert!(!is_over(&mut first, Duration::from_millis(50)));
+    // Whoever sends an ordinary hello is served, and what the others held is given back.
+    secured.catch_up();
+    drop(first);
+    secured.catch_up();
+    let mut other = secured.tcp();
+    other.write_all(&records).expect("sent");
+    secured.catch_up();
+    assert!(!is_over(&mut other, Duration::from_millis(50)));
+}
+
+#[test]
+fn what_a_session_holds_of_a_record_in_part_counts() {
+    let limits = Limits {
+        unfinished_bytes_max: 40_000,
+        ..Limits::default()
+    };
+    let secured = Secured::with(limits, |_| {});
+    let mut part = b"\x17\x03\x03\x40\x00".to_vec();
+    part.resize(15_000, 0);
+    let mut clients: Vec<Secure> = (0..3)
+        .map(|_| {
+            let mut client = secured.connect();
+            assert_eq!(client.ask(get("/healthz")).status, 200);
+            client.stream.sock.write_all(&part).expect("sent");
+            secured.catch_up();
+            client
+        })
+        .collect();
+    let refused = clients[2].answer();
+    assert_eq!((refused.status, &*refused.code()), (503, "overloaded"));
+    assert!(clients[2].ends());
+    // A record that is whole is held no more: what it was is for the reader, here nothing good.
+    for client in &mut clients[..2] {
+        client.stream.sock.write_all(&[0; 1389]).expect("sent");
+        let error = client.stream.read(&mut [0; 16]).expect_err("an alert");
+        assert!(error.to_string().contains("BadRecordMac"), "{error}");
+    }
+}

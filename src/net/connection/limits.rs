@@ -21,7 +21,7 @@ impl<S: Seams> Connection<S> {
             },
             _ => 0,
         };
-        (self.inbox.capacity() + in_parts) as u32
+        (self.inbox.capacity() + in_parts + self.stream.held_bytes()) as u32
     }
 
     /// Brings the sum over all connections up to date.
@@ -49,6 +49,9 @@ impl<S: Seams> Connection<S> {
             return next;
         }
         turn.ledger().limit_reached(Limit::UnfinishedBytes);
+        if self.stream.is_handshaking() {
+            return Next::Close(Reason("no room for its handshake")); // it cannot be told
+        }
         match &mut self.state {
             State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
                 self.answer_fault(Fault::OVERLOADED, service, turn);

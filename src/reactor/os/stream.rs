@@ -179,6 +179,15 @@ impl Stream<OsSelector> for OsStream {
     }
 
     #[cfg(feature = "tls")]
+    #[inline]
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Tls(stream) => stream.held_bytes(),
+            _ => 0,
+        }
+    }
+
+    #[cfg(feature = "tls")]
     fn has_more(&self) -> bool {
         matches!(self, Self::Tls(stream) if stream.has_more())
     }

@@ -705,11 +705,14 @@ fn what_a_session_holds_of_a_record_in_part_counts() {
         .map(|_| {
             let mut client = secured.connect();
             assert_eq!(client.ask(get("/healthz")).status, 200);
-            client.stream.sock.write_all(&part).expect("sent");
-            secured.catch_up();
             client
         })
         .collect();
+    for client in &mut clients[..2] {
+        client.stream.sock.write_all(&part).expect("sent");
+        secured.catch_up();
+    }
+    clients[2].stream.sock.write_all(&part).expect("sent");
     let refused = clients[2].answer();
     assert_eq!((refused.status, &*refused.code()), (503, "overloaded"));
     assert!(clients[2].ends());

@@ -91,7 +91,7 @@ mod planted {
     fn every_planted_bug_is_found_and_found_again() {
         println!("| bug | first seed | seeds to each, median | what is seen |\n|---|---|---|---|");
         let mut missed = Vec::new();
-        for bug in Bug::ALL.iter().copied().filter(is_wanted) {
+        for bug in Bug::ALL.iter().copied().filter(|bug| is_wanted(*bug)) {
             let mut found: Vec<Failure> = Vec::new();
             let mut between = Vec::new();
             for seed in 1..=seeds(2000) {
@@ -123,7 +123,7 @@ mod planted {
     }
 
     /// `LOOPGATE_TEST_BUGS` names some of them, with commas.
-    fn is_wanted(bug: &Bug) -> bool {
+    fn is_wanted(bug: Bug) -> bool {
         let named = std::env::var("LOOPGATE_TEST_BUGS");
         named.map_or(true, |names| {
             names.split(',').any(|name| name == format!("{bug:?}"))

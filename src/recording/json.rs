@@ -334,9 +334,8 @@ mod tests {
     #[test]
     fn fields_of_the_outermost_object_are_judged() {
         let judge = |name: &str, value: &str| match (name, value) {
-            ("shown", _) => Value::Shown,
+            ("shown", _) | ("known", "known") => Value::Shown,
             ("replaced", _) => Value::Replaced("instead".into()),
-            ("known", "known") => Value::Shown,
             ("known", _) => Value::Hidden {
                 name_is_public: true,
             },

@@ -155,7 +155,7 @@ fn mask_request_line(line: &mut [u8], secrets: &mut Secrets) {
             1 => mask_part(word),
             // With more than these three, the server looks for the version right behind the target.
             _ if place > 2 || place == count && word.starts_with(b"HTTP/") => {
-                mask_unlike(word, b"HTTP/1.1")
+                mask_unlike(word, b"HTTP/1.1");
             }
             _ => mask_target(word, secrets),
         }
@@ -302,24 +302,21 @@ pub(super) fn mask_escaped(bytes: &mut [u8], is_utf8: bool) {
             let both = digits.iter().all(u8::is_ascii_hexdigit);
             both.then(|| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())?
         });
-        match (bytes[at], digits) {
-            (b'%', Some(byte)) => {
-                let instead: Option<&[u8; 2]> = match byte {
-                    _ if byte.is_ascii_alphanumeric() => Some(b"78"),
-                    0x80.. if is_utf8 => Some(b"78"),
-                    0x80.. => Some(b"ff"),
-                    _ => None,
-                };
-                if let Some(instead) = instead {
-                    bytes[at + 1..at + 3].copy_from_slice(instead);
-                }
-                at += 3;
-            }
-            _ => {
-                mask_part(&mut bytes[at..=at]);
-                at += 1;
-            }
+        let Some(byte) = digits.filter(|_| bytes[at] == b'%') else {
+            mask_part(&mut bytes[at..=at]);
+            at += 1;
+            continue;
+        };
+        let instead: Option<&[u8; 2]> = match byte {
+            _ if byte.is_ascii_alphanumeric() => Some(b"78"),
+            0x80.. if is_utf8 => Some(b"78"),
+            0x80.. => Some(b"ff"),
+            _ => None,
+        };
+        if let Some(instead) = instead {
+            bytes[at + 1..at + 3].copy_from_slice(instead);
         }
+        at += 3;
     }
 }
 
@@ -342,7 +339,7 @@ fn mask_value(value: &mut [u8], shown: Shown, secrets: &mut Secrets) {
         Shown::Words => {
             for word in value.split_mut(|byte| b" \t\r,;=\"".contains(byte)) {
                 let is_known = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
-                if !WORDS.iter().any(|known| is_known(&known)) {
+                if !WORDS.iter().any(is_known) {
                     mask_part(word);
                 }
             }

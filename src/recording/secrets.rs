@@ -55,7 +55,8 @@ impl Secrets {
         let words = value.split_mut(|byte| !is_part(byte));
         for (place, word) in words.filter(|word| !word.is_empty()).enumerate() {
             let is = |scheme: &&str| word.eq_ignore_ascii_case(scheme.as_bytes());
-            if !(place == 0 && schemes.iter().any(|scheme| is(scheme))) && !self.sign_again(word) {
+            let is_scheme = place == 0 && schemes.iter().any(is);
+            if !is_scheme && !self.sign_again(word) {
                 mask_letters(word);
             }
         }

@@ -23,17 +23,20 @@ fn chunked(target: &str, kind: &str, chunks: &str) -> String {
 }
 
 fn percent(secret: &str) -> String {
-    secret.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    let escapes: Vec<_> = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    escapes.concat()
 }
 
 fn unicode(secret: &str) -> String {
-    secret
+    let escapes: Vec<_> = secret
         .bytes()
         .map(|byte| format!("\\u{byte:04x}"))
-        .collect()
+        .collect();
+    escapes.concat()
 }
 
 /// Requests in which `s` is the secret, each with what is wrong with it.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn ways(s: &str) -> Vec<(&'static str, String)> {
     let form = format!("username=alice&password={s}");
     let json = format!(r#"{{"username":"alice","password":"{s}"}}"#);

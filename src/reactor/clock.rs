@@ -5,8 +5,6 @@ use std::num::NonZero;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// A point in monotonic time: nanoseconds since the clock began.
 ///
 /// Kept as one more than that, which is never zero: so a moment that may be missing takes no more memory than
@@ -107,12 +105,23 @@ impl Default for OsClock {
     }
 }
 
-/// Nanoseconds since some moment: twice a dispatch or so, and so without what `std::time::Instant` checks.
+/// Nanoseconds since some moment: twice a dispatch or so, and so without what `std::time::Instant` checks. The time for
+/// which the machine sleeps is not counted: after it, no client's deadline is over that was not before.
+#[cfg(not(target_vendor = "apple"))]
 #[inline]
 #[expect(clippy::cast_sign_loss, reason = "it began with the machine")]
 fn monotonic_ns() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The same on Apple's systems, whose `CLOCK_MONOTONIC` counts while the machine sleeps; `Instant` does not.
+#[cfg(target_vendor = "apple")]
+#[inline]
+fn monotonic_ns() -> u64 {
+    static FIRST: std::sync::LazyLock<std::time::Instant> =
+        std::sync::LazyLock::new(std::time::Instant::now);
+    FIRST.elapsed().as_nanos() as u64
 }
 
 impl Clock for OsClock {

@@ -61,6 +61,28 @@ impl<P: Program> Reactor<P> {
         Some((recorder, next))
     }
 
+    /// Makes one report of several of the same source, at the place of the first: it is called once in a turn, and has
+    /// its budget once.
+    pub(super) fn join_reports(&mut self) {
+        let mut kept = 0;
+        for at in 0..self.ready.len() {
+            let report = self.ready[at];
+            // A stale token is no fault, and is dispatched to no source.
+            if let Some(entry) = self.sources.get_mut(report.token) {
+                let first = usize::from(entry.report);
+                if first < kept && self.ready[first].token == report.token {
+                    let joined = self.ready[first].readiness.and(report.readiness);
+                    self.ready[first].readiness = joined;
+                    continue;
+                }
+                entry.report = u16::try_from(kept).unwrap_or(u16::MAX);
+            }
+            self.ready[kept] = report;
+            kept += 1;
+        }
+        self.ready.truncate(kept);
+    }
+
     /// Calls the program itself and records it under that name.
     pub(super) fn dispatch_program(
         &mut self,

@@ -105,6 +105,7 @@ pub struct FakeWaits(Rc<Waits>);
 struct Waits {
     idle: Cell<u64>,
     clock_held: Cell<bool>,
+    apart: Cell<bool>,
 }
 
 impl FakeWaits {
@@ -118,6 +119,11 @@ impl FakeWaits {
     /// While held, the clock stands still, and no deadline comes.
     pub fn hold_clock(&self, held: bool) {
         self.0.clock_held.set(held);
+    }
+
+    /// From now on what can be read and what can be written is reported apart, as kqueue does.
+    pub fn report_apart(&self) {
+        self.0.apart.set(true);
     }
 }
 
@@ -152,6 +158,8 @@ impl FakeSelector {
 }
 
 impl Selector for FakeSelector {
+    const REPORTS_APART: bool = true;
+
     type Waker = FakeWaker;
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
@@ -163,6 +171,19 @@ impl Selector for FakeSelector {
                     readiness,
                 });
             }
+        }
+        if self.waits.0.apart.get() {
+            // All that can be read behind all that can be written: no two of one descriptor are neighbours.
+            let both = Readiness::READABLE.and(Readiness::WRITABLE);
+            let of_both = ready.iter_mut().filter(|one| one.readiness.contains(both));
+            let apart: Vec<Ready> = of_both
+                .map(|one| Ready {
+                    token: one.token,
+                    readiness: std::mem::replace(&mut one.readiness, Readiness::WRITABLE)
+                        .without(Readiness::WRITABLE),
+                })
+                .collect();
+            ready.extend(apart);
         }
         let woken = self.waker.0.swap(false, Ordering::SeqCst);
         if ready.is_empty() && !woken {

@@ -89,6 +89,8 @@ struct Entry<P: Program> {
     kind: Label,
     arming: Arming,
     again: Again,
+    /// Where its report is among those of this turn; it is there only if that one has its token.
+    report: u16,
     /// It is on the flush queue already.
     flush: bool,
     /// It has ended and waits for `reap`; nothing more is dispatched to it.
@@ -162,6 +164,7 @@ impl<P: Program> Reactor<P> {
             kind,
             arming,
             again: Again::No,
+            report: 0,
             flush: false,
             ended: false,
         });
@@ -223,6 +226,10 @@ impl<P: Program> Reactor<P> {
             core.timers.next().map(|at| at - core.now)
         };
         core.selector.select(timeout, &mut self.ready)?;
+        if SelectorOf::<P>::REPORTS_APART && self.ready.len() > 1 {
+            self.join_reports();
+        }
+        let core = &mut self.core;
         core.now = core.clock.now();
         core.wall.refresh(core.now, &core.clock);
         core.ledger.begin_turn(

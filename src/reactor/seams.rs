@@ -116,6 +116,10 @@ pub struct Ready {
 /// The seam through which readiness enters. Edge-triggered: what was reported once is not
 /// reported again before the descriptor was drained.
 pub trait Selector: Sized {
+    /// Whether one wait may report a descriptor more than once, as kqueue does: once for reading, once for
+    /// writing. The loop then makes one report of them.
+    const REPORTS_APART: bool = false;
+
     /// Ends a wait from another thread.
     type Waker: Wake;
 

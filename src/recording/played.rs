@@ -75,6 +75,9 @@ impl Wake for NoWaker {
 }
 
 impl Selector for PlayedSelector {
+    // As the system did that it was recorded on.
+    const REPORTS_APART: bool = true;
+
     type Waker = NoWaker;
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {

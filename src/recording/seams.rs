@@ -87,6 +87,8 @@ impl RecordedSelector {
 }
 
 impl Selector for RecordedSelector {
+    const REPORTS_APART: bool = OsSelector::REPORTS_APART;
+
     type Waker = OsWaker;
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {

@@ -16,17 +16,10 @@ use super::clock::OsClock;
 use super::seams::{Entropy, Readiness, Ready, Seams, Selector, Wake};
 use super::slots::Token;
 
-/// Whether a read or write that moved fewer bytes than it could have proves that the descriptor is
-/// drained, so that the call that would only say `WouldBlock` can be left out.
-///
-/// True for epoll and kqueue (epoll(7), question 9). mio's contract is to go on until `WouldBlock`, and its poll(2)
-/// backend depends on that: it stops watching a descriptor it reported until it has seen one.
-pub const SHORT_MEANS_DRAINED: bool = cfg!(all(
+/// Whether mio waits through kqueue(2).
+const KQUEUE: bool = cfg!(all(
     any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "macos",
-        target_os = "ios",
+        target_vendor = "apple",
         target_os = "freebsd",
         target_os = "netbsd",
         target_os = "openbsd",
@@ -34,9 +27,23 @@ pub const SHORT_MEANS_DRAINED: bool = cfg!(all(
     ),
     not(mio_unsupported_force_poll_poll)
 ));
+/// Whether mio waits through epoll(7).
+const EPOLL: bool = cfg!(all(
+    any(target_os = "linux", target_os = "android"),
+    not(mio_unsupported_force_poll_poll)
+));
+
+/// Whether a read or write that moved fewer bytes than it could have proves that the descriptor is
+/// drained, so that the call that would only say `WouldBlock` can be left out.
+///
+/// True for epoll and kqueue (epoll(7), question 9). mio's contract is to go on until `WouldBlock`, and its poll(2)
+/// backend depends on that: it stops watching a descriptor it reported until it has seen one.
+pub const SHORT_MEANS_DRAINED: bool = EPOLL || KQUEUE;
 
 /// Readiness reports taken from the OS in one wait.
 const READY_MAX: usize = 1024;
+/// The longest that one wait sleeps. A deadline may be years away, and kqueue refuses such a timeout on some systems.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The waker's name; no slot has it.
 const WAKER: mio::Token = mio::Token(usize::MAX);
 // mio's token is a `usize`, and ours are two numbers of 32 bits each.
@@ -112,9 +119,12 @@ impl std::fmt::Debug for OsSelector {
 }
 
 impl Selector for OsSelector {
+    const REPORTS_APART: bool = KQUEUE;
+
     type Waker = OsWaker;
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,

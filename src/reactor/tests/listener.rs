@@ -88,6 +88,15 @@ fn a_peer_that_gave_up_does_not_stop_the_next() {
 }
 
 #[test]
+fn a_socket_that_does_not_listen_does_not_make_the_loop_spin() {
+    let (mut world, door) = world_with_door();
+    door.fail(Some(io::ErrorKind::InvalidInput));
+    let _peer = door.connect();
+    world.turn();
+    assert_eq!(world.reactor.ledger().accept_pauses(), 1);
+}
+
+#[test]
 fn a_signal_is_a_byte() {
     let mut world = world();
     let (stream, peer) = connection();

@@ -249,6 +249,67 @@ fn one_that_has_more_to_do_is_asked_again_and_starves_nobody() {
     );
 }
 
+/// As kqueue reports: what can be read, and what can be written, each by itself.
+#[test]
+fn one_that_is_reported_twice_in_a_turn_has_its_budget_once() {
+    let mut world = world();
+    world.waits.report_apart();
+    let (_, greedy) = world.teller("greedy");
+    let (_, modest) = world.teller("modest");
+    world.settle();
+    greedy.send(b"aaa");
+    greedy.becomes_writable();
+    modest.send(b"b");
+    modest.becomes_writable();
+    let reads = |story: Vec<String>| -> Vec<String> {
+        let reads = story.into_iter().filter(|line| line.contains("reads"));
+        reads.collect()
+    };
+    assert_eq!(reads(world.turn()), ["greedy reads a", "modest reads b"]);
+    // Again for its readiness, and because it had more to do: still once.
+    greedy.send(b"a");
+    greedy.becomes_writable();
+    assert_eq!(reads(world.turn()), ["greedy reads a"]);
+    assert_eq!(reads(world.settle()), ["greedy reads a"; 2]);
+    let ledger = world.reactor.ledger();
+    assert!(
+        ledger.turns().all(|turn| turn.counts[0] <= 2),
+        "both count as one that is ready"
+    );
+}
+
+/// Says of what it is told that it is ready.
+struct Reported(FakeStream);
+
+impl Source<Told> for Reported {
+    fn kind(&self) -> &'static str {
+        "reported"
+    }
+
+    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+        self.0.register(selector, token)
+    }
+
+    fn ready(&mut self, ready: Readiness, program: &mut Told, _: &mut Turn<'_, Told>) -> Next {
+        program.tell(format!("{ready:?}"));
+        Next::Wait
+    }
+}
+
+#[test]
+fn one_that_is_reported_twice_is_told_both_at_once() {
+    let mut world = world();
+    world.waits.report_apart();
+    let (stream, peer) = connection();
+    world.reactor.add(Box::new(Reported(stream))).unwrap();
+    assert_eq!(world.settle(), ["rw"]);
+    peer.becomes_writable();
+    peer.end();
+    assert_eq!(world.settle(), ["rwe"]);
+    peer.send(b"a");
+    assert_eq!(world.settle(), ["r"]);
+}
+
 #[test]
 fn an_outbox_is_written_once_a_turn_however_much_it_got() {
     let mut world = world();

@@ -83,20 +83,40 @@
 //! The feature `program`, on by default, is what only the program needs: without it the crate has no
 //! options, prompts or log format, nor the simulation, which is the feature `simulation`.
 
+#[cfg(not(unix))]
+compile_error!(
+    "loopgate runs on Linux, macOS and the BSDs: it waits through epoll and kqueue, and starts processes with sockets; \
+     on Windows it runs in the Windows Subsystem for Linux"
+);
+
+// All of them have a condition, so that the line above is the only one that is said elsewhere.
+#[cfg(unix)]
 pub mod app;
+#[cfg(unix)]
 pub mod config;
+#[cfg(unix)]
 pub mod event;
+#[cfg(unix)]
 pub mod files;
+#[cfg(unix)]
 pub mod http;
+#[cfg(unix)]
 pub mod ledger;
+#[cfg(unix)]
 pub mod net;
+#[cfg(unix)]
 pub mod planted;
+#[cfg(unix)]
 pub mod reactor;
-#[cfg(feature = "simulation")]
+#[cfg(all(unix, feature = "simulation"))]
 pub mod recording;
+#[cfg(unix)]
 pub mod server;
-#[cfg(feature = "simulation")]
+#[cfg(all(unix, feature = "simulation"))]
 pub mod simulation;
+#[cfg(unix)]
 pub mod token;
+#[cfg(unix)]
 pub mod websocket;
+#[cfg(unix)]
 pub mod work;

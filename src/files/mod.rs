@@ -13,6 +13,7 @@
 //!
 //! What protects the directory is not looked at: its owner can replace any file in it.
 
+pub(crate) mod durable;
 pub(crate) mod lock;
 
 use std::fmt;

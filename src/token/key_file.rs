@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 
 use super::keys::{Key, KeyError, Keys, SECRET_BYTES, parse_kid};
+use crate::files::durable;
 
 /// Longest key file that is read, in bytes; several hundred keys.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -112,7 +113,7 @@ impl Keys {
         let whole = path.with_file_name(name);
         let written = write_durably(&whole, &self.to_json())
             .and_then(|()| publish(&whole))
-            .and_then(|()| sync_directory(path));
+            .and_then(|()| durable::sync_name(path));
         written.map_err(|error| {
             // After a failed publish it is litter with a secret in it; else it is gone already.
             let _ = fs::remove_file(&whole);
@@ -208,16 +209,7 @@ fn parse_record(record: &KeyRecord) -> Result<Key, &'static str> {
 fn write_durably(path: &Path, text: &str) -> io::Result<()> {
     let mut file = files::options().write(true).create_new(true).open(path)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// Without this, a new name may not survive a power cut although its file does.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(parent)?.sync_all()
+    durable::sync(&file)
 }
 
 fn io_error(path: &Path, doing: &'static str, error: io::Error) -> KeyError {

@@ -220,5 +220,5 @@ fn keys_for_playing_a_server_again_have_its_names_and_times_but_no_secret_of_it(
 
 #[test]
 fn a_file_without_a_directory_in_its_name_is_in_the_working_directory() {
-    sync_directory(Path::new("loopgate.key")).expect("the working directory is there");
+    durable::sync_name(Path::new("loopgate.key")).expect("the working directory is there");
 }

@@ -9,7 +9,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{StoreError, schema};
 use crate::files::{
-    self,
+    self, durable,
     lock::{FileLock, LockError},
 };
 
@@ -324,7 +324,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 
 fn fill(path: &Path) -> rusqlite::Result<()> {
     let connection = open_to_write(path)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    schema::sync_fully(&connection)?;
     schema::create(&connection)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.close().map_err(|(_, why)| why)
@@ -332,6 +332,5 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
 
 fn put_in_place(fresh: &Path, path: &Path) -> io::Result<()> {
     fs::rename(fresh, path)?;
-    // A rename is on disk when the directory is.
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    durable::sync_name(path)
 }

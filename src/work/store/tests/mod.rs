@@ -86,3 +86,16 @@ fn large_event() -> NewEvent {
         ..event("large")
     }
 }
+
+#[test]
+fn a_commit_is_synced_as_fully_as_the_system_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("store.db")).unwrap();
+    let setting = |name| {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        store.connection.pragma_query_value(None, name, read)
+    };
+    assert_eq!(setting("synchronous"), Ok(2)); // FULL
+    assert_eq!(setting("fullfsync"), Ok(1));
+    assert_eq!(setting("checkpoint_fullfsync"), Ok(1));
+}

@@ -94,7 +94,7 @@ fn main() -> ExitCode {
 
 /// Runs the attacks; what must not have been.
 fn run(options: &Options) -> Result<Vec<String>, String> {
-    machine::raise_descriptor_limit();
+    loopgate::server::raise_descriptor_limit();
     machine::pin_self(CORES)?;
     let chosen = ATTACKS.iter().filter(|attack| {
         options.names.is_empty() || options.names.iter().any(|n| n == attack.name)

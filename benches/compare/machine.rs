@@ -16,17 +16,6 @@ pub(crate) const CORES: Cores = Cores {
     client: "1",
 };
 
-/// 10,000 connections need as many descriptors, here and in the servers, which inherit this.
-pub(crate) fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    let _ = setrlimit(Resource::Nofile, raised); // what is missing shows when it is missed
-}
-
 /// Puts this process on the client's core.
 pub(crate) fn pin_self(cores: Cores) -> Result<(), String> {
     let id = std::process::id().to_string();

@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::Cores;
-use crate::machine::{pin_self, raise_descriptor_limit};
+use crate::machine::pin_self;
 use crate::program::{Program, ask, connect, log_in};
 
 /// One of the servers.
@@ -102,7 +102,8 @@ impl Kitchen {
                 ));
             }
         }
-        raise_descriptor_limit();
+        // 10,000 connections need as many, here and in the servers, which inherit this.
+        loopgate::server::raise_descriptor_limit();
         eprintln!("building the peers' programs (benches/peers); the first time takes minutes");
         let mut build = release_build(root, "benches/peers", "target/peers");
         if !build.status().is_ok_and(|status| status.success()) {

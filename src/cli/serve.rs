@@ -11,11 +11,10 @@ use loopgate::event::Event;
 use loopgate::ledger::{Ledger, Limit};
 use loopgate::reactor::{Entropy, OsEntropy, Seams, Signal};
 use loopgate::recording::{RecordOptions, Recording};
-use loopgate::server::{Server, Signals, Sockets, StartError, Stopped};
+use loopgate::server::{Server, Signals, Sockets, StartError, Stopped, raise_descriptor_limit};
 use loopgate::token::base64url;
 use loopgate::work::Store;
 use loopgate::work::log_writer::LogThread;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::handover::Predecessor;
 use super::options::ServeOptions;
@@ -320,16 +319,4 @@ fn add_first_user(store: &mut Store, config: &Config, demo: bool) -> Result<(), 
         "first start: created the user admin with the password {password}"
     )?;
     Ok(())
-}
-
-/// As many descriptors as this process may ask for; where that fails, it has what it has.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    );
 }

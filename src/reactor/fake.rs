@@ -173,17 +173,13 @@ impl Selector for FakeSelector {
             }
         }
         if self.waits.0.apart.get() {
-            // All that can be read behind all that can be written: no two of one descriptor are neighbours.
-            let both = Readiness::READABLE.and(Readiness::WRITABLE);
-            let of_both = ready.iter_mut().filter(|one| one.readiness.contains(both));
-            let apart: Vec<Ready> = of_both
-                .map(|one| Ready {
-                    token: one.token,
-                    readiness: std::mem::replace(&mut one.readiness, Readiness::WRITABLE)
-                        .without(Readiness::WRITABLE),
-                })
-                .collect();
-            ready.extend(apart);
+            let mut of_reading = ready.clone();
+            for (one, other) in ready.iter_mut().zip(&mut of_reading) {
+                other.readiness = one.readiness.without(Readiness::WRITABLE);
+                one.readiness = one.readiness.without(other.readiness);
+            }
+            ready.append(&mut of_reading);
+            ready.retain(|one| one.readiness != Readiness::NONE);
         }
         let woken = self.waker.0.swap(false, Ordering::SeqCst);
         if ready.is_empty() && !woken {

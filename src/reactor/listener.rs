@@ -15,7 +15,7 @@ use super::{Reason, Token};
 /// Peers accepted in one turn at most.
 const ACCEPTS_PER_TURN: usize = 64;
 /// How many of them may be gone in a way that looks like a socket which does not listen.
-const INVALID_PER_TURN_MAX: usize = if cfg!(target_vendor = "apple") { 16 } else { 0 };
+const INVALID_PER_TURN_MAX: u32 = if cfg!(target_vendor = "apple") { 16 } else { 0 };
 /// How long a listener pauses when nothing is freed meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -116,7 +116,7 @@ impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
     }
 
     fn ready(&mut self, _readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
-        let mut invalid = 0;
+        let mut invalid_left = INVALID_PER_TURN_MAX;
         for _ in 0..ACCEPTS_PER_TURN {
             if !self.accept.has_room(program) {
                 return self.pause(&"as many connections as allowed are open", turn);
@@ -131,11 +131,8 @@ impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
                 Err(error) if concerns_one_peer(error.kind()) => {}
                 // Apple's systems say this of a peer that has gone already. A socket that does not listen says it
                 // for ever, so it is believed only so often.
-                Err(error)
-                    if error.kind() == io::ErrorKind::InvalidInput
-                        && invalid < INVALID_PER_TURN_MAX =>
-                {
-                    invalid += 1;
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput && invalid_left > 0 => {
+                    invalid_left -= 1;
                 }
                 Err(error) => return self.pause(&error, turn),
             }

@@ -2,6 +2,7 @@
 //! once, at the beginning.
 
 mod children;
+mod descriptors;
 mod handle;
 mod listening;
 mod signals;
@@ -17,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use crate::net::{Held, Passed};
+pub use descriptors::raise_descriptor_limit;
 pub use handle::Handle;
 use listening::Listening;
 pub use listening::{Asked, PassedSocket, Sockets};

@@ -41,6 +41,8 @@ mod refusals;
 #[cfg(target_os = "linux")]
 mod restarts;
 mod run;
+#[cfg(target_os = "linux")]
+mod sandboxes;
 mod scenario;
 mod sessions;
 mod signature;

@@ -74,9 +74,13 @@ impl OsAcceptor {
         let socket = Socket::from(descriptor);
         require_listening(&socket)?;
         socket.set_nonblocking(true)?;
+        set_options(&socket);
+        Self::over(socket, lock)
+    }
+
+    fn over(socket: Socket, lock: Option<OwnedFd>) -> io::Result<Self> {
         let address = socket.local_addr()?;
         if address.as_socket().is_some() {
-            set_options(&socket)?;
             return Ok(Self::Tcp(TcpListener::from_std(socket.into())));
         }
         let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
@@ -107,7 +111,7 @@ impl OsAcceptor {
     /// # Errors
     /// When no descriptor is left.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Self::adopt(self.as_fd().try_clone_to_owned()?, None)
+        Self::over(self.as_fd().try_clone_to_owned()?.into(), None)
     }
 
     /// The same, but those who connect over TCP speak TLS, and are shown `identity`.
@@ -135,14 +139,23 @@ impl OsAcceptor {
 }
 
 /// What connections inherit from the socket that they are accepted from.
-#[cfg_attr(
-    not(target_os = "linux"),
-    expect(unused_variables, clippy::unnecessary_wraps)
-)]
-fn set_options(listener: &Socket) -> io::Result<()> {
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
+fn set_options(listener: &Socket) {
     #[cfg(target_os = "linux")]
-    listener.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(())
+    if listener.domain().is_ok_and(|domain| domain != Domain::UNIX) {
+        let set = listener.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        wish(
+            set,
+            "TCP_USER_TIMEOUT: clients that vanish are noticed late",
+        );
+    }
+}
+
+/// A sandbox may refuse an option without which a server is worse, and still a server.
+fn wish(set: io::Result<()>, what: &str) {
+    if let Err(error) = set {
+        log::warn!("the system refuses {what}: {error}");
+    }
 }
 
 /// Refuses a socket that does not listen.
@@ -168,13 +181,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // Without it a restarted server waits a minute for its own old connections.
-    socket.set_reuse_address(true)?;
+    wish(
+        socket.set_reuse_address(true),
+        "SO_REUSEADDR: a server that is started again may have to wait a minute for its address",
+    );
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        wish(
+            socket.set_only_v6(true),
+            "IPV6_V6ONLY: the address may be one for IPv4 as well",
+        );
     }
     socket.set_nonblocking(true)?;
-    set_options(&socket)?;
+    set_options(&socket);
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use loopgate::app::Reply;
 use loopgate::config::{Config, HashCost, ListenAddr, StorePath};
 use loopgate::http::Method;
 use loopgate::ledger::TurnRecord;
-use loopgate::server::{Handle, Server, Stopped};
+use loopgate::server::{Handle, Server, Stopped, raise_descriptor_limit};
 use loopgate::work::{Change, Store, Transaction, password};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -59,6 +59,13 @@ pub(crate) fn store(config: &Config) -> Store {
     store
 }
 
+/// How many descriptors all tests of this process may have open together, as far as it may be raised. Both ends of a
+/// connection to a [`TestServer`] are in it, and some systems begin with 256.
+pub(crate) fn descriptors() -> Option<u64> {
+    static LIMIT: OnceLock<Option<u64>> = OnceLock::new();
+    *LIMIT.get_or_init(raise_descriptor_limit)
+}
+
 /// A server in a thread of its own.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
@@ -99,6 +106,7 @@ impl TestServer {
 
     /// The same, after `prepare` has added handlers and subscribers to it.
     pub(crate) fn with(config: Config, prepare: impl FnOnce(&mut Server) + Send + 'static) -> Self {
+        descriptors();
         let (started, start) = mpsc::channel();
         let thread = thread::spawn(move || {
             let store = store(&config);
@@ -291,6 +299,7 @@ impl Program {
 
     /// Starts a command that ends in this program serving.
     pub(crate) fn spawn(directory: &Directory, mut command: Command) -> Self {
+        descriptors();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();

@@ -29,16 +29,17 @@ pub(crate) fn are_installed(commands: &[&[&str]]) -> bool {
     if missing.is_empty() {
         return true;
     }
+    skip(&format!("these fail: {}", missing.join(", ")));
+    false
+}
+
+/// Says that a test is skipped, and why; unless that is not allowed.
+pub(crate) fn skip(why: &str) {
     let required = std::env::var_os("LOOPGATE_TEST_REQUIRE_TOOLS").is_some_and(|v| v == "1");
-    assert!(!required, "these fail: {}", missing.join(", "));
+    assert!(!required, "{why}");
     let test = thread::current().name().unwrap_or("a test").to_owned();
     // Not `println!`, which is shown only where a test fails.
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: {test}; these fail: {}",
-        missing.join(", ")
-    );
-    false
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}; {why}");
 }
 
 pub(crate) const CURL: &[&str] = &["curl", "--version"];

@@ -16,6 +16,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use loopgate::config::ListenAddr;
+use loopgate::reactor::spawn;
 use loopgate::server::{Passed, PassedSocket};
 
 use super::line::{Kind, Line, Patience, VERSION, unknown};
@@ -51,11 +52,12 @@ impl Successor {
         stdin: UnixStream,
     ) -> io::Result<Self> {
         let patience = Patience::of(READY_TIMEOUT);
-        let process = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(std::env::args_os().skip(1))
             .env(PREDECESSOR, std::process::id().to_string())
-            .stdin(OwnedFd::from(stdin))
-            .spawn()?;
+            .stdin(OwnedFd::from(stdin));
+        let process = spawn(&mut command)?;
         let mut successor = Self {
             line: Line::over(line)?,
             process,

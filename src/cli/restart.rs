@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use loopgate::reactor::socket_pair;
 use loopgate::server::{Handle, Sockets};
 use loopgate::work::crew::{Crew as _, Hired, Once, Threads};
 
@@ -60,7 +61,7 @@ impl Restart {
             Progress::Cancelled { .. } => return Err("the server is about to end".into()),
         }
         let copies = sockets.copies()?;
-        let (line, stdin) = UnixStream::pair()?;
+        let (line, stdin) = socket_pair()?;
         *lock(&self.progress) = Progress::Starting(line.try_clone()?);
         let (progress, program) = (Arc::clone(&self.progress), program.to_owned());
         let start = Once::new(move || {

@@ -67,7 +67,9 @@ pub(super) fn serve(
     let running = Running {
         config,
         demo,
-        program: program_path()?,
+        program: program_path()
+            .inspect_err(|error| log::warn!("SIGUSR2 will not restart this process: {error}"))
+            .ok(),
         log_thread: Rc::new(log_thread),
     };
     let stopped = match record {
@@ -86,7 +88,7 @@ struct Running {
     config: Config,
     demo: bool,
     /// Where this program is. Asked at the beginning: a successor is to be what stands there by then.
-    program: PathBuf,
+    program: Option<PathBuf>,
     log_thread: Rc<LogThread>,
 }
 
@@ -215,8 +217,10 @@ impl Running {
                 log::warn!(
                     "cannot restart: this is process 1, and its container would end with it; start a new container instead"
                 );
+            } else if let Some(program) = &program {
+                beginning.begin(program, &sockets, handle.clone());
             } else {
-                beginning.begin(&program, &sockets, handle.clone());
+                log::warn!("cannot restart: the system does not say where this program is");
             }
         })?;
         let cancelling = Rc::clone(&restart);

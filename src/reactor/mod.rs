@@ -45,7 +45,10 @@ pub use clock::{Clock, Moment, OsClock};
 pub use completions::Completer;
 pub use listener::{Accept, Listener};
 pub use looking::Standstill;
-pub use os::{Os, OsAcceptor, OsEntropy, OsSelector, OsStream, OsWaker, SHORT_MEANS_DRAINED};
+pub use os::{
+    Os, OsAcceptor, OsEntropy, OsSelector, OsStream, OsWaker, SHORT_MEANS_DRAINED, socket_pair,
+    spawn,
+};
 pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
 pub use signals::{Arrivals, Signal, SignalSource};
 pub use slots::{Slots, Token};

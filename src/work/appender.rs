@@ -99,7 +99,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{OpenOptions, read};
+    use std::fs::read;
 
     use super::*;
 
@@ -122,7 +122,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_disk_that_fails_is_heard_of() {
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
         let appender = Appender::to(full).unwrap();
         while appender.failure().is_none() {
             appender.append(&mut vec![0; 10]);

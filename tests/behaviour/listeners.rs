@@ -325,6 +325,7 @@ impl Listener {
         serde_json::from_str(&self.line()).expect("JSON")
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -11,7 +11,9 @@ use std::thread;
 #[cfg(target_os = "linux")]
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::harness::{Client, Directory, Program, login, signed};
+#[cfg(target_os = "linux")]
+use crate::harness::{Client, login};
+use crate::harness::{Directory, Program, signed};
 use crate::run::{Finished, run};
 use crate::stored;
 

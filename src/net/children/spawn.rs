@@ -8,7 +8,7 @@ use rustix::process::{Signal, WaitOptions, wait};
 
 use super::process::kill_group;
 use crate::net::service::{Completion, Message, Service};
-use crate::reactor::{Seams, Token, Turn};
+use crate::reactor::{Seams, Token, Turn, spawn};
 use crate::work::{Busy, Delivery};
 
 /// A process in a group of its own. Dropped before it was reaped, it is killed and reaped.
@@ -70,7 +70,7 @@ impl<S: Seams> Service<S> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let job = Box::new(move || -> Delivery {
-            let forked = shell.spawn().map(|child| Forked {
+            let forked = spawn(&mut shell).map(|child| Forked {
                 child,
                 reaped: false,
             });

@@ -11,6 +11,7 @@ use mio::Interest;
 use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::spawn::one_at_a_time;
 use super::unix_path::UnixPath;
 use super::{OsSelector, OsStream};
 use crate::config::{ListenAddr, SocketMode};
@@ -213,6 +214,7 @@ impl Acceptor<OsSelector> for OsAcceptor {
     type Stream = OsStream;
 
     fn accept(&mut self) -> io::Result<(OsStream, Peer)> {
+        let _held = one_at_a_time();
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;

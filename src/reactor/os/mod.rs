@@ -1,6 +1,7 @@
 //! The four seams in the real world: the system's clocks, its randomness, mio's selector, sockets.
 
 mod acceptor;
+mod spawn;
 mod stream;
 mod unix_path;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Waker};
 
 pub use self::acceptor::OsAcceptor;
+pub use self::spawn::{socket_pair, spawn};
 pub use self::stream::OsStream;
 use super::clock::OsClock;
 use super::seams::{Entropy, Readiness, Ready, Seams, Selector, Wake};

@@ -187,7 +187,10 @@ impl History {
                     return self.ends(id, sid, user, End::LoggedOut, fact);
                 }
                 let own = self.lives.get(sid);
-                let late = own.is_none_or(|life| life.ended.is_some());
+                let asked = causes.logouts.iter();
+                let times = asked.filter(|(by, all)| by == sid && *all).count();
+                // Nobody can tell which of several this is, either.
+                let late = times > 1 || own.is_none_or(|life| life.ended.is_some());
                 self.everywhere
                     .insert(sid.to_owned(), Sweep { event: id, late });
                 let mut any = false;
@@ -285,7 +288,7 @@ impl History {
                 continue;
             }
             if life.ended == Some((event, End::LoggedOut)) {
-                sure += 1;
+                sure += usize::from(!late);
             } else if life.ended.is_none() && !late && !may_have_expired(other, life) {
                 life.ended = Some((event, End::Swept));
                 // If others wanted to end it as well, they may have been the first.

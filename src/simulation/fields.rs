@@ -101,6 +101,9 @@ impl World {
                 ("Content-Length", Due::Length),
             ]),
         }
+        if due.iter().any(|(name, _)| *name == "Content-Type") {
+            due.push(("X-Content-Type-Options", this("nosniff")));
+        }
         let is_private = match &asked.what {
             What::Login { .. }
             | What::Session(_)

@@ -98,8 +98,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn built_in_answer(close: bool) -> Vec<u8> {
     let connection = if close { "Connection: close\r\n" } else { "" };
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Date: Sun, 22 Nov 2026 05:48:00 GMT\r\n{connection}\r\n{HEALTHZ}",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n\
+         Content-Length: {}\r\nDate: Sun, 22 Nov 2026 05:48:00 GMT\r\n{connection}\r\n{HEALTHZ}",
         HEALTHZ.len()
     )
     .into_bytes()

@@ -28,7 +28,7 @@ use std::process::{Command, ExitCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-use loopgate::config::{Config, HashCost, StorePath};
+use loopgate::config::{Config, HashCost, Limits, StorePath};
 use loopgate::reactor::{
     Acceptor, Clock, Entropy, Moment, Peer, Readiness, Ready, Seams, Selector, Stream, Token, Wake,
 };
@@ -198,6 +198,10 @@ fn counted_turns(server: &mut Server<Replay>) {
 fn server(tape: &Rc<Tape>) -> Server<Replay> {
     let config = Config {
         hash_cost: HashCost::TOKEN,
+        limits: Limits {
+            sessions_per_user_max: 0,
+            ..Limits::default()
+        },
         ..Config::default()
     };
     let mut store = Store::open(&StorePath::Memory, 1000).expect("memory");

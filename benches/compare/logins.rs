@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use loopgate::config::{Config, HashCost, StorePath};
+use loopgate::config::{Config, HashCost, Limits, StorePath};
 use loopgate::server::Server;
 use loopgate::work::{Change, Store, Transaction, password};
 
@@ -51,7 +51,12 @@ fn start_on_disk(
 ) -> Result<Program, String> {
     let path = kitchen.file(name);
     drop(store_with_admin(&path, HashCost::DEFAULT)?);
-    let mut command = Kitchen::loopgate(&["--workers", &workers.to_string()]);
+    let mut command = Kitchen::loopgate(&[
+        "--sessions-per-user-max",
+        "0",
+        "--workers",
+        &workers.to_string(),
+    ]);
     command.arg("--store").arg(path);
     Program::start(&command, pinned.then_some(kitchen.cores))
 }
@@ -227,6 +232,10 @@ pub(crate) fn serve(arguments: &[String]) -> ExitCode {
         listen: vec!["127.0.0.1:0".parse().expect("an address")],
         store: StorePath::File(path.to_owned()),
         hash_cost: HashCost::TOKEN,
+        limits: Limits {
+            sessions_per_user_max: 0,
+            ..Limits::default()
+        },
         ..Config::default()
     };
     drop(store_with_admin(path, HashCost::TOKEN).expect("a new store"));

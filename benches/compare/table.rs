@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
-use loopgate::config::{Config, HashCost, SessionTimes, StorePath};
+use loopgate::config::{Config, HashCost, Limits, SessionTimes, StorePath};
 use loopgate::ledger::Phase;
 use loopgate::reactor::Signal;
 use loopgate::server::Server;
@@ -86,7 +86,13 @@ pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, S
 }
 
 fn start(kitchen: &Kitchen, store: &Path) -> Result<(Program, f64), String> {
-    let mut command = Kitchen::loopgate(&["--session-idle", "24h", "--store"]);
+    let mut command = Kitchen::loopgate(&[
+        "--session-idle",
+        "24h",
+        "--sessions-per-user-max",
+        "0",
+        "--store",
+    ]);
     command.arg(store);
     let began = Instant::now();
     let program = Program::start(&command, Some(kitchen.cores))?;
@@ -183,6 +189,10 @@ pub(crate) fn serve(arguments: &[String]) -> ExitCode {
         listen: vec!["127.0.0.1:0".parse().expect("an address")],
         store: StorePath::File(Path::new(&arguments[0]).to_owned()),
         hash_cost: HashCost::TOKEN,
+        limits: Limits {
+            sessions_per_user_max: 0,
+            ..Limits::default()
+        },
         sessions: SessionTimes {
             idle: Duration::from_secs(LASTING_S as u64),
             absolute: Duration::from_secs(24 * 3600),

@@ -14,7 +14,7 @@ use super::caller::{cross_site, unauthorized};
 use super::sessions::Session;
 use super::throttle::Refused;
 use super::{Context, Reply, Request, cookie, friendly, throttle, users};
-use crate::event::{Timestamp, rfc3339};
+use crate::event::{NewEvent, Timestamp, rfc3339};
 use crate::http::{Response, Status};
 use crate::ledger::Limit;
 use crate::planted::{Bug, planted};
@@ -151,7 +151,17 @@ fn confirm(
         issued_s: now_s,
         last_used_s: now_s,
     };
-    let mut changes = vec![Change::AddSession(session.row(hash))];
+    let max = cx.app.config.limits.sessions_per_user_max;
+    let table = (&cx.app.sessions, now_s, max);
+    let ended = cx.app.arriving.begin(user_id, (hash, sid), table);
+    let mut changes: Vec<Change> = ended
+        .iter()
+        .map(|(hash, sid)| Change::EndSession {
+            hash: *hash,
+            event: revoked(user_id, sid, cx),
+        })
+        .collect();
+    changes.push(Change::AddSession(session.row(hash)));
     changes.extend(
         rehashed
             .clone()
@@ -170,6 +180,7 @@ fn confirm(
         ..Transaction::default()
     };
     Reply::commit(transaction, move |committed, cx| {
+        cx.app.arriving.end(user_id, &hash, &ended);
         if let Err(error) = committed
             && !planted(Bug::ConfirmedAnyway)
         {
@@ -179,8 +190,22 @@ fn confirm(
             cx.app.users.set_password(user_id, password);
         }
         cx.app.sessions.insert(hash, session);
+        for (hash, _) in &ended {
+            cx.app.sessions.remove(hash);
+            cx.app.streams.end(hash);
+        }
         confirmation(&sign, &session, attempt.over_tls, cx)
     })
+}
+
+/// The event of a session that ends since its user has too many.
+fn revoked(user_id: i64, sid: &[u8; 16], cx: &Context<'_>) -> NewEvent {
+    let data = json!({
+        "user_id": user_id.to_string(),
+        "session_id": token::base64url(sid),
+        "reason": "too_many_sessions",
+    });
+    cx.event("session.revoked", "login", Some(user_id), data)
 }
 
 /// The confirmation, and the cookie for browsers.

@@ -5,6 +5,7 @@
 //! done elsewhere. `routes` is the table that finds the handler; `login` and `logout` are the two
 //! that the rest is built around; `caller` decides who is asking, for all of them.
 
+mod arriving;
 mod caller;
 mod chores;
 mod cookie;
@@ -65,6 +66,7 @@ use crate::ledger::Ledger;
 use crate::reactor::{Delivered, Entropy, Moment};
 use crate::token::Keys;
 use crate::work::password::{self, Argon2id, Hasher};
+use arriving::Arriving;
 use sessions::Sessions;
 use throttle::Throttle;
 use users::Users;
@@ -83,6 +85,8 @@ pub struct App {
     pub keys: Keys,
     /// Who has failed to log in too often.
     pub throttle: Throttle,
+    /// Logins whose sessions are on their way to the disk.
+    pub arriving: Arriving,
     /// Who receives events.
     pub hub: Hub,
     /// What is sent to whom for as long as their session lasts.
@@ -184,6 +188,7 @@ impl App {
             sessions,
             keys,
             throttle: Throttle::default(),
+            arriving: Arriving::default(),
             hub: Hub::default(),
             streams: Streams::default(),
             draining: false,

@@ -99,6 +99,10 @@ pub(super) struct LimitOptions {
         default_value_t = 5
     )]
     streams_per_session_max: usize,
+    /// Sessions that one user may have: with one more login the oldest ends; 0 for no limit [default: 100, with
+    /// --demo 0]
+    #[arg(long, env = "LOOPGATE_SESSIONS_PER_USER_MAX", value_name = "N")]
+    sessions_per_user_max: Option<usize>,
     /// Bytes of events that may wait for one subscriber, at least 4096
     #[arg(
         long,
@@ -113,7 +117,9 @@ pub(super) struct LimitOptions {
 }
 
 impl LimitOptions {
-    pub(super) fn limits(self) -> Limits {
+    /// The limits that these options ask for; those of a demo differ in one.
+    pub(super) fn limits(self, demo: bool) -> Limits {
+        let defaults = Limits::default();
         let Self {
             target_bytes_max,
             head_bytes_max,
@@ -129,9 +135,15 @@ impl LimitOptions {
             unfinished_bytes_max,
             hash_jobs_max,
             streams_per_session_max,
+            sessions_per_user_max,
             outbox_bytes_max,
             drain_timeout,
         } = self;
+        let sessions_of_many = if demo {
+            0
+        } else {
+            defaults.sessions_per_user_max
+        };
         Limits {
             target_bytes_max,
             head_bytes_max,
@@ -147,9 +159,10 @@ impl LimitOptions {
             unfinished_bytes_max,
             hash_jobs_max,
             streams_per_session_max,
+            sessions_per_user_max: sessions_per_user_max.unwrap_or(sessions_of_many),
             outbox_bytes_max,
             drain_timeout,
-            ..Limits::default()
+            ..defaults
         }
     }
 }

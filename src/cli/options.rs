@@ -304,7 +304,7 @@ impl ServeOptions {
             tls: self.tls_cert.zip(self.tls_key).map(files),
             hsts: self.hsts,
             trust_proxy: self.trust_proxy,
-            limits: self.limits.limits(),
+            limits: self.limits.limits(self.demo),
             sessions: SessionTimes {
                 idle: self.session_idle,
                 absolute: self.session_absolute,

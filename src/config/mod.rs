@@ -120,6 +120,8 @@ pub struct Limits {
     /// Streams of events that one session may have open: server-sent events, a WebSocket, a
     /// request that waits. Browsers open six connections to a site, so this leaves one for everything else.
     pub streams_per_session_max: usize,
+    /// Sessions that one user may have. With one more login the oldest ends; 0 does not limit them.
+    pub sessions_per_user_max: usize,
     /// Longest message, in bytes, on a WebSocket of an embedder's.
     pub websocket_bytes_max: usize,
     /// Bytes of events that may wait for one subscriber.
@@ -145,6 +147,7 @@ impl Default for Limits {
             unfinished_bytes_max: 64 * 1024 * 1024,
             hash_jobs_max: 128,
             streams_per_session_max: 5,
+            sessions_per_user_max: 100,
             websocket_bytes_max: 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,
             drain_timeout: Duration::from_secs(10),

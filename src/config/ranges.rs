@@ -62,6 +62,12 @@ impl Config {
                 COUNT_MAX,
             ),
             (
+                "sessions-per-user-max",
+                limits.sessions_per_user_max,
+                0,
+                10_000,
+            ),
+            (
                 "websocket-bytes-max",
                 limits.websocket_bytes_max,
                 1,

@@ -14,7 +14,7 @@ pub struct Held {
     pub unfinished_bytes: usize,
     /// What workers have, or what waits for them.
     pub pending: usize,
-    /// Logins whose passwords are being looked at.
+    /// Logins whose passwords are being looked at, or whose sessions are on their way to the disk.
     pub logins: usize,
     /// Queues of events for remote subscribers.
     pub feeds: usize,
@@ -39,7 +39,7 @@ impl<S: Seams> Service<S> {
             networks: self.addresses.len(),
             unfinished_bytes: self.unfinished_bytes,
             pending: self.pending.len(),
-            logins: self.app.throttle.under_way(),
+            logins: self.app.throttle.under_way() + self.app.arriving.len(),
             feeds: self.app.hub.feeds(),
             streams: self.app.streams.len(),
         }

@@ -118,6 +118,7 @@ impl World {
                 outbox_bytes_max: chance.between(4096, 8192),
                 connections_per_address_max: chance.between(2, 8),
                 connections_max: chance.between(6, 20),
+                sessions_per_user_max: 0, // the judge does not know of sessions that make room
                 ..Limits::default()
             },
             ..Config::default()

@@ -246,7 +246,9 @@ fn of_guesses_at_once_no_more_are_told_than_of_guesses_in_turn() {
 
 #[test]
 fn an_account_with_very_many_sessions_gets_the_newest() {
-    let server = TestServer::start();
+    let mut config = config();
+    config.limits.sessions_per_user_max = 0;
+    let server = TestServer::with(config, |_| {});
     let mut client = server.connect();
     let mut sign = String::new();
     for _ in 0..120 {

@@ -26,6 +26,7 @@ mod logging;
 mod login;
 mod manners;
 mod masking;
+mod many_sessions;
 mod monitor;
 #[expect(dead_code, reason = "nobody asks for its log here")]
 #[path = "../conformance/nginx.rs"]

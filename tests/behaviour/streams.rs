@@ -294,3 +294,16 @@ fn streams_end_when_the_key_that_signed_their_session_retires() {
         .expect("a last event");
     assert_eq!(last.event.as_deref(), Some("session.revoked"));
 }
+
+#[test]
+fn a_session_that_ends_since_there_are_too_many_takes_its_streams_with_it() {
+    let mut config = config();
+    config.limits.sessions_per_user_max = 1;
+    let server = TestServer::with(config, |_| {});
+    let mut client = server.connect();
+    let sign = client.log_in("alice");
+    let mut streams = Streams::open(&server, &sign);
+    client.log_in("alice");
+    streams.hear("session.revoked");
+    streams.end_after(Some("user.logged_in"));
+}

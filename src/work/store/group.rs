@@ -92,11 +92,18 @@ impl Tables<'_> {
             events: Vec::with_capacity(transaction.events.len()),
             last_event_id: 0,
         };
+        let mut events = Vec::new();
         for change in transaction.changes {
             let adds_user = matches!(change, Change::AddUser { .. });
-            commit.rows += self.change(change)?;
+            let rows = self.change(&change)?;
+            commit.rows += rows;
             if adds_user {
                 commit.added_user = Some(self.sql.last_insert_rowid());
+            }
+            if let Change::EndSession { event, .. } = change
+                && rows > 0
+            {
+                events.push(event);
             }
         }
         let without_change = transaction.events_only_if_changed && commit.rows == 0;
@@ -104,7 +111,8 @@ impl Tables<'_> {
             return Ok((commit, 0));
         }
         let mut bytes = 0;
-        for (id, fact) in (last_event_id + 1..).zip(transaction.events) {
+        events.extend(transaction.events);
+        for (id, fact) in (last_event_id + 1..).zip(events) {
             bytes += self.add_event(id, &fact)?;
             commit.events.push(Event { id, fact });
             commit.last_event_id = id;
@@ -113,7 +121,7 @@ impl Tables<'_> {
     }
 
     /// Returns how many rows it changed.
-    fn change(&self, change: Change) -> Result<usize, StoreError> {
+    fn change(&self, change: &Change) -> Result<usize, StoreError> {
         match change {
             Change::AddUser {
                 name,
@@ -123,10 +131,10 @@ impl Tables<'_> {
             } => self
                 .run(
                     "INSERT INTO users (name, role, password, created_s) VALUES (?1, ?2, ?3, ?4)",
-                    (&name, role, password, created_s),
+                    (name, role, password, created_s),
                 )
                 .map_err(|why| match why {
-                    StoreError::Conflict(_) => StoreError::UserExists(name),
+                    StoreError::Conflict(_) => StoreError::UserExists(name.clone()),
                     other => other,
                 }),
             Change::SetPassword { user_id, password } => one_user(self.run(
@@ -140,11 +148,10 @@ impl Tables<'_> {
                 let users = one_user(self.run("DELETE FROM users WHERE id = ?1", (user_id,))?)?;
                 Ok(sessions + users)
             }
-            Change::AddSession(session) => self.add_session(&session),
-            Change::RemoveSessions(hashes) => each(&hashes, |hash| {
-                self.run("DELETE FROM sessions WHERE hash = ?1", (hash,))
-            }),
-            Change::TouchSessions(uses) => each(&uses, |(hash, used_s)| {
+            Change::AddSession(session) => self.add_session(session),
+            Change::EndSession { hash, .. } => self.remove_session(hash),
+            Change::RemoveSessions(hashes) => each(hashes, |hash| self.remove_session(hash)),
+            Change::TouchSessions(uses) => each(uses, |(hash, used_s)| {
                 self.run(
                     "UPDATE sessions SET last_used_s = ?2 WHERE hash = ?1",
                     (hash, used_s),
@@ -158,6 +165,10 @@ impl Tables<'_> {
             .prepare_cached(schema::ADD_SESSION)
             .and_then(|mut statement| schema::add_session(&mut statement, session))
             .map_err(|why| StoreError::from_sqlite(self.path, &why))
+    }
+
+    fn remove_session(&self, hash: &[u8; 32]) -> Result<usize, StoreError> {
+        self.run("DELETE FROM sessions WHERE hash = ?1", (hash,))
     }
 
     /// Returns how many bytes the event counts.

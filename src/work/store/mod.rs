@@ -88,7 +88,7 @@ pub struct SessionRow {
 }
 
 /// One change to the tables.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Change {
     /// Fails with [`StoreError::UserExists`] when the name is taken.
     AddUser {
@@ -115,6 +115,13 @@ pub enum Change {
     },
     /// Fails with [`StoreError::NoSuchUser`] when the user was removed in the meantime.
     AddSession(SessionRow),
+    /// Removes a session, and tells of it before the transaction's own events; not if it was gone already.
+    EndSession {
+        /// SHA-256 of its signature.
+        hash: [u8; 32],
+        /// What is told.
+        event: NewEvent,
+    },
     /// Removes sessions by their hashes; those that are gone already are passed over.
     RemoveSessions(Vec<[u8; 32]>),
     /// Sets when sessions were last used, in seconds since 1970 (UTC). Never brings one back.
@@ -129,6 +136,7 @@ impl fmt::Debug for Change {
             Self::SetPassword { user_id, .. } => write!(f, "SetPassword({user_id})"),
             Self::RemoveUser { user_id } => write!(f, "RemoveUser({user_id})"),
             Self::AddSession(session) => write!(f, "AddSession(of user {})", session.user_id),
+            Self::EndSession { .. } => f.write_str("EndSession"),
             Self::RemoveSessions(hashes) => write!(f, "RemoveSessions({})", hashes.len()),
             Self::TouchSessions(uses) => write!(f, "TouchSessions({})", uses.len()),
         }

@@ -1,0 +1,171 @@
+//! Sessions that are on their way to the disk, and those that end so that a user has no more than they may.
+//!
+//! A session comes into the table when it has been committed. Logins of one user at once would not see each other
+//! there, and each would end the same oldest session; so they are counted here from the moment in which their
+//! transaction is made. Commits come back in the order in which they were handed out, so a login may end the
+//! session of another one that is on its way before it.
+
+use std::collections::HashMap;
+
+use super::sessions::Sessions;
+use crate::token::Fingerprint;
+
+/// Sessions that one login ends at most. A user has more than one too many only if the limit was lowered.
+const ENDED_MAX: usize = 256;
+
+/// A session's key in the table, and its public id.
+pub(super) type Named = (Fingerprint, [u8; 16]);
+
+/// Logins under way, by user. A user without any has no entry.
+#[derive(Debug, Default)]
+pub struct Arriving {
+    of_users: HashMap<i64, OfUser>,
+}
+
+#[derive(Debug, Default)]
+struct OfUser {
+    /// In the order of their transactions.
+    sessions: Vec<Named>,
+    /// Sessions that end with the commit of one of those.
+    ending: Vec<Fingerprint>,
+}
+
+impl Arriving {
+    /// A login's transaction is about to be handed out. Returns the sessions of its user that end with it, the
+    /// oldest first, so that `max` are left; with a `max` of 0 they are not limited.
+    ///
+    /// Sessions that have expired do not count: they end by themselves.
+    pub(super) fn begin(
+        &mut self,
+        user_id: i64,
+        session: Named,
+        (sessions, now_s, max): (&Sessions, i64, usize),
+    ) -> Vec<Named> {
+        let of_user = self.of_users.entry(user_id).or_default();
+        let mut ended: Vec<Named> = if max == 0 {
+            Vec::new()
+        } else {
+            let in_table = sessions
+                .of_user(user_id)
+                .filter(|(_, session)| sessions.expires_s(session) > now_s)
+                .map(|(hash, session)| (*hash, session.sid));
+            let newest_first = of_user.sessions.iter().rev().copied().chain(in_table);
+            newest_first
+                .filter(|(hash, _)| !of_user.ending.contains(hash))
+                .skip(max - 1)
+                .take(ENDED_MAX)
+                .collect()
+        };
+        ended.reverse();
+        of_user.ending.extend(ended.iter().map(|(hash, _)| hash));
+        of_user.sessions.push(session);
+        ended
+    }
+
+    /// That transaction has been committed, or has not.
+    pub(super) fn end(&mut self, user_id: i64, session: &Fingerprint, ended: &[Named]) {
+        let Some(of_user) = self.of_users.get_mut(&user_id) else {
+            return;
+        };
+        of_user.sessions.retain(|(hash, _)| hash != session);
+        let is_over = |hash: &Fingerprint| ended.iter().any(|(over, _)| over == hash);
+        of_user.ending.retain(|hash| !is_over(hash));
+        if of_user.sessions.is_empty() {
+            self.of_users.remove(&user_id);
+        }
+    }
+
+    /// Logins under way, of all users.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.of_users.values().map(|of| of.sessions.len()).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.of_users.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::sessions::Session;
+    use crate::config::SessionTimes;
+
+    const USER: i64 = 7;
+
+    fn named(number: u8) -> Named {
+        ([number; 32], [number; 16])
+    }
+
+    fn session(number: u8, last_used_s: i64) -> Session {
+        Session {
+            user_id: USER,
+            sid: [number; 16],
+            key_id: 1,
+            issued_s: last_used_s,
+            last_used_s,
+        }
+    }
+
+    /// A table with these sessions, in order of their logins. Those below 10 have expired at 1,000,000 s.
+    fn table(numbers: &[u8]) -> Sessions {
+        let mut sessions = Sessions::new(SessionTimes::default());
+        for number in numbers {
+            let used_s = if *number < 10 { 0 } else { 1_000_000 };
+            sessions.insert([*number; 32], session(*number, used_s));
+        }
+        sessions
+    }
+
+    fn numbers(ended: &[Named]) -> Vec<u8> {
+        ended.iter().map(|(hash, _)| hash[0]).collect()
+    }
+
+    #[test]
+    fn the_oldest_sessions_end_when_there_are_too_many() {
+        for (in_table, max, ended) in [
+            (&[][..], 1, &[][..]),
+            (&[11], 1, &[11]),
+            (&[11], 2, &[]),
+            (&[11, 12, 13], 3, &[11]),
+            (&[11, 12, 13, 14, 15], 3, &[11, 12, 13]),
+            (&[11, 12, 13], 0, &[]),
+            // expired ones are not counted
+            (&[1, 2, 13], 2, &[]),
+            (&[1, 12, 13], 2, &[12]),
+        ] {
+            let mut arriving = Arriving::default();
+            let found = arriving.begin(USER, named(99), (&table(in_table), 1_000_000, max));
+            assert_eq!(numbers(&found), ended, "{in_table:?}, at most {max}");
+        }
+    }
+
+    #[test]
+    fn logins_at_once_end_one_session_each_and_each_others_if_need_be() {
+        let (sessions, mut arriving) = (table(&[11, 12]), Arriving::default());
+        let mut begin = |number| {
+            let ended = arriving.begin(USER, named(number), (&sessions, 1_000_000, 2));
+            (number, ended)
+        };
+        let under_way = [begin(21), begin(22), begin(23), begin(24)];
+        let ended: Vec<_> = under_way.iter().map(|(_, ended)| numbers(ended)).collect();
+        assert_eq!(ended, [[11], [12], [21], [22]]);
+        assert_eq!(arriving.len(), 4);
+        for (number, ended) in under_way {
+            arriving.end(USER, &[number; 32], &ended);
+        }
+        assert!(arriving.is_empty());
+    }
+
+    #[test]
+    fn what_a_failed_login_would_have_ended_is_the_next_ones() {
+        let (sessions, mut arriving) = (table(&[11, 12]), Arriving::default());
+        let failed = arriving.begin(USER, named(21), (&sessions, 1_000_000, 2));
+        arriving.end(USER, &[21; 32], &failed);
+        let ended = arriving.begin(USER, named(22), (&sessions, 1_000_000, 2));
+        assert_eq!(numbers(&ended), [11]);
+    }
+}

@@ -99,8 +99,8 @@ pub(super) struct LimitOptions {
         default_value_t = 5
     )]
     streams_per_session_max: usize,
-    /// Sessions that one user may have: with one more login the oldest ends; 0 for no limit [default: 100, with
-    /// --demo 0]
+    /// Sessions that one user may have: with one more login the oldest ends; 0 for no limit [default: 100; 0 in a
+    /// demo]
     #[arg(long, env = "LOOPGATE_SESSIONS_PER_USER_MAX", value_name = "N")]
     sessions_per_user_max: Option<usize>,
     /// Bytes of events that may wait for one subscriber, at least 4096

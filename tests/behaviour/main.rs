@@ -25,8 +25,8 @@ mod listeners;
 mod logging;
 mod login;
 mod manners;
-mod masking;
 mod many_sessions;
+mod masking;
 mod monitor;
 #[expect(dead_code, reason = "nobody asks for its log here")]
 #[path = "../conformance/nginx.rs"]

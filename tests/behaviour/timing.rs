@@ -1,6 +1,7 @@
 //! How long a failed login takes says nothing about the name.
 
-use std::time::{Duration, Instant};
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use loopgate::config::HashCost;
 use loopgate::work::password::hash;
@@ -36,34 +37,36 @@ fn add_users(directory: &Directory) {
     }
 }
 
+/// By the time on a core that it costs: what else the machine does is not in it.
+#[cfg(target_os = "linux")]
 #[test]
-fn a_failed_login_takes_as_long_whatever_hash_the_name_has() {
+fn a_failed_login_costs_as_much_whatever_hash_the_name_has() {
     let directory = Directory::new();
     add_users(&directory);
     let program = Program::start_in(&directory, &["--workers", "1"]);
     let mut client = program.connect();
     let names = ["nobody", "weak", "ours", "strong"];
-    let mut times = names.map(|_| Vec::new());
+    let mut costs = names.map(|_| Vec::new());
     client.ask(login("before", "the first hash finds no memory"));
     for round in 0..ROUNDS {
-        for (name, times) in names.iter().zip(&mut times) {
-            let began = Instant::now();
+        for (name, costs) in names.iter().zip(&mut costs) {
+            let before = program.cpu_time();
             let answer = client.ask(login(&format!("{name}{round}"), "mistaken"));
-            times.push(began.elapsed());
+            costs.push(program.cpu_time() - before);
             assert_eq!(answer.status, 401, "{answer:?}");
         }
     }
-    let medians: Vec<Duration> = times
+    let medians: Vec<Duration> = costs
         .iter_mut()
-        .map(|times| {
-            times.sort_unstable();
-            times[times.len() / 2]
+        .map(|costs| {
+            costs.sort_unstable();
+            costs[costs.len() / 2]
         })
         .collect();
     let (least, most) = (medians.iter().min(), medians.iter().max());
     let (least, most) = (least.expect("four"), most.expect("four"));
-    // Without care there is a factor of ten between them.
-    assert!(*most < *least * 3 / 2, "{names:?} take {medians:?}");
+    // Without care there is a factor of some thousand between a hash of 8 KiB and one of 96 MiB.
+    assert!(*most < *least * 2, "{names:?} cost {medians:?}");
     // The right password still opens.
     for (name, _) in COSTS {
         client.log_in(&format!("{name}0"));

@@ -248,7 +248,7 @@ impl<S: Seams> Server<S> {
     /// same method and path, one of the server's own too, is replaced.
     ///
     /// The handler returns a [`Reply`], or a `Result` of two of them, so that it can use `?`. With
-    /// [`Methods::Any`](crate::app::Methods::Any) in place of a method it answers all of them, from the head alone.
+    /// [`Methods::Any`] in place of a method it answers all of them, from the head alone.
     ///
     /// # Panics
     /// If `path` does not begin with a slash, or the method has no name.

@@ -41,6 +41,17 @@ fn a_session_opens_nothing_once_its_key_has_retired() {
 }
 
 #[test]
+fn no_cache_keeps_what_is_said_of_a_session() {
+    let mut world = world();
+    let sign = world.log_in(ALICE);
+    for line in ["GET /session", "GET /verify", "GET /sessions"] {
+        let response = world.call(line, &bearer(&sign), "");
+        assert!(response.status.code() < 300, "{line}");
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{line}");
+    }
+}
+
+#[test]
 fn a_change_with_the_cookie_must_come_from_a_page_of_this_site() {
     let mut world = world();
     let sign = world.log_in(ALICE);

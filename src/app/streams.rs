@@ -73,6 +73,13 @@ impl Streams {
         streams.len()
     }
 
+    /// Whether some stream has to be told something of its session; asked in every turn.
+    #[inline]
+    #[must_use]
+    pub fn have_news(&self) -> bool {
+        self.keys_changed || !self.ended.is_empty()
+    }
+
     /// The streams whose session has ended since this was asked last.
     pub fn take_ended(&mut self) -> Vec<Token> {
         std::mem::take(&mut self.ended)

@@ -296,6 +296,17 @@ impl<S: Seams> Service<S> {
         self.addresses.ended(peer, &self.app.config.trust_proxy);
     }
 
+    /// Tells streams that their session has ended, or may end earlier than they know.
+    #[cold]
+    fn tell_streams(&mut self, turn: &mut Turn<'_, Self>) {
+        for stream in self.app.streams.take_ended() {
+            turn.tell(stream, Message::SessionEnded);
+        }
+        for stream in self.app.streams.take_unsure() {
+            turn.tell(stream, Message::LookAtSession);
+        }
+    }
+
     /// Tells the chores if something is due before they would look.
     fn rearm_chores(&mut self, turn: &mut Turn<'_, Self>) {
         let due = self.app.next_chore_s();
@@ -375,11 +386,8 @@ impl<S: Seams> Program for Service<S> {
         self.app.hub.take_touched(|owner| turn.flush_of(owner));
         // After the delivery: a stream still gets the event that tells of its session's end, unless so
         // many came at once that it is for the next turn. The end does not wait for that.
-        for stream in self.app.streams.take_ended() {
-            turn.tell(stream, Message::SessionEnded);
-        }
-        for stream in self.app.streams.take_unsure() {
-            turn.tell(stream, Message::LookAtSession);
+        if self.app.streams.have_news() {
+            self.tell_streams(turn);
         }
         if self.app.end_announced && !delivered.more {
             self.end_streams(turn);

@@ -175,13 +175,15 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
                 ending.streams_closed += cx.app.streams.end(hash);
             }
         }
-        if std::mem::take(&mut ending.everywhere) && !planted(Bug::LateLoginsStay) {
+        if ending.everywhere && !planted(Bug::LateLoginsStay) {
             // Commits come back in their order: these logins were confirmed before this logout.
             let late = cx.app.sessions.of_user(ending.user_id);
             let late: Vec<[u8; 32]> = late.map(|(hash, _)| *hash).collect();
             if !late.is_empty() {
-                // If others ended those that there were, nothing has told of this logout yet.
+                // If others ended those that there were, nothing has told of this logout yet. Then the next
+                // round does, and is followed by one more, for logins that are confirmed before it.
                 let said = ending.revoked > 0;
+                ending.everywhere = !said;
                 return end(late, if said { Vec::new() } else { unsaid }, ending);
             }
         }

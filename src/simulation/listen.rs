@@ -218,7 +218,9 @@ impl World {
     /// A stream was told that its session has ended.
     fn check_goodbye(&self, session: usize) -> Result<(), String> {
         let known = &self.sessions[session];
-        let (wall, retires_s) = (self.wall(), self.retires_s(known.key_id));
+        let (mut wall, retires_s) = (self.wall(), self.retires_s(known.key_id));
+        // It was said at some time before: a clock that was set back since then makes no lie of it.
+        wall.max_s = self.highest_s;
         match known.must(self.lasting, self.step, wall, retires_s, None) {
             Must::Hold => Err("its session is said to have ended, and holds".into()),
             _ => Ok(()),

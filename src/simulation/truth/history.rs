@@ -282,13 +282,19 @@ impl History {
         let of_user = |sid: &String| lives.get(sid).is_some_and(|life| life.user_id == user_id);
         let later = |(sid, other): (&String, &Sweep)| other.event > event && of_user(sid);
         let is_last = !self.everywhere.iter().any(later);
+        // Others of this user's sessions may have been asked to end all before: then those had gone already.
+        let earlier = |(sid, other): (&String, &Sweep)| {
+            (other.event < event && of_user(sid)).then_some(other.event)
+        };
+        let earlier: Vec<u64> = self.everywhere.iter().filter_map(earlier).collect();
         let mut sure = 0;
         for (other, life) in &mut self.lives {
             if life.user_id != user_id || life.began >= event {
                 continue;
             }
             if life.ended == Some((event, End::LoggedOut)) {
-                sure += usize::from(!late);
+                let may_have_gone = earlier.iter().any(|other| life.began < *other);
+                sure += usize::from(!late && !may_have_gone);
             } else if life.ended.is_none() && !late && !may_have_expired(other, life) {
                 life.ended = Some((event, End::Swept));
                 // If others wanted to end it as well, they may have been the first.

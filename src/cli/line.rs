@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Ready,
     /// To the successor: a connection with its input and its output.
     Connection,
-    /// To the successor: nobody has the store.
+    /// To the successor: the store is closed.
     Store,
     /// To the predecessor: you may go.
     Serving,

@@ -29,7 +29,7 @@ impl fmt::Display for Unwritten {
 
 impl std::error::Error for Unwritten {}
 
-/// Prints a line that somebody asked for.
+/// Prints a line that the user asked for.
 ///
 /// # Errors
 /// When it cannot be written.

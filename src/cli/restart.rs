@@ -39,7 +39,7 @@ enum Progress {
 }
 
 impl Restart {
-    /// Starts `program`, and has `server` hand over as soon as that is ready. Whatever is in the way of that
+    /// Starts `program`, and has `server` hand over as soon as that is ready. What is in the way of that
     /// is logged, and changes nothing.
     pub(super) fn begin(&self, program: &Path, sockets: &Sockets, server: Handle) {
         if let Err(why) = self.try_to_begin(program, sockets, server) {

@@ -7,7 +7,7 @@
 use super::fault::Fault;
 use super::grammar::{is_token_byte, is_value_byte};
 
-/// Bytes of chunk extensions in one body, with semicolons and white space. Nobody uses them, so this is only room for
+/// Bytes of chunk extensions in one body, with semicolons and white space. Clients do not use them, so this is only room for
 /// manners.
 pub const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of trailer fields in one body, without their line ends.

@@ -201,7 +201,7 @@ fn understand<'b>(request: Request<'b, 'b>, length: usize) -> Result<Head<'b>, F
             Fields::read(headers, version)?,
         ),
         None => {
-            // A method that nobody knows comes before all that could be wrong with its target and fields.
+            // An unknown method comes before all that could be wrong with its target and fields.
             let unknown = |_| Fault::METHOD_NOT_IMPLEMENTED;
             if method.len() > METHOD_BYTES_MAX {
                 return Err(Fault::METHOD_NOT_IMPLEMENTED);

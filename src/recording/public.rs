@@ -1,7 +1,7 @@
 //! What of a head is known to be public. All else loses its letters: a password in a place that was never thought of
 //! is masked like one in a place that was.
 //!
-//! Whatever the server acts on stays what it is to the server: letters become letters, digits digits, an escape an
+//! What the server acts on stays what it is to the server: letters become letters, digits digits, an escape an
 //! escape, what is no number or address stays none. So a replay refuses what was refused, for the same reason.
 
 use super::secrets::{Secrets, mask_letters};

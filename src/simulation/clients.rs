@@ -98,7 +98,7 @@ pub(super) enum What {
     Panic,
     PanicLater,
     Login {
-        /// Which may be nobody's.
+        /// Which may be no session's.
         name: &'static str,
         right: bool,
     },

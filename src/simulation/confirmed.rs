@@ -365,7 +365,7 @@ impl World {
         let must = known.must(self.lasting, asked.step, asked.during, retires_s, None);
         match answer.status {
             200 if stranger => Err("it is another user's".into()),
-            // One that has expired may be ended as long as nobody came by to remove it.
+            // One that has expired may be ended as long as it has not been removed.
             200 if known.had_ended(asked.step) => Err("the other session has ended before".into()),
             404 if code != "no_such_session" => Err("no_such_session was due".into()),
             404 if stranger => Ok(()),

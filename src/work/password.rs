@@ -119,7 +119,7 @@ pub fn hash(password: &[u8], salt: [u8; 16], cost: HashCost) -> String {
 /// Whether `phc` was made from `password`, in a store that has hashes of these `kinds`.
 ///
 /// A wrong password costs a hash of each kind, [`steps`], whatever `phc` is. A right one costs those up to its own
-/// kind: that somebody knows the password tells them nothing new.
+/// kind: a user who knows the password learns nothing new.
 ///
 /// A string that does not parse, or asks for more than both `cost` and the limits of this file, counts as one at
 /// `cost`, and is [`Verdict::Wrong`]. So is everything when memory runs out.

@@ -163,7 +163,7 @@ fn addresses_with_good_passwords_do_not_keep_others_out() {
         .iter_mut()
         .map(|client| client.answer().status)
         .collect();
-    // Nobody is called so: those that were tried are 401. Each address kept at least one place.
+    // No user has these names: those that were tried are 401. Each address kept at least one place.
     let tried = statuses.iter().filter(|status| **status == 401).count();
     assert_eq!(tried, PLACES - others.len(), "{statuses:?}");
     assert_eq!(statuses[..4], [401; 4]);

@@ -80,7 +80,7 @@ fn a_signal_to_stop_is_heard_while_a_successor_has_the_store() {
         } else {
             server.signal(signal);
         }
-        // It goes on, to end in order: whoever was connected is still served.
+        // It goes on, to end in order: connected clients are still served.
         let (mut client, sign) = idle.expect("it was connected");
         assert_eq!(client.ask(signed("GET", "/session", &sign)).status, 200);
         ends(&mut server, successor, 0);

@@ -202,7 +202,7 @@ fn a_last_use_that_the_store_could_not_write_is_written_later() {
     world.work();
     world.turn();
     assert_eq!(row(&mut world).last_used_s, issued_s, "the disk is full");
-    // Nobody uses the session again, and the disk works.
+    // No client uses the session again, and the disk works.
     world.disk.fail(None);
     world.clock.advance(Duration::from_secs(61));
     world.turn();

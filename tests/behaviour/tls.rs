@@ -682,7 +682,7 @@ fn what_a_session_holds_of_an_unfinished_handshake_counts() {
         assert!(is_over(&mut other, PATIENCE), "there is room for one");
     }
     assert!(!is_over(&mut first, Duration::from_millis(50)));
-    // Whoever sends an ordinary hello is served, and what the others held is given back.
+    // A client that sends an ordinary hello is served, and what the others held is given back.
     secured.catch_up();
     drop(first);
     secured.catch_up();

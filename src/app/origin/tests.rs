@@ -146,7 +146,7 @@ fn what_proxies_say_of_tls_is_a_list_and_doubt_is_tls() {
         (&["", "http"], false),
         (&["wss"], true),
         (&["ws"], false),
-        // What nobody can read.
+        // Unknown schemes.
         (&["\"https\""], true),
         (&["https;http"], true),
         (&["on"], true),

@@ -149,7 +149,7 @@ impl<S: Seams> Connection<S> {
         turn: &mut Turn<'_, Service<S>>,
     ) -> usize {
         if !self.session_holds(service, turn) {
-            return input.len(); // what it still says is said by nobody
+            return input.len(); // it has no session to act for
         }
         let mut rest = input;
         while *budget > 0 && self.outbox.len() < OUTBOX_BYTES_ENOUGH {

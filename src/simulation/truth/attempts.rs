@@ -1,7 +1,7 @@
 //! Which logins the throttle must refuse, which it must not, and for how long: a memory of its own, made of
 //! what clients asked and were answered.
 //!
-//! Nobody outside knows at which moment an attempt was judged, only that it was between the question and
+//! No client knows at which moment an attempt was judged, only that it was between the question and
 //! the answer. So there are two rules, one for what may be at most, and one for what must be at least.
 
 /// Failures of one name, and of one address, within the window.
@@ -40,7 +40,7 @@ struct Attempt {
     /// `None` while it may be under way.
     to_s: Option<u64>,
     outcome: Option<Outcome>,
-    /// Nobody waits for its answer any more.
+    /// No client waits for its answer any more.
     abandoned: bool,
 }
 
@@ -93,14 +93,14 @@ impl Attempts {
         self.0.len() - 1
     }
 
-    /// Nobody will know what comes of it.
+    /// No client will know what comes of it.
     pub(in crate::simulation) fn abandon(&mut self, number: usize) {
         if let Some(attempt) = self.0.get_mut(number) {
             attempt.abandoned = true;
         }
     }
 
-    /// Nothing is under way of which nobody waits for the answer.
+    /// Nothing is under way whose answer no client waits for.
     pub(in crate::simulation) fn rest(&mut self, now_s: u64) {
         for attempt in &mut self.0 {
             if attempt.abandoned && attempt.to_s.is_none() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::event::Event;
 use crate::simulation::when;
 
-/// Everything that was ever committed, and what of it was promised to somebody.
+/// Everything that was ever committed, and what of it was promised to a client.
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Events {
     all: BTreeMap<u64, Fact>,

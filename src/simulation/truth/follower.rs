@@ -14,7 +14,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Somebody who follows events, and what they have been told.
+/// A client that follows events, and what they have been told.
 #[derive(Debug)]
 pub(in crate::simulation) struct Follower {
     /// Nobody but an admin sees what concerns others.

@@ -36,7 +36,7 @@ pub(in crate::simulation) struct Guesses {
     written: usize,
 }
 
-/// An event that somebody wants to publish.
+/// An event that a client wants to publish.
 #[derive(Debug)]
 pub(in crate::simulation) struct Published {
     pub(in crate::simulation) name: &'static str,
@@ -189,7 +189,7 @@ impl History {
                 let own = self.lives.get(sid);
                 let asked = causes.logouts.iter();
                 let times = asked.filter(|(by, all)| by == sid && *all).count();
-                // Nobody can tell which of several this is, either.
+                // No client can tell which of several this is, either.
                 let late = times > 1 || own.is_none_or(|life| life.ended.is_some());
                 self.everywhere
                     .insert(sid.to_owned(), Sweep { event: id, late });

@@ -16,7 +16,7 @@ struct Place {
 pub(in crate::simulation) struct Places(Vec<Place>);
 
 impl Places {
-    /// Somebody asks for one with that session. Its number.
+    /// A client asks for one with that session. Its number.
     pub(in crate::simulation) fn begin(&mut self, session: usize, step: u64) -> usize {
         self.0.push(Place {
             session,
@@ -34,7 +34,7 @@ impl Places {
         }
     }
 
-    /// Nobody waits for it any more.
+    /// No client waits for it any more.
     pub(in crate::simulation) fn abandon(&mut self, number: usize) {
         if let Some(place) = self.0.get_mut(number) {
             place.abandoned = true;

@@ -7,9 +7,9 @@ use super::{SLACK_S, Span};
 /// What is known of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::simulation) enum Standing {
-    /// Its login was confirmed, and nobody was asked to end it.
+    /// Its login was confirmed, and no request to end it was sent.
     Holds,
-    /// Somebody may have ended it, without having been told so.
+    /// A client may have ended it, without having been told so.
     Unsure,
     /// Its end was confirmed.
     Ended {
@@ -186,7 +186,7 @@ impl Known {
         }
     }
 
-    /// Somebody may have ended it.
+    /// A client may have ended it.
     pub(in crate::simulation) fn unless_ended(&mut self) {
         if self.standing == Standing::Holds {
             self.standing = Standing::Unsure;

@@ -420,6 +420,10 @@ impl<S: Seams> std::fmt::Debug for Connection<S> {
 }
 
 // A connection that does nothing has little more than this; with a byte more, malloc would give it sixteen
-// more. Debug builds of mio's sockets remember their selector.
-#[cfg(all(target_pointer_width = "64", not(debug_assertions)))]
+// more. In debug builds, and with its poll(2) backend, mio's sockets remember their selector.
+#[cfg(all(
+    target_pointer_width = "64",
+    not(debug_assertions),
+    not(mio_unsupported_force_poll_poll)
+))]
 const _: () = assert!(size_of::<Connection<crate::reactor::Os>>() <= 168);

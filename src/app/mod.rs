@@ -46,7 +46,7 @@ pub use events::polled;
 pub use friendly::limited_peer;
 pub use hub::{
     After, Audience, Balance, Feed, FeedId, Hub, Interest, Missed, Pattern, Subscriber,
-    SubscriptionId, Wire, gap_json,
+    SubscriptionId, Waiting, Wire, gap_json,
 };
 pub use produced::{event_of_line, name_of_command};
 pub use reply::{
@@ -177,6 +177,7 @@ impl App {
     /// The state of a server that starts with these users, sessions and keys.
     #[must_use]
     pub fn new(config: Config, users: Users, sessions: Sessions, keys: Keys) -> Self {
+        let hub = Hub::new(Waiting::new(config.limits.waiting_bytes_max));
         Self {
             hasher: Argon2id::shared(),
             decoy: password::decoy(config.hash_cost),
@@ -189,7 +190,7 @@ impl App {
             keys,
             throttle: Throttle::default(),
             arriving: Arriving::default(),
-            hub: Hub::default(),
+            hub,
             streams: Streams::default(),
             draining: false,
             end_announced: false,

@@ -111,6 +111,15 @@ pub(super) struct LimitOptions {
         default_value_t = 1_048_576
     )]
     outbox_bytes_max: usize,
+    /// Bytes of events and answers that may wait for all peers together, at least 4096; above it, those that are slow
+    /// may have their share of it waiting
+    #[arg(
+        long,
+        env = "LOOPGATE_WAITING_BYTES_MAX",
+        value_name = "BYTES",
+        default_value_t = 67_108_864
+    )]
+    waiting_bytes_max: usize,
     /// Shutting down may take
     #[arg(long, env = "LOOPGATE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = time)]
     drain_timeout: Duration,
@@ -137,6 +146,7 @@ impl LimitOptions {
             streams_per_session_max,
             sessions_per_user_max,
             outbox_bytes_max,
+            waiting_bytes_max,
             drain_timeout,
         } = self;
         let sessions_of_many = if demo {
@@ -161,6 +171,7 @@ impl LimitOptions {
             streams_per_session_max,
             sessions_per_user_max: sessions_per_user_max.unwrap_or(sessions_of_many),
             outbox_bytes_max,
+            waiting_bytes_max,
             drain_timeout,
             ..defaults
         }

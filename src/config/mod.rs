@@ -126,6 +126,11 @@ pub struct Limits {
     pub websocket_bytes_max: usize,
     /// Bytes of events that may wait for one subscriber.
     pub outbox_bytes_max: usize,
+    /// Bytes of events and answers that may wait for all peers together; an event that waits for many counts once,
+    /// and what is written in the turn in which it was made does not count. Above it, a subscriber that has not taken
+    /// what it was offered may have its share of this waiting, in place of `outbox_bytes_max`, and a connection that
+    /// has more than its share of answers waiting ends.
+    pub waiting_bytes_max: usize,
     /// How long shutting down may take.
     pub drain_timeout: Duration,
 }
@@ -150,6 +155,7 @@ impl Default for Limits {
             sessions_per_user_max: 100,
             websocket_bytes_max: 1024 * 1024,
             outbox_bytes_max: 1024 * 1024,
+            waiting_bytes_max: 64 * 1024 * 1024,
             drain_timeout: Duration::from_secs(10),
         }
     }

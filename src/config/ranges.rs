@@ -79,6 +79,12 @@ impl Config {
                 OUTBOX_BYTES_FLOOR as u64,
                 ONE_BYTES_MAX,
             ),
+            (
+                "waiting-bytes-max",
+                limits.waiting_bytes_max,
+                OUTBOX_BYTES_FLOOR as u64,
+                ALL_BYTES_MAX,
+            ),
         ];
         let counts = counts.map(|(name, value, least, most)| (name, value as u64, least, most));
         let stored = [
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn every_number_has_a_most() {
         type Change = fn(&mut Config);
-        let changes: [(&str, Change); 15] = [
+        let changes: [(&str, Change); 16] = [
             ("workers", |config| config.workers = 20_000),
             ("target-bytes-max", |config| {
                 config.limits.target_bytes_max = usize::MAX;
@@ -167,6 +173,9 @@ mod tests {
             }),
             ("outbox-bytes-max", |config| {
                 config.limits.outbox_bytes_max = usize::MAX;
+            }),
+            ("waiting-bytes-max", |config| {
+                config.limits.waiting_bytes_max = usize::MAX;
             }),
             ("events-kept-max", |config| {
                 config.events_kept_max = u64::MAX;

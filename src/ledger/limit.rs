@@ -7,6 +7,8 @@ pub enum Limit {
     ConnectionsPerAddress,
     /// `unfinished_bytes_max`.
     UnfinishedBytes,
+    /// `waiting_bytes_max`.
+    WaitingBytes,
     /// The longest target, head, body, or number of fields.
     RequestSize,
     /// The time for a head or a body to arrive.
@@ -23,9 +25,10 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ConnectionsPerAddress,
         Self::UnfinishedBytes,
+        Self::WaitingBytes,
         Self::RequestSize,
         Self::RequestTime,
         Self::Jobs,
@@ -40,6 +43,7 @@ impl Limit {
         match self {
             Self::ConnectionsPerAddress => "connections per address",
             Self::UnfinishedBytes => "bytes of unfinished requests",
+            Self::WaitingBytes => "bytes that wait to be taken",
             Self::RequestSize => "size of a request",
             Self::RequestTime => "time for a request",
             Self::Jobs => "jobs that wait",

@@ -12,6 +12,8 @@ pub struct Held {
     pub networks: usize,
     /// Bytes of requests and messages that are not whole.
     pub unfinished_bytes: usize,
+    /// Bytes that peers have not taken.
+    pub waiting_bytes: usize,
     /// What workers have, or what waits for them.
     pub pending: usize,
     /// Logins whose passwords are being looked at, or whose sessions are on their way to the disk.
@@ -38,6 +40,7 @@ impl<S: Seams> Service<S> {
             connections: self.connections,
             networks: self.addresses.len(),
             unfinished_bytes: self.unfinished_bytes,
+            waiting_bytes: self.app.hub.waiting().bytes(),
             pending: self.pending.len(),
             logins: self.app.throttle.under_way() + self.app.arriving.len(),
             feeds: self.app.hub.feeds(),

@@ -30,6 +30,7 @@ impl<S: Seams> Service<S> {
             connections_ended: self.tally.connections,
             resets: self.tally.resets,
             unfinished_bytes: self.unfinished_bytes,
+            waiting_bytes: self.app.hub.waiting().bytes(),
             pending: self.pending.len(),
             hash_queue: self.workers.pool.waiting(),
             commit_groups: self.workers.writer.commits(),

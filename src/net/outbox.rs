@@ -54,6 +54,11 @@ impl Outbox {
         u64::from(self.sent)
     }
 
+    /// Bytes of memory for those that wait.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.written()
@@ -152,10 +157,12 @@ impl Outbox {
                         self.wrote(own, buffers);
                     }
                     if short && SHORT_MEANS_DRAINED {
+                        feed.block();
                         return Ok(Flushed::Blocked(total));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    feed.block();
                     return Ok(Flushed::Blocked(total));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -239,7 +239,7 @@ impl<S: Seams> Service<S> {
 
     /// Has the next page read that a feed wants, if it wants one.
     pub(super) fn read_for(&mut self, id: FeedId, turn: &mut Turn<'_, Self>) {
-        let Some(query) = self.app.hub.feed(id).and_then(Feed::next_page) else {
+        let Some(query) = self.app.hub.next_page(id) else {
             return;
         };
         let reply = Reply::read(query, move |page, cx| {

@@ -2,16 +2,18 @@
 //!
 //! `LOOPGATE_TEST_STOPPED_SECONDS` says how long the stopped ones are stopped; few seconds otherwise.
 
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Program, get, wait_until};
+use crate::harness::{Client, PATIENCE, Program, get, request, wait_until};
 use crate::listeners::{
     CURL, Frame, Listener, PYTHON, PYTHON_WEBSOCKETS, Sse, Ws, are_installed, id_of, name_of,
     publish,
@@ -244,5 +246,62 @@ fn the_policy_says_who_loses_what() {
         let missed = got.gaps.iter().any(|gap| gap.contains(&last_tick));
         assert_eq!(missed, policy == "drop-newest", "{policy}: {:?}", got.gaps);
         drop(websocket);
+    }
+}
+
+/// A stream that resumes from the first event, on a connection whose receiver has room for so many bytes.
+fn resume(program: &Program, sign: &str, room: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(program.address).expect("the server accepts");
+    set_socket_recv_buffer_size(&stream, room).expect("an option");
+    stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+    let bearer = format!("Bearer {sign}");
+    let fields = [("Authorization", &*bearer), ("Accept", "text/event-stream")];
+    let request = request("GET", "/events?since=0&pattern=long", &fields);
+    stream.write_all(request.as_bytes()).expect("sent");
+    stream
+}
+
+/// Takes the first events of a stream; none is missing.
+fn takes(stream: &TcpStream, events: u64) {
+    let lines = BufReader::new(stream).lines();
+    let ids = lines.filter_map(|line| line.expect("it is sent").strip_prefix("id: ")?.parse().ok());
+    let ids: Vec<u64> = ids.take(events as usize).collect();
+    let expected: Vec<u64> = (ids[0]..ids[0] + events).collect();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn many_who_resume_and_take_little_hold_little_and_lose_nothing() {
+    const STREAMS: usize = 20;
+    const EVENTS: u64 = 1000;
+    const EVENT_BYTES: usize = 4000;
+    for (bytes_max, each) in [("67108864", 200_000), ("1000000", 150_000)] {
+        let program = Program::start(&[
+            "--waiting-bytes-max",
+            bytes_max,
+            "--streams-per-session-max",
+            "1000",
+        ]);
+        let sign = program.connect().log_in("admin");
+        let mut publisher = Ws::open(program.address, &sign, "/events?pattern=none");
+        let event = json!({"publish": {"name": "long", "data": "x".repeat(EVENT_BYTES)}});
+        for _ in 0..EVENTS / BATCH {
+            (0..BATCH).for_each(|_| publisher.say(&event));
+            (0..BATCH).for_each(|_| drop(publisher.event()));
+        }
+        let before = program.memory_bytes();
+        let slow: Vec<_> = (0..STREAMS)
+            .map(|_| resume(&program, &sign, 8 * 1024))
+            .collect();
+        for mut stream in &slow {
+            stream.read_exact(&mut [0; 100]).expect("it is sent"); // and they take no more
+        }
+        // A reader who takes what there is gets all of it meanwhile.
+        takes(&resume(&program, &sign, 1 << 20), EVENTS);
+        let grown = program.memory_bytes().saturating_sub(before);
+        println!("{STREAMS} streams hold {grown} bytes of {bytes_max}");
+        assert!(grown < (STREAMS * each) as u64, "{grown} of {bytes_max}");
+        // Those who are slow lose nothing.
+        takes(&slow[0], 100);
     }
 }

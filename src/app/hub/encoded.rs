@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use super::waiting::Waiting;
 use crate::event::Event;
 use crate::websocket;
 use crate::work::Missing;
@@ -25,16 +26,27 @@ pub(crate) struct Encoded {
     line: OnceCell<Box<str>>,
     sse: OnceCell<Box<[u8]>>,
     frame: OnceCell<Box<[u8]>>,
+    /// The sum in which its bytes are, for as long as a subscriber is to be told of it.
+    waiting: Waiting,
 }
 
 impl Encoded {
-    pub(super) fn new(event: Event) -> Self {
+    pub(super) fn new(event: Event, waiting: &Waiting) -> Self {
         Self {
             event,
+            waiting: waiting.clone(),
             line: OnceCell::new(),
             sse: OnceCell::new(),
             frame: OnceCell::new(),
         }
+    }
+
+    /// An event of a page, for the one subscriber that asked for it: nothing but its bytes are kept.
+    pub(super) fn for_one(event: Event, wire: Wire, waiting: &Waiting) -> Self {
+        let mut encoded = Self::new(event, waiting);
+        let _made = encoded.bytes(wire);
+        encoded.event.fact.data = serde_json::Value::Null;
+        encoded
     }
 
     /// The event as JSON, with a line end.
@@ -42,8 +54,20 @@ impl Encoded {
         self.line.get_or_init(|| {
             let mut line = self.event.to_json();
             line.push('\n');
+            self.waiting.change(0, line.len());
             line.into()
         })
+    }
+
+    /// The event in a frame. The JSON in it is not kept beside it: most events go to one transport.
+    fn framed(&self, wire: Wire, id: Option<u64>) -> Box<[u8]> {
+        let name = &self.event.fact.name;
+        let framed = match self.line.get() {
+            Some(line) => frame(wire, id, name, line.trim_end()),
+            None => frame(wire, id, name, &self.event.to_json()),
+        };
+        self.waiting.change(0, framed.len());
+        framed
     }
 
     /// The event as JSON.
@@ -57,14 +81,20 @@ impl Encoded {
     pub(super) fn bytes(&self, wire: Wire) -> &[u8] {
         match wire {
             Wire::Line => self.line().as_bytes(),
-            Wire::Sse => self.sse.get_or_init(|| {
-                let id = Some(self.event.id);
-                frame(wire, id, &self.event.fact.name, self.json())
-            }),
-            Wire::WebSocket => self
-                .frame
-                .get_or_init(|| frame(wire, None, &self.event.fact.name, self.json())),
+            Wire::Sse => self
+                .sse
+                .get_or_init(|| self.framed(wire, Some(self.event.id))),
+            Wire::WebSocket => self.frame.get_or_init(|| self.framed(wire, None)),
         }
+    }
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        let line = self.line.get().map_or(0, |line| line.len());
+        let [sse, frame] =
+            [&self.sse, &self.frame].map(|framed| framed.get().map_or(0, |bytes| bytes.len()));
+        self.waiting.change(line + sse + frame, 0);
     }
 }
 

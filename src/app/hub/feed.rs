@@ -18,12 +18,18 @@ use std::rc::Rc;
 use super::balance::Balance;
 use super::encoded::{Encoded, Wire, frame, gap_json};
 use super::pattern::{Audience, Interest, Pattern};
+use super::waiting::Waiting;
 use crate::config::SlowPolicy;
 use crate::planted::{Bug, planted};
 use crate::work::{Missing, Page, Query};
 
 /// Most events in a page.
 const PAGE_EVENTS_MAX: usize = 256;
+/// Bytes of the first page, and of the next one of a reader who did not take the last one at once. Each page that
+/// is taken at once makes the next twice as long.
+const PAGE_BYTES_MIN: usize = 8 * 1024;
+/// Most bytes of a page. It has one event at least, and ends with the first that goes beyond.
+const PAGE_BYTES_MAX: usize = 32 * 1024;
 
 /// One remote subscriber's queue.
 #[derive(Debug)]
@@ -38,6 +44,10 @@ pub struct Feed {
     bytes: usize,
     /// Bytes of the first item that have been written.
     written: usize,
+    /// How long the next page may be.
+    page_bytes: usize,
+    /// Its reader has not taken all that it was offered.
+    blocked: bool,
     balance: Balance,
     /// The last event that was delivered, or after which it began.
     through: u64,
@@ -109,6 +119,8 @@ impl Feed {
             queue: VecDeque::new(),
             bytes: 0,
             written: 0,
+            page_bytes: PAGE_BYTES_MIN,
+            blocked: false,
             balance: Balance::default(),
             through: since.unwrap_or(0),
             over: false,
@@ -187,28 +199,29 @@ impl Feed {
         self.written > 0
     }
 
-    /// What to read from the store next, if this feed is behind and has room for it. The answer goes
-    /// to [`Hub::page`](super::Hub::page).
-    pub fn next_page(&mut self) -> Option<Query> {
-        let room = self.bytes_max / 2;
+    /// What to read from the store next, if this feed is behind and its reader has taken what it had: so a reader
+    /// who is slow, or has no more than a `share` of what may wait for all, has less waiting.
+    pub(super) fn next_page(&mut self, share: usize) -> Option<Query> {
         let Stage::Behind { since, reading } = &mut self.stage else {
             return None;
         };
-        if *reading != Reading::No || self.over || self.bytes > room {
+        if *reading != Reading::No || self.over || !self.queue.is_empty() {
             return None;
         }
         *reading = Reading::Yes;
+        let bytes_max = self.page_bytes.min(self.bytes_max / 2).min(share);
+        self.page_bytes = (self.page_bytes * 2).min(PAGE_BYTES_MAX);
         let interest = self.interest.clone();
         Some(Query {
             since: *since,
             events_max: PAGE_EVENTS_MAX,
-            bytes_max: room,
+            bytes_max,
             wanted: Box::new(move |name, user_id| interest.covers(name, user_id)),
         })
     }
 
     /// Takes in what the store had.
-    pub(super) fn page(&mut self, page: Page) {
+    pub(super) fn page(&mut self, page: Page, waiting: &Waiting) {
         let Stage::Behind { since, reading } = &mut self.stage else {
             return;
         };
@@ -224,7 +237,7 @@ impl Feed {
         }
         for event in page.events {
             self.balance.published += 1;
-            self.push(Rc::new(Encoded::new(event)));
+            self.push(Rc::new(Encoded::for_one(event, self.wire, waiting)));
         }
         self.stage = if page.more {
             Stage::Behind {
@@ -243,8 +256,9 @@ impl Feed {
         self.over = true;
     }
 
-    /// Offers an event that was confirmed just now. Whether that changed anything.
-    pub(super) fn offer(&mut self, event: &Rc<Encoded>) -> bool {
+    /// Offers an event that was confirmed just now. Whether that changed anything. A reader who has not taken all it
+    /// was offered may have no more than `share` waiting.
+    pub(super) fn offer(&mut self, event: &Rc<Encoded>, share: usize) -> bool {
         let Stage::Live { since } = self.stage else {
             return false; // it is in the store, and will be read from there
         };
@@ -254,15 +268,20 @@ impl Feed {
         }
         self.balance.published += 1;
         let needed = event.bytes(self.wire).len();
+        let bytes_max = if self.blocked {
+            self.bytes_max.min(share)
+        } else {
+            self.bytes_max
+        };
         // One that is too long for any outbox makes no room for itself.
-        if self.bytes + needed > self.bytes_max && needed <= self.bytes_max {
+        if self.bytes + needed > bytes_max && needed <= bytes_max {
             match self.policy {
-                SlowPolicy::DropOldest => self.make_room(needed),
+                SlowPolicy::DropOldest => self.make_room(needed, bytes_max),
                 SlowPolicy::DropNewest => {}
                 SlowPolicy::Disconnect => self.over = true,
             }
         }
-        if self.bytes + needed > self.bytes_max || self.over {
+        if self.bytes + needed > bytes_max || self.over {
             self.drop_newest(event.event.id);
         } else {
             self.push(Rc::clone(event));
@@ -278,10 +297,10 @@ impl Feed {
 
     /// Drops the oldest until `needed` more bytes fit. What has been written in part stays: the rest
     /// of it must follow.
-    fn make_room(&mut self, needed: usize) {
+    fn make_room(&mut self, needed: usize, bytes_max: usize) {
         let stays = matches!(self.queue.front(), Some(Item::Rewind(_))) || self.is_within_item();
         let first = usize::from(stays);
-        while self.bytes + needed > self.bytes_max {
+        while self.bytes + needed > bytes_max {
             // What follows a gap is the next to go, and the gap grows over it.
             let grows = matches!(self.queue.get(first), Some(Item::Gap(_)));
             let oldest = first + usize::from(grows);
@@ -370,6 +389,12 @@ impl Feed {
         Some(&item.bytes(self.wire)[self.written..])
     }
 
+    /// Its reader takes no more at the moment.
+    pub fn block(&mut self) {
+        self.blocked = !self.queue.is_empty();
+        self.page_bytes = PAGE_BYTES_MIN;
+    }
+
     /// So many bytes of them were written.
     ///
     /// # Panics
@@ -390,6 +415,7 @@ impl Feed {
                 self.balance.delivered += 1;
             }
         }
+        self.blocked &= !self.queue.is_empty();
     }
 
     /// Takes out the first events that wait, as JSON, for who reads them in one piece: at most so many,

@@ -17,6 +17,7 @@ mod feed;
 mod pattern;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,10 +29,11 @@ pub(crate) use encoded::Encoded;
 pub use encoded::{Wire, gap_json};
 pub use feed::Feed;
 pub use pattern::{Audience, Interest, Pattern};
+pub use waiting::Waiting;
 
 use crate::event::Event;
 use crate::reactor::{Slots, Token};
-use crate::work::{Page, StoreError};
+use crate::work::{Page, Query, StoreError};
 
 /// Most events that are delivered in one turn.
 const EVENTS_PER_TURN: usize = 256;
@@ -96,6 +98,8 @@ pub struct Hub {
     newest: u64,
     /// What became of the events of feeds that have ended.
     ended: Balance,
+    /// Bytes that wait for all peers.
+    waiting: Waiting,
 }
 
 struct Subscription {
@@ -111,6 +115,21 @@ struct Entry {
 }
 
 impl Hub {
+    /// A hub without subscribers. What waits for those that are elsewhere comes to this sum.
+    #[must_use]
+    pub fn new(waiting: Waiting) -> Self {
+        Self {
+            waiting,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes that wait for all peers.
+    #[must_use]
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
     /// Adds a subscriber behind those that are there.
     ///
     /// # Panics
@@ -199,13 +218,20 @@ impl Hub {
         self.confirmed.extend(events);
     }
 
+    /// What to read from the store for a feed that is behind, if its reader has taken what it had. The answer goes
+    /// to [`page`](Self::page).
+    pub fn next_page(&mut self, id: FeedId) -> Option<Query> {
+        let share = self.waiting.share(self.feeds.len());
+        self.feed(id)?.next_page(share)
+    }
+
     /// Gives a feed what the store had for it.
     pub fn page(&mut self, id: FeedId, page: Result<Page, StoreError>) {
         let Some(Entry { feed, .. }) = self.feeds.get_mut(id) else {
             return;
         };
         match page {
-            Ok(page) => feed.page(page),
+            Ok(page) => feed.page(page, &self.waiting),
             // Busy is for a moment only, but a feed that asks again and again adds to it.
             Err(_) => feed.fail(),
         }
@@ -226,9 +252,14 @@ impl Hub {
             if self.feeds.is_empty() {
                 continue;
             }
-            let event = Rc::new(Encoded::new(event));
+            let event = Rc::new(Encoded::new(event, &self.waiting));
+            let share = if self.waiting.is_over() {
+                self.waiting.share(self.feeds.len())
+            } else {
+                usize::MAX
+            };
             for (id, Entry { feed, .. }) in self.feeds.iter_mut() {
-                if feed.offer(&event) {
+                if feed.offer(&event, share) {
                     touch(&mut self.touched, id, feed);
                 }
             }

@@ -119,6 +119,8 @@ impl Page {
         );
         let help = "Bytes held of requests and messages that are not whole.";
         self.gauge("loopgate_unfinished_bytes", help, vitals.unfinished_bytes);
+        let help = "Bytes of events and answers that wait for peers, an event once for all.";
+        self.gauge("loopgate_waiting_bytes", help, vitals.waiting_bytes);
         let name = "loopgate_refusals_total";
         self.family(
             name,

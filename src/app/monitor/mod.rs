@@ -55,6 +55,8 @@ pub struct Vitals {
     pub resets: u64,
     /// Bytes of requests and messages that are not whole.
     pub unfinished_bytes: usize,
+    /// Bytes that wait for peers who do not take them at the moment.
+    pub waiting_bytes: usize,
     /// What workers have, or what waits for them.
     pub pending: usize,
     /// Jobs for which no thread is free.

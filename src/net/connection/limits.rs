@@ -70,6 +70,23 @@ impl<S: Seams> Connection<S> {
         self.settle(service, turn)
     }
 
+    /// Brings the sum of what waits for all peers up to date. What is written in the turn in which it was made never
+    /// waits.
+    pub(super) fn count_waiting(&mut self, service: &mut Service<S>) {
+        let before = std::mem::replace(&mut self.waiting, self.outbox.memory() as u32);
+        service
+            .app
+            .hub
+            .waiting()
+            .change(before as usize, self.waiting as usize);
+    }
+
+    /// Whether more waits for all peers than the server has room for, and this one has the room of several.
+    pub(super) fn has_more_than_its_share_waiting(&self, service: &Service<S>) -> bool {
+        let waiting = service.app.hub.waiting();
+        waiting.is_over() && self.waiting as usize > waiting.share(service.connections)
+    }
+
     /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:
     /// that would let them have more.
     pub(super) fn refuse(

@@ -49,7 +49,7 @@ use super::service::{Message, Service};
 use super::tally::RESET;
 use crate::app::session_needed;
 use crate::http::Fault;
-use crate::ledger::Label;
+use crate::ledger::{Label, Limit};
 use crate::planted::{Bug, planted};
 use crate::reactor::{
     Description, Moment, Next, Peer, Readiness, Reason, Seams, SelectorOf, Source, Stream as _,
@@ -87,6 +87,8 @@ pub(super) struct Connection<S: Seams> {
     requests: u32,
     /// Bytes held of what is not whole, as they are in the sum over all connections.
     counted: u32,
+    /// Bytes of the outbox, as they are in the sum of what waits for all peers: none, unless the peer takes no more.
+    waiting: u32,
 }
 
 enum State {
@@ -134,6 +136,7 @@ impl<S: Seams> Connection<S> {
             asked: Label::NONE,
             requests: 0,
             counted: 0,
+            waiting: 0,
         }
     }
 
@@ -236,6 +239,9 @@ impl<S: Seams> Connection<S> {
         match flushed {
             Ok(Flushed::All) => {
                 let was_blocked = self.blocked_since.take().is_some();
+                if was_blocked {
+                    self.count_waiting(service);
+                }
                 if !was_blocked && matches!(self.state, State::Idle { .. }) && !self.has_more() {
                     return Next::Wait; // nearly always: nothing has changed since it was settled
                 }
@@ -248,6 +254,11 @@ impl<S: Seams> Connection<S> {
                 // takes none.
                 if count > 0 || self.blocked_since.is_none() {
                     self.blocked_since = Some(turn.now());
+                }
+                self.count_waiting(service);
+                if self.has_more_than_its_share_waiting(service) {
+                    turn.ledger().limit_reached(Limit::WaitingBytes);
+                    return Next::Close(Reason("no room for the answers that it does not take"));
                 }
                 turn.set_deadline(self.deadline(service));
                 Next::Wait
@@ -407,6 +418,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         service.unfinished_bytes -= self.counted as usize;
         self.leave(service);
         self.outbox.discard(&mut service.buffers);
+        self.count_waiting(service);
         service.buffers.give_back(std::mem::take(&mut self.inbox));
     }
 }

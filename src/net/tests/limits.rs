@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
+use crate::app::{Hub, Waiting};
 use crate::ledger::Limit;
 use crate::reactor::{FLUSHES_PER_TURN, Peer};
 
@@ -103,6 +104,36 @@ fn a_request_in_one_piece_is_served_when_no_room_is_left_for_pieces() {
     late.send(&HEALTHZ[10..]);
     world.settle();
     assert_eq!(statuses(&late), ["200"]);
+}
+
+#[test]
+fn where_too_many_answers_wait_those_who_take_theirs_are_served() {
+    let mut world = world();
+    world.reactor.program.app.hub = Hub::new(Waiting::new(10_000));
+    let peers: Vec<_> = (0..4)
+        .map(|_| {
+            let peer = world.connect();
+            peer.take_only(10);
+            peer.send(HEALTHZ);
+            world.settle();
+            peer
+        })
+        .collect();
+    // Each holds a buffer of 4 KiB, which is more than a fourth of what all may.
+    let ended: Vec<_> = peers.iter().map(FakePeer::ended).collect();
+    assert_eq!(ended, [false, false, true, true]);
+    assert_eq!(world.reactor.ledger().refusals(Limit::WaitingBytes), 2);
+    assert_eq!(world.reactor.program.held().waiting_bytes, 2 * 4096);
+    let quick = world.connect();
+    quick.send(HEALTHZ);
+    world.settle();
+    assert_eq!(statuses(&quick), ["200"]);
+    peers[0].take_all();
+    world.settle();
+    assert_eq!(statuses(&peers[0]), ["200"]);
+    peers[1].end();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.reactor.program.held().waiting_bytes, 0);
 }
 
 #[test]

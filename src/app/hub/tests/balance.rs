@@ -77,7 +77,7 @@ impl World {
         }
         let feed = self.hub.feed(self.id).expect("it is there");
         if self.asked.is_none() {
-            self.asked = feed.next_page().map(|query| query.since);
+            self.asked = feed.next_page(usize::MAX).map(|query| query.since);
         }
         balanced(&mut self.hub, self.id);
     }

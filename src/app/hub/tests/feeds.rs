@@ -108,14 +108,14 @@ fn a_page_chosen_by_former_wishes_is_read_anew() {
     let feed = Feed::new(Wire::Line, everything(), since, 1 << 20, policy);
     let id = hub.follow(owner(), feed);
     let feed = hub.feed(id).expect("it is there");
-    assert!(feed.next_page().is_some());
+    assert!(feed.next_page(usize::MAX).is_some());
     feed.interest_mut()
         .patterns
         .push(Pattern::Exact("tick".into()));
-    assert!(feed.next_page().is_none(), "one at a time");
+    assert!(feed.next_page(usize::MAX).is_none(), "one at a time");
     hub.page(id, Ok(page(1..=1, false, 1)));
     assert_eq!(write(&mut hub, id, usize::MAX), "");
-    let query = hub.feed(id).and_then(Feed::next_page);
+    let query = hub.next_page(id);
     assert_eq!(query.map(|query| query.since), Some(0));
     hub.page(id, Ok(page(1..=3, false, 1)));
     assert_eq!(
@@ -153,32 +153,23 @@ fn who_resumes_is_told_everything_once_however_the_pages_come() {
         SlowPolicy::DropOldest,
     );
     let id = hub.follow(owner(), feed);
-    let query = hub
-        .feed(id)
-        .and_then(Feed::next_page)
-        .expect("it is behind");
+    let query = hub.next_page(id).expect("it is behind");
     assert_eq!(query.since, 10);
-    assert!(
-        hub.feed(id).and_then(Feed::next_page).is_none(),
-        "one at a time"
-    );
+    assert!(hub.next_page(id).is_none(), "one at a time");
     // Confirmed meanwhile: it is in the store, and is read from there.
     hub.confirmed(events(21..=22));
     hub.deliver();
     hub.page(id, Ok(page(11..=20, true, 1)));
-    let query = hub
-        .feed(id)
-        .and_then(Feed::next_page)
-        .expect("there is more");
+    assert!(hub.next_page(id).is_none(), "nothing of it is taken yet");
+    let mut written = write(&mut hub, id, usize::MAX);
+    let query = hub.next_page(id).expect("there is more");
     assert_eq!(query.since, 20);
     // In the turn in which the last page comes, its events are confirmed and new ones too.
     hub.confirmed(events(23..=25));
     hub.page(id, Ok(page(21..=24, false, 1)));
     hub.deliver();
-    let ids: Vec<u64> = told(&write(&mut hub, id, usize::MAX))
-        .iter()
-        .map(|t| t.0)
-        .collect();
+    written += &write(&mut hub, id, usize::MAX);
+    let ids: Vec<u64> = told(&written).iter().map(|t| t.0).collect();
     assert_eq!(ids, (11..=25).collect::<Vec<u64>>());
     assert!(hub.feed(id).expect("it is there").is_done());
     assert_eq!(balanced(&mut hub, id).delivered, 15);
@@ -196,9 +187,7 @@ fn what_the_store_no_longer_has_is_a_gap() {
             SlowPolicy::DropOldest,
         );
         let id = hub.follow(owner(), feed);
-        hub.feed(id)
-            .and_then(Feed::next_page)
-            .expect("it is behind");
+        hub.next_page(id).expect("it is behind");
         hub.page(id, Ok(page));
         told(&write(hub, id, usize::MAX))
     };
@@ -216,7 +205,7 @@ fn a_reader_ahead_of_a_restored_store_is_told_and_given_another_place() {
         let (bytes_max, policy) = (3 * line_bytes(), SlowPolicy::DropOldest);
         let feed = Feed::new(Wire::Sse, everything(), Some(since), bytes_max, policy);
         let id = hub.follow(owner(), feed);
-        assert!(hub.feed(id).and_then(Feed::next_page).is_some());
+        assert!(hub.next_page(id).is_some());
         let nothing = Page {
             events: vec![],
             through: 8,
@@ -248,16 +237,12 @@ fn a_feed_is_behind_as_long_as_its_reader_is() {
         SlowPolicy::DropOldest,
     );
     let id = hub.follow(owner(), feed);
-    hub.feed(id)
-        .and_then(Feed::next_page)
-        .expect("it is behind");
+    hub.next_page(id).expect("it is behind");
     hub.page(id, Ok(page(1..=8, true, 1)));
-    assert!(
-        hub.feed(id).and_then(Feed::next_page).is_none(),
-        "no room for a page"
-    );
-    write(&mut hub, id, 4 * line_bytes());
-    assert!(hub.feed(id).and_then(Feed::next_page).is_some());
+    write(&mut hub, id, 7 * line_bytes());
+    assert!(hub.next_page(id).is_none(), "one event is not taken");
+    write(&mut hub, id, line_bytes());
+    assert!(hub.next_page(id).is_some());
 }
 
 #[test]
@@ -290,7 +275,7 @@ fn a_page_that_comes_after_the_last_words_is_too_late() {
     let feed = Feed::new(Wire::Line, everything(), since, 1 << 20, policy);
     let id = hub.follow(owner(), feed);
     let feed = hub.feed(id).expect("it is there");
-    assert!(feed.next_page().is_some());
+    assert!(feed.next_page(usize::MAX).is_some());
     feed.finish(b"bye".to_vec(), false);
     hub.page(id, Ok(page(1..=3, false, 1)));
     assert_eq!(write(&mut hub, id, usize::MAX), "bye");

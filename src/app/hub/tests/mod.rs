@@ -4,6 +4,7 @@
 mod balance;
 mod feeds;
 mod progress;
+mod waiting;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -158,7 +159,9 @@ fn told(lines: &str) -> Vec<(u64, u64)> {
 
 /// As long as every line of these tests.
 fn line_bytes() -> usize {
-    Encoded::new(event(1, "tick")).bytes(Wire::Line).len()
+    Encoded::new(event(1, "tick"), &Waiting::default())
+        .bytes(Wire::Line)
+        .len()
 }
 
 fn follow(hub: &mut Hub, lines_max: usize, policy: SlowPolicy) -> FeedId {
@@ -211,7 +214,7 @@ fn an_owner_is_told_once_of_all_that_is_new() {
 
 #[test]
 fn each_transport_has_its_own_frame_of_the_same_json() {
-    let event = Encoded::new(event(7, "tick"));
+    let event = Encoded::new(event(7, "tick"), &Waiting::default());
     let json = event.json().to_owned();
     assert_eq!(event.bytes(Wire::Line), format!("{json}\n").as_bytes());
     assert_eq!(

@@ -33,7 +33,7 @@ fn a_feed_says_through_which_event_it_has_been_written() {
         more: false,
         oldest: 1,
     };
-    hub.feed(id).and_then(Feed::next_page).expect("behind");
+    hub.next_page(id).expect("behind");
     hub.page(id, Ok(page));
     for (bytes, expected) in [(one - 1, 7), (1, 8), (one, 9)] {
         write(&mut hub, id, bytes);
@@ -57,10 +57,10 @@ fn a_feed_is_done_when_it_is_live_and_all_is_written() {
 fn a_feed_that_the_store_fails_is_over() {
     let mut hub = Hub::default();
     let id = hub.follow(owner(), feed(Some(0)));
-    hub.feed(id).and_then(Feed::next_page).expect("behind");
+    hub.next_page(id).expect("behind");
     hub.page(id, Err(StoreError::Busy));
     let feed = hub.feed(id).expect("it is there");
-    assert!(feed.is_over() && feed.next_page().is_none());
+    assert!(feed.is_over() && feed.next_page(usize::MAX).is_none());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_reader_that_has_everything_is_told_only_what_follows() {
     let mut hub = Hub::default();
     let mut feed = feed(Some(3));
     feed.has_all_through(5);
-    assert!(feed.next_page().is_none());
+    assert!(feed.next_page(usize::MAX).is_none());
     let id = hub.follow(owner(), feed);
     hub.confirmed(events(5..=7));
     hub.deliver();
@@ -96,7 +96,9 @@ fn one_piece_is_given_out_as_it_is_and_more_only_as_a_list() {
     };
     assert_eq!(sole(&mut hub), None);
     write(&mut hub, id, one + 1);
-    let line = Encoded::new(event(2, "tick")).bytes(Wire::Line).to_vec();
+    let line = Encoded::new(event(2, "tick"), &Waiting::default())
+        .bytes(Wire::Line)
+        .to_vec();
     assert_eq!(sole(&mut hub), Some(line[1..].to_vec()));
     write(&mut hub, id, usize::MAX);
     assert_eq!(sole(&mut hub), None);

@@ -13,45 +13,59 @@ pub(super) enum Value {
     Shown,
     /// A string that stands for it, in as many bytes.
     Replaced(String),
-    /// It is masked, and so is the name, unless that is known.
-    Hidden { name_is_public: bool },
+    /// It is masked.
+    Hidden,
 }
 
-/// Masks all but what `judge` says of the fields of the object: by their names, and by their values as text (a
-/// string's content, anything else as it stands). What is no object of valid JSON is masked whole.
-pub(super) fn mask_json(body: &mut [u8], judge: impl Fn(&str, &str) -> Value) {
-    let is_valid = serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    if !is_valid || body.trim_ascii_start().first() != Some(&b'{') {
+/// Masks a body that should be an object: the names of its fields, but for those that are `known`, and of their values
+/// what `judge` says, by the name and the value as text (a string's content, anything else as it stands).
+///
+/// Of what is not valid JSON, all is masked but known names before the fault: the server reads as far as that, and may
+/// object to a name first, or to the want of one.
+pub(super) fn mask_json(body: &mut [u8], known: &[&str], judge: impl Fn(&str, &str) -> Value) {
+    if body.trim_ascii_start().first() != Some(&b'{') {
         return hide(body);
     }
+    let fault = serde_json::from_slice::<IgnoredAny>(body).err();
+    let fault_at = fault.map(|fault| place_of(&fault, body));
     let mut at = 0;
     while let Some(quote) = body[at..].iter().position(|byte| *byte == b'"') {
         let name = string_at(body, at + quote);
+        if fault_at.is_some_and(|fault_at| fault_at < name.end) {
+            break;
+        }
         let start = name.end
             + body[name.end..]
                 .iter()
                 .take_while(|byte| b" \t\r\n:".contains(byte))
                 .count();
         let value = start..end_of_value(body, start);
+        hide(&mut body[at..name.start]);
         at = value.end;
-        let text = text_of(&body[value.clone()]);
-        match judge(&text_of(&body[name.clone()]), &text) {
+        let text = text_of(&body[name.clone()]);
+        let judged = match fault_at {
+            None => judge(&text, &text_of(&body[value.clone()])),
+            Some(_) => Value::Hidden,
+        };
+        if !known.contains(&&*text) {
+            hide(&mut body[name]);
+        }
+        match judged {
             Value::Shown => {}
             Value::Replaced(instead) if body[value.start] == b'"' => {
                 put_into_string(&mut body[value], &instead);
             }
-            Value::Replaced(_)
-            | Value::Hidden {
-                name_is_public: true,
-            } => hide(&mut body[value]),
-            Value::Hidden {
-                name_is_public: false,
-            } => {
-                hide(&mut body[name]);
-                hide(&mut body[value]);
-            }
+            Value::Replaced(_) | Value::Hidden => hide(&mut body[value]),
         }
     }
+    hide(&mut body[at..]);
+}
+
+/// Where the parser stopped: the place of the byte that it could not take, or of the last one.
+fn place_of(fault: &serde_json::Error, body: &[u8]) -> usize {
+    let lines = body.split_inclusive(|byte| *byte == b'\n');
+    let before: usize = lines.take(fault.line() - 1).map(<[u8]>::len).sum();
+    before + fault.column().saturating_sub(1)
 }
 
 /// What a string says, or what stands there.
@@ -333,15 +347,11 @@ mod tests {
 
     #[test]
     fn fields_of_the_outermost_object_are_judged() {
+        let known = ["shown", "replaced", "known"];
         let judge = |name: &str, value: &str| match (name, value) {
             ("shown", _) | ("known", "known") => Value::Shown,
             ("replaced", _) => Value::Replaced("instead".into()),
-            ("known", _) => Value::Hidden {
-                name_is_public: true,
-            },
-            _ => Value::Hidden {
-                name_is_public: false,
-            },
+            _ => Value::Hidden,
         };
         for (json, expected) in [
             (
@@ -358,11 +368,21 @@ mod tests {
                 r#"{"known":"known","known":"xxxxxxx"}"#,
             ),
             (r#"["shown","hunter2"]"#, r#"["xxxxx","xxxxxxx"]"#),
-            (r#"{"shown":"hunter2""#, r#"{"xxxxx":"xxxxxxx""#),
             ("{}", "{}"),
+            // What is not valid: names before the fault.
+            (r#"{"shown":"hunter2""#, r#"{"shown":"xxxxxxx""#),
+            (
+                r#"{"known":"hunter2","other":[{"shown":1}]}hunter2"shown":"known""#,
+                r#"{"known":"xxxxxxx","xxxxx":[{"xxxxx":1}]}xxxxxx1"xxxxx":"xxxxx""#,
+            ),
+            (
+                "{\n\"known\":\"a\",\n\"known\" \"shown\":\"b\"}",
+                "{\n\"known\":\"x\",\n\"known\" \"xxxxx\":\"x\"}",
+            ),
+            (r#"{hunter2,"known":"a"}"#, r#"{xxxxxx1,"xxxxx":"x"}"#),
         ] {
             let mut body = json.as_bytes().to_vec();
-            mask_json(&mut body, judge);
+            mask_json(&mut body, &known, judge);
             assert_eq!(String::from_utf8(body).unwrap(), expected, "{json}");
         }
     }

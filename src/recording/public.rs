@@ -5,8 +5,7 @@
 //! escape, what is no number or address stays none. So a replay refuses what was refused, for the same reason.
 
 use super::secrets::{Secrets, mask_letters};
-use crate::app::HANDLERS;
-use crate::event::is_name;
+use crate::app::{HANDLERS, Pattern};
 use crate::http::{Method, percent_decode};
 
 /// What is known of a field's value.
@@ -261,11 +260,9 @@ fn mask_pair(pair: &mut [u8], secrets: &mut Secrets) {
     let is_public = match &*name {
         "since" | "limit" | "wait" => is_number(value.as_bytes()),
         "everywhere" => matches!(&*value, "true" | "false"),
-        "pattern" => value.split(',').all(|pattern| {
-            let pattern = pattern.trim();
-            let start = pattern.strip_suffix('*').unwrap_or(pattern);
-            start.is_empty() || is_name(start)
-        }),
+        "pattern" => value
+            .split(',')
+            .all(|pattern| Pattern::parse(pattern.trim()).is_some()),
         _ => {
             let sign = pair.iter().position(|byte| *byte == b'=');
             let (name, value) = pair.split_at_mut(sign.unwrap_or(pair.len()));

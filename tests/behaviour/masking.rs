@@ -210,6 +210,22 @@ fn ways(s: &str) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "JSON, a quote behind it",
+            post("/login", JSON, &format!("{json}\"")),
+        ),
+        (
+            "JSON, sent twice",
+            post("/login", JSON, &(json.clone() + &json)),
+        ),
+        (
+            "JSON, a name twice, and a fault",
+            post(
+                "/login",
+                JSON,
+                &format!(r#"{{"username":"alice","username":"{s}",}}"#),
+            ),
+        ),
+        (
             "JSON, single quotes",
             post(
                 "/login",
@@ -371,6 +387,10 @@ fn ways(s: &str) -> Vec<(&'static str, String)> {
             post("/session", FORM, &form).replacen("POST", "GET", 1),
         ),
         ("a body of a logout", post("/logout", JSON, &json)),
+        (
+            "a pattern that is none",
+            get(&format!("/events?pattern={s}*")),
+        ),
         ("an event", post("/events", JSON, &json)),
         (
             "an event's name",

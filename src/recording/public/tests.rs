@@ -161,6 +161,10 @@ fn of_targets_what_is_the_servers_own_is_left() {
             "/events?since=xxxxxxx&wait=-x&pattern=xxxxxx%20x",
         ),
         (
+            "/events?pattern=hunter2*&pattern=,hunter2&pattern=*",
+            "/events?pattern=xxxxxxx*&pattern=,xxxxxxx&pattern=*",
+        ),
+        (
             "/logout?everywhere=true&everywhere=hunter2",
             "/logout?everywhere=true&everywhere=xxxxxxx",
         ),

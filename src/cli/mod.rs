@@ -47,6 +47,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(instead) => return output::no_command(&instead),
     };
+    let help = cli.command.help();
     let outcome = match cli.command {
         Command::Serve(options) => serve::serve(&cli.store, cli.log, *options),
         Command::User(command) => users::user(&cli.store, command),
@@ -58,7 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Cut) => ExitCode::from(3),
         Ok(Outcome::Usage(why)) => {
-            let _ = writeln!(io::stderr(), "loopgate: {why}; see loopgate --help");
+            let _ = writeln!(io::stderr(), "loopgate: {why}; see {help}");
             ExitCode::from(2)
         }
         Err(failure) => output::failed(&failure),

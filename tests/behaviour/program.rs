@@ -75,7 +75,10 @@ fn options_that_contradict_each_other_are_refused() {
             "target-bytes-max must be below",
         ),
         (&["--session-idle", "0"], "session-idle must be longer"),
-        (&["--workers", "20000"], "workers must be at most 1024"),
+        (
+            &["--workers", "20000"],
+            "workers must be at most 1024; see loopgate serve --help",
+        ),
         (
             &["--body-bytes-max", "9999999999999"],
             "body-bytes-max must be at most",
@@ -428,7 +431,13 @@ fn only_stories_that_were_played_are_reported() {
         );
     }
     let refused = simulate(&["--seed", &before, "--seeds", "3"]);
-    refused.failed_with(2, &["there are 2 seeds", "--seeds must be at most 2"]);
+    refused.failed_with(
+        2,
+        &[
+            "there are 2 seeds",
+            "--seeds must be at most 2; see loopgate simulate --help",
+        ],
+    );
     for nothing in [["--seeds", "0"], ["--seed", "0x1"]] {
         assert_eq!(simulate(&nothing).code, Some(2), "{nothing:?}");
     }

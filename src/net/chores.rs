@@ -56,7 +56,7 @@ impl<S: Seams> Source<Service<S>> for Chores {
     fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
         if turn.now() >= self.stop_at {
             log::warn!(
-                "stopping with {} connections open: draining took too long",
+                "draining took too long, and is cut short: open connections: {}",
                 service.connections
             );
             turn.stop();

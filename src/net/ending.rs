@@ -48,7 +48,7 @@ impl<S: Seams> Service<S> {
     /// Begins to shut down: nobody new comes in, what is under way is finished.
     pub fn drain(&mut self, turn: &mut Turn<'_, Self>) {
         if !self.is_draining() {
-            log::info!("draining: {} connections are open", self.connections);
+            log::info!("draining: open connections: {}", self.connections);
             self.app.draining = true;
             self.end_with(Life::Draining, turn);
         }
@@ -58,7 +58,7 @@ impl<S: Seams> Service<S> {
     /// that have none are given up as they are.
     pub fn hand_over(&mut self, turn: &mut Turn<'_, Self>) {
         if self.life == Life::Serving {
-            log::info!("handing over: {} connections are open", self.connections);
+            log::info!("handing over: open connections: {}", self.connections);
             self.end_with(Life::HandingOver, turn);
         }
     }

@@ -268,7 +268,7 @@ impl<S: Seams> Service<S> {
                 Err(StoreError::Busy) => cx.app.emit_again(kept),
                 // To try again at once would be to try without end.
                 Err(error) => {
-                    log::error!("{} events are lost: {error}", kept.len());
+                    log::error!("events are lost, {} of them: {error}", kept.len());
                     cx.app.end_announced |= announces_end;
                 }
             }

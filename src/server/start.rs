@@ -149,7 +149,7 @@ pub(super) fn service<S: Seams>(
         sessions.insert(hash, session);
     }
     log::info!(
-        "{} users, {} sessions, last event {}",
+        "stored users: {}, sessions: {}, id of the last event: {}",
         users.len(),
         sessions.len(),
         snapshot.last_event_id

@@ -279,7 +279,7 @@ impl Child {
             self.produced = Produced::Refused { events, until };
         } else if status != Status::NO_CONTENT {
             let (name, count) = (self.name(), events.len());
-            log::error!(target: "loopgate::child", "{name}: {count} events are lost, the store failed");
+            log::error!(target: "loopgate::child", "{name}: events are lost, {count} of them: the store failed");
         }
     }
 

@@ -16,12 +16,13 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::balance::Balance;
-use super::encoded::{Encoded, Wire, frame, gap_json};
+use super::encoded::{Encoded, Wire};
+use super::item::{Gap, Item};
 use super::pattern::{Audience, Interest, Pattern};
 use super::waiting::Waiting;
 use crate::config::SlowPolicy;
 use crate::planted::{Bug, planted};
-use crate::work::{Missing, Page, Query};
+use crate::work::{Page, Query};
 
 /// Most events in a page.
 const PAGE_EVENTS_MAX: usize = 256;
@@ -72,25 +73,6 @@ enum Reading {
     Yes,
     /// It was chosen by what the subscriber wanted before, and is read anew.
     Stale,
-}
-
-#[derive(Debug)]
-enum Item {
-    Event(Rc<Encoded>),
-    Gap(Gap),
-    /// The reader's place is behind the newest event: first of all, it is given another one.
-    Rewind(Box<[u8]>),
-    /// The last words; nothing follows.
-    Last(Box<[u8]>),
-}
-
-/// Events that this subscriber missed.
-#[derive(Debug)]
-struct Gap {
-    from: u64,
-    to: u64,
-    /// Made when it is about to be written, since it may grow until then.
-    bytes: Option<Box<[u8]>>,
 }
 
 impl Feed {
@@ -429,48 +411,5 @@ impl Feed {
             self.wrote(event.bytes(self.wire).len());
         }
         taken
-    }
-}
-
-impl Item {
-    /// What stands in the place of events that the store does not have.
-    fn missing(wire: Wire, missing: Missing) -> Self {
-        let Missing { from, to, last } = missing;
-        if last.is_some() {
-            return Self::Rewind(frame(wire, last, "gap", &gap_json(missing)));
-        }
-        Self::Gap(Gap {
-            from,
-            to,
-            bytes: None,
-        })
-    }
-
-    fn bytes(&mut self, wire: Wire) -> &[u8] {
-        match self {
-            Self::Event(event) => event.bytes(wire),
-            Self::Rewind(bytes) | Self::Last(bytes) => bytes,
-            Self::Gap(gap) => {
-                let (from, to, last) = (gap.from, gap.to, None);
-                let json = || gap_json(Missing { from, to, last });
-                gap.bytes
-                    .get_or_insert_with(|| frame(wire, None, "gap", &json()))
-            }
-        }
-    }
-}
-
-impl Gap {
-    fn of(id: u64) -> Self {
-        Self {
-            from: id,
-            to: id,
-            bytes: None,
-        }
-    }
-
-    fn grow(&mut self, to: u64) {
-        self.to = to;
-        self.bytes = None;
     }
 }

@@ -7,13 +7,14 @@
 //! do not notice.
 //!
 //! `pattern` says who wants and may see what, `encoded` is an event as bytes, `feed` the bounded
-//! queue of one remote subscriber.
+//! queue of one remote subscriber and `item` what stands in it, `waiting` the sum of what waits for all.
 
 use crate::planted::{Bug, planted};
 
 mod balance;
 mod encoded;
 mod feed;
+mod item;
 mod pattern;
 #[cfg(test)]
 mod tests;

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_has_is_replaced() {
+    fn an_unknown_name_is_replaced() {
         let mut body = b"username=hunter2&password=a".to_vec();
         mask_login_form(&mut body, &secrets());
         assert!(!body.windows(7).any(|part| part == b"hunter2"));

@@ -132,7 +132,7 @@ fn the_monitor_answers_no_page_of_another_site() {
 }
 
 #[test]
-fn pages_of_other_sites_take_no_places_of_those_who_watch() {
+fn pages_of_other_sites_take_no_places_of_watchers() {
     let (_server, monitor) = start(watched(), |_| {});
     let mut pages = Vec::new();
     for round in 0..16 {

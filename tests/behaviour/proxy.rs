@@ -70,7 +70,7 @@ fn behind_nginx() -> Option<(TestServer, Nginx)> {
 }
 
 #[test]
-fn behind_the_readmes_nginx_nobody_is_who_they_are_not() {
+fn behind_the_readmes_nginx_no_client_passes_for_another_user() {
     let Some((_server, nginx)) = behind_nginx() else {
         return;
     };

@@ -135,7 +135,7 @@ fn an_address_that_a_stranger_claims_is_not_believed() {
 }
 
 #[test]
-fn failures_from_this_machine_lock_nobody_out() {
+fn failures_from_this_machine_lock_no_client_out() {
     for trusted in [vec![], vec![[127, 0, 0, 1].into()]] {
         let mut config = config();
         config.trust_proxy = trusted;

@@ -215,7 +215,7 @@ fn a_forwarded_address_is_believed_from_the_right() {
 }
 
 #[test]
-fn without_proxies_nobody_is_believed() {
+fn without_proxies_no_forwarded_address_is_believed() {
     let header = || [&b"1.2.3.4"[..]].into_iter();
     assert_eq!(client_address(None, header(), &[]), None);
     let peer = "::ffff:192.0.2.9".parse().ok();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_page_of_another_site_logs_nobody_in() {
+fn a_page_of_another_site_logs_no_user_in() {
     let mut world = world();
     for (fields, status) in [
         (FORM.to_owned(), 200),

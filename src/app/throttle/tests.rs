@@ -271,7 +271,7 @@ fn a_record_never_holds_more_failures_than_its_limit() {
 }
 
 #[test]
-fn who_is_friendly_fails_by_name_only() {
+fn friendly_requests_fail_by_name_only() {
     let mut throttle = Throttle::default();
     for number in 0..100 {
         let name = number.to_string();

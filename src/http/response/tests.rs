@@ -121,7 +121,7 @@ fn the_memory_of_an_answer_serves_the_next_one_unless_it_is_large() {
 }
 
 #[test]
-fn who_is_refused_for_a_moment_is_told_when_to_try_again() {
+fn a_client_that_is_refused_for_a_moment_is_told_when_to_try_again() {
     let overloaded = Response::from(Fault::OVERLOADED);
     assert_eq!(overloaded.header("Retry-After"), Some("1"));
     let wrong = Response::from(Fault::BAD_HOST);

@@ -27,7 +27,7 @@
 //! | 3 | [`net`] |
 //! | 2 | [`app`] |
 //! | 1 | [`reactor`], [`http`], [`websocket`], [`token`], [`work`] |
-//! | 0 | [`ledger`], [`config`], [`event`], [`files`]; [`planted`], which is nothing but in one test |
+//! | 0 | [`ledger`], [`config`], [`event`], [`files`]; [`planted`], which compiles to nothing except in one test |
 //!
 //! # Vocabulary
 //!
@@ -85,11 +85,11 @@
 
 #[cfg(not(unix))]
 compile_error!(
-    "loopgate runs on Linux, macOS and the BSDs: it waits through epoll and kqueue, and starts processes with sockets; \
+    "loopgate is for Linux, macOS and the BSDs: it waits through epoll and kqueue, and starts processes with sockets; \
      on Windows it runs in the Windows Subsystem for Linux"
 );
 
-// All of them have a condition, so that the line above is the only one that is said elsewhere.
+// Each module has this condition, so that a build elsewhere stops with the line above and no other error.
 #[cfg(unix)]
 pub mod app;
 #[cfg(unix)]

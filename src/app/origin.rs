@@ -70,7 +70,7 @@ impl Site<'_> {
     ///
     /// A port that is missing is the default one of the origin's scheme: behind a TLS proxy,
     /// `https://example.com` is `Host: example.com`. A client that came over TLS needs an `https` origin:
-    /// over plain HTTP anybody on the way could have written the page. The reverse is no danger, so an `https`
+    /// over plain HTTP any machine on the way could have written the page. The reverse is no danger, so an `https`
     /// page may send to a site that does not know of its TLS.
     fn is_at(self, origin: &[u8]) -> bool {
         let Some((authority, default_port)) = without_scheme(origin) else {

@@ -86,7 +86,7 @@ pub fn options() -> OpenOptions {
 
 /// Opens a log to append to, and makes it if it is missing.
 ///
-/// What is no regular file, as a pipe or a terminal, is nobody's to look after. Below `/dev` links are followed:
+/// The mode of what is no regular file, as a pipe or a terminal, is not looked at. Below `/dev` links are followed:
 /// `/dev/stderr` is one.
 ///
 /// # Errors

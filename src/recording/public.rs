@@ -66,7 +66,7 @@ const FIELDS: [(&str, Shown); 31] = [
     ("x-forwarded-proto", Shown::Words),
 ];
 
-/// Words that say nothing about anybody.
+/// Words of the standards, which tell nothing of a user.
 const WORDS: [&str; 41] = [
     "*/*",
     "100-continue",

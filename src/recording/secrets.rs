@@ -135,18 +135,18 @@ pub(super) fn mask_letters(bytes: &mut [u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::token::{Claims, sign};
     use crate::work::SessionRow;
 
-    const LATER_S: i64 = 1_000_000;
+    pub(in crate::recording) const LATER_S: i64 = 1_000_000;
 
-    fn keys() -> Keys {
+    pub(in crate::recording) fn keys() -> Keys {
         Keys::ephemeral(7, [9; 32], 0)
     }
 
-    fn token() -> String {
+    pub(in crate::recording) fn token() -> String {
         let claims = Claims {
             iss: "loopgate".into(),
             sub: "1".into(),
@@ -157,11 +157,11 @@ mod tests {
         sign(&claims, keys().current())
     }
 
-    fn secrets(store: &Snapshot) -> Secrets {
+    pub(in crate::recording) fn secrets(store: &Snapshot) -> Secrets {
         Secrets::new(Limits::default(), keys(), store, [3; 16])
     }
 
-    fn nothing_stored() -> Snapshot {
+    pub(in crate::recording) fn nothing_stored() -> Snapshot {
         Snapshot {
             users: Vec::new(),
             sessions: Vec::new(),

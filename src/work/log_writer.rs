@@ -272,8 +272,8 @@ impl Output {
         }
     }
 
-    /// Says on stderr what is wrong with the file, which nobody may be reading. Not if stderr takes nothing at the
-    /// moment: a terminal that is stopped must not stop the log.
+    /// Says on stderr what is wrong with the file, which the operator may not be reading. Not if stderr takes nothing
+    /// at the moment: a terminal that is stopped must not stop the log.
     fn tell_operator(&self, what: fmt::Arguments<'_>) {
         let LogTarget::File(path) = &self.target else {
             return;

@@ -187,7 +187,7 @@ fn a_login_that_gives_way_is_told_when_to_come_again() {
     }
     let mut other = server.connect();
     other.send(login_from("192.0.2.2", "alice"));
-    // It is answered while the hash of nobody has begun.
+    // It is answered before any hash has begun.
     let newest = flood.pop().unwrap().answer();
     assert_eq!((newest.status, &*newest.code()), (503, "busy"));
     assert_eq!(newest.header("retry-after"), Some("1"));

@@ -134,7 +134,7 @@ fn behind_a_tls_proxy_the_plain_namesake_is_another_site() {
         (&trusted, "http", "http://localhost", 200),
         // A proxy further out may have ended TLS and said nothing.
         (&trusted, "http", "https://localhost", 200),
-        // What anybody may say is not believed.
+        // What any client may say is not believed.
         (&stranger, "https", "http://localhost", 200),
     ] {
         let fields = [("X-Forwarded-Proto", scheme), ("Origin", origin)];

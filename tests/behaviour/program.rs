@@ -397,7 +397,7 @@ fn a_command_whose_reader_has_gone_ends_quietly() {
         assert_eq!(ended.status.code(), Some(141), "as a shell says of SIGPIPE");
         assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
     }
-    // A server serves, whether or not anybody reads where it listens.
+    // A server serves, whether or not its output can be written.
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = directory.command(&["serve", "--listen", "unix:socket", "--log", "log"]);

@@ -1,21 +1,10 @@
 use super::*;
-use crate::token::Keys;
-use crate::work::Snapshot;
-
-fn secrets() -> Secrets {
-    let store = Snapshot {
-        users: Vec::new(),
-        sessions: Vec::new(),
-        last_event_id: 0,
-    };
-    let keys = Keys::ephemeral(1, [1; 32], 0);
-    Secrets::new(Limits::default(), keys, &store, [0; 16])
-}
+use crate::recording::secrets::tests::{nothing_stored, secrets};
 
 /// What comes out, however what comes in is cut in two, or when it comes byte by byte.
 fn masked(bytes: &str) -> String {
     let whole = |cuts: &[usize]| {
-        let (mut mask, mut secrets) = (Mask::default(), secrets());
+        let (mut mask, mut secrets) = (Mask::default(), secrets(&nothing_stored()));
         let (mut out, mut from) = (Vec::new(), 0);
         for cut in cuts.iter().copied().chain([bytes.len()]) {
             out.extend(mask.read(&bytes.as_bytes()[from..cut], &mut secrets));

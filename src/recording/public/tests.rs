@@ -1,25 +1,8 @@
 use super::*;
 use crate::config::Limits;
 use crate::http::{HeaderSlots, parse_head};
-use crate::token::{Claims, Keys, sign, verify};
-use crate::work::Snapshot;
-
-const LATER_S: i64 = 1_000_000;
-
-fn keys() -> Keys {
-    Keys::ephemeral(7, [9; 32], 0)
-}
-
-fn token() -> String {
-    let claims = Claims {
-        iss: "loopgate".into(),
-        sub: "1".into(),
-        sid: "s".into(),
-        iat: 0,
-        exp: 2 * LATER_S,
-    };
-    sign(&claims, keys().current())
-}
+use crate::recording::secrets::tests::{LATER_S, keys, nothing_stored, secrets, token};
+use crate::token::verify;
 
 /// What the server says of a head that it refuses.
 fn said(head: &[u8]) -> String {
@@ -38,12 +21,7 @@ fn said(head: &[u8]) -> String {
 }
 
 fn masked(head: &[u8]) -> String {
-    let store = Snapshot {
-        users: Vec::new(),
-        sessions: Vec::new(),
-        last_event_id: 0,
-    };
-    let mut secrets = Secrets::new(Limits::default(), keys(), &store, [3; 16]);
+    let mut secrets = secrets(&nothing_stored());
     let mut bytes = head.to_vec();
     mask_head(&mut bytes, &mut secrets);
     assert_eq!(bytes.len(), head.len());

@@ -47,7 +47,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(instead) => return output::no_command(&instead),
     };
-    let help = cli.command.help();
+    let name = name_of(&cli.command);
     let outcome = match cli.command {
         Command::Serve(options) => serve::serve(&cli.store, cli.log, *options),
         Command::User(command) => users::user(&cli.store, command),
@@ -59,9 +59,20 @@ pub(crate) fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Cut) => ExitCode::from(3),
         Ok(Outcome::Usage(why)) => {
-            let _ = writeln!(io::stderr(), "loopgate: {why}; see {help}");
+            let _ = writeln!(io::stderr(), "loopgate: {why}; see loopgate {name} --help");
             ExitCode::from(2)
         }
         Err(failure) => output::failed(&failure),
+    }
+}
+
+/// What the user types for a command.
+fn name_of(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) => "serve",
+        Command::User(_) => "user",
+        Command::Key(_) => "key",
+        Command::Simulate(_) => "simulate",
+        Command::Replay(_) => "replay",
     }
 }

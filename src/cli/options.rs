@@ -56,19 +56,6 @@ pub(super) enum Command {
     Replay(ReplayOptions),
 }
 
-impl Command {
-    /// What shows the options of this command.
-    pub(super) fn help(&self) -> &'static str {
-        match self {
-            Self::Serve(_) => "loopgate serve --help",
-            Self::User(_) => "loopgate user --help",
-            Self::Key(_) => "loopgate key --help",
-            Self::Simulate(_) => "loopgate simulate --help",
-            Self::Replay(_) => "loopgate replay --help",
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
     /// Add a user; the password is asked for

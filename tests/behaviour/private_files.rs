@@ -8,6 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::harness::{Directory, Program, get, wait_until};
+use crate::listeners::are_installed;
 use crate::run::run;
 
 /// The same command, under this umask.
@@ -210,8 +211,7 @@ fn the_log_may_be_a_device() {
 
 #[test]
 fn a_backup_that_is_made_as_documented_is_for_its_owner() {
-    if Command::new("sqlite3").arg("--version").output().is_err() {
-        println!("skipped: there is no sqlite3 here");
+    if !are_installed(&[&["sqlite3", "--version"]]) {
         return;
     }
     let directory = Directory::new();

@@ -151,6 +151,10 @@ mod tests {
                 r#"{"password":["xxxxxxx"],"xxxx":"xxxxxxx"}"#,
             ),
             (
+                r#"{"username":"\ud83dalice","password":"secret\udc00"}"#,
+                r#"{"username":"\ud800xxxxx","password":"xxxxxx\udc00"}"#,
+            ),
+            (
                 r#"{"username":"alice","password":"secret"}""#,
                 r#"{"username":"xxxxx","password":"xxxxxx"}""#,
             ),

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-use super::secrets::{like, mask_letters};
+use super::secrets::{mask_character, mask_letters};
 
 /// What becomes of the value of a field of the outermost object.
 pub(super) enum Value {
@@ -52,7 +52,8 @@ pub(super) fn mask_json(body: &mut [u8], known: &[&str], judge: impl Fn(&str, &s
         }
         match judged {
             Value::Shown => {}
-            Value::Replaced(instead) if body[value.start] == b'"' => {
+            // The server finds out that a string is none, as one with half a surrogate pair: it stays none.
+            Value::Replaced(instead) if is_string(&body[value.clone()]) => {
                 put_into_string(&mut body[value], &instead);
             }
             Value::Replaced(_) | Value::Hidden => hide(&mut body[value]),
@@ -71,6 +72,11 @@ fn place_of(fault: &serde_json::Error, body: &[u8]) -> usize {
 /// What a string says, or what stands there.
 fn text_of(value: &[u8]) -> String {
     serde_json::from_slice(value).unwrap_or_else(|_| String::from_utf8_lossy(value).into_owned())
+}
+
+/// Whether this is a string, and all of its escapes are right.
+fn is_string(value: &[u8]) -> bool {
+    serde_json::from_slice::<String>(value).is_ok()
 }
 
 /// The string that begins with the quote at `from`, with its quotes; without the last, to the end.
@@ -196,24 +202,9 @@ fn hide_string(string: &mut [u8]) {
                 }
                 1
             }
-            rest => hide_character(rest),
+            rest => mask_character(rest),
         };
     }
-}
-
-/// Masks the character at the front, or the byte that begins none; its length.
-fn hide_character(bytes: &mut [u8]) -> usize {
-    for length in 2..=bytes.len().min(4) {
-        if let Some(c) = std::str::from_utf8(&bytes[..length])
-            .ok()
-            .and_then(|text| text.chars().next())
-        {
-            like(c, 'x').encode_utf8(bytes);
-            return length;
-        }
-    }
-    bytes[0] = 0xff;
-    1
 }
 
 /// The code unit of an escape `\uXXXX` at the front.

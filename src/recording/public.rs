@@ -4,7 +4,7 @@
 //! What the server acts on stays what it is to the server: letters become letters, digits digits, an escape an
 //! escape, what is no number or address stays none. So a replay refuses what was refused, for the same reason.
 
-use super::secrets::{Secrets, mask_letters};
+use super::secrets::{Secrets, mask_character, mask_letters};
 use crate::app::{HANDLERS, Pattern};
 use crate::http::{Method, percent_decode};
 
@@ -173,14 +173,22 @@ fn mask_unlike(word: &mut [u8], expected: &[u8]) {
     }
 }
 
-/// As [`mask_letters`], but what is not ASCII stays so: the server refuses it in most places of a head.
-fn mask_part(bytes: &mut [u8]) {
-    for byte in bytes {
-        if byte.is_ascii() {
-            mask_letters(std::slice::from_mut(byte));
-        } else {
-            *byte = 0xff;
-        }
+/// As [`mask_letters`], but what is not ASCII stays so, and what is not UTF-8: the server refuses them in most places of a
+/// head, and not in the same words.
+fn mask_part(mut bytes: &mut [u8]) {
+    while !bytes.is_empty() {
+        let length = mask_first(bytes);
+        bytes = &mut bytes[length..];
+    }
+}
+
+/// Masks what stands at the front; its length.
+fn mask_first(bytes: &mut [u8]) -> usize {
+    if bytes[0].is_ascii() {
+        mask_letters(&mut bytes[..1]);
+        1
+    } else {
+        mask_character(bytes)
     }
 }
 
@@ -300,8 +308,7 @@ pub(super) fn mask_escaped(bytes: &mut [u8], is_utf8: bool) {
             both.then(|| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())?
         });
         let Some(byte) = digits.filter(|_| bytes[at] == b'%') else {
-            mask_part(&mut bytes[at..=at]);
-            at += 1;
+            at += mask_first(&mut bytes[at..]);
             continue;
         };
         let instead: Option<&[u8; 2]> = match byte {

@@ -111,9 +111,23 @@ impl Secrets {
     }
 }
 
+/// Masks the character at the front, which is not ASCII, by one of the same length; what begins none is a byte that does
+/// not either. Returns the length.
+pub(super) fn mask_character(bytes: &mut [u8]) -> usize {
+    let first = (2..=bytes.len().min(4)).find_map(|length| {
+        let text = std::str::from_utf8(&bytes[..length]).ok()?;
+        text.chars().next()
+    });
+    if let Some(c) = first {
+        return like(c, 'x').encode_utf8(bytes).len();
+    }
+    bytes[0] = 0xff;
+    1
+}
+
 /// `letter`, or another character where that would not take as many bytes as `c`. What no name or password may
 /// have stays.
-pub(super) fn like(c: char, letter: char) -> char {
+fn like(c: char, letter: char) -> char {
     match c.len_utf8() {
         _ if c.is_control() => c,
         1 => letter,

@@ -210,6 +210,15 @@ fn ways(s: &str) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "JSON, half a character",
+            post(
+                "/login",
+                JSON,
+                &format!(r#"{{"username":"\ud83dalice","password":"{s}"}}"#),
+            ),
+        ),
+        ("a letter with an accent", get(&format!("/login\u{e9}/{s}"))),
+        (
             "JSON, a quote behind it",
             post("/login", JSON, &format!("{json}\"")),
         ),

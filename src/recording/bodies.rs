@@ -135,8 +135,13 @@ mod tests {
                 r#"{"username":"alice","password":"xxxxxx"}"#,
             ),
             (
-                r#"{"password" : "a\"b\n\u00e9"}"#,
+                r#"{"password" : "a\"b\\\u00e9"}"#,
                 r#"{"password" : "x\/x\/\u00d7"}"#,
+            ),
+            // No name and no password may have these.
+            (
+                r#"{"username":"alice\n","password":"\ta\u0000"}"#,
+                r#"{"username":"RFPMS\n","password":"\tx\u0000"}"#,
             ),
             (
                 r#"{"password":"\ud83d\ude00x"}"#,

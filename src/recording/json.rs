@@ -249,7 +249,10 @@ fn put_into_string(string: &mut [u8], instead: &str) {
         let room = match &string[at..end] {
             [b'\\', b'u', ..] => unicode_escape(&mut string[at..end], c),
             [b'\\', _, ..] => {
-                string[at + 1] = b'/'; // one of the escapes, and one byte
+                // A control character, as `\n`, is its own escape; `\/` is one for any other character of one byte.
+                if !c.is_control() {
+                    string[at + 1] = b'/';
+                }
                 2
             }
             rest => {

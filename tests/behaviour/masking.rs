@@ -210,6 +210,14 @@ fn ways(s: &str) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "JSON, the end of a line",
+            post(
+                "/login",
+                JSON,
+                &format!(r#"{{"username":"{s}\n","password":"{s}"}}"#),
+            ),
+        ),
+        (
             "JSON, half a character",
             post(
                 "/login",

@@ -62,8 +62,11 @@ pub(super) fn mask_json(body: &mut [u8], known: &[&str], judge: impl Fn(&str, &s
     hide(&mut body[at..]);
 }
 
-/// Where the parser stopped: the place of the byte that it could not take, or of the last one.
+/// Where the parser stopped: the place of the byte that it could not take, or the end.
 fn place_of(fault: &serde_json::Error, body: &[u8]) -> usize {
+    if fault.is_eof() {
+        return body.len();
+    }
     let lines = body.split_inclusive(|byte| *byte == b'\n');
     let before: usize = lines.take(fault.line() - 1).map(<[u8]>::len).sum();
     before + fault.column().saturating_sub(1)
@@ -189,11 +192,12 @@ fn hide_string(string: &mut [u8]) {
         at += match rest {
             [b'\\', b'u', ..] => hide_unit(rest),
             [b'\\', escaped, ..] => {
-                if b"\"\\/bfnrt".contains(escaped) {
-                    *escaped = b'/';
-                } else {
-                    *escaped = if escaped.is_ascii_digit() { b'1' } else { b'x' };
-                }
+                *escaped = match *escaped {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => b'/',
+                    b'0'..=b'9' => b'1',
+                    control if control.is_ascii_control() => control, // the end of a line counts as one
+                    _ => b'x',
+                };
                 2
             }
             [byte, ..] if byte.is_ascii() => {

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Client, Directory, PATIENCE, Program, get, login, signed, wait_until};
+use crate::listeners::skip;
 use crate::run::{run, run_with};
 use crate::stored;
 
@@ -254,7 +255,7 @@ fn a_first_start_without_a_terminal_makes_no_user_and_says_what_to_do() {
 #[test]
 fn a_first_start_tells_the_terminal_a_password_once() {
     if run(bare_script(&["--version"])).code != Some(0) {
-        println!("skipped: there is no script(1) of util-linux here");
+        skip("there is no script(1) of util-linux here");
         return;
     }
     let directory = Directory::new();

@@ -36,6 +36,10 @@ impl Keys {
         let metadata = file
             .metadata()
             .map_err(|error| io_error(path, "read", error))?;
+        if metadata.is_dir() {
+            let error = io::ErrorKind::IsADirectory.into();
+            return Err(io_error(path, "read", error));
+        }
         files::check(path, &metadata).map_err(KeyError::Exposed)?;
         let mut text = Vec::new();
         Read::by_ref(&mut file)

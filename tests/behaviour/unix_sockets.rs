@@ -86,6 +86,20 @@ fn a_lock_that_is_a_symbolic_link_is_not_followed() {
     assert!(!elsewhere.exists(), "the link was followed");
 }
 
+#[test]
+fn a_path_where_no_server_could_listen_gets_no_lock() {
+    let directory = Directory::new();
+    directory.add_users();
+    let (file, long) = ("file", "x".repeat(200));
+    fs::write(directory.path().join(file), "precious").expect("written");
+    for (name, words) in [(file, "in use"), (&long, "path must be shorter")] {
+        let listen = format!("unix:{name}");
+        run(directory.command(&["--listen", &listen])).failed_with(1, &[words]);
+        let lock = directory.path().join(format!("{name}.lock"));
+        assert!(!lock.exists(), "{}", lock.display());
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_process_that_goes_on_has_the_path_for_itself_too() {

@@ -54,10 +54,11 @@ impl OsAcceptor {
     /// # Errors
     /// `AddrInUse` when somebody listens there or it is not a socket; what the OS says otherwise.
     pub fn unix(path: &Path, mode: SocketMode) -> io::Result<Self> {
+        let address = SockAddr::unix(path)?; // a path that is too long gets no lock beside it
         let mut claimed = UnixPath::claim(path)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::unix(path)?)?;
+        socket.bind(&address)?;
         claimed.owns(true);
         // Until it listens no client gets in, so none does before the mode is right.
         std::fs::set_permissions(path, Permissions::from_mode(mode.bits()))?;

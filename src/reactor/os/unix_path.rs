@@ -31,6 +31,10 @@ impl UnixPath {
     /// `AddrInUse` when a server listens there, or there is something that is no socket; what the OS says of the
     /// lock's file otherwise.
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
+        let found = path.symlink_metadata();
+        if found.is_ok_and(|found| !found.file_type().is_socket()) {
+            return Err(io::ErrorKind::AddrInUse.into()); // and gets no lock beside it
+        }
         let lock = FileLock::take(path).map_err(|error| match error {
             LockError::Held(_) => io::ErrorKind::AddrInUse.into(),
             LockError::Exposed(file) => io::Error::other(file),

@@ -66,6 +66,16 @@ fn a_file_that_others_may_use_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_directory_is_refused_without_a_remedy_that_would_lock_its_owner_out() {
+    let (directory, _path) = directory();
+    let message = Keys::load(directory.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("directory") && !message.contains("chmod"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_damaged_file_is_refused_left_alone_and_not_quoted() {
     let (_directory, path) = directory();
     let secret = URL_SAFE_NO_PAD.encode([0x5a; 32]);

@@ -33,7 +33,7 @@ const STRANGERS: [&str; 3] = ["nobody", "Alice", "ROOT"];
 
 impl World {
     /// Some client asks for something, if one may.
-    pub(super) fn somebody_asks(&mut self) {
+    pub(super) fn client_asks(&mut self) {
         let may: Vec<usize> = (0..self.clients.len())
             .filter(|at| self.clients[*at].may_ask())
             .collect();

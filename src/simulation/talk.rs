@@ -33,7 +33,7 @@ enum Due {
 
 impl World {
     /// Some client with a WebSocket says something, if there is one.
-    pub(super) fn somebody_says(&mut self) {
+    pub(super) fn client_says(&mut self) {
         let may = |at: &usize| match &self.clients[*at] {
             Client {
                 mode: Mode::Events(following),

@@ -196,7 +196,7 @@ impl World {
             self.trouble_step = self.step;
         }
         if self.habits.restless && self.chance.one_in(20) {
-            match self.somebody() {
+            match self.some_client() {
                 Some(at) if self.chance.one_in(2) => self.client_leaves(at),
                 _ => self.connect(),
             }
@@ -208,7 +208,7 @@ impl World {
                 self.turn(Duration::from_micros(us))?;
             }
             400..550 => {
-                if let Some(at) = self.somebody_who(Network::has_under_way) {
+                if let Some(at) = self.client_that(Network::has_under_way) {
                     let count = self.chance.between(1, 400);
                     let wire = self.clients[at].wire;
                     let count = if self.clients[at].drips { 1 } else { count };
@@ -219,12 +219,12 @@ impl World {
                     }
                 }
             }
-            550..680 => self.somebody_asks(),
-            680..690 => self.somebody_says(),
+            550..680 => self.client_asks(),
+            680..690 => self.client_says(),
             690..820 if self.habits.slow_workers && !self.chance.one_in(5) => {}
             690..820 => drop(self.worker_steps()?),
             820..920 => {
-                if let Some(at) = self.somebody_who(Network::has_to_take) {
+                if let Some(at) = self.client_that(Network::has_to_take) {
                     let count = *self.chance.pick(&[1, 100, 1000, 100_000]).unwrap_or(&1);
                     let deaf = self.habits.deaf && self.clients[at].wire.is_multiple_of(3);
                     if !deaf {
@@ -234,12 +234,12 @@ impl World {
             }
             920..950 => self.connect(),
             950..954 => {
-                if let Some(at) = self.somebody() {
+                if let Some(at) = self.some_client() {
                     self.client_leaves(at);
                 }
             }
             954..958 => {
-                if let Some(at) = self.somebody() {
+                if let Some(at) = self.some_client() {
                     let wire = self.clients[at].wire;
                     self.story.say(|| format!("client {wire} shuts its side"));
                     self.clients[at].said_all = true;
@@ -280,11 +280,11 @@ impl World {
         self.look_around()
     }
 
-    fn somebody(&mut self) -> Option<usize> {
-        self.somebody_who(|_, _| true)
+    fn some_client(&mut self) -> Option<usize> {
+        self.client_that(|_, _| true)
     }
 
-    fn somebody_who(&mut self, is: impl Fn(&Network, WireId) -> bool) -> Option<usize> {
+    fn client_that(&mut self, is: impl Fn(&Network, WireId) -> bool) -> Option<usize> {
         let clients = self.clients.iter().enumerate();
         let those = clients.filter(|(_, client)| !client.over && is(&self.network, client.wire));
         let those: Vec<usize> = those.map(|(at, _)| at).collect();

@@ -10,6 +10,12 @@ use super::truth::{Claims, End, Known, Must, SLACK_S, Standing};
 use super::verdict::{expect, says, time_s};
 use super::world::World;
 
+/// The body of an answer that must be a 200; HEAD is answered without one.
+fn body_of(asked: &Asked, answer: &Answer) -> Result<Option<Value>, String> {
+    expect(answer.status, 200)?;
+    Ok((!asked.head).then(|| answer.json()))
+}
+
 impl World {
     pub(super) fn logged_in(
         &mut self,
@@ -137,13 +143,11 @@ impl World {
         asked: &Asked,
         answer: &Answer,
     ) -> Result<(), String> {
-        expect(answer.status, 200)?;
-        if asked.head {
+        let Some(body) = body_of(asked, answer)? else {
             return Ok(());
-        }
+        };
         let known = &self.sessions[session];
         let user = &self.users[known.user];
-        let body = answer.json();
         let due = json!({
             "user_id": user.id.to_string(),
             "username": user.name,
@@ -181,11 +185,9 @@ impl World {
         asked: &Asked,
         answer: &Answer,
     ) -> Result<(), String> {
-        expect(answer.status, 200)?;
-        if asked.head {
+        let Some(body) = body_of(asked, answer)? else {
             return Ok(());
-        }
-        let body = answer.json();
+        };
         let listed = body["sessions"].as_array().ok_or("no sessions")?;
         says(&body, &json!({"sessions": null, "total": listed.len()}))?;
         let user = self.sessions[session].user;

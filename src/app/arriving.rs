@@ -3,7 +3,8 @@
 //! A session comes into the table when it has been committed. Logins of one user at once would not see each other
 //! there, and each would end the same oldest session; so they are counted here from the moment in which their
 //! transaction is made. Commits come back in the order in which they were handed out, so a login may end the
-//! session of another one that is on its way before it.
+//! session of another one that is on its way before it. It then ends, too, what that one is to end: the disk may refuse
+//! that one, and the older sessions would stay.
 
 use std::collections::HashMap;
 
@@ -25,9 +26,28 @@ pub struct Arriving {
 #[derive(Debug, Default)]
 struct OfUser {
     /// In the order of their transactions.
-    sessions: Vec<Named>,
-    /// Sessions that end with the commit of one of those.
-    ending: Vec<Fingerprint>,
+    logins: Vec<Login>,
+}
+
+#[derive(Debug)]
+struct Login {
+    session: Named,
+    /// Sessions that end with its commit, the oldest first.
+    ends: Vec<Named>,
+}
+
+impl OfUser {
+    fn is_ending(&self, hash: &Fingerprint) -> bool {
+        let mut ends = self.logins.iter().flat_map(|login| &login.ends);
+        ends.any(|(ending, _)| ending == hash)
+    }
+
+    /// What the login of that session is to end, if it is on its way.
+    fn ends_of(&self, hash: &Fingerprint) -> &[Named] {
+        let mut logins = self.logins.iter();
+        let login = logins.find(|login| login.session.0 == *hash);
+        login.map_or(&[], |login| &login.ends)
+    }
 }
 
 impl Arriving {
@@ -42,35 +62,43 @@ impl Arriving {
         (sessions, now_s, max): (&Sessions, i64, usize),
     ) -> Vec<Named> {
         let of_user = self.of_users.entry(user_id).or_default();
-        let mut ended: Vec<Named> = if max == 0 {
+        let excess: Vec<Named> = if max == 0 {
             Vec::new()
         } else {
             let in_table = sessions
                 .of_user(user_id)
                 .filter(|(_, session)| sessions.expires_s(session) > now_s)
                 .map(|(hash, session)| (*hash, session.sid));
-            let newest_first = of_user.sessions.iter().rev().copied().chain(in_table);
-            newest_first
-                .filter(|(hash, _)| !of_user.ending.contains(hash))
+            let under_way = of_user.logins.iter().rev().map(|login| login.session);
+            under_way
+                .chain(in_table)
+                .filter(|(hash, _)| !of_user.is_ending(hash))
                 .skip(max - 1)
                 .take(ENDED_MAX)
                 .collect()
         };
-        ended.reverse();
-        of_user.ending.extend(ended.iter().map(|(hash, _)| hash));
-        of_user.sessions.push(session);
-        ended
+        let mut ends = Vec::with_capacity(excess.len());
+        for named in excess.into_iter().rev() {
+            ends.extend_from_slice(of_user.ends_of(&named.0));
+            ends.push(named);
+        }
+        // Of many logins at once each could end all before it: the newest of those are enough, as their own logins
+        // end the others.
+        ends.drain(..ends.len().saturating_sub(ENDED_MAX));
+        of_user.logins.push(Login {
+            session,
+            ends: ends.clone(),
+        });
+        ends
     }
 
     /// That transaction has been committed, or has not.
-    pub(super) fn end(&mut self, user_id: i64, session: &Fingerprint, ended: &[Named]) {
+    pub(super) fn end(&mut self, user_id: i64, session: &Fingerprint) {
         let Some(of_user) = self.of_users.get_mut(&user_id) else {
             return;
         };
-        of_user.sessions.retain(|(hash, _)| hash != session);
-        let is_over = |hash: &Fingerprint| ended.iter().any(|(over, _)| over == hash);
-        of_user.ending.retain(|hash| !is_over(hash));
-        if of_user.sessions.is_empty() {
+        of_user.logins.retain(|login| login.session.0 != *session);
+        if of_user.logins.is_empty() {
             self.of_users.remove(&user_id);
         }
     }
@@ -78,7 +106,7 @@ impl Arriving {
     /// Logins under way, of all users.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.of_users.values().map(|of| of.sessions.len()).sum()
+        self.of_users.values().map(|of| of.logins.len()).sum()
     }
 
     /// Whether there are none.
@@ -152,19 +180,29 @@ mod tests {
         };
         let under_way = [begin(21), begin(22), begin(23), begin(24)];
         let ended: Vec<_> = under_way.iter().map(|(_, ended)| numbers(ended)).collect();
-        assert_eq!(ended, [[11], [12], [21], [22]]);
+        assert_eq!(ended, [&[11][..], &[12], &[11, 21], &[12, 22]]);
         assert_eq!(arriving.len(), 4);
-        for (number, ended) in under_way {
-            arriving.end(USER, &[number; 32], &ended);
+        for (number, _) in under_way {
+            arriving.end(USER, &[number; 32]);
         }
         assert!(arriving.is_empty());
     }
 
     #[test]
+    fn a_login_that_ends_one_under_way_ends_what_that_one_would_have_ended() {
+        let (sessions, mut arriving) = (table(&[11]), Arriving::default());
+        let mut begin = |number| arriving.begin(USER, named(number), (&sessions, 1_000_000, 1));
+        assert_eq!(numbers(&begin(21)), [11]);
+        // If the disk refuses 21, 11 would be there beside 22.
+        assert_eq!(numbers(&begin(22)), [11, 21]);
+        assert_eq!(numbers(&begin(23)), [11, 21, 22]);
+    }
+
+    #[test]
     fn what_a_failed_login_would_have_ended_is_the_next_ones() {
         let (sessions, mut arriving) = (table(&[11, 12]), Arriving::default());
-        let failed = arriving.begin(USER, named(21), (&sessions, 1_000_000, 2));
-        arriving.end(USER, &[21; 32], &failed);
+        arriving.begin(USER, named(21), (&sessions, 1_000_000, 2));
+        arriving.end(USER, &[21; 32]);
         let ended = arriving.begin(USER, named(22), (&sessions, 1_000_000, 2));
         assert_eq!(numbers(&ended), [11]);
     }

@@ -180,7 +180,7 @@ fn confirm(
         ..Transaction::default()
     };
     Reply::commit(transaction, move |committed, cx| {
-        cx.app.arriving.end(user_id, &hash, &ended);
+        cx.app.arriving.end(user_id, &hash);
         if let Err(error) = committed
             && !planted(Bug::ConfirmedAnyway)
         {

@@ -21,6 +21,11 @@ struct Written {
 
 impl Written {
     fn new() -> Self {
+        Self::with_sessions(100)
+    }
+
+    /// A user may have so many sessions.
+    fn with_sessions(max: usize) -> Self {
         let disk = FakeDisk::new().expect("memory");
         let mut store = disk.open(1000).expect("memory");
         let alice = Change::AddUser {
@@ -35,18 +40,19 @@ impl Written {
         };
         store.apply(transaction).expect("memory");
         drop(store);
-        Self::begin(disk, FakeClock::default())
+        Self::begin(disk, FakeClock::default(), max)
     }
 
     /// A server begins on that disk, as after a restart.
-    fn begin(disk: FakeDisk, clock: FakeClock) -> Self {
+    fn begin(disk: FakeDisk, clock: FakeClock, sessions_max: usize) -> Self {
         let store = disk.open(1000).expect("memory");
         let crew = FakeCrew::default();
-        let config = Config {
+        let mut config = Config {
             hash_cost: HashCost::TOKEN,
             workers: 1,
             ..Config::default()
         };
+        config.limits.sessions_per_user_max = sessions_max;
         let selector = FakeSelector::new(clock.clone());
         selector.waits().hold_clock(true);
         let world = World {
@@ -99,12 +105,17 @@ impl Written {
         ))
     }
 
-    /// A login, up to where its session is to be stored.
-    fn login_to_be_stored(&mut self) -> impl Fn() -> String + use<> {
-        let answer = self.ask(
+    /// A login whose password is still to be checked.
+    fn login(&mut self) -> impl Fn() -> String + use<> {
+        self.ask(
             "POST /login HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\n\
              Content-Length: 29\r\n\r\nusername=alice&password=alice",
-        );
+        )
+    }
+
+    /// A login, up to where its session is to be stored.
+    fn login_to_be_stored(&mut self) -> impl Fn() -> String + use<> {
+        let answer = self.login();
         self.work();
         self.turn();
         answer
@@ -239,7 +250,7 @@ fn after_a_restart_the_newest_session_is_listed_first() {
     } = world;
     crew.kill();
     drop(server);
-    let mut world = Written::begin(disk, clock);
+    let mut world = Written::begin(disk, clock, 100);
     assert_eq!(list(&mut world), before);
 }
 
@@ -265,4 +276,31 @@ fn a_logout_of_all_sessions_that_finds_only_a_new_one_has_its_event() {
     let events = world.disk.events(0).expect("memory");
     let everywhere = |event: &&Event| event.fact.data["everywhere"] == true;
     assert_eq!(events.iter().filter(everywhere).count(), 1, "{events:?}");
+}
+
+#[test]
+fn a_login_that_the_disk_refused_leaves_no_session_too_many_beside_the_next_one() {
+    let mut world = Written::with_sessions(1);
+    let early = world.login_to_be_stored();
+    world.work();
+    world.turn();
+    let early = sign_of(&early());
+    // The second is to end the session of the first, and the third the second's: the disk refuses the second.
+    let refused = world.login_to_be_stored();
+    let late = world.login();
+    world.disk.fail(Some(StoreError::Full));
+    world.work();
+    world.disk.fail(None);
+    world.turn();
+    assert!(refused().starts_with("HTTP/1.1 503 "), "{}", refused());
+    world.work();
+    world.turn();
+    let late = sign_of(&late());
+    for (sign, status) in [(&early, "401"), (&late, "200")] {
+        let answer = world.ask_with(sign, "GET /session")();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
 }

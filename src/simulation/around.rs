@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::network::Weather;
-use super::truth::{Fact, Known, Span};
+use super::truth::{At, Fact, Known, Span, expiries};
 use super::world::World;
 use crate::reactor::Clock as _;
 use crate::work::StoreError;
@@ -32,6 +32,15 @@ impl World {
         }
     }
 
+    /// By the clock that never goes back.
+    pub(super) fn now(&self) -> At {
+        At {
+            step: self.step,
+            s: self.now_ns / 1_000_000_000,
+            event: self.events.newest(),
+        }
+    }
+
     /// What the server may take for the time of day: it looks once a second.
     pub(super) fn wall(&self) -> Span {
         let now_s = self.clock.unix_s();
@@ -57,7 +66,7 @@ impl World {
         let kept = self.config.events_kept_max;
         if events.len() as u64 >= kept && events[0].id > newest + 1 {
             self.lost_sight = true;
-            return Ok(());
+            return Err("more was committed at once than is kept".into());
         }
         for event in events {
             let fact = Fact::of(&event)?;
@@ -83,10 +92,7 @@ impl World {
             return Err("it comes from the future".into());
         }
         if fact.name == "session.revoked" && fact.sender == "login" {
-            let made_room = |known: &&mut Known| fact.data()["session_id"] == *known.sid;
-            if let Some(known) = self.sessions.iter_mut().find(made_room) {
-                known.unless_ended();
-            }
+            self.room_was_made(fact)?;
         }
         if fact.name == "session.expired" {
             let known = self
@@ -98,6 +104,30 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A session ended because its user has logged in once more than there may be sessions.
+    fn room_was_made(&mut self, fact: &Fact) -> Result<(), String> {
+        let sid = fact.data()["session_id"].as_str().unwrap_or_default();
+        let made_room = |known: &&mut Known| known.sid == sid;
+        if let Some(known) = self.sessions.iter_mut().find(made_room) {
+            known.unless_ended();
+        }
+        // A login that the disk refused had a session of its own to end, which stays.
+        if self.trouble_step > self.rested_step {
+            return Ok(());
+        }
+        let max = self.config.limits.sessions_per_user_max;
+        let expired = expiries(
+            &self.sessions,
+            self.lasting,
+            self.wall(),
+            self.clock_was_set,
+        );
+        let user = self.users.iter().find(|user| Some(user.id) == fact.user_id);
+        let since = user.and_then(|user| self.attempts.first_under_way(user.name));
+        self.history
+            .made_room(sid, max, self.began_after, since.unwrap_or(0), expired)
     }
 
     pub(super) fn change_disk(&mut self) {
@@ -139,6 +169,7 @@ impl World {
         self.network.set_weather(self.weather);
         if self.disk_trouble {
             self.trouble_step = self.step;
+            self.trouble_ns = self.now_ns;
         }
         self.disk_trouble = false;
         self.disk.fail(None);

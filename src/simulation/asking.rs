@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    fn ask(&mut self, at: usize, mut wish: Wish) {
+    pub(super) fn ask(&mut self, at: usize, mut wish: Wish) {
         let reads = matches!(
             wish.what,
             What::Health | What::Session(_) | What::List(_) | What::Verify(_)
@@ -109,7 +109,7 @@ impl World {
 
     /// What may come of it is expected from now on. Its place among the attempts.
     fn take_note(&mut self, what: &What, wire: usize) -> Option<usize> {
-        let now_s = self.now_ns / 1_000_000_000;
+        let now = self.now();
         match what {
             What::Login { name, right } => {
                 if *right {
@@ -120,12 +120,12 @@ impl World {
                     let Guesses { asked, .. } = guesses.or_default();
                     *asked += 1;
                 }
-                Some(self.attempts.begin(Some((name, wire % 5)), *right, now_s))
+                Some(self.attempts.begin(Some((name, wire % 5)), *right, now))
             }
-            What::Later(_) => Some(self.attempts.begin(None, true, now_s)),
+            What::Later(_) => Some(self.attempts.begin(None, true, now)),
             What::PanicLater => {
                 self.causes.panics += 1;
-                Some(self.attempts.begin(None, true, now_s))
+                Some(self.attempts.begin(None, true, now))
             }
             What::Panic => {
                 self.causes.panics += 1;
@@ -201,7 +201,7 @@ impl World {
         })
     }
 
-    fn choose_login(&mut self, topic: Topic) -> Wish {
+    pub(super) fn choose_login(&mut self, topic: Topic) -> Wish {
         let usual = self.habits.one_user.filter(|_| !self.chance.one_in(8));
         let user = usual.unwrap_or_else(|| self.chance.below(self.users.len()));
         let mut name = self.users[user].name;

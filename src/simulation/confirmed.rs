@@ -6,7 +6,7 @@ use sha2::Sha256;
 
 use super::answers::Answer;
 use super::clients::{Asked, Client, What};
-use super::truth::{Claims, End, Known, Must, SLACK_S, Standing};
+use super::truth::{Claims, End, Known, Must, Standing, expiries};
 use super::verdict::{expect, says, time_s};
 use super::world::World;
 
@@ -75,12 +75,42 @@ impl World {
             _ => false,
         };
         let under_way = |client: &Client| client.asked.iter().any(ending);
+        let made_room = matches!(life.ended, Some((_, End::MadeRoom)));
         if let Some((_, End::Swept)) = life.ended {
             known.standing = Standing::Ended { step: self.step };
-        } else if self.everywhere[user] >= asked.step || self.clients.iter().any(under_way) {
+        } else if made_room
+            || self.everywhere[user] >= asked.step
+            || self.clients.iter().any(under_way)
+        {
             known.standing = Standing::Unsure;
         }
+        let began = life.began;
         self.sessions.push(known);
+        self.check_room(user, began, asked)
+    }
+
+    /// A session that began with that event is confirmed: those that made room for it have ended, and no more than
+    /// there may be hold.
+    fn check_room(&mut self, user: usize, began: u64, asked: &Asked) -> Result<(), String> {
+        let max = self.config.limits.sessions_per_user_max;
+        let mut holding = 0;
+        for at in 0..self.sessions.len() {
+            let known = &self.sessions[at];
+            if known.user != user {
+                continue;
+            }
+            let ended = self.history.life(&known.sid).and_then(|life| life.ended);
+            if matches!(ended, Some((event, End::MadeRoom)) if event < began) {
+                self.sessions[at].ends(self.step);
+                continue;
+            }
+            let retires_s = self.retires_s(known.key_id);
+            let must = known.must(self.lasting, self.step, asked.during, retires_s, None);
+            holding += usize::from(must == Must::Hold);
+        }
+        if max > 0 && holding > max {
+            return Err(format!("{holding} sessions hold, and there may be {max}"));
+        }
         Ok(())
     }
 
@@ -210,12 +240,7 @@ impl World {
             if life.user_id != self.users[user].id {
                 return Err(format!("session {sid} is another user's"));
             }
-            // Of those from before a restart, only the second in which they began is known.
-            let order = if life.began > self.began_after {
-                (1, life.began.cast_signed())
-            } else {
-                (0, life.began_s)
-            };
+            let order = life.age(self.began_after);
             if order > before || (order.0 == 1 && order == before) {
                 return Err("the newest does not come first".into());
             }
@@ -285,18 +310,13 @@ impl World {
         let theirs: Vec<usize> = (0..self.sessions.len()).filter(of_user).collect();
         self.check_streams(&body, asked, &theirs)?;
         self.everywhere[user] = self.step;
-        let (lasting, during) = (self.lasting, asked.during);
-        let sessions = &self.sessions;
-        let may_have_expired = |sid: &str, began_s: i64| {
-            let first_end_s = began_s + lasting.idle_s.min(lasting.absolute_s);
-            match sessions.iter().find(|known| known.sid == sid) {
-                Some(known) => known.may_have_expired(lasting, during),
-                None => during.max_s >= first_end_s - SLACK_S || self.clock_was_set,
-            }
-        };
-        let event = self
-            .history
-            .swept_by(&sid, |sid, life| may_have_expired(sid, life.began_s));
+        let expired = expiries(
+            &self.sessions,
+            self.lasting,
+            asked.during,
+            self.clock_was_set,
+        );
+        let event = self.history.swept_by(&sid, expired);
         let (event, least) = event.ok_or("no event tells of it")?;
         let most = self.history.alive_at(user_id, event);
         if !(least.max(1)..=most).contains(&revoked) {

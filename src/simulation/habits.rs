@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::chance::Chance;
+use super::themes::{ANY, THEMES, Theme};
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,10 @@ const FAVOURITES: [&[Topic]; 10] = [
     reason = "facts about a story that hold or not, each by itself"
 )]
 pub(super) struct Habits {
+    /// What it is about, beside what is there in all stories.
+    pub(super) theme: &'static Theme,
+    /// Clients that have logged in when the story begins.
+    pub(super) logged_in: usize,
     /// How often each is asked for.
     pub(super) weights: Vec<(Topic, usize)>,
     /// Some clients take nothing.
@@ -107,8 +112,16 @@ impl fmt::Display for Habits {
                 format!("{} {percent}", format!("{topic:?}").to_lowercase())
             })
             .collect();
+        if !self.theme.about.is_empty() {
+            write!(f, "{} ", self.theme.about)?;
+        }
         write!(f, "Of 100 requests: {}.", shares.join(", "))?;
         let habits = [
+            (
+                self.logged_in > 0,
+                "Some clients have logged in at the beginning.",
+            ),
+            (self.theme.swift, "Nothing takes long."),
             (self.deaf, "Every third client takes nothing."),
             (self.restless, "Clients come and go."),
             (self.slow_workers, "Workers take their time."),
@@ -129,29 +142,34 @@ impl fmt::Display for Habits {
 
 impl Habits {
     pub(super) fn new(chance: &mut Chance, users: usize) -> Self {
-        let favourite = chance.one_in(2).then(|| chance.pick(&FAVOURITES).copied());
+        let theme = chance.one_in(4).then(|| chance.pick(&THEMES)).flatten();
+        let favours = theme.is_none() && chance.one_in(2);
+        let favourite = favours.then(|| chance.pick(&FAVOURITES).copied());
         let favourite = favourite.flatten().unwrap_or_default();
+        let theme = theme.unwrap_or(&ANY);
         // Guesses at one name are too many sooner than at several; and again, once time has passed.
         let guesses = favourite == [Guess];
         let mut weights = WEIGHTS.to_vec();
-        if !favourite.is_empty() {
-            // Half of all requests are one of these.
-            let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
-            for (topic, weight) in &mut weights {
-                if favourite.contains(topic) {
-                    *weight += sum / favourite.len();
-                }
+        let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
+        for (topic, weight) in &mut weights {
+            if favourite.contains(topic) {
+                // Half of all requests are one of these.
+                *weight += sum / favourite.len();
             }
+            let more = theme.asks.iter().find(|(asked, _)| asked == topic);
+            *weight += more.map_or(0, |(_, more)| *more);
         }
         Self {
+            theme,
+            logged_in: chance.pick(theme.logged_in).copied().unwrap_or(0),
             weights,
-            deaf: chance.one_in(3),
-            restless: chance.one_in(3),
-            slow_workers: chance.one_in(3),
-            one_user: (chance.one_in(3) || guesses).then(|| chance.below(users)),
+            deaf: theme.deaf || chance.one_in(3),
+            restless: theme.restless || chance.one_in(3),
+            slow_workers: theme.slow_workers || chance.one_in(3),
+            one_user: (theme.one_user || guesses || chance.one_in(3)).then(|| chance.below(users)),
             cookies: chance.one_in(3),
-            rotates: chance.one_in(3),
-            patient: chance.one_in(if guesses { 2 } else { 4 }),
+            rotates: theme.rotates || chance.one_in(3),
+            patient: theme.patient || chance.one_in(if guesses { 2 } else { 4 }),
         }
     }
 

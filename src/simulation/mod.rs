@@ -28,6 +28,7 @@ mod presented;
 mod settle;
 mod story;
 mod talk;
+mod themes;
 mod truth;
 mod verdict;
 mod wanted;

@@ -10,18 +10,22 @@ use super::asking::POLL_WAIT_S;
 use super::clients::{Asked, Client, Mode, PIPELINED_MAX, What};
 use super::network::WireId;
 use super::truth::{Must, SLACK_S, Standing};
-use super::world::World;
+use super::world::{CLIENTS_MAX, World};
 use crate::token::Fingerprint;
 use crate::work::{SessionRow, UserRow};
 
 /// Rounds after which a world in which nothing new happens is at rest.
 const ROUNDS_MAX: usize = 20_000;
+/// Polls that wait one after the other at most: those of all clients, if each comes in when another one gives up.
+const POLLS_MAX: usize = PIPELINED_MAX * CLIENTS_MAX;
 /// The listener and the chores.
 const OWN_SOURCES: usize = 2;
 /// Turns in which the answer to who is late may find no room on the way.
 const LATE_TURNS_MAX: u32 = 8;
 /// Nanoseconds by which a deadline may be missed.
 const SLACK_NS: u64 = 100_000_000;
+/// After so long, what the disk refused is tried again, if no client asks for it.
+const CHORES_AGAIN_NS: u64 = 62_000_000_000;
 
 impl World {
     /// What must hold after every step.
@@ -81,19 +85,7 @@ impl World {
     fn rest(&mut self) -> Result<(), String> {
         let mut still = 0;
         for _ in 0..ROUNDS_MAX {
-            let mut moved = false;
-            for at in 0..self.clients.len() {
-                if self.clients[at].over {
-                    continue;
-                }
-                let wire = self.clients[at].wire;
-                moved |= self.network.arrive(wire, usize::MAX) > 0;
-                moved |= self.client_takes(at, usize::MAX)? > 0;
-            }
-            moved |= self.worker_steps()?;
-            self.turn(Duration::ZERO)?;
-            let wait = self.network.last_wait();
-            moved |= wait.woken || !wait.ready.is_empty() || wait.timeout == Some(Duration::ZERO);
+            let moved = self.round()?;
             self.look_around()?;
             still = if moved { 0 } else { still + 1 };
             if still == 3 {
@@ -101,6 +93,24 @@ impl World {
             }
         }
         Err("the loop never comes to rest".into())
+    }
+
+    /// All that was sent arrives, clients take all that they were sent, a worker does something, and the loop turns.
+    /// Whether anything moved.
+    pub(super) fn round(&mut self) -> Result<bool, String> {
+        let mut moved = false;
+        for at in 0..self.clients.len() {
+            if self.clients[at].over {
+                continue;
+            }
+            let wire = self.clients[at].wire;
+            moved |= self.network.arrive(wire, usize::MAX) > 0;
+            moved |= self.client_takes(at, usize::MAX)? > 0;
+        }
+        moved |= self.worker_steps()?;
+        self.turn(Duration::ZERO)?;
+        let wait = self.network.last_wait();
+        Ok(moved || wait.woken || !wait.ready.is_empty() || wait.timeout == Some(Duration::ZERO))
     }
 
     /// The weather clears, the disk works, everybody reads; then everything must be as it was said to be.
@@ -116,14 +126,16 @@ impl World {
         }
         self.rest()?;
         // A listener that paused goes on, polls give up.
-        let polls = |client: &Client| {
-            let waits = |asked: &Asked| matches!(asked.what, What::Poll { waits: true, .. });
-            client.asked.iter().any(waits)
-        };
-        for _ in 0..PIPELINED_MAX {
+        let waits = |asked: &Asked| matches!(asked.what, What::Poll { waits: true, .. });
+        for _ in 0..POLLS_MAX {
             self.advance(Duration::from_secs(POLL_WAIT_S + 1));
             self.rest()?;
-            if !self.clients.iter().any(polls) {
+            let mut inside = self.clients.iter();
+            // Who finds no room may come in later, since others give up.
+            let polls = |client: &Client| {
+                client.asked.iter().any(waits) && self.network.is_accepted(client.wire)
+            };
+            if !inside.any(polls) {
                 break;
             }
         }
@@ -144,13 +156,11 @@ impl World {
                 ));
             }
         }
+        self.rested_step = self.step;
         self.check_all()
     }
 
     fn check_all(&mut self) -> Result<(), String> {
-        if self.lost_sight {
-            return Ok(());
-        }
         let Some(server) = &mut self.server else {
             return Ok(());
         };
@@ -158,9 +168,10 @@ impl World {
         if held.pending != 0 {
             return Err(format!("{} jobs are never done", held.pending));
         }
-        self.attempts.rest(self.now_ns / 1_000_000_000);
+        self.attempts.rest(self.now());
         self.places.rest(self.step);
         self.check_sessions()?;
+        self.check_expired()?;
         self.causes.check()?;
         for user in &mut self.everywhere {
             *user = 0;
@@ -223,9 +234,6 @@ impl World {
 
     /// Nothing is under way: memory and disk agree, and both with what clients were told.
     pub(super) fn check_sessions(&mut self) -> Result<(), String> {
-        if self.lost_sight {
-            return Ok(());
-        }
         let disk = self.disk.look().map_err(|why| why.to_string())?;
         let by_sid: BTreeMap<String, &SessionRow> = disk
             .sessions
@@ -289,27 +297,37 @@ impl World {
         Ok(())
     }
 
-    /// With the clock as it should be, what is over is gone, and what was used is written.
+    /// With the clock as it should be, what was used is written.
     fn check_chores(&mut self) -> Result<(), String> {
         if self.clock_was_set || self.server.is_none() {
             return Ok(());
         }
         let rows = self.disk.look().map_err(|why| why.to_string())?.sessions;
-        let wall = self.wall();
         for known in &self.sessions {
             let row = rows.iter().find(|row| row.hash == known.hash);
+            if let Some(row) = row.filter(|row| !known.was_written(row.last_used_s)) {
+                let sid = &known.sid;
+                return Err(format!(
+                    "the last use of session {sid} was not written: {row:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// With the clock as it should be, and a disk that has worked for a while, what is over is gone.
+    fn check_expired(&self) -> Result<(), String> {
+        let works = self.trouble_step == 0 || self.now_ns > self.trouble_ns + CHORES_AGAIN_NS;
+        if self.clock_was_set || !works {
+            return Ok(());
+        }
+        let wall = self.wall();
+        for known in &self.sessions {
+            let life = self.history.life(&known.sid);
+            let is_there = life.is_some_and(|life| life.ended.is_none());
             let must = known.must(self.lasting, u64::MAX, wall, None, None);
-            match row {
-                Some(_) if must == Must::BeGone => {
-                    return Err(format!("session {} has expired, and is there", known.sid));
-                }
-                Some(row) if !known.was_written(row.last_used_s) => {
-                    return Err(format!(
-                        "the last use of session {} was not written: {row:?}",
-                        known.sid
-                    ));
-                }
-                _ => {}
+            if is_there && must == Must::BeGone {
+                return Err(format!("session {} has expired, and is there", known.sid));
             }
         }
         Ok(())
@@ -334,6 +352,7 @@ impl World {
                 "client {wire} says nothing for ever, and is not closed"
             ));
         }
+        self.check_expired()?;
         self.check_chores()?;
         self.story.say(|| "everybody leaves".into());
         for at in 0..self.clients.len() {

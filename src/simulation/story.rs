@@ -63,14 +63,21 @@ impl World {
         let names: Vec<&str> = self.users.iter().map(|user| user.name).collect();
         let (config, habits) = (&self.config, &self.habits);
         let (idle, absolute) = (config.sessions.idle, config.sessions.absolute);
+        let max = config.limits.sessions_per_user_max;
+        let sessions = if max == 0 {
+            String::new()
+        } else {
+            format!(", {max} sessions of each user")
+        };
         self.story.say(|| {
             format!(
                 "The story of seed {seed}. {} may log in, with their names as passwords; a session ends \
                  after {idle:?} without use, or {absolute:?}. There are {} workers and room for {} \
-                 connections. {habits}",
+                 connections{sessions} and {} events. {habits}",
                 names.join(", "),
                 config.workers,
-                config.limits.connections_max
+                config.limits.connections_max,
+                config.events_kept_max
             )
         });
     }

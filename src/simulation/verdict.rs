@@ -261,8 +261,7 @@ impl World {
             }
             _ => Outcome::Unseen,
         };
-        let now_s = self.now_ns / 1_000_000_000;
-        self.attempts.ended(number, outcome, now_s)
+        self.attempts.ended(number, outcome, self.now())
     }
 
     /// Nothing was done, because there was no room, or the disk did not work.
@@ -301,7 +300,10 @@ impl World {
     fn too_many(&mut self, asked: &Asked, code: &str) -> Result<(), String> {
         let well = match (&asked.what, code) {
             (What::Login { .. }, "too_many_attempts" | "too_many_at_once") => true,
-            (What::Poll { session, .. } | What::Follow { session, .. }, "too_many_streams") => {
+            (What::Poll { session, .. } | What::Follow { session, .. }, code)
+                // HEAD is answered without a body, and so without a code.
+                if code == "too_many_streams" || asked.head =>
+            {
                 let since = asked.place.map_or(0, |place| self.places.began(place));
                 let open = self.places.open(*session, since, asked.place);
                 open >= self.config.limits.streams_per_session_max

@@ -12,9 +12,6 @@ use super::truth::Published;
 use super::wish::{JSON, Wish};
 use super::world::World;
 
-/// What subscribers ask for.
-const PATTERNS: [&str; 5] = ["*", "user.*", "tick", "session.*", "server.*"];
-
 /// Names of what is published; some are nearly what a pattern says.
 const NAMES: [&str; 4] = ["tick", "tick2", "user", "usersx"];
 
@@ -173,7 +170,7 @@ impl World {
         let since = (!self.chance.one_in(5)).then(|| self.some_event());
         let waits = self.chance.one_in(2);
         let limit = self.chance.one_in(3).then(|| self.chance.between(1, 5));
-        let pattern = *self.chance.pick(&PATTERNS)?;
+        let pattern = *self.chance.pick(self.habits.theme.patterns)?;
         let mut target = format!("/events?pattern={pattern}");
         if let Some(since) = since {
             let _ = write!(target, "&since={since}");
@@ -195,7 +192,7 @@ impl World {
     }
 
     fn choose_stream(&mut self, session: usize) -> Option<Wish> {
-        let pattern = *self.chance.pick(&PATTERNS)?;
+        let pattern = *self.chance.pick(self.habits.theme.patterns)?;
         let since = self.chance.one_in(2).then(|| self.some_event());
         let websocket = self.chance.one_in(2);
         let purpose = if websocket {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::chance::Chance;
 use super::clients::{Client, Mode};
-use super::habits::{Digest, Habits};
+use super::habits::{Digest, Habits, Topic};
 use super::life::{COST, USERS};
 use super::network::{Network, SimClock, Simulated, Weather, WireId};
 use super::story::Story;
@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::work::fake::{FakeCrew, FakeDisk, Step};
 
 /// Connections at the same time.
-const CLIENTS_MAX: usize = 14;
+pub(super) const CLIENTS_MAX: usize = 14;
 
 /// For so long the loop believes its last look at the wall clock; and a moment more.
 const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
@@ -78,6 +78,9 @@ pub(super) struct World {
     pub(super) disk_trouble: bool,
     /// The last step in which the disk did not work.
     pub(super) trouble_step: u64,
+    pub(super) trouble_ns: u64,
+    /// The last step in which everything had come to rest.
+    pub(super) rested_step: u64,
     /// The latest that the wall clock has ever shown.
     pub(super) highest_s: i64,
     /// The wall clock was set at some time.
@@ -97,8 +100,10 @@ impl World {
         let mut chance = Chance::new(seed);
         let clock = SimClock::default();
         let network = Network::new(clock.clone(), chance.fork());
-        let idle_s = *chance.pick(&[20, 300, 1800]).unwrap_or(&300);
-        let absolute_s = *chance.pick(&[90, 3600, 86_400]).unwrap_or(&3600);
+        let habits = Habits::new(&mut chance, USERS.len());
+        let theme = habits.theme;
+        let idle_s = *chance.pick(theme.idle_s).unwrap_or(&300);
+        let absolute_s = *chance.pick(theme.absolute_s).unwrap_or(&3600);
         let policies = [
             SlowPolicy::DropOldest,
             SlowPolicy::DropNewest,
@@ -118,15 +123,11 @@ impl World {
                 outbox_bytes_max: chance.between(4096, 8192),
                 connections_per_address_max: chance.between(2, 8),
                 connections_max: chance.between(6, 20),
-                sessions_per_user_max: 0, // the judge does not know of sessions that make room
+                sessions_per_user_max: chance.pick(theme.sessions_max).copied().unwrap_or(0),
                 ..Limits::default()
             },
+            events_kept_max: *chance.pick(theme.events_kept).unwrap_or(&100_000),
             ..Config::default()
-        };
-        let kept = *chance.pick(&[100_000, 100_000, 24, 12]).unwrap_or(&100_000);
-        let config = Config {
-            events_kept_max: kept,
-            ..config
         };
         let mut world = Self {
             lasting: Lasting {
@@ -151,10 +152,12 @@ impl World {
             turns: 0,
             now_ns: 0,
             digest: Digest::default(),
-            habits: Habits::new(&mut chance, USERS.len()),
+            habits,
             weather: Weather::default(),
             disk_trouble: false,
             trouble_step: 0,
+            trouble_ns: 0,
+            rested_step: 0,
             highest_s: 0,
             clock_was_set: false,
             believed_s: (0, 0),
@@ -180,13 +183,31 @@ impl World {
 
     /// So many things happen; then all comes to rest, and everybody leaves.
     pub(super) fn tell(&mut self, steps: u64) -> Result<(), String> {
+        match self.play(steps) {
+            Err(_) if self.lost_sight => Ok(()),
+            told => told,
+        }
+    }
+
+    fn play(&mut self, steps: u64) -> Result<(), String> {
+        self.log_some_in()?;
         for _ in 0..steps {
             self.take_step()?;
-            if self.lost_sight {
-                return Ok(());
-            }
         }
         self.end()
+    }
+
+    /// Some clients have logged in when the story begins.
+    fn log_some_in(&mut self) -> Result<(), String> {
+        for at in 0..self.habits.logged_in {
+            self.connect();
+            let wish = self.choose_login(Topic::Login);
+            self.ask(at, wish);
+        }
+        if self.habits.logged_in > 0 {
+            self.come_to_rest()?;
+        }
+        Ok(())
     }
 
     /// One thing happens.
@@ -194,6 +215,7 @@ impl World {
         self.step += 1;
         if self.disk_trouble {
             self.trouble_step = self.step;
+            self.trouble_ns = self.now_ns;
         }
         if self.habits.restless && self.chance.one_in(20) {
             match self.some_client() {
@@ -202,6 +224,8 @@ impl World {
             }
         }
         match self.chance.below(1000) {
+            0..8 if self.habits.theme.swift => self.come_to_rest()?,
+            8..200 if self.habits.theme.swift => drop(self.round()?),
             0..400 => {
                 let sleeps = [0, 1, 100, 10_000, 1_000_000];
                 let us = *self.chance.pick(&sleeps).unwrap_or(&0);
@@ -248,8 +272,8 @@ impl World {
                 }
             }
             958..983 => {
-                let lengths = [1, 20, 300, 1000, 1000, 3000, 11_000, 40_000];
-                let mut ms = *self.chance.pick(&lengths).unwrap_or(&1);
+                let pauses_ms = self.habits.theme.pauses_ms;
+                let mut ms = *self.chance.pick(pauses_ms).unwrap_or(&1);
                 if self.habits.patient && self.chance.one_in(4) {
                     ms = *self
                         .chance
@@ -294,7 +318,7 @@ impl World {
     fn connect(&mut self) {
         self.clients.retain(|client| !client.over);
         if self.clients.len() < CLIENTS_MAX {
-            let room = *self.chance.pick(&[64, 500, 5000, 200_000]).unwrap_or(&500);
+            let room = *self.chance.pick(self.habits.theme.rooms).unwrap_or(&500);
             let wire = self.network.connect(room);
             self.story
                 .say(|| format!("client {wire} connects; {room} bytes fit in between"));

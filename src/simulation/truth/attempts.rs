@@ -4,6 +4,8 @@
 //! No client knows at which moment an attempt was judged, only that it was between the question and
 //! the answer. So there are two rules, one for what may be at most, and one for what must be at least.
 
+use std::collections::BTreeMap;
+
 /// Failures of one name, and of one address, within the window.
 const NAME_MAX: usize = 5;
 const ADDRESS_MAX: usize = 50;
@@ -29,6 +31,16 @@ pub(in crate::simulation) enum Outcome {
     Unseen,
 }
 
+/// When something was asked or answered. Steps tell what came before what; in one second there are many.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::simulation) struct At {
+    pub(in crate::simulation) step: u64,
+    /// Seconds of a clock that never goes back.
+    pub(in crate::simulation) s: u64,
+    /// The newest event that there was.
+    pub(in crate::simulation) event: u64,
+}
+
 /// Work for those who hash: a login, or a handler's job.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
@@ -36,9 +48,9 @@ struct Attempt {
     of: Option<(&'static str, usize)>,
     /// Its password is the right one.
     right: bool,
-    from_s: u64,
+    from: At,
     /// `None` while it may be under way.
-    to_s: Option<u64>,
+    to: Option<At>,
     outcome: Option<Outcome>,
     /// No client waits for its answer any more.
     abandoned: bool,
@@ -50,8 +62,22 @@ pub(in crate::simulation) struct Attempts(Vec<Attempt>);
 
 impl Attempt {
     /// When it was over; if it may be under way, some time that never comes.
+    fn over(&self) -> At {
+        let never = At {
+            step: u64::MAX / 2,
+            s: u64::MAX / 2,
+            event: u64::MAX,
+        };
+        self.to.unwrap_or(never)
+    }
+
     fn over_s(&self) -> u64 {
-        self.to_s.unwrap_or(u64::MAX / 2)
+        self.over().s
+    }
+
+    /// It was over when the other one was asked for.
+    fn is_before(&self, other: &Self) -> bool {
+        self.over().step < other.from.step
     }
 
     fn is_named(&self, name: &str) -> bool {
@@ -80,13 +106,13 @@ impl Attempts {
         &mut self,
         of: Option<(&'static str, usize)>,
         right: bool,
-        now_s: u64,
+        now: At,
     ) -> usize {
         self.0.push(Attempt {
             of,
             right,
-            from_s: now_s,
-            to_s: None,
+            from: now,
+            to: None,
             outcome: None,
             abandoned: false,
         });
@@ -101,10 +127,10 @@ impl Attempts {
     }
 
     /// Nothing is under way whose answer no client waits for.
-    pub(in crate::simulation) fn rest(&mut self, now_s: u64) {
+    pub(in crate::simulation) fn rest(&mut self, now: At) {
         for attempt in &mut self.0 {
-            if attempt.abandoned && attempt.to_s.is_none() {
-                attempt.to_s = Some(now_s);
+            if attempt.abandoned && attempt.to.is_none() {
+                attempt.to = Some(now);
             }
         }
     }
@@ -116,10 +142,10 @@ impl Attempts {
 
     /// How many others of these may have been under way at the same time as this one, at most.
     fn beside(&self, number: usize, is: impl Fn(&Attempt) -> bool) -> usize {
-        let from_s = self.0[number].from_s;
+        let own = self.0[number];
         let others = self.0.iter().enumerate();
         let beside =
-            others.filter(|(at, other)| *at != number && is(other) && other.over_s() >= from_s);
+            others.filter(|(at, other)| *at != number && is(other) && !other.is_before(&own));
         beside.count()
     }
 
@@ -134,17 +160,24 @@ impl Attempts {
         of.is_some_and(|(name, _)| self.beside(number, |other| other.is_named(name)) >= places)
     }
 
+    /// The newest event that there was when the first login of that name was asked for that may be under way.
+    pub(in crate::simulation) fn first_under_way(&self, name: &str) -> Option<u64> {
+        let mut under_way = self.0.iter().filter(|attempt| attempt.to.is_none());
+        let first = under_way.find(|attempt| attempt.right && attempt.is_named(name))?;
+        Some(first.from.event)
+    }
+
     /// It was answered.
     pub(in crate::simulation) fn ended(
         &mut self,
         number: usize,
         outcome: Outcome,
-        now_s: u64,
+        now: At,
     ) -> Result<(), String> {
         let Some(attempt) = self.0.get_mut(number) else {
             return Ok(());
         };
-        (attempt.to_s, attempt.outcome) = (Some(now_s), Some(outcome));
+        (attempt.to, attempt.outcome) = (Some(now), Some(outcome));
         let attempt = *attempt;
         let Some((name, address)) = attempt.of else {
             return Ok(());
@@ -164,16 +197,15 @@ impl Attempts {
         name: &str,
         address: usize,
     ) -> Result<(), String> {
-        let cleared_s = self
+        let cleared = self
             .0
             .iter()
             .filter(|other| other.is_named(name) && other.right)
             .filter(|other| other.outcome == Some(Outcome::Right))
-            .filter(|other| other.over_s() < attempt.from_s)
-            .map(|other| other.from_s)
-            .max();
+            .filter(|other| other.is_before(&attempt))
+            .max_by_key(|other| other.from.step);
         let of_name = |other: &&Attempt| {
-            other.is_named(name) && cleared_s.is_none_or(|cleared_s| other.over_s() >= cleared_s)
+            other.is_named(name) && cleared.is_none_or(|cleared| !other.is_before(cleared))
         };
         let by_name = self.longest_refusal(of_name, NAME_MAX, attempt);
         let by_address = self.longest_refusal(|other| other.is_from(address), ADDRESS_MAX, attempt);
@@ -200,36 +232,62 @@ impl Attempts {
     fn least_refusal(&self, is: impl Fn(&&Attempt) -> bool, attempt: Attempt) -> u64 {
         let failures = self.0.iter().filter(is);
         let failures = failures.filter(|other| other.may_have_failed());
-        let mut from_s: Vec<u64> = failures.map(|failure| failure.from_s).collect();
+        let mut from_s: Vec<u64> = failures.map(|failure| failure.from.s).collect();
         from_s.sort_unstable();
         from_s.get(NAME_MAX - 1).map_or(0, |fifth_s| {
             (fifth_s + REFUSAL_S).saturating_sub(attempt.over_s() + SLACK_S)
         })
     }
 
-    /// Until when the same name at the same address must be refused because it failed after a refusal: for
+    /// Those of its name that are refused when it is: all, but for what their addresses may have done to them.
+    fn alike(&self, attempt: Attempt) -> Vec<Attempt> {
+        let mut failures: BTreeMap<usize, usize> = BTreeMap::new();
+        for (_, address) in self
+            .0
+            .iter()
+            .filter(|other| other.may_have_failed())
+            .filter_map(|other| other.of)
+        {
+            *failures.entry(address).or_default() += 1;
+        }
+        let is_alike = |other: &&Attempt| match (other.of, attempt.of) {
+            (Some((name, address)), Some((own, at))) => {
+                let few = failures
+                    .get(&address)
+                    .is_none_or(|failures| *failures < ADDRESS_MAX);
+                name == own && (address == at || few)
+            }
+            _ => false,
+        };
+        self.0.iter().filter(is_alike).copied().collect()
+    }
+
+    /// Until when the same name must be refused because it failed after a refusal: for
     /// twice as long as the first time, at least.
     fn refused_again_until(&self, attempt: Attempt) -> u64 {
-        let same = || self.0.iter().filter(|other| other.of == attempt.of);
-        let cleared = |since_s: u64| {
+        let alike = self.alike(attempt);
+        let same = || alike.iter();
+        let cleared = |refused: &Attempt| {
             let of_name = |other: &&Attempt| other.of.map(|of| of.0) == attempt.of.map(|of| of.0);
             let mut after = self.0.iter().filter(of_name);
-            after.any(|other| other.may_have_succeeded() && other.over_s() >= since_s)
+            after.any(|other| other.may_have_succeeded() && !other.is_before(refused))
         };
         let refusals = same().filter_map(|other| match other.outcome {
-            Some(Outcome::Refused(left_s)) => Some((other.from_s, other.over_s() + left_s)),
+            Some(Outcome::Refused(left_s)) => Some((other, left_s)),
             _ => None,
         });
         let mut until_s = 0;
-        for (began_s, ended_s) in refusals {
-            let after = ended_s + SLACK_S..ended_s + QUIET_S - SLACK_S;
+        for (refused, left_s) in refusals {
+            // It was refused at some time between the question and the answer.
+            let (first_s, last_s) = (refused.from.s + left_s, refused.over_s() + left_s);
+            let after = last_s + SLACK_S..first_s + QUIET_S - SLACK_S;
             let again = same().filter(|other| {
                 let failed = other.outcome == Some(Outcome::Failed);
-                failed && after.contains(&other.from_s) && after.contains(&other.over_s())
+                failed && after.contains(&other.from.s) && after.contains(&other.over_s())
             });
-            let again = again.filter(|other| other.over_s() < attempt.from_s);
-            let again_s = again.map(|other| other.from_s + 2 * REFUSAL_S).max();
-            if !cleared(began_s) {
+            let again = again.filter(|other| other.is_before(&attempt));
+            let again_s = again.map(|other| other.from.s + 2 * REFUSAL_S).max();
+            if !cleared(refused) {
                 until_s = until_s.max(again_s.unwrap_or(0));
             }
         }
@@ -244,10 +302,10 @@ impl Attempts {
         attempt: Attempt,
     ) -> Option<u64> {
         let failures = self.0.iter().filter(is);
-        let failures =
-            failures.filter(|other| other.may_have_failed() && other.from_s <= attempt.over_s());
+        let failures = failures
+            .filter(|other| other.may_have_failed() && other.from.step <= attempt.over().step);
         let mut failures: Vec<(u64, u64)> = failures
-            .map(|failure| (failure.from_s, failure.over_s()))
+            .map(|failure| (failure.from.s, failure.over_s()))
             .collect();
         failures.sort_unstable();
         let close = |some: &[(u64, u64)]| {
@@ -259,17 +317,17 @@ impl Attempts {
         let longest_s = (REFUSAL_S << refusals.min(10)).min(REFUSAL_S_MAX);
         let last_s = failures.iter().map(|(_, to_s)| *to_s).max()?;
         let until_s = last_s.min(attempt.over_s()) + longest_s + SLACK_S;
-        (until_s > attempt.from_s).then_some(longest_s)
+        (until_s > attempt.from.s).then_some(longest_s)
     }
 
     /// What must be at least: who is refused is not heard.
     fn may_be_heard(&self, attempt: Attempt, name: &str, address: usize) -> Result<(), String> {
-        for other in &self.0 {
+        for other in self.alike(attempt) {
             let Some(Outcome::Refused(left_s)) = other.outcome else {
                 continue;
             };
-            let same = other.of == attempt.of && other.over_s() < attempt.from_s;
-            if same && attempt.over_s() + SLACK_S < other.from_s + left_s {
+            let before = other.is_before(&attempt);
+            if before && attempt.over_s() + SLACK_S < other.from.s + left_s {
                 return Err(format!(
                     "{name} at address {address} is heard, and was refused for {left_s} s"
                 ));
@@ -283,15 +341,13 @@ impl Attempts {
         }
         // Six failures of a name, and nothing that may have cleared it in between.
         let of_name = || self.0.iter().filter(|other| other.is_named(name));
-        let cleared_s = of_name()
+        let cleared = of_name()
             .filter(|other| other.may_have_succeeded())
-            .map(Attempt::over_s)
-            .max()
-            .unwrap_or(0);
+            .max_by_key(|other| other.over().step);
         let failed = of_name().filter(|other| other.outcome == Some(Outcome::Failed));
         let mut failed: Vec<(u64, u64)> = failed
-            .map(|other| (other.over_s(), other.from_s))
-            .filter(|(_, from_s)| cleared_s == 0 || *from_s > cleared_s)
+            .filter(|other| cleared.is_none_or(|cleared| cleared.is_before(other)))
+            .map(|other| (other.over_s(), other.from.s))
             .collect();
         failed.sort_unstable();
         let Some(last) = failed
@@ -320,10 +376,17 @@ mod tests {
     /// Logins one after the other: when, and what became of each.
     fn told(logins: &[(u64, Outcome)]) -> Result<(), String> {
         let mut attempts = Attempts::default();
-        for (at_s, outcome) in logins {
-            let right = *outcome == Outcome::Right;
-            let number = attempts.begin(Some(("alice", 1)), right, *at_s);
-            attempts.ended(number, *outcome, *at_s)?;
+        for (step, (s, outcome)) in (1..).zip(logins) {
+            let (right, now) = (
+                *outcome == Outcome::Right,
+                At {
+                    step,
+                    s: *s,
+                    event: 0,
+                },
+            );
+            let number = attempts.begin(Some(("alice", 1)), right, now);
+            attempts.ended(number, *outcome, now)?;
         }
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::events::Fact;
+use super::sessions::{Known, Lasting};
+use super::{SLACK_S, Span};
 use crate::simulation::world::User;
 
 /// What clients have asked for that may become events.
@@ -87,6 +89,35 @@ pub(in crate::simulation) struct Life {
     pub(in crate::simulation) ended: Option<(u64, End)>,
     /// The event of a logout everywhere with which it may have ended.
     swept: Option<u64>,
+}
+
+impl Life {
+    /// Older sessions come first. Of those from before `restarted`, the event after which a server began, only the
+    /// second in which they began is known.
+    pub(in crate::simulation) fn age(&self, restarted: u64) -> (u8, i64) {
+        if self.began > restarted {
+            (1, self.began.cast_signed())
+        } else {
+            (0, self.began_s)
+        }
+    }
+}
+
+/// Which sessions may have expired by then, although no event says so.
+pub(in crate::simulation) fn expiries(
+    sessions: &[Known],
+    lasting: Lasting,
+    by: Span,
+    clock_was_set: bool,
+) -> impl Fn(&str, &Life) -> bool {
+    move |sid, life| match sessions.iter().find(|known| known.sid == sid) {
+        Some(known) => known.may_have_expired(lasting, by),
+        // Its login was never answered.
+        None => {
+            let first_end_s = life.began_s + lasting.idle_s.min(lasting.absolute_s);
+            by.max_s >= first_end_s - SLACK_S || clock_was_set
+        }
+    }
 }
 
 /// A logout of all sessions of a user.
@@ -302,6 +333,38 @@ impl History {
             }
         }
         Some((event, sure))
+    }
+
+    /// A session ended to make room for another one, of which each user may have `max`: whether there were so many,
+    /// and it was the oldest of those that had not expired. Those count, too, that have ended after `since`: their ends
+    /// may have been under way when room was made.
+    pub(in crate::simulation) fn made_room(
+        &self,
+        sid: &str,
+        max: usize,
+        restarted: u64,
+        since: u64,
+        may_have_expired: impl Fn(&str, &Life) -> bool,
+    ) -> Result<(), String> {
+        let Some(victim) = self.lives.get(sid) else {
+            return Ok(());
+        };
+        let counts = |life: &Life| life.ended.is_none_or(|(event, _)| event > since);
+        let lives = self.lives.iter();
+        let theirs = lives.filter(|(_, life)| life.user_id == victim.user_id && counts(life));
+        let mut count = 1;
+        for (other, life) in theirs {
+            count += 1;
+            let is_there = life.ended.is_none() && life.swept.is_none();
+            let spared = is_there && life.age(restarted) < victim.age(restarted);
+            if spared && !may_have_expired(other, life) {
+                return Err(format!("session {sid} made room, and {other} is older"));
+            }
+        }
+        if max == 0 || count < max {
+            return Err(format!("session {sid} made room, and there were {count}"));
+        }
+        Ok(())
     }
 
     /// Sessions of that user that may have been there before or during that event.

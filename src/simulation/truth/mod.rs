@@ -12,10 +12,10 @@ mod history;
 mod places;
 mod sessions;
 
-pub(super) use attempts::{Attempts, Outcome};
+pub(super) use attempts::{At, Attempts, Outcome};
 pub(super) use events::{Events, Fact};
 pub(super) use follower::Follower;
-pub(super) use history::{Causes, End, Guesses, History, Published};
+pub(super) use history::{Causes, End, Guesses, History, Published, expiries};
 pub(super) use places::Places;
 pub(super) use sessions::{Claims, Known, Lasting, Must, Standing};
 

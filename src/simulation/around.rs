@@ -120,6 +120,7 @@ impl World {
         let max = self.config.limits.sessions_per_user_max;
         let expired = expiries(
             &self.sessions,
+            self.began_after,
             self.lasting,
             self.wall(),
             self.clock_was_set,

@@ -312,6 +312,7 @@ impl World {
         self.everywhere[user] = self.step;
         let expired = expiries(
             &self.sessions,
+            self.began_after,
             self.lasting,
             asked.during,
             self.clock_was_set,

@@ -105,6 +105,12 @@ impl Written {
         ))
     }
 
+    fn asks_for_its_session(&mut self, sign: &str, status: &str) {
+        let answer = self.ask_with(sign, "GET /session")();
+        let due = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&due), "{answer}");
+    }
+
     /// A login whose password is still to be checked.
     fn login(&mut self) -> impl Fn() -> String + use<> {
         self.ask(
@@ -152,11 +158,7 @@ fn a_logout_that_ended_some_sessions_and_not_all_says_so() {
     assert!(answer.contains("Set-Cookie: session=;"), "{answer}");
     let late = sign_of(&late());
     for (sign, status) in [(&early, "401"), (&late, "200")] {
-        let answer = world.ask_with(sign, "GET /session")();
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
+        world.asks_for_its_session(sign, status);
     }
     // What it says helps.
     world.disk.fail(None);
@@ -297,10 +299,6 @@ fn a_login_that_the_disk_refused_leaves_no_session_too_many_beside_the_next_one(
     world.turn();
     let late = sign_of(&late());
     for (sign, status) in [(&early, "401"), (&late, "200")] {
-        let answer = world.ask_with(sign, "GET /session")();
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
+        world.asks_for_its_session(sign, status);
     }
 }

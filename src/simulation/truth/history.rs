@@ -103,19 +103,21 @@ impl Life {
     }
 }
 
-/// Which sessions may have expired by then, although no event says so.
+/// Which sessions may have expired by then, although no event says so. The server began after the event `restarted`.
 pub(in crate::simulation) fn expiries(
     sessions: &[Known],
+    restarted: u64,
     lasting: Lasting,
     by: Span,
     clock_was_set: bool,
 ) -> impl Fn(&str, &Life) -> bool {
     move |sid, life| match sessions.iter().find(|known| known.sid == sid) {
         Some(known) => known.may_have_expired(lasting, by),
-        // Its login was never answered.
+        // Its login was never answered, so its key is not known: it may have retired when the server began.
         None => {
             let first_end_s = life.began_s + lasting.idle_s.min(lasting.absolute_s);
-            by.max_s >= first_end_s - SLACK_S || clock_was_set
+            let is_over = by.max_s >= first_end_s - SLACK_S;
+            is_over || life.began <= restarted || clock_was_set
         }
     }
 }

@@ -25,8 +25,13 @@ pub(super) fn key(store: &StorePath, command: &KeyCommand) -> Result<Outcome, Fa
         keys.current().kid(),
         path.display()
     ))?;
+    let old = if retire_after.is_zero() {
+        "is valid no longer".to_owned()
+    } else {
+        format!("stays valid for {retire_after:?}")
+    };
     print(format_args!(
-        "a server that runs uses it after SIGHUP; the old key stays valid for {retire_after:?}"
+        "a server that runs uses it after SIGHUP; the old key {old}"
     ))?;
     Ok(Outcome::Done)
 }

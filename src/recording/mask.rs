@@ -115,6 +115,10 @@ impl Mask {
                 Some(all)
             }
             State::Head => self.head(secrets),
+            // Not looked at again for each piece that comes: what it is, is known when it is whole.
+            State::Body(kind, Body::Bytes(length)) if *kind != Kind::Hidden && all < *length => {
+                None
+            }
             State::Body(kind, body) => {
                 let (kind, mut after) = (*kind, body.clone());
                 let taken = after.take(&mut self.held, &secrets.limits);

@@ -155,8 +155,9 @@ impl<S: Seams> Connection<S> {
         service.read_for(feed, turn);
     }
 
-    /// Sends the head of a stream, and what follows it at once; to HEAD, the same without what follows. The body of server-sent events ends with
-    /// the connection: no version of HTTP needs more, and every event is a few bytes shorter.
+    /// Sends the head of a stream, and what follows it at once; to HEAD, the same without what follows. The body of
+    /// server-sent events ends with the connection: no version of HTTP needs more, and every event is a few bytes
+    /// shorter.
     pub(super) fn begin(
         &mut self,
         head: &Response,

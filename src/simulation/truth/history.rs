@@ -111,14 +111,14 @@ pub(in crate::simulation) fn expiries(
     by: Span,
     clock_was_set: bool,
 ) -> impl Fn(&str, &Life) -> bool {
-    move |sid, life| match sessions.iter().find(|known| known.sid == sid) {
-        Some(known) => known.may_have_expired(lasting, by),
-        // Its login was never answered, so its key is not known: it may have retired when the server began.
-        None => {
-            let first_end_s = life.began_s + lasting.idle_s.min(lasting.absolute_s);
-            let is_over = by.max_s >= first_end_s - SLACK_S;
-            is_over || life.began <= restarted || clock_was_set
+    move |sid, life| {
+        if let Some(known) = sessions.iter().find(|known| known.sid == sid) {
+            return known.may_have_expired(lasting, by);
         }
+        // Its login was never answered, so its key is not known: it may have retired when the server began.
+        let first_end_s = life.began_s + lasting.idle_s.min(lasting.absolute_s);
+        let is_over = by.max_s >= first_end_s - SLACK_S;
+        is_over || life.began <= restarted || clock_was_set
     }
 }
 

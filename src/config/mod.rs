@@ -129,7 +129,7 @@ pub struct Limits {
     /// Bytes of events and answers that may wait for all peers together; an event that waits for many counts once,
     /// and what is written in the turn in which it was made does not count. Above it, a subscriber that has not taken
     /// what it was offered may have its share of this waiting, in place of `outbox_bytes_max`, and a connection that
-    /// has more than its share of answers waiting ends.
+    /// has more than its share of answers waiting, and more than 4 KiB, ends.
     pub waiting_bytes_max: usize,
     /// How long shutting down may take.
     pub drain_timeout: Duration,

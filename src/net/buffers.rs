@@ -7,7 +7,7 @@ const SPARE_MAX: usize = 256;
 /// A buffer that has grown beyond this is not kept.
 const SPARE_BYTES_MAX: usize = 64 * 1024;
 /// What a new buffer has room for: most answers, even 16 of them.
-const NEW_BYTES: usize = 4 * 1024;
+pub(super) const NEW_BYTES: usize = 4 * 1024;
 
 /// The loop's buffers: one to read into, and a stack of spares for what has to wait.
 #[derive(Debug)]

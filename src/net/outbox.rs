@@ -54,11 +54,6 @@ impl Outbox {
         u64::from(self.sent)
     }
 
-    /// Bytes of memory for those that wait.
-    pub(super) fn memory(&self) -> usize {
-        self.bytes.capacity()
-    }
-
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - self.written()

@@ -4,6 +4,7 @@ use super::live::LiveKind;
 use super::{Connection, State};
 use crate::http::{Fault, Response, Status};
 use crate::ledger::Limit;
+use crate::net::buffers::NEW_BYTES;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
 use crate::reactor::{Next, Reason, Seams, Stream as _, Turn};
@@ -73,7 +74,7 @@ impl<S: Seams> Connection<S> {
     /// Brings the sum of what waits for all peers up to date. What is written in the turn in which it was made never
     /// waits.
     pub(super) fn count_waiting(&mut self, service: &mut Service<S>) {
-        let before = std::mem::replace(&mut self.waiting, self.outbox.memory() as u32);
+        let before = std::mem::replace(&mut self.waiting, self.outbox.len() as u32);
         service
             .app
             .hub
@@ -81,10 +82,12 @@ impl<S: Seams> Connection<S> {
             .change(before as usize, self.waiting as usize);
     }
 
-    /// Whether more waits for all peers than the server has room for, and this one has the room of several.
+    /// Whether more waits for all peers than the server has room for, and this one has the room of several. An answer
+    /// that fits into one buffer is not much for any of them.
     pub(super) fn has_more_than_its_share_waiting(&self, service: &Service<S>) -> bool {
         let waiting = service.app.hub.waiting();
-        waiting.is_over() && self.waiting as usize > waiting.share(service.connections)
+        waiting.is_over()
+            && self.waiting as usize > waiting.share(service.connections).max(NEW_BYTES)
     }
 
     /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:

@@ -107,32 +107,34 @@ fn a_request_in_one_piece_is_served_when_no_room_is_left_for_pieces() {
 }
 
 #[test]
-fn where_too_many_answers_wait_those_who_take_theirs_are_served() {
+fn where_too_many_answers_wait_only_connections_with_much_of_it_end() {
+    const BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n";
+    fn ask(world: &mut World, request: &[u8]) -> FakePeer {
+        let peer = world.connect();
+        peer.take_only(10);
+        peer.send(request);
+        world.settle();
+        peer
+    }
     let mut world = world();
-    world.reactor.program.app.hub = Hub::new(Waiting::new(10_000));
-    let peers: Vec<_> = (0..4)
-        .map(|_| {
-            let peer = world.connect();
-            peer.take_only(10);
-            peer.send(HEALTHZ);
-            world.settle();
-            peer
-        })
-        .collect();
-    // Each holds a buffer of 4 KiB, which is more than a fourth of what all may.
-    let ended: Vec<_> = peers.iter().map(FakePeer::ended).collect();
-    assert_eq!(ended, [false, false, true, true]);
-    assert_eq!(world.reactor.ledger().refusals(Limit::WaitingBytes), 2);
-    assert_eq!(world.reactor.program.held().waiting_bytes, 2 * 4096);
-    let quick = world.connect();
-    quick.send(HEALTHZ);
+    world.on("/big", || Reply::text(200, "x".repeat(10_000)));
+    world.reactor.program.app.hub = Hub::new(Waiting::new(30_000));
+    let first = [BIG, BIG].map(|request| ask(&mut world, request));
+    let waiting = world.reactor.program.held().waiting_bytes;
+    assert!((20_000..30_000).contains(&waiting), "{waiting}");
+    // With the third, more waits than may; it alone has more than its share, which is a third.
+    let refused = ask(&mut world, BIG);
+    let small = [HEALTHZ, HEALTHZ].map(|request| ask(&mut world, request));
+    assert!(refused.ended());
+    for peer in first.iter().chain(&small) {
+        assert!(!peer.ended());
+        peer.take_all();
+    }
+    assert_eq!(world.reactor.ledger().refusals(Limit::WaitingBytes), 1);
     world.settle();
-    assert_eq!(statuses(&quick), ["200"]);
-    peers[0].take_all();
-    world.settle();
-    assert_eq!(statuses(&peers[0]), ["200"]);
-    peers[1].end();
-    world.pass(Duration::from_secs(60));
+    for peer in first.iter().chain(&small) {
+        assert_eq!(statuses(peer), ["200"]);
+    }
     assert_eq!(world.reactor.program.held().waiting_bytes, 0);
 }
 

@@ -109,7 +109,7 @@ impl World {
             SlowPolicy::DropNewest,
             SlowPolicy::Disconnect,
         ];
-        let config = Config {
+        let mut config = Config {
             store: StorePath::Memory,
             workers: chance.between(1, 3),
             hash_cost: COST,
@@ -129,6 +129,10 @@ impl World {
             events_kept_max: *chance.pick(theme.events_kept).unwrap_or(&100_000),
             ..Config::default()
         };
+        let limits = &mut config.limits;
+        if limits.outbox_bytes_max.is_multiple_of(3) {
+            limits.waiting_bytes_max = 16_384; // a few subscribers have more
+        }
         let mut world = Self {
             lasting: Lasting {
                 idle_s: idle_s.cast_signed(),

@@ -169,7 +169,7 @@ fn sigterm_lets_logins_finish() {
     // What was confirmed while draining is there after a restart.
     let after = Program::start_in(&directory, &[]);
     wait_until("the log says how many", || {
-        directory.log().contains(" 9 sessions").then_some(())
+        directory.log().contains(" sessions: 9,").then_some(())
     });
     drop(after);
 }

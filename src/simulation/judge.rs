@@ -4,6 +4,7 @@
 use super::answers::{Follows, take_answer};
 use super::clients::{Asked, Mode, What};
 use super::world::World;
+use crate::ledger::Limit;
 
 /// Nanoseconds after which a connection that is cut within a request may have run into a deadline.
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -112,6 +113,18 @@ impl World {
         Ok(true)
     }
 
+    /// Whether a connection on which so many bytes of an answer came may have been ended since too much waited for all:
+    /// the server counts whom it ends.
+    fn gave_way(&mut self, bytes: usize) -> bool {
+        let ended = self
+            .server
+            .as_mut()
+            .map_or(0, |server| server.ledger().refusals(Limit::WaitingBytes));
+        let may_be = bytes > 0 && ended > self.gave_way;
+        self.gave_way += u64::from(may_be);
+        may_be
+    }
+
     /// The server has ended its side, and there is nothing more to take.
     fn connection_ended(&mut self, at: usize) -> Result<(), String> {
         let client = &mut self.clients[at];
@@ -125,7 +138,7 @@ impl World {
         let hurried = |asked: &Asked| {
             matches!(asked.what, What::Follow { .. }) && self.now_ns - asked.sent_ns > LINGER_NS
         };
-        let was_slow = was_slow || asked.iter().any(hurried);
+        let was_slow = was_slow || asked.iter().any(hurried) || self.gave_way(leftover);
         self.network.reset(wire);
         self.story
             .say(|| format!("client {wire} sees the end of its connection"));

@@ -142,6 +142,7 @@ impl World {
             .accept_from(self.network.acceptor())
             .map_err(|why| why.to_string())?;
         self.server = Some(server);
+        self.gave_way = 0;
         Ok(())
     }
 

@@ -93,6 +93,8 @@ pub(super) struct World {
     pub(super) draining: bool,
     /// More was committed at once than is kept: nobody knows what it was, and the story ends.
     pub(super) lost_sight: bool,
+    /// Connections of this server that are known to have ended since too much waited for all.
+    pub(super) gave_way: u64,
 }
 
 impl World {
@@ -168,6 +170,7 @@ impl World {
             set_until_ns: 0,
             draining: false,
             lost_sight: false,
+            gave_way: 0,
             chance,
             clock,
             network,

@@ -63,7 +63,7 @@ fn what_was_confirmed_survives_kill_9() {
     for round in 0..rounds {
         println!("seed {seed}, round {round}");
         let (user, program) = if round % 2 == 0 {
-            ("slow", Program::start_in(&directory, &[]))
+            ("slow", Program::start_in(&directory, &UNLIMITED))
         } else {
             ("fast", start_fast(&directory))
         };
@@ -95,6 +95,9 @@ fn what_was_confirmed_survives_kill_9() {
     );
 }
 
+/// A user of this test leaves more sessions than users have otherwise: none is to end for that.
+const UNLIMITED: [&str; 2] = ["--sessions-per-user-max", "0"];
+
 const STORE: &str = "LOOPGATE_TEST_CRASH_STORE";
 
 /// A server whose hashes cost nothing, so that far more is under way when it is killed; the program
@@ -118,10 +121,11 @@ fn a_server_to_be_killed() {
     let Some(path) = std::env::var_os(STORE) else {
         return;
     };
-    let config = Config {
+    let mut config = Config {
         store: StorePath::File(path.into()),
         ..config()
     };
+    config.limits.sessions_per_user_max = 0;
     let mut server = Server::bind(config).expect("the server starts");
     println!("\nlistening on {}", server.addresses()[0]);
     server.run().expect("the loop turns");

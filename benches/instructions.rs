@@ -26,6 +26,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use loopgate::config::{Config, HashCost, Limits, StorePath};
@@ -189,13 +190,13 @@ fn replay(name: &str) {
 }
 
 #[inline(never)]
-fn counted_turns(server: &mut Server<Replay>) {
+fn counted_turns(server: &mut Server) {
     for _ in 0..TURNS.1 {
         server.turn().expect("nothing fails here");
     }
 }
 
-fn server(tape: &Rc<Tape>) -> Server<Replay> {
+fn server(tape: &Rc<Tape>) -> Server {
     let config = Config {
         hash_cost: HashCost::TOKEN,
         limits: Limits {
@@ -219,21 +220,22 @@ fn server(tape: &Rc<Tape>) -> Server<Replay> {
     let world = World {
         store,
         keys: Keys::ephemeral(1, [1; 32], 0),
-        clock: Stepping::default(),
-        entropy: Fixed,
-        selector: Playing(Rc::clone(tape)),
+        seams: Seams {
+            clock: Box::new(Stepping::default()),
+            entropy: Box::new(Fixed),
+            selector: Box::new(Playing(Rc::clone(tape))),
+        },
         crew: &mut Threads,
         hasher: Argon2id::shared(),
     };
-    let mut server =
-        Server::<Replay>::in_world(config, world).expect("nothing keeps it from starting");
+    let mut server = Server::in_world(config, world).expect("nothing keeps it from starting");
     let listener = Playing(Rc::clone(tape));
     server.accept_from(listener).expect("there is room");
     server
 }
 
 /// Workers are threads here too: turns until they have answered.
-fn log_in(tape: &Tape, server: &mut Server<Replay>) -> String {
+fn log_in(tape: &Tape, server: &mut Server) -> String {
     let body = "username=admin&password=password";
     tape.play_once(&format!(
         "POST /login HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -277,22 +279,10 @@ impl Tape {
     }
 }
 
-struct Replay;
-
-impl Seams for Replay {
-    type Clock = Stepping;
-    type Entropy = Fixed;
-    type Selector = Playing;
-    type Stream = Playing;
-    type Acceptor = Playing;
-}
-
 /// Selector, acceptor and stream: three ends of the same tape.
 struct Playing(Rc<Tape>);
 
 impl Selector for Playing {
-    type Waker = Asleep;
-
     fn select(&mut self, _: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let readiness = Readiness::READABLE;
         if let Some(token) = self.0.listener.take() {
@@ -306,12 +296,12 @@ impl Selector for Playing {
         Ok(())
     }
 
-    fn waker(&self) -> Asleep {
-        Asleep
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::new(Asleep)
     }
 }
 
-impl Acceptor<Playing> for Playing {
+impl Acceptor for Playing {
     type Stream = Self;
 
     fn accept(&mut self) -> io::Result<(Self, Peer)> {
@@ -322,21 +312,21 @@ impl Acceptor<Playing> for Playing {
         Ok((Self(Rc::clone(&self.0)), Peer::Ip(address)))
     }
 
-    fn register(&mut self, _: &mut Playing, token: Token) -> io::Result<()> {
+    fn register(&mut self, _: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.0.listener.set(Some(token));
         Ok(())
     }
 
-    fn deregister(&mut self, _: &mut Playing) {}
+    fn deregister(&mut self, _: &mut dyn Selector) {}
 }
 
-impl Stream<Playing> for Playing {
-    fn register(&mut self, _: &mut Playing, token: Token) -> io::Result<()> {
+impl Stream for Playing {
+    fn register(&mut self, _: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.0.connection.set(Some(token));
         Ok(())
     }
 
-    fn deregister(&mut self, _: &mut Playing) {}
+    fn deregister(&mut self, _: &mut dyn Selector) {}
 
     fn shutdown(&mut self, _: Shutdown) {}
 }

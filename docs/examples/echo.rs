@@ -1,6 +1,6 @@
 //! A TCP echo server on the reactor alone. Run it, then: `nc 127.0.0.1 7007`
 
-use loopgate::reactor::{Listener, OsAcceptor, OsSelector, OsStream, Reactor, Stream, Turn};
+use loopgate::reactor::{Listener, OsAcceptor, OsStream, Reactor, Selector, Stream, Turn};
 use loopgate::reactor::{Next, Readiness, Reason, Source, Token};
 use std::io::{self, Read, Write};
 
@@ -11,7 +11,7 @@ impl Source<()> for Echo {
         "echo"
     }
 
-    fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.0.register(selector, token)
     }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 use loopgate::config::{
     Config, HashCost, Limits, OUTBOX_BYTES_FLOOR, SessionTimes, SlowPolicy, StorePath,
 };
-use loopgate::reactor::fake::{
-    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector, FakeWaits,
-};
+use loopgate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, FakeWaits, fake_seams};
 use loopgate::server::Server;
 use loopgate::token::Keys;
 use loopgate::work::password::Argon2id;
@@ -19,7 +17,7 @@ use loopgate::work::{Change, Store, Threads, Transaction, password};
 pub const EVENTS_KEPT_MAX: u64 = 12;
 
 pub struct World {
-    pub server: RefCell<Server<Fake>>,
+    pub server: RefCell<Server>,
     pub waits: FakeWaits,
     pub door: FakeDoor,
     pub limits: Limits,
@@ -52,22 +50,18 @@ impl World {
             },
             ..Config::default()
         };
-        let clock = FakeClock::default();
-        let selector = FakeSelector::new(clock.clone());
-        let (waits, acceptor) = (selector.waits(), FakeAcceptor::default());
+        let (seams, waits) = fake_seams(&FakeClock::default());
+        let acceptor = FakeAcceptor::default();
         let door = acceptor.door();
         let store = store(config.hash_cost);
         let place = loopgate::server::World {
             store,
             keys: Keys::ephemeral(1, [1; 32], 0),
-            clock,
-            entropy: FakeEntropy::new(1),
-            selector,
+            seams,
             crew: &mut Threads,
             hasher: Argon2id::shared(),
         };
-        let mut server =
-            Server::<Fake>::in_world(config, place).expect("nothing keeps it from starting");
+        let mut server = Server::in_world(config, place).expect("nothing keeps it from starting");
         server.accept_from(acceptor).expect("there is room");
         let jobs = Rc::new(Cell::new(0));
         let mut world = Self {

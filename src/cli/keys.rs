@@ -1,7 +1,7 @@
 //! `loopgate key`.
 
 use loopgate::config::StorePath;
-use loopgate::reactor::{Clock, Entropy, OsClock, OsEntropy};
+use loopgate::reactor::{Clock, OsClock, OsEntropy, random};
 use loopgate::server::key_path;
 use loopgate::token::Keys;
 
@@ -18,7 +18,10 @@ pub(super) fn key(store: &StorePath, command: &KeyCommand) -> Result<Outcome, Fa
     };
     let now_s = (OsClock::default().unix_ms() / 1000).cast_signed();
     let retire_after_s = retire_after.as_secs().cast_signed();
-    let (id, secret) = (u32::from_le_bytes(OsEntropy.bytes()), OsEntropy.bytes());
+    let (id, secret) = (
+        u32::from_le_bytes(random(&mut OsEntropy)),
+        random(&mut OsEntropy),
+    );
     keys.rotate(&path, id, secret, now_s, retire_after_s)?;
     print(format_args!(
         "new key {} in {}",

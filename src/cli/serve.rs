@@ -9,7 +9,7 @@ use std::rc::{Rc, Weak};
 use loopgate::config::{Config, ListenAddr, StorePath};
 use loopgate::event::Event;
 use loopgate::ledger::{Ledger, Limit};
-use loopgate::reactor::{Entropy, OsEntropy, Seams, Signal};
+use loopgate::reactor::{OsEntropy, Signal, random};
 use loopgate::recording::{RecordOptions, Recording};
 use loopgate::server::{Server, Signals, Sockets, StartError, Stopped, raise_descriptor_limit};
 use loopgate::token::base64url;
@@ -232,7 +232,7 @@ impl Running {
         Ok(restart)
     }
 
-    fn announce<S: Seams>(&self, server: &Server<S>) {
+    fn announce(&self, server: &Server) {
         if self.demo
             && let Some(address) = server.addresses().first()
         {
@@ -248,12 +248,7 @@ impl Running {
     }
 
     /// Lets the server go, or whatever it is in.
-    fn end<T, S: Seams>(
-        self,
-        mut owner: T,
-        server: impl Fn(&mut T) -> &mut Server<S>,
-        stopped: Stopped,
-    ) {
+    fn end<T>(self, mut owner: T, server: impl Fn(&mut T) -> &mut Server, stopped: Stopped) {
         if stopped == Stopped::AtOnce {
             // Nobody waits for the workers any more. What was confirmed is on disk already.
             std::mem::forget(owner);
@@ -315,7 +310,7 @@ fn add_first_user(store: &mut Store, config: &Config, demo: bool) -> Result<(), 
         );
         return Ok(());
     };
-    let password = base64url(&OsEntropy.bytes::<15>());
+    let password = base64url(&random::<15>(&mut OsEntropy));
     let cost = config.hash_cost;
     add_user(store, "admin", "admin", password.as_bytes(), cost)?;
     writeln!(

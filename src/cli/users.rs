@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use loopgate::app::users::{check_name, check_password};
 use loopgate::config::{HashCost, StorePath};
 use loopgate::event::rfc3339;
-use loopgate::reactor::{Clock, Entropy, OsClock, OsEntropy};
+use loopgate::reactor::{Clock, OsClock, OsEntropy, random};
 use loopgate::work::password::{Kinds, check_phc, hash};
 use loopgate::work::{Change, Pool, Store, StoreError, Threads, Transaction, UserRow};
 
@@ -125,7 +125,7 @@ fn adding(name: &str, role: &str, password: String) -> Change {
 }
 
 fn hashed(password: &[u8], cost: HashCost) -> String {
-    hash(password, OsEntropy.bytes(), cost)
+    hash(password, random(&mut OsEntropy), cost)
 }
 
 fn find(store: &Store, name: &str) -> Result<UserRow, Failure> {
@@ -297,7 +297,7 @@ fn hash_all(lines: Vec<Line>) -> Result<Vec<Change>, Failure> {
     let progress = ProgressBar::new(lines.len() as u64).with_style(style);
     let (done, results) = mpsc::channel();
     for (place, line) in lines.into_iter().enumerate() {
-        let (done, salt) = (done.clone(), OsEntropy.bytes());
+        let (done, salt) = (done.clone(), random(&mut OsEntropy));
         pool.submit(Box::new(move || {
             let Line {
                 username,

@@ -3,7 +3,7 @@
 //! It sleeps until something is due, so a server with nothing to do does nothing.
 
 use super::service::{Message, Service};
-use crate::reactor::{Moment, Next, Program, Readiness, Seams, Source, Turn};
+use crate::reactor::{Moment, Next, Program, Readiness, Source, Turn};
 
 /// Removes expired sessions, writes times of last use, and ends a drain that takes too long.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Default for Chores {
 
 impl Chores {
     /// Sleeps until the next chore.
-    fn rest<S: Seams>(&self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+    fn rest(&self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         let due_s = service.app.next_chore_s();
         service.chores = Some((turn.token(), due_s));
         let due = turn.moment_of(due_s).min(self.stop_at);
@@ -35,25 +35,25 @@ impl Chores {
     }
 }
 
-impl<S: Seams> Source<Service<S>> for Chores {
+impl Source<Service> for Chores {
     fn kind(&self) -> &'static str {
         "chores"
     }
 
-    fn first_deadline(&mut self, _service: &Service<S>, now: Moment) -> Moment {
+    fn first_deadline(&mut self, _service: &Service, now: Moment) -> Moment {
         now
     }
 
     fn ready(
         &mut self,
         _readiness: Readiness,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         self.rest(service, turn)
     }
 
-    fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         if turn.now() >= self.stop_at {
             log::warn!(
                 "draining took too long, and is cut short: open connections: {}",
@@ -74,9 +74,9 @@ impl<S: Seams> Source<Service<S>> for Chores {
 
     fn message(
         &mut self,
-        message: <Service<S> as Program>::Message,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        message: <Service as Program>::Message,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         if matches!(message, Message::Drain) {
             self.stop_at = turn.now() + service.app.config.limits.drain_timeout;

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::service::{Message, Service};
-use crate::reactor::{Accept, Peer, Seams, Source};
+use crate::reactor::{Accept, Peer, Source, Stream};
 
 /// Which handler table answers on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) const OBSERVERS_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Door(pub Realm);
 
-impl<S: Seams> Accept<Service<S>> for Door {
+impl<T: Stream> Accept<Service, T> for Door {
     fn kind(&self) -> &'static str {
         match self.0 {
             Realm::Clients => "listener",
@@ -42,7 +42,7 @@ impl<S: Seams> Accept<Service<S>> for Door {
         self.0 == Realm::Monitor
     }
 
-    fn has_room(&self, service: &Service<S>) -> bool {
+    fn has_room(&self, service: &Service) -> bool {
         match self.0 {
             Realm::Clients => service.connections < service.connections_max,
             Realm::Monitor => service.observers < OBSERVERS_MAX,
@@ -51,12 +51,12 @@ impl<S: Seams> Accept<Service<S>> for Door {
 
     fn accepted(
         &mut self,
-        stream: S::Stream,
+        stream: T,
         peer: Peer,
-        service: &mut Service<S>,
-    ) -> Box<dyn Source<Service<S>>> {
+        service: &mut Service,
+    ) -> Box<dyn Source<Service>> {
         let admitted = service.opened(peer, self.0);
-        Box::new(Connection::<S>::new(stream, peer, self.0, admitted))
+        Box::new(Connection::new(stream, peer, self.0, admitted))
     }
 
     fn closes(&self, message: &Message) -> bool {

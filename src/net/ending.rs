@@ -6,7 +6,7 @@ use super::jobs::Pending;
 use super::service::{Message, Passed, Service};
 use crate::app::Reply;
 use crate::http::Fault;
-use crate::reactor::{Moment, Seams, Turn};
+use crate::reactor::{Moment, Turn};
 
 /// How long an idle connection may still send a request after draining began: closing at once
 /// would race with a request that is on its way.
@@ -44,7 +44,7 @@ pub(super) struct Ending {
     announced: bool,
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// Begins to shut down: nobody new comes in, what is under way is finished.
     pub fn drain(&mut self, turn: &mut Turn<'_, Self>) {
         if !self.is_draining() {

@@ -1,7 +1,6 @@
 //! What a server holds for others at a moment.
 
 use super::service::Service;
-use crate::reactor::Seams;
 
 /// What is held for clients, and must be given back when they go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Held {
     }
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// What is held at this moment.
     #[must_use]
     pub fn held(&self) -> Held {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::service::{Completion, Message, Service};
 use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
 use crate::ledger::{JobRecord, Label, Limit};
-use crate::reactor::{Moment, Seams, Token, Turn};
+use crate::reactor::{Moment, Token, Turn};
 use crate::work::{Busy, Delivery, Outcome, StoreError, Transaction, Worked, worked};
 
 /// How often a handler may ask for other work instead of what was refused.
@@ -43,7 +43,7 @@ enum Refused {
     Store,
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// Hands blocking work to a worker. Where no worker takes it, its continuation is called at
     /// once, and says what to answer instead.
     fn submit(

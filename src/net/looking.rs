@@ -6,7 +6,7 @@ use super::service::{Message, Service};
 use crate::app::monitor::Vitals;
 use crate::app::{Look, Reply, internal_error};
 use crate::http::{Response, Status};
-use crate::reactor::{Seams, Seen, Token, Turn};
+use crate::reactor::{Seen, Stream, Token, Turn};
 
 /// Who may look at all sources at the same time: one after the other, so this bounds how long they wait.
 const LOOKS_MAX: usize = 8;
@@ -20,7 +20,7 @@ pub(super) struct Looking {
     then: Look,
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// What the monitor tells of what is not the application's.
     pub(super) fn take_vitals(&mut self) {
         self.app.vitals = Vitals {
@@ -65,14 +65,14 @@ impl<S: Seams> Service<S> {
     }
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Waits until all sources have been looked at.
     pub(super) fn look(
         &mut self,
         then: Look,
         exchange: Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         if service.looks.len() == LOOKS_MAX {
             let busy = Response::problem(

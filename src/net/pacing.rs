@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::service::Service;
 use crate::app::monitor::{DEADLINES_MAX, Gate, Sight, Watch, sources_json};
 use crate::ledger::{Ledger, Phase};
-use crate::reactor::{Seams, Standstill};
+use crate::reactor::Standstill;
 
 /// Where a loop stands, and whom it tells.
 pub struct Paced {
@@ -23,7 +23,7 @@ impl std::fmt::Debug for Paced {
     }
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// From now on the loop is slowed down.
     pub fn pace(&mut self, paced: Paced, ledger: &Ledger) {
         self.app.watch = Some(Watch::begin(&mut self.app.hub, ledger));

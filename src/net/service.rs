@@ -22,7 +22,7 @@ use crate::app::{
 use crate::http::Date;
 use crate::ledger::Limit;
 use crate::reactor::{
-    CompleterOf, Delivered, Peer, Program, Reason, Seams, Seen, Slots, Standstill, Token, Turn,
+    Completer, Delivered, Peer, Program, Reason, Seen, Slots, Standstill, Token, Turn,
 };
 use crate::work::{Outcome, Pool, Worked, Writer};
 
@@ -107,7 +107,7 @@ pub struct Passed {
 }
 
 /// What a server's sources share.
-pub struct Service<S: Seams> {
+pub struct Service {
     /// The application.
     pub app: App,
     /// The handler table.
@@ -148,7 +148,7 @@ pub struct Service<S: Seams> {
     /// The chores' token, and when they are due as far as they know.
     pub(super) chores: Option<(Token, i64)>,
     pub(super) workers: Workers,
-    pub(super) completer: CompleterOf<Self>,
+    pub(super) completer: Completer<Completion>,
     /// Who looks at all sources, the first one at this moment.
     pub(super) looks: VecDeque<Looking>,
     /// Who watches the loop.
@@ -160,13 +160,13 @@ pub struct Service<S: Seams> {
     pub(super) life: Life,
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// A service that has no connections yet.
     #[must_use]
     pub fn new(
         app: App,
         workers: Workers,
-        completer: CompleterOf<Self>,
+        completer: Completer<Completion>,
         connections_max: usize,
     ) -> Self {
         let secure_fields = match app.config.hsts.as_secs() {
@@ -319,8 +319,7 @@ impl<S: Seams> Service<S> {
     }
 }
 
-impl<S: Seams> Program for Service<S> {
-    type Seams = S;
+impl Program for Service {
     type Message = Message;
     type Completion = Completion;
 
@@ -402,7 +401,7 @@ impl<S: Seams> Program for Service<S> {
     }
 }
 
-impl<S: Seams> std::fmt::Debug for Service<S> {
+impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service")
             .field("connections", &self.connections)

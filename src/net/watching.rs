@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::service::{Message, Service};
 use crate::app::monitor::{BATCH_EVERY, DEADLINES_MAX, Sight, Watch};
-use crate::reactor::{Moment, Next, Readiness, Seams, Source, Token, Turn};
+use crate::reactor::{Moment, Next, Readiness, Source, Token, Turn};
 
 /// Who may watch at the same time: each takes a copy of everything.
 pub(super) const WATCHERS_MAX: usize = 8;
@@ -31,7 +31,7 @@ impl Watchers {
     }
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// From now on `herald` tells those who watch this loop.
     pub fn heralded_by(&mut self, herald: Token) {
         self.watchers.herald = Some(herald);
@@ -81,7 +81,7 @@ impl<S: Seams> Service<S> {
     }
 }
 
-fn sight<S: Seams>(turn: &Turn<'_, Service<S>>) -> Sight {
+fn sight(turn: &Turn<'_, Service>) -> Sight {
     Sight {
         now: turn.now(),
         unix_ms: turn.unix_ms(),
@@ -97,7 +97,7 @@ pub struct Herald {
     last: Moment,
 }
 
-impl<S: Seams> Source<Service<S>> for Herald {
+impl Source<Service> for Herald {
     fn kind(&self) -> &'static str {
         "herald"
     }
@@ -109,8 +109,8 @@ impl<S: Seams> Source<Service<S>> for Herald {
     fn ready(
         &mut self,
         _readiness: Readiness,
-        _service: &mut Service<S>,
-        _turn: &mut Turn<'_, Service<S>>,
+        _service: &mut Service,
+        _turn: &mut Turn<'_, Service>,
     ) -> Next {
         Next::Wait
     }
@@ -118,8 +118,8 @@ impl<S: Seams> Source<Service<S>> for Herald {
     fn message(
         &mut self,
         message: Message,
-        _service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        _service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         if matches!(message, Message::Rearm) {
             turn.set_deadline(turn.now().max(self.last + BATCH_EVERY));
@@ -127,7 +127,7 @@ impl<S: Seams> Source<Service<S>> for Herald {
         Next::Wait
     }
 
-    fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         self.last = turn.now();
         service.watchers.told = false;
         service.take_vitals();

@@ -11,30 +11,30 @@ use crate::planted::{Bug, planted};
 const COMPLETIONS_PER_TURN: usize = 256;
 
 /// Hands completions to the loop from any thread. Cheap to clone.
-pub struct Completer<T, W> {
+pub struct Completer<T> {
     sender: Sender<T>,
     /// Set while the loop has been woken and has not yet looked: one wake serves them all.
     waiting: Arc<AtomicBool>,
-    waker: W,
+    waker: Arc<dyn Wake>,
 }
 
-impl<T, W: Clone> Clone for Completer<T, W> {
+impl<T> Clone for Completer<T> {
     fn clone(&self) -> Self {
         Self {
             sender: self.sender.clone(),
             waiting: Arc::clone(&self.waiting),
-            waker: self.waker.clone(),
+            waker: Arc::clone(&self.waker),
         }
     }
 }
 
-impl<T, W> std::fmt::Debug for Completer<T, W> {
+impl<T> std::fmt::Debug for Completer<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Completer").finish_non_exhaustive()
     }
 }
 
-impl<T, W: Wake> Completer<T, W> {
+impl<T> Completer<T> {
     /// Delivers `completion` in the completions phase of the loop's next turn. After the loop has
     /// ended it goes nowhere.
     pub fn complete(&self, completion: T) {
@@ -52,7 +52,7 @@ pub(super) struct Completions<T> {
     waiting: Arc<AtomicBool>,
 }
 
-pub(super) fn channel<T, W: Wake>(waker: W) -> (Completer<T, W>, Completions<T>) {
+pub(super) fn channel<T>(waker: Arc<dyn Wake>) -> (Completer<T>, Completions<T>) {
     let (sender, receiver) = mpsc::channel();
     let waiting = Arc::new(AtomicBool::new(false));
     let completions = Completions {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn one_wake_serves_all_that_wait() {
         let wakes = Count::default();
-        let (completer, completions) = channel(wakes.clone());
+        let (completer, completions) = channel(Arc::new(wakes.clone()));
         for n in 0..10 {
             completer.complete(n);
         }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_taken_in_shares_and_nothing_is_left_behind() {
-        let (completer, completions) = channel(Count::default());
+        let (completer, completions) = channel(Arc::new(Count::default()));
         let total = COMPLETIONS_PER_TURN * 2 + 1;
         (0..total).for_each(|n| completer.complete(n));
         let mut all = Vec::new();

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use super::clock::{Clock, Moment};
-use super::completions::Completions;
+use super::completions::{Completer, Completions};
 use super::mailbox::Mailbox;
 use super::seams::Seams;
 use super::slots::Token;
-use super::source::{CompleterOf, EntropyOf, Program, Reason, SelectorOf, Source};
+use super::source::{Program, Reason, Source};
 use super::timers::Timers;
 use crate::ledger::{Label, Ledger};
 
@@ -16,14 +16,12 @@ const WALL_CLOCK_KEPT_NS: u64 = 1_000_000_000;
 
 /// The parts of the loop that a source may reach, through [`Turn`], while it is dispatched.
 pub(super) struct Core<P: Program> {
-    pub(super) clock: <P::Seams as Seams>::Clock,
-    pub(super) entropy: EntropyOf<P>,
-    pub(super) selector: SelectorOf<P>,
+    pub(super) seams: Seams,
     /// The last reading of the clock.
     pub(super) now: Moment,
     pub(super) wall: Wall,
     pub(super) timers: Timers<Token>,
-    pub(super) completer: CompleterOf<P>,
+    pub(super) completer: Completer<P::Completion>,
     pub(super) completions: Completions<P::Completion>,
     pub(super) mailbox: Mailbox<P::Message>,
     pub(super) newcomers: Vec<Box<dyn Source<P>>>,
@@ -45,13 +43,11 @@ pub(super) struct Core<P: Program> {
 
 impl<P: Program> Core<P> {
     pub(super) fn new(
-        clock: <P::Seams as Seams>::Clock,
-        entropy: EntropyOf<P>,
-        selector: SelectorOf<P>,
-        completer: CompleterOf<P>,
+        seams: Seams,
+        completer: Completer<P::Completion>,
         completions: Completions<P::Completion>,
     ) -> Self {
-        let now = clock.now();
+        let now = seams.clock.now();
         let mut ledger = Ledger::default();
         let kinds = Kinds {
             program: ledger.label("program"),
@@ -63,11 +59,9 @@ impl<P: Program> Core<P> {
         Self {
             wall: Wall {
                 read_at: now,
-                unix_ms: clock.unix_ms(),
+                unix_ms: seams.clock.unix_ms(),
             },
-            clock,
-            entropy,
-            selector,
+            seams,
             now,
             timers: Timers::default(),
             completer,
@@ -91,7 +85,7 @@ impl<P: Program> Core<P> {
     #[inline]
     pub(super) fn time(&mut self) {
         if Ledger::IS_KEPT {
-            self.now = self.clock.now();
+            self.now = self.seams.clock.now();
         }
     }
 
@@ -127,7 +121,7 @@ pub(super) struct Wall {
 }
 
 impl Wall {
-    pub(super) fn refresh(&mut self, now: Moment, clock: &impl Clock) {
+    pub(super) fn refresh(&mut self, now: Moment, clock: &dyn Clock) {
         if now.ns_since(self.read_at) >= WALL_CLOCK_KEPT_NS {
             *self = Self {
                 read_at: now,

@@ -16,18 +16,6 @@ use super::clock::{Clock, Moment};
 use super::seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
 use super::slots::Token;
 
-/// The four seams of a written world.
-#[derive(Debug)]
-pub struct Fake;
-
-impl Seams for Fake {
-    type Clock = FakeClock;
-    type Entropy = FakeEntropy;
-    type Selector = FakeSelector;
-    type Stream = FakeStream;
-    type Acceptor = FakeAcceptor;
-}
-
 /// A clock that moves only when it is told to. Clones show the same time.
 #[derive(Clone, Debug, Default)]
 pub struct FakeClock(Rc<Cell<u64>>);
@@ -97,6 +85,19 @@ pub struct FakeSelector {
     waits: FakeWaits,
 }
 
+/// The seams of a written world, whose waits move `clock`, and the test's handle on its waits.
+#[must_use]
+pub fn fake_seams(clock: &FakeClock) -> (Seams, FakeWaits) {
+    let selector = FakeSelector::new(clock.clone());
+    let waits = selector.waits();
+    let seams = Seams {
+        clock: Box::new(clock.clone()),
+        entropy: Box::new(FakeEntropy::new(1)),
+        selector: Box::new(selector),
+    };
+    (seams, waits)
+}
+
 /// What a test knows about a fake selector's waits, and decides about them.
 #[derive(Clone, Debug, Default)]
 pub struct FakeWaits(Rc<Waits>);
@@ -158,9 +159,9 @@ impl FakeSelector {
 }
 
 impl Selector for FakeSelector {
-    const REPORTS_APART: bool = true;
-
-    type Waker = FakeWaker;
+    fn reports_apart(&self) -> bool {
+        true
+    }
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         for (token, wire) in &self.registered {
@@ -193,8 +194,8 @@ impl Selector for FakeSelector {
         Ok(())
     }
 
-    fn waker(&self) -> FakeWaker {
-        self.waker.clone()
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::new(self.waker.clone())
     }
 }
 
@@ -372,13 +373,15 @@ impl Write for FakeStream {
     }
 }
 
-impl Stream<FakeSelector> for FakeStream {
-    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+impl Stream for FakeStream {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
+        let selector: &mut FakeSelector = selector.own();
         selector.register(&self.0, token);
         Ok(())
     }
 
-    fn deregister(&mut self, selector: &mut FakeSelector) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
+        let selector: &mut FakeSelector = selector.own();
         selector.deregister(&self.0);
     }
 
@@ -426,7 +429,7 @@ impl FakeDoor {
     }
 }
 
-impl Acceptor<FakeSelector> for FakeAcceptor {
+impl Acceptor for FakeAcceptor {
     type Stream = FakeStream;
 
     fn accept(&mut self) -> io::Result<(FakeStream, Peer)> {
@@ -439,12 +442,14 @@ impl Acceptor<FakeSelector> for FakeAcceptor {
         connected.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
-    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
+        let selector: &mut FakeSelector = selector.own();
         selector.register(&self.0, token);
         Ok(())
     }
 
-    fn deregister(&mut self, selector: &mut FakeSelector) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
+        let selector: &mut FakeSelector = selector.own();
         selector.deregister(&self.0);
     }
 }

@@ -8,8 +8,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::seams::{Acceptor, Peer, Readiness};
-use super::source::{AcceptorOf, Description, Next, Program, SelectorOf, Source, StreamOf, Turn};
+use super::seams::{Acceptor, Peer, Readiness, Selector};
+use super::source::{Description, Next, Program, Source, Turn};
 use super::{Reason, Token};
 
 /// Peers accepted in one turn at most.
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a listener does with those who connect. A function from a stream and a peer to a source
 /// takes them all.
-pub trait Accept<P: Program> {
+pub trait Accept<P: Program, T> {
     /// What the listener is, for the ledger.
     fn kind(&self) -> &'static str {
         "listener"
@@ -38,7 +38,7 @@ pub trait Accept<P: Program> {
     }
 
     /// Somebody connected: the source that speaks with them.
-    fn accepted(&mut self, stream: StreamOf<P>, peer: Peer, program: &mut P) -> Box<dyn Source<P>>;
+    fn accepted(&mut self, stream: T, peer: Peer, program: &mut P) -> Box<dyn Source<P>>;
 
     /// Whether `message` asks the listener to close: nobody else is let in.
     fn closes(&self, _message: &P::Message) -> bool {
@@ -46,30 +46,25 @@ pub trait Accept<P: Program> {
     }
 }
 
-impl<P: Program, F, S> Accept<P> for F
+impl<P: Program, T, F, S> Accept<P, T> for F
 where
-    F: FnMut(StreamOf<P>, Peer) -> S,
+    F: FnMut(T, Peer) -> S,
     S: Source<P> + 'static,
 {
-    fn accepted(
-        &mut self,
-        stream: StreamOf<P>,
-        peer: Peer,
-        _program: &mut P,
-    ) -> Box<dyn Source<P>> {
+    fn accepted(&mut self, stream: T, peer: Peer, _program: &mut P) -> Box<dyn Source<P>> {
         Box::new(self(stream, peer))
     }
 }
 
 /// Accepts from `acceptor`, and hands whom it accepts to `accept`.
-pub struct Listener<P: Program, A> {
-    acceptor: AcceptorOf<P>,
-    accept: A,
+pub struct Listener<A, C> {
+    acceptor: A,
+    accept: C,
     /// Since it paused, nobody has found the queue empty: said once, not at every try.
     short: bool,
 }
 
-impl<P: Program, A> std::fmt::Debug for Listener<P, A> {
+impl<A, C> std::fmt::Debug for Listener<A, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listener")
             .field("short", &self.short)
@@ -77,9 +72,9 @@ impl<P: Program, A> std::fmt::Debug for Listener<P, A> {
     }
 }
 
-impl<P: Program, A: Accept<P>> Listener<P, A> {
+impl<A: Acceptor, C> Listener<A, C> {
     /// A listener that starts as soon as it is on a loop.
-    pub fn new(acceptor: AcceptorOf<P>, accept: A) -> Self {
+    pub fn new(acceptor: A, accept: C) -> Self {
         Self {
             acceptor,
             accept,
@@ -87,7 +82,7 @@ impl<P: Program, A: Accept<P>> Listener<P, A> {
         }
     }
 
-    fn pause(&mut self, why: &dyn std::fmt::Display, turn: &mut Turn<'_, P>) -> Next {
+    fn pause<P: Program>(&mut self, why: &dyn std::fmt::Display, turn: &mut Turn<'_, P>) -> Next {
         if !std::mem::replace(&mut self.short, true) {
             log::warn!("not accepting for a while: {why}");
         }
@@ -98,7 +93,7 @@ impl<P: Program, A: Accept<P>> Listener<P, A> {
     }
 }
 
-impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
+impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<A, C> {
     fn kind(&self) -> &'static str {
         self.accept.kind()
     }
@@ -107,11 +102,11 @@ impl<P: Program, A: Accept<P>> Source<P> for Listener<P, A> {
         self.accept.is_observer()
     }
 
-    fn register(&mut self, selector: &mut SelectorOf<P>, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.acceptor.register(selector, token)
     }
 
-    fn deregister(&mut self, selector: &mut SelectorOf<P>) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
         self.acceptor.deregister(selector);
     }
 

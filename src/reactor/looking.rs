@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::clock::{Clock, Moment};
+use super::clock::Moment;
 use super::core::Core;
 use super::slots::Slots;
 use super::source::{Program, Seen};
@@ -20,7 +20,7 @@ pub struct Standstill<'l, P: Program> {
 impl<P: Program> Standstill<'_, P> {
     /// Reads the clock.
     pub fn measure(&mut self) -> Moment {
-        self.core.now = self.core.clock.now();
+        self.core.now = self.core.seams.clock.now();
         self.core.now
     }
 

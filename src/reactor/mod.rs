@@ -46,16 +46,12 @@ pub use completions::Completer;
 pub use listener::{Accept, Listener};
 pub use looking::Standstill;
 pub use os::{
-    Os, OsAcceptor, OsEntropy, OsSelector, OsStream, OsWaker, SHORT_MEANS_DRAINED, socket_pair,
-    spawn,
+    OsAcceptor, OsEntropy, OsSelector, OsStream, SHORT_MEANS_DRAINED, socket_pair, spawn,
 };
-pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake};
+pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake, random};
 pub use signals::{Arrivals, Signal, SignalSource};
 pub use slots::{Slots, Token};
-pub use source::{
-    AcceptorOf, CompleterOf, Delivered, Description, EntropyOf, Next, Program, Reason, Seen,
-    SelectorOf, Source, StreamOf, Turn,
-};
+pub use source::{Delivered, Description, Next, Program, Reason, Seen, Source, Turn};
 pub use timers::{Arming, Due, Timers};
 
 /// Sources that go on in one turn with what they have left, the longest waiting first. Whoever has little to
@@ -111,32 +107,27 @@ enum Again {
     ThisTurn,
 }
 
-impl<P: Program<Seams = Os>> Reactor<P> {
+impl<P: Program> Reactor<P> {
     /// A loop in the real world.
     ///
     /// # Errors
     /// When the OS gives no descriptor for the selector.
     pub fn new(program: P) -> io::Result<Self> {
-        let selector = OsSelector::new()?;
-        Self::with_seams(OsClock::default(), OsEntropy, selector, |_| Ok(program))
+        Self::with_seams(Seams::of_os()?, |_| Ok(program))
     }
-}
 
-impl<P: Program> Reactor<P> {
     /// A loop in any world. The program is made last, since its workers need to know how to hand
     /// their completions back.
     ///
     /// # Errors
     /// Those of `program`.
     pub fn with_seams<E>(
-        clock: <P::Seams as Seams>::Clock,
-        entropy: EntropyOf<P>,
-        selector: SelectorOf<P>,
-        program: impl FnOnce(CompleterOf<P>) -> Result<P, E>,
+        seams: Seams,
+        program: impl FnOnce(Completer<P::Completion>) -> Result<P, E>,
     ) -> Result<Self, E> {
-        let (completer, completions) = completions::channel(selector.waker());
+        let (completer, completions) = completions::channel(seams.selector.waker());
         let program = program(completer.clone())?;
-        let core = Core::new(clock, entropy, selector, completer, completions);
+        let core = Core::new(seams, completer, completions);
         Ok(Self {
             program,
             sources: Slots::default(),
@@ -175,7 +166,7 @@ impl<P: Program> Reactor<P> {
             .sources
             .get_mut(token)
             .expect("it was inserted just now");
-        if let Err(error) = entry.source.register(&mut self.core.selector, token) {
+        if let Err(error) = entry.source.register(&mut *self.core.seams.selector, token) {
             if let Some(mut entry) = self.sources.remove(token) {
                 entry
                     .source
@@ -228,13 +219,13 @@ impl<P: Program> Reactor<P> {
             // nobody notices, and the clock is not read for it.
             core.timers.next().map(|at| at - core.now)
         };
-        core.selector.select(timeout, &mut self.ready)?;
-        if SelectorOf::<P>::REPORTS_APART && self.ready.len() > 1 {
+        core.seams.selector.select(timeout, &mut self.ready)?;
+        if self.ready.len() > 1 && core.seams.selector.reports_apart() {
             self.join_reports();
         }
         let core = &mut self.core;
-        core.now = core.clock.now();
-        core.wall.refresh(core.now, &core.clock);
+        core.now = core.seams.clock.now();
+        core.wall.refresh(core.now, &*core.seams.clock);
         core.ledger.begin_turn(
             slept_from.as_ns(),
             core.now.as_ns(),
@@ -392,7 +383,7 @@ impl<P: Program> Reactor<P> {
                 continue;
             };
             log::debug!("{} {token} ended: {}", entry.source.kind(), reason.0);
-            entry.source.deregister(&mut self.core.selector);
+            entry.source.deregister(&mut *self.core.seams.selector);
             entry.source.ended(reason, &mut self.program);
         }
         self.core.ended = ended;
@@ -413,7 +404,7 @@ impl<P: Program> Reactor<P> {
 
     /// What a worker needs to hand a completion back.
     #[must_use]
-    pub fn completer(&self) -> CompleterOf<P> {
+    pub fn completer(&self) -> Completer<P::Completion> {
         self.core.completer.clone()
     }
 
@@ -423,14 +414,14 @@ impl<P: Program> Reactor<P> {
     }
 
     /// Randomness, for what is made before the loop turns.
-    pub fn entropy(&mut self) -> &mut EntropyOf<P> {
-        &mut self.core.entropy
+    pub fn entropy(&mut self) -> &mut dyn Entropy {
+        &mut *self.core.seams.entropy
     }
 
     /// Wall-clock time in milliseconds since 1970 (UTC).
     #[must_use]
     pub fn unix_ms(&self) -> u64 {
-        self.core.clock.unix_ms()
+        self.core.seams.clock.unix_ms()
     }
 
     /// Whether a source stopped the loop.

@@ -1,47 +1,48 @@
 //! The four narrow places through which everything that is not deterministic enters: clock,
 //! entropy, selector and stream.
 //!
-//! They are traits that a [`Seams`] bundles, and the reactor is generic over the bundle: the
-//! compiler sees through them, so that they cost nothing. [`Os`](super::Os) is the real world;
-//! [`fake`](super::fake) is one that a test writes.
+//! Clock, entropy and selector are asked once or twice a turn, and are trait objects: [`Seams`] has one of each.
+//! A stream is asked at every request, and only the source that owns it knows its type. The real world is in
+//! `os`; [`fake`](super::fake) is one that a test writes.
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::slots::Token;
 
-/// One choice for each of the four seams.
-pub trait Seams: 'static {
+/// The seams of one world that a loop has for itself; streams come in later.
+pub struct Seams {
     /// Where time comes from.
-    type Clock: Clock;
+    pub clock: Box<dyn Clock>,
     /// Where randomness comes from.
-    type Entropy: Entropy;
+    pub entropy: Box<dyn Entropy>,
     /// Where readiness comes from.
-    type Selector: Selector;
-    /// Where bytes come from and go to.
-    type Stream: Stream<Self::Selector>;
-    /// Where streams come from.
-    type Acceptor: Acceptor<Self::Selector, Stream = Self::Stream>;
+    pub selector: Box<dyn Selector>,
+}
+
+impl fmt::Debug for Seams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seams")
+    }
 }
 
 /// Randomness fit for secrets.
 pub trait Entropy {
     /// Fills `bytes`.
     fn fill(&mut self, bytes: &mut [u8]);
+}
 
-    /// So many random bytes.
-    fn bytes<const N: usize>(&mut self) -> [u8; N]
-    where
-        Self: Sized,
-    {
-        let mut bytes = [0; N];
-        self.fill(&mut bytes);
-        bytes
-    }
+/// So many random bytes.
+pub fn random<const N: usize>(entropy: &mut dyn Entropy) -> [u8; N] {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes);
+    bytes
 }
 
 /// What the OS says about a descriptor. Several can be true at once.
@@ -115,13 +116,12 @@ pub struct Ready {
 
 /// The seam through which readiness enters. Edge-triggered: what was reported once is not
 /// reported again before the descriptor was drained.
-pub trait Selector: Sized {
+pub trait Selector: Any {
     /// Whether one wait may report a descriptor more than once, as kqueue does: once for reading, once for
     /// writing. The loop then makes one report of them.
-    const REPORTS_APART: bool = false;
-
-    /// Ends a wait from another thread.
-    type Waker: Wake;
+    fn reports_apart(&self) -> bool {
+        false
+    }
 
     /// Sleeps until a registered descriptor is ready, the waker was used, or `timeout` is over;
     /// without one, for ever. Appends to `ready`; waking early with nothing is allowed.
@@ -131,11 +131,23 @@ pub trait Selector: Sized {
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
 
     /// A handle that ends this selector's wait.
-    fn waker(&self) -> Self::Waker;
+    fn waker(&self) -> Arc<dyn Wake>;
+}
+
+impl dyn Selector {
+    /// The selector as a stream of its own world knows it.
+    ///
+    /// # Panics
+    /// If it is another world's: a loop was given a stream that it can never hear of.
+    pub fn own<S: Selector>(&mut self) -> &mut S {
+        let selector: &mut dyn Any = self;
+        let own = selector.downcast_mut();
+        own.expect("a stream and its loop's selector are of the same world")
+    }
 }
 
 /// Ends a selector's wait from another thread.
-pub trait Wake: Clone + Send + Sync + 'static {
+pub trait Wake: Send + Sync + 'static {
     /// Makes the current or else the next wait return at once.
     fn wake(&self);
 }
@@ -145,15 +157,15 @@ pub trait Wake: Clone + Send + Sync + 'static {
 /// `flush` writes what the stream itself holds back, and fails with `WouldBlock` while the peer does not
 /// take it. A read fails with `InvalidData` when the peer does not speak the stream's protocol but can be
 /// told so.
-pub trait Stream<S>: Read + Write + 'static {
+pub trait Stream: Read + Write + 'static {
     /// Starts reporting this stream's readiness, both directions, as `token`.
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
-    fn register(&mut self, selector: &mut S, token: Token) -> io::Result<()>;
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()>;
 
     /// Stops reporting it.
-    fn deregister(&mut self, selector: &mut S);
+    fn deregister(&mut self, selector: &mut dyn Selector);
 
     /// Closes one or both directions. A peer that is gone already is no error here.
     fn shutdown(&mut self, how: Shutdown);
@@ -186,9 +198,9 @@ pub trait Stream<S>: Read + Write + 'static {
 }
 
 /// Streams from peers who connect.
-pub trait Acceptor<S>: 'static {
+pub trait Acceptor: 'static {
     /// What it accepts.
-    type Stream;
+    type Stream: Stream;
 
     /// The next waiting connection, and who it is.
     ///
@@ -201,10 +213,10 @@ pub trait Acceptor<S>: 'static {
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
-    fn register(&mut self, selector: &mut S, token: Token) -> io::Result<()>;
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()>;
 
     /// Stops reporting it.
-    fn deregister(&mut self, selector: &mut S);
+    fn deregister(&mut self, selector: &mut dyn Selector);
 }
 
 /// The other end of a connection.

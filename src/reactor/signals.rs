@@ -4,7 +4,7 @@
 //! reads it like any other byte. Thus signals enter through the stream seam, and a test sends one
 //! by writing a byte.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::seams::{Readiness, Stream};
-use super::source::{Next, Program, SelectorOf, Source, StreamOf, Turn};
+use super::seams::{Readiness, Selector, Stream};
+use super::source::{Next, Program, Source, Turn};
 use super::{OsStream, Token};
 
 /// A signal that a program listens for.
@@ -98,34 +98,34 @@ impl AsFd for Arrivals {
 }
 
 /// Calls `act` once for each time its signal arrived.
-pub struct SignalSource<P: Program, F> {
-    stream: StreamOf<P>,
+pub struct SignalSource<T, F> {
+    stream: T,
     act: F,
 }
 
-impl<P: Program, F: FnMut(&mut P, &mut Turn<'_, P>)> SignalSource<P, F> {
+impl<T: Stream, F> SignalSource<T, F> {
     /// Reads one byte per signal from `stream`.
-    pub fn new(stream: StreamOf<P>, act: F) -> Self {
+    pub fn new(stream: T, act: F) -> Self {
         Self { stream, act }
     }
 }
 
-impl<P: Program, F> std::fmt::Debug for SignalSource<P, F> {
+impl<T, F> std::fmt::Debug for SignalSource<T, F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignalSource").finish_non_exhaustive()
     }
 }
 
-impl<P: Program, F: FnMut(&mut P, &mut Turn<'_, P>)> Source<P> for SignalSource<P, F> {
+impl<P: Program, T: Stream, F: FnMut(&mut P, &mut Turn<'_, P>)> Source<P> for SignalSource<T, F> {
     fn kind(&self) -> &'static str {
         "signal"
     }
 
-    fn register(&mut self, selector: &mut SelectorOf<P>, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.stream.register(selector, token)
     }
 
-    fn deregister(&mut self, selector: &mut SelectorOf<P>) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
         self.stream.deregister(selector);
     }
 

@@ -7,13 +7,13 @@
 use std::io;
 use std::time::Duration;
 
-use super::clock::{Clock as _, Moment};
+use super::clock::Moment;
 use super::completions::Completer;
 use super::core::Core;
 use super::dispatch::Recorder;
 use super::looking::Standstill;
 use super::mailbox::Mail;
-use super::seams::{Peer, Readiness, Seams, Selector, Stream as _};
+use super::seams::{Entropy, Peer, Readiness, Selector, Stream};
 use super::slots::Token;
 use super::timers::Arming;
 use crate::ledger::{Label, Ledger};
@@ -81,12 +81,12 @@ pub trait Source<P: Program> {
     ///
     /// # Errors
     /// When the OS has no room; the source is then freed without having been called.
-    fn register(&mut self, _selector: &mut SelectorOf<P>, _token: Token) -> io::Result<()> {
+    fn register(&mut self, _selector: &mut dyn Selector, _token: Token) -> io::Result<()> {
         Ok(())
     }
 
     /// Takes the registration back, before the source is freed.
-    fn deregister(&mut self, _selector: &mut SelectorOf<P>) {}
+    fn deregister(&mut self, _selector: &mut dyn Selector) {}
 
     /// When it wants to be woken first, whatever its descriptor does. Asked once, when it is put
     /// on the loop.
@@ -124,8 +124,6 @@ pub trait Source<P: Program> {
 
 /// What all sources of a loop share, and what they may tell each other.
 pub trait Program: Sized + 'static {
-    /// The world it lives in.
-    type Seams: Seams;
     /// What one source can be told by another.
     type Message;
     /// What comes back from worker threads.
@@ -166,23 +164,11 @@ pub struct Delivered {
     pub more: bool,
 }
 
-/// The smallest program: sources of the real world that share nothing and tell each other nothing.
+/// The smallest program: sources that share nothing and tell each other nothing.
 impl Program for () {
-    type Seams = super::Os;
     type Message = std::convert::Infallible;
     type Completion = ();
 }
-
-/// The selector of a program's seams.
-pub type SelectorOf<P> = <<P as Program>::Seams as Seams>::Selector;
-/// The stream of a program's seams.
-pub type StreamOf<P> = <<P as Program>::Seams as Seams>::Stream;
-/// The acceptor of a program's seams.
-pub type AcceptorOf<P> = <<P as Program>::Seams as Seams>::Acceptor;
-/// The entropy of a program's seams.
-pub type EntropyOf<P> = <<P as Program>::Seams as Seams>::Entropy;
-/// What hands a program's completions to its loop.
-pub type CompleterOf<P> = Completer<<P as Program>::Completion, <SelectorOf<P> as Selector>::Waker>;
 
 /// What a piece of work may ask of the loop while it runs.
 pub struct Turn<'t, P: Program> {
@@ -209,7 +195,7 @@ impl<P: Program> Turn<'_, P> {
 
     /// Reads the clock, for what has to be timed on its own, and moves [`Turn::now`] to it.
     pub fn measure(&mut self) -> Moment {
-        self.core.now = self.core.clock.now();
+        self.core.now = self.core.seams.clock.now();
         self.core.now
     }
 
@@ -272,13 +258,13 @@ impl<P: Program> Turn<'_, P> {
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
-    pub fn register(&mut self, stream: &mut StreamOf<P>) -> io::Result<()> {
-        stream.register(&mut self.core.selector, self.token)
+    pub fn register(&mut self, stream: &mut impl Stream) -> io::Result<()> {
+        stream.register(&mut *self.core.seams.selector, self.token)
     }
 
     /// Stops reporting such a stream.
-    pub fn deregister(&mut self, stream: &mut StreamOf<P>) {
-        stream.deregister(&mut self.core.selector);
+    pub fn deregister(&mut self, stream: &mut impl Stream) {
+        stream.deregister(&mut *self.core.seams.selector);
     }
 
     /// Puts a new source on the loop, as soon as this dispatch is over.
@@ -306,18 +292,18 @@ impl<P: Program> Turn<'_, P> {
     }
 
     /// Randomness.
-    pub fn entropy(&mut self) -> &mut EntropyOf<P> {
-        &mut self.core.entropy
+    pub fn entropy(&mut self) -> &mut dyn Entropy {
+        &mut *self.core.seams.entropy
     }
 
     /// Randomness and the record together.
-    pub fn entropy_and_ledger(&mut self) -> (&mut EntropyOf<P>, &mut Ledger) {
-        (&mut self.core.entropy, &mut self.core.ledger)
+    pub fn entropy_and_ledger(&mut self) -> (&mut dyn Entropy, &mut Ledger) {
+        (&mut *self.core.seams.entropy, &mut self.core.ledger)
     }
 
     /// What a worker needs to hand a completion back.
     #[must_use]
-    pub fn completer(&self) -> CompleterOf<P> {
+    pub fn completer(&self) -> Completer<P::Completion> {
         self.core.completer.clone()
     }
 

@@ -39,16 +39,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use played::{
-    NoWaker, Played, PlayedAcceptor, PlayedClock, PlayedEntropy, PlayedSelector, PlayedStream,
-};
+pub use played::{PlayedAcceptor, PlayedClock, PlayedEntropy, PlayedSelector, PlayedStream};
 pub use replay::{Options, Outcome, ReplayError, replay};
 pub use seams::{
-    Recorded, RecordedAcceptor, RecordedClock, RecordedEntropy, RecordedSelector, RecordedStream,
+    RecordedAcceptor, RecordedClock, RecordedEntropy, RecordedSelector, RecordedStream,
 };
 
 use crate::config::Config;
-use crate::reactor::{OsClock, Signal};
+use crate::reactor::{OsClock, Seams, Signal};
 use crate::server::{Server, Sockets, StartError, Stopped, World, doors, keys_of};
 use crate::work::Store;
 use entry::Entry;
@@ -72,7 +70,7 @@ const TURNS_PER_STATE: u64 = 4096;
 /// A server that is being recorded.
 #[derive(Debug)]
 pub struct Recording {
-    server: Server<Recorded>,
+    server: Server,
     tape: Tape,
     path: PathBuf,
 }
@@ -110,13 +108,15 @@ impl Recording {
         let world = World {
             store: store.watched_by(Box::new(RecordedDisk)),
             keys,
-            clock: RecordedClock {
-                inner: OsClock::default(),
-                tape: tape.clone(),
-            },
-            entropy: RecordedEntropy(tape.clone()),
             crew: &mut selector.crew.clone(),
-            selector,
+            seams: Seams {
+                clock: Box::new(RecordedClock {
+                    inner: OsClock::default(),
+                    tape: tape.clone(),
+                }),
+                entropy: Box::new(RecordedEntropy(tape.clone())),
+                selector: Box::new(selector),
+            },
             hasher: Arc::new(RecordedHasher),
         };
         let mut server = Server::in_world(config, world)?;
@@ -143,7 +143,7 @@ impl Recording {
     }
 
     /// The server.
-    pub fn server(&mut self) -> &mut Server<Recorded> {
+    pub fn server(&mut self) -> &mut Server {
         &mut self.server
     }
 

@@ -2,29 +2,18 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{Entry, Trouble};
 use super::player::Player;
 use crate::config::HashCost;
 use crate::reactor::{
-    Acceptor, Clock, Entropy, Moment, Peer, Ready, Seams, Selector, Stream, Token, Wake,
+    Acceptor, Clock, Entropy, Moment, Peer, Ready, Selector, Stream, Token, Wake,
 };
 use crate::work::findings::{self, Finding};
 use crate::work::password::{Checked, Hasher, Kind, Verdict};
 use crate::work::{Disk, Page, StoreError};
-
-/// The seams of a server that is played from a recording.
-#[derive(Debug)]
-pub struct Played;
-
-impl Seams for Played {
-    type Clock = PlayedClock;
-    type Entropy = PlayedEntropy;
-    type Selector = PlayedSelector;
-    type Stream = PlayedStream;
-    type Acceptor = PlayedAcceptor;
-}
 
 /// Shows the time that was.
 pub struct PlayedClock(pub(super) Player);
@@ -68,7 +57,7 @@ pub struct PlayedSelector(pub(super) Player);
 
 /// There is nobody to wake.
 #[derive(Clone, Copy, Debug)]
-pub struct NoWaker;
+struct NoWaker;
 
 impl Wake for NoWaker {
     fn wake(&self) {}
@@ -76,9 +65,9 @@ impl Wake for NoWaker {
 
 impl Selector for PlayedSelector {
     // As the system did that it was recorded on.
-    const REPORTS_APART: bool = true;
-
-    type Waker = NoWaker;
+    fn reports_apart(&self) -> bool {
+        true
+    }
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         self.0
@@ -93,8 +82,8 @@ impl Selector for PlayedSelector {
         Ok(())
     }
 
-    fn waker(&self) -> NoWaker {
-        NoWaker
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::new(NoWaker)
     }
 }
 
@@ -178,12 +167,12 @@ impl Write for PlayedStream {
     }
 }
 
-impl Stream<PlayedSelector> for PlayedStream {
-    fn register(&mut self, _: &mut PlayedSelector, token: Token) -> io::Result<()> {
+impl Stream for PlayedStream {
+    fn register(&mut self, _: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.player.registered(token)
     }
 
-    fn deregister(&mut self, _: &mut PlayedSelector) {}
+    fn deregister(&mut self, _: &mut dyn Selector) {}
 
     fn shutdown(&mut self, how: Shutdown) {
         self.player.did(how as u64);
@@ -205,7 +194,7 @@ impl Stream<PlayedSelector> for PlayedStream {
 /// Lets in who came in.
 pub struct PlayedAcceptor(pub(super) Player);
 
-impl Acceptor<PlayedSelector> for PlayedAcceptor {
+impl Acceptor for PlayedAcceptor {
     type Stream = PlayedStream;
 
     fn accept(&mut self) -> io::Result<(PlayedStream, Peer)> {
@@ -217,11 +206,11 @@ impl Acceptor<PlayedSelector> for PlayedAcceptor {
         Ok((PlayedStream::new(&self.0, newcomer.secure), newcomer.peer()))
     }
 
-    fn register(&mut self, _: &mut PlayedSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, _: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.0.registered(token)
     }
 
-    fn deregister(&mut self, _: &mut PlayedSelector) {}
+    fn deregister(&mut self, _: &mut dyn Selector) {}
 }
 
 /// Judges passwords as they were judged.

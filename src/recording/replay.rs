@@ -11,13 +11,14 @@ use super::OTHER_SIGNALS;
 use super::blocks::{Blocks, Damaged};
 use super::entry::{Entry, Head, MAGIC, MAGIC_OF_ALL};
 use super::played::{
-    Played, PlayedAcceptor, PlayedClock, PlayedDisk, PlayedEntropy, PlayedHasher, PlayedSelector,
+    PlayedAcceptor, PlayedClock, PlayedDisk, PlayedEntropy, PlayedHasher, PlayedSelector,
     PlayedStream,
 };
 use super::player::{LastWait, Player, Stop};
 use crate::config::{Config, StorePath};
 use crate::ledger::Phase;
 use crate::net::Realm;
+use crate::reactor::Seams;
 use crate::server::{Server, StartError, World, told};
 use crate::token::Keys;
 use crate::work::fake::FakeCrew;
@@ -242,7 +243,7 @@ fn version_of_format_1(bytes: &[u8]) -> Option<String> {
 }
 
 /// The server as it was when the recording began.
-fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server<Played>, ReplayError> {
+fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server, ReplayError> {
     let Head {
         config,
         listeners,
@@ -261,9 +262,11 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server<Play
     let world = World {
         store: Store::from_snapshot(&store, Box::new(PlayedDisk))?,
         keys: Keys::from_json(&keys).map_err(ReplayError::Damaged)?,
-        clock: PlayedClock(player.clone()),
-        entropy: PlayedEntropy(player.clone()),
-        selector: PlayedSelector(player.clone()),
+        seams: Seams {
+            clock: Box::new(PlayedClock(player.clone())),
+            entropy: Box::new(PlayedEntropy(player.clone())),
+            selector: Box::new(PlayedSelector(player.clone())),
+        },
         crew: &mut crew,
         hasher: Arc::new(PlayedHasher),
     };
@@ -304,7 +307,7 @@ struct Teller {
 
 impl Teller {
     /// What happened in the last turn; `None` if that is nothing.
-    fn turn(&mut self, server: &mut Server<Played>, wait: &LastWait) -> Option<String> {
+    fn turn(&mut self, server: &mut Server, wait: &LastWait) -> Option<String> {
         let turn = *server.ledger().turns().next_back()?;
         let newcomers: Vec<u64> = told::dispatches(server.ledger(), &turn)
             .iter()

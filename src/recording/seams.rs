@@ -3,30 +3,19 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{Entry, Found, Newcomer, Trouble};
 use super::tape::Tape;
 use crate::reactor::{
-    Acceptor, Clock, Entropy, Moment, OsAcceptor, OsClock, OsEntropy, OsSelector, OsStream,
-    OsWaker, Peer, Ready, Seams, Selector, Stream, Token, Wake as _,
+    Acceptor, Clock, Entropy, Moment, OsAcceptor, OsClock, OsEntropy, OsSelector, OsStream, Peer,
+    Ready, Selector, Stream, Token, Wake,
 };
 use crate::work::findings::{self, Finding};
 use crate::work::password::{Argon2id, Checked, Hasher, Kind};
 use crate::work::stepped::{Step, SteppedCrew};
 use crate::work::{Disk, Page, StoreError};
-
-/// The seams of a server that is being recorded.
-#[derive(Debug)]
-pub struct Recorded;
-
-impl Seams for Recorded {
-    type Clock = RecordedClock;
-    type Entropy = RecordedEntropy;
-    type Selector = RecordedSelector;
-    type Stream = RecordedStream;
-    type Acceptor = RecordedAcceptor;
-}
 
 /// Writes down what the clocks show.
 pub struct RecordedClock {
@@ -87,9 +76,9 @@ impl RecordedSelector {
 }
 
 impl Selector for RecordedSelector {
-    const REPORTS_APART: bool = OsSelector::REPORTS_APART;
-
-    type Waker = OsWaker;
+    fn reports_apart(&self) -> bool {
+        self.inner.reports_apart()
+    }
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         self.tape
@@ -104,7 +93,7 @@ impl Selector for RecordedSelector {
         Ok(())
     }
 
-    fn waker(&self) -> OsWaker {
+    fn waker(&self) -> Arc<dyn Wake> {
         self.inner.waker()
     }
 }
@@ -184,13 +173,15 @@ impl Write for RecordedStream {
     }
 }
 
-impl Stream<RecordedSelector> for RecordedStream {
-    fn register(&mut self, selector: &mut RecordedSelector, token: Token) -> io::Result<()> {
+impl Stream for RecordedStream {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
+        let selector: &mut RecordedSelector = selector.own();
         let result = self.inner.register(&mut selector.inner, token);
         registered(&self.tape, token, result)
     }
 
-    fn deregister(&mut self, selector: &mut RecordedSelector) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
+        let selector: &mut RecordedSelector = selector.own();
         self.inner.deregister(&mut selector.inner);
     }
 
@@ -222,7 +213,7 @@ pub struct RecordedAcceptor {
     pub(super) tape: Tape,
 }
 
-impl Acceptor<RecordedSelector> for RecordedAcceptor {
+impl Acceptor for RecordedAcceptor {
     type Stream = RecordedStream;
 
     fn accept(&mut self) -> io::Result<(RecordedStream, Peer)> {
@@ -234,12 +225,14 @@ impl Acceptor<RecordedSelector> for RecordedAcceptor {
         Ok((RecordedStream::new(stream, true, &self.tape), peer))
     }
 
-    fn register(&mut self, selector: &mut RecordedSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
+        let selector: &mut RecordedSelector = selector.own();
         let result = self.inner.register(&mut selector.inner, token);
         registered(&self.tape, token, result)
     }
 
-    fn deregister(&mut self, selector: &mut RecordedSelector) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
+        let selector: &mut RecordedSelector = selector.own();
         self.inner.deregister(&mut selector.inner);
     }
 }

@@ -12,7 +12,7 @@ use super::mask::Mask;
 use super::secrets::Secrets;
 use crate::config::Config;
 use crate::files;
-use crate::reactor::{Entropy, OsEntropy};
+use crate::reactor::{OsEntropy, random};
 use crate::token::Keys;
 use crate::work::appender::Appender;
 use crate::work::{Snapshot, Store, StoreError};
@@ -74,7 +74,7 @@ impl Tape {
                 config.limits.clone(),
                 keys.clone(),
                 &snapshot,
-                OsEntropy.bytes(),
+                random(&mut OsEntropy),
             )
         });
         let head = Head {

@@ -4,9 +4,9 @@ use std::io;
 
 use super::Server;
 use crate::net::{Child, Role, Service};
-use crate::reactor::{Os, Signal, SignalSource, Turn};
+use crate::reactor::{Signal, SignalSource, Turn};
 
-impl Server<Os> {
+impl Server {
     /// The processes that the configuration names, which are started in the first turn.
     pub(super) fn add_children(&mut self) -> io::Result<()> {
         let config = &self.reactor.program.app.config;
@@ -44,7 +44,7 @@ impl Server<Os> {
     }
 
     fn hear_of_children(&mut self) -> io::Result<()> {
-        let act = |service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>| {
+        let act = |service: &mut Service, turn: &mut Turn<'_, Service>| {
             service.child_ended(turn);
         };
         let source = SignalSource::new(Signal::Child.stream()?, act);

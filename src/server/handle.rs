@@ -4,21 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::net::{Completion, Service};
-use crate::reactor::{CompleterOf, Os, Seams};
+use crate::net::Completion;
+use crate::reactor::Completer;
 
 /// Shuts a server down from any thread.
-pub struct Handle<S: Seams = Os> {
-    completer: CompleterOf<Service<S>>,
+pub struct Handle {
+    completer: Completer<Completion>,
     /// A loop that is slowed down stands no more when this is set.
     goes_on: Option<Arc<AtomicBool>>,
 }
 
-impl<S: Seams> Handle<S> {
-    pub(super) fn new(
-        completer: CompleterOf<Service<S>>,
-        goes_on: Option<Arc<AtomicBool>>,
-    ) -> Self {
+impl Handle {
+    pub(super) fn new(completer: Completer<Completion>, goes_on: Option<Arc<AtomicBool>>) -> Self {
         Self { completer, goes_on }
     }
 
@@ -46,7 +43,7 @@ impl<S: Seams> Handle<S> {
     }
 }
 
-impl<S: Seams> Clone for Handle<S> {
+impl Clone for Handle {
     fn clone(&self) -> Self {
         Self {
             completer: self.completer.clone(),
@@ -55,7 +52,7 @@ impl<S: Seams> Clone for Handle<S> {
     }
 }
 
-impl<S: Seams> fmt::Debug for Handle<S> {
+impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Handle")
     }

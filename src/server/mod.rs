@@ -37,7 +37,9 @@ use crate::app::{
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
 use crate::net::{Chores, Door, Realm, Service, adopt};
-use crate::reactor::{Clock as _, Listener, Os, OsClock, OsEntropy, OsSelector, Reactor, Seams};
+use crate::reactor::{
+    Acceptor, Clock as _, Listener, OsClock, OsEntropy, OsSelector, Reactor, Seams,
+};
 use crate::token::Keys;
 use crate::websocket::Message;
 use crate::work::password::{Argon2id, Hasher};
@@ -45,8 +47,8 @@ use crate::work::watchdog::Watchdog;
 use crate::work::{Crew, Store, TimedThreads};
 
 /// A login/logout server on its event loop.
-pub struct Server<S: Seams = Os> {
-    reactor: Reactor<Service<S>>,
+pub struct Server {
+    reactor: Reactor<Service>,
     monitor_address: Option<ListenAddr>,
     listening: Option<Rc<Listening>>,
     /// Says when the loop is stuck, if there is a monitor.
@@ -58,24 +60,20 @@ pub struct Server<S: Seams = Os> {
 }
 
 /// Where a server is: everything through which it meets what is not itself.
-pub struct World<'c, S: Seams> {
+pub struct World<'c> {
     /// Its users, sessions and events.
     pub store: Store,
     /// What it signs with.
     pub keys: Keys,
-    /// Where time comes from.
-    pub clock: S::Clock,
-    /// Where randomness comes from.
-    pub entropy: S::Entropy,
-    /// Where readiness comes from.
-    pub selector: S::Selector,
+    /// Where time, randomness and readiness come from.
+    pub seams: Seams,
     /// Who does what blocks.
     pub crew: &'c mut dyn Crew,
     /// Who judges passwords.
     pub hasher: Arc<dyn Hasher>,
 }
 
-impl<S: Seams> fmt::Debug for World<'_, S> {
+impl fmt::Debug for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World").finish_non_exhaustive()
     }
@@ -92,7 +90,7 @@ pub enum Stopped {
     AtOnce,
 }
 
-impl Server<Os> {
+impl Server {
     /// Opens the store, which makes it if there is none, reads it, and listens. Requests are answered
     /// as soon as the server runs.
     ///
@@ -137,9 +135,11 @@ impl Server<Os> {
             keys: keys_of(&config.store)?,
             store,
             crew: &mut crew,
-            clock,
-            entropy: OsEntropy,
-            selector,
+            seams: Seams {
+                clock: Box::new(clock),
+                entropy: Box::new(OsEntropy),
+                selector: Box::new(selector),
+            },
             hasher: Argon2id::shared(),
         };
         let mut server = Self::in_world(config, world)?;
@@ -174,25 +174,23 @@ impl Server<Os> {
     }
 }
 
-impl<S: Seams> Server<S> {
+impl Server {
     /// A server in any world, which listens nowhere yet: what `config` says of that, of child
     /// processes, and of where the store is, is left out.
     ///
     /// # Errors
     /// Whatever keeps it from starting.
-    pub fn in_world(config: Config, world: World<'_, S>) -> Result<Self, StartError> {
+    pub fn in_world(config: Config, world: World<'_>) -> Result<Self, StartError> {
         let World {
             store,
             keys,
-            clock,
-            entropy,
-            selector,
+            seams,
             crew,
             hasher,
         } = world;
-        let unix_s = (clock.unix_ms() / 1000).cast_signed();
-        let reactor = Reactor::with_seams(clock, entropy, selector, |completer| {
-            service::<S>(config, store, keys, crew, hasher, completer, unix_s)
+        let unix_s = (seams.clock.unix_ms() / 1000).cast_signed();
+        let reactor = Reactor::with_seams(seams, |completer| {
+            service(config, store, keys, crew, hasher, completer, unix_s)
         })?;
         let mut server = Self {
             reactor,
@@ -218,7 +216,7 @@ impl<S: Seams> Server<S> {
     /// When the system has no room for more registrations.
     pub(crate) fn open(
         &mut self,
-        doors: impl IntoIterator<Item = (S::Acceptor, Realm, ListenAddr)>,
+        doors: impl IntoIterator<Item = (impl Acceptor, Realm, ListenAddr)>,
     ) -> io::Result<()> {
         for (acceptor, realm, address) in doors {
             match realm {
@@ -239,7 +237,7 @@ impl<S: Seams> Server<S> {
     ///
     /// # Errors
     /// When the system has no room for one more registration.
-    pub fn accept_from(&mut self, acceptor: S::Acceptor) -> io::Result<()> {
+    pub fn accept_from(&mut self, acceptor: impl Acceptor) -> io::Result<()> {
         let listener = Box::new(Listener::new(acceptor, Door(Realm::Clients)));
         self.reactor.add(listener).map(drop)
     }
@@ -363,7 +361,7 @@ impl<S: Seams> Server<S> {
 
     /// Shuts the server down from another thread.
     #[must_use]
-    pub fn handle(&self) -> Handle<S> {
+    pub fn handle(&self) -> Handle {
         let goes_on = self.stage.as_ref().map(Stage::ended);
         Handle::new(self.reactor.completer(), goes_on)
     }
@@ -399,14 +397,14 @@ impl<S: Seams> Server<S> {
     }
 }
 
-impl<S: Seams> Drop for Server<S> {
+impl Drop for Server {
     /// Nothing that the server started outlives it.
     fn drop(&mut self) {
         self.reactor.program.kill_children();
     }
 }
 
-impl<S: Seams> fmt::Debug for Server<S> {
+impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("addresses", &self.addresses())

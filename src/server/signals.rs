@@ -5,7 +5,7 @@ use std::io;
 use super::Server;
 use super::start::{key_path, read_keys};
 use crate::net::Service;
-use crate::reactor::{Arrivals, Os, OsStream, Seams, Signal, SignalSource, Turn};
+use crate::reactor::{Arrivals, OsStream, Signal, SignalSource, Stream, Turn};
 
 /// Signals for a program in which one server may follow another: what one of them has not looked at is there
 /// for the next.
@@ -39,7 +39,7 @@ impl Signals {
     }
 }
 
-impl Server<Os> {
+impl Server {
     /// Shuts down on SIGTERM and SIGINT: the first drains, a second one stops at once. SIGHUP
     /// reads the key file and the certificate again.
     ///
@@ -97,9 +97,9 @@ impl Server<Os> {
     }
 }
 
-impl<S: Seams> Server<S> {
+impl Server {
     /// The first byte of `stream` has the server drain, the second one stop at once.
-    pub(crate) fn shut_down_on(&mut self, stream: S::Stream) -> io::Result<()> {
+    pub(crate) fn shut_down_on(&mut self, stream: impl Stream) -> io::Result<()> {
         self.on_bytes(stream, |service, turn| {
             if service.is_draining() {
                 log::warn!("told twice to shut down: stopping at once");
@@ -113,8 +113,8 @@ impl<S: Seams> Server<S> {
     /// Calls `act` on the loop for each byte of `stream`.
     pub(crate) fn on_bytes(
         &mut self,
-        stream: S::Stream,
-        act: impl FnMut(&mut Service<S>, &mut Turn<'_, Service<S>>) + 'static,
+        stream: impl Stream,
+        act: impl FnMut(&mut Service, &mut Turn<'_, Service>) + 'static,
     ) -> io::Result<()> {
         let source = Box::new(SignalSource::new(stream, act));
         self.reactor.add(source).map(drop)

@@ -14,7 +14,7 @@ use crate::app::monitor::{Gate, Sight, sources_json};
 use crate::config::{Config, ListenAddr, Pace, StorePath};
 use crate::http::{Method, Status};
 use crate::net::{Herald, Paced, Realm};
-use crate::reactor::{Moment, Os, OsAcceptor, OsClock, OsEntropy, OsSelector};
+use crate::reactor::{Moment, OsAcceptor, Seams};
 use crate::work::password::Argon2id;
 use crate::work::watchdog::Watchdog;
 use crate::work::{Crew as _, Hired, Once, Store, Threads};
@@ -22,7 +22,7 @@ use crate::work::{Crew as _, Hired, Once, Store, Threads};
 /// A socket, whom it is for, and where it is.
 type Door = (OsAcceptor, Realm, ListenAddr);
 
-impl Server<Os> {
+impl Server {
     /// The monitor's door, if the loop is slowed down: then another thread stands there.
     pub(super) fn take_stage(&self, doors: &mut Vec<Door>) -> Option<Door> {
         let is_monitors = |(_, realm, _): &Door| *realm == Realm::Monitor;
@@ -74,7 +74,7 @@ impl Server<Os> {
 /// Where a loop that is slowed down is seen.
 pub(super) struct Stage {
     gate: Arc<Gate>,
-    handle: Handle<Os>,
+    handle: Handle,
     /// Last, since its end is waited for.
     _thread: Hired,
 }
@@ -121,7 +121,7 @@ impl Drop for Stage {
 }
 
 /// The work of the stage's thread: serves until it is told to end.
-fn show(descriptor: OwnedFd, gate: &Arc<Gate>, ready: &SyncSender<Result<Handle<Os>, StartError>>) {
+fn show(descriptor: OwnedFd, gate: &Arc<Gate>, ready: &SyncSender<Result<Handle, StartError>>) {
     match server(descriptor, gate) {
         Ok(mut server) => {
             let _ = ready.send(Ok(server.handle()));
@@ -149,9 +149,7 @@ fn server(descriptor: OwnedFd, gate: &Arc<Gate>) -> Result<Server, StartError> {
             (config.events_kept_max, config.events_kept_bytes_max),
         )?,
         keys: super::keys_of(&config.store)?,
-        clock: OsClock::default(),
-        entropy: OsEntropy,
-        selector: OsSelector::new().map_err(StartError::Os)?,
+        seams: Seams::of_os().map_err(StartError::Os)?,
         crew: &mut Threads,
         hasher: Argon2id::shared(),
     };

@@ -19,7 +19,7 @@ use crate::net::{Completion, Service, Workers};
 use crate::reactor::OsAcceptor;
 #[cfg(feature = "tls")]
 use crate::reactor::TlsError;
-use crate::reactor::{Clock as _, CompleterOf, Entropy as _, OsClock, OsEntropy, Seams};
+use crate::reactor::{Clock as _, Completer, OsClock, OsEntropy, random};
 use crate::token::{KeyError, Keys};
 use crate::work::password::Hasher;
 use crate::work::{Crew, Pool, Store, StoreError, worked};
@@ -123,15 +123,15 @@ pub fn key_path(store: &StorePath) -> Option<PathBuf> {
 }
 
 /// What the sources of a server share, made from what the store remembers.
-pub(super) fn service<S: Seams>(
+pub(super) fn service(
     config: Config,
     store: Store,
     keys: Keys,
     crew: &mut dyn Crew,
     hasher: Arc<dyn Hasher>,
-    completer: CompleterOf<Service<S>>,
+    completer: Completer<Completion>,
     now_s: i64,
-) -> Result<Service<S>, StartError> {
+) -> Result<Service, StartError> {
     let mut snapshot = store.load()?;
     // The table takes the last one of a user that comes for the newest.
     snapshot
@@ -181,7 +181,10 @@ pub(super) fn service<S: Seams>(
 
 /// The key file beside the store, made at the first start; for a store in memory, a new key.
 pub(crate) fn keys_of(store: &StorePath) -> Result<Keys, StartError> {
-    let (id, secret) = (u32::from_le_bytes(OsEntropy.bytes()), OsEntropy.bytes());
+    let (id, secret) = (
+        u32::from_le_bytes(random(&mut OsEntropy)),
+        random(&mut OsEntropy),
+    );
     let now_s = (OsClock::default().unix_ms() / 1000).cast_signed();
     let Some(path) = key_path(store) else {
         return Ok(Keys::ephemeral(id, secret, now_s));

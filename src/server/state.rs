@@ -6,14 +6,13 @@ use super::Server;
 use crate::app::Balance;
 use crate::ledger::{Ledger, Limit};
 use crate::net::{Held, Tally};
-use crate::reactor::Seams;
 #[cfg(feature = "simulation")]
 use crate::reactor::Token;
 use crate::token::Fingerprint;
 #[cfg(feature = "simulation")]
 use crate::token::Keys;
 
-impl<S: Seams> Server<S> {
+impl Server {
     /// What the server holds for clients at this moment.
     #[must_use]
     pub fn held(&self) -> Held {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::network::Simulated;
 use super::truth::SLACK_S;
 use super::world::{Signer, User, World};
 use crate::app::{Reply, Request};
 use crate::config::HashCost;
 use crate::http::{Method, Response, Status};
+use crate::reactor::Seams;
 use crate::reactor::fake::FakeEntropy;
 use crate::server::{self, Server};
 use crate::token::{Keys, base64url};
@@ -128,9 +128,11 @@ impl World {
         let place = server::World {
             store,
             keys: self.key_file()?,
-            clock: self.clock.clone(),
-            entropy: FakeEntropy::new(self.chance.next()),
-            selector: self.network.selector(),
+            seams: Seams {
+                clock: Box::new(self.clock.clone()),
+                entropy: Box::new(FakeEntropy::new(self.chance.next())),
+                selector: Box::new(self.network.selector()),
+            },
             crew: &mut crew,
             hasher: Argon2id::shared(),
         };
@@ -224,7 +226,7 @@ impl World {
 }
 
 /// Beside the server's own: handlers whose answers can be told apart, that need a worker, or that panic.
-fn add_routes(server: &mut Server<Simulated>) {
+fn add_routes(server: &mut Server) {
     let number = |request: &Request<'_>| request.query("n").unwrap_or_default().into_owned();
     server.on(Method::Get, "/echo", move |request, _| {
         Reply::text(200, number(request))

@@ -6,7 +6,7 @@ use super::chance::Chance;
 use super::clients::{Client, Mode};
 use super::habits::{Digest, Habits, Topic};
 use super::life::{COST, USERS};
-use super::network::{Network, SimClock, Simulated, Weather, WireId};
+use super::network::{Network, SimClock, Weather, WireId};
 use super::story::Story;
 use super::truth::{Attempts, Causes, Events, History, Known, Lasting, Places};
 use crate::config::{Config, Limits, SessionTimes, SlowPolicy, StorePath};
@@ -50,7 +50,7 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) crew: FakeCrew,
     pub(super) disk: FakeDisk,
-    pub(super) server: Option<Server<Simulated>>,
+    pub(super) server: Option<Server>,
     pub(super) keys: Vec<Signer>,
     pub(super) config: Config,
     pub(super) users: Vec<User>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loopgate::config::{Config, HashCost};
 use loopgate::event::Event;
-use loopgate::reactor::fake::{Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakeSelector};
+use loopgate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, fake_seams};
 use loopgate::server::{Server, World};
 use loopgate::token::Keys;
 use loopgate::work::fake::{FakeCrew, FakeDisk, Step};
@@ -12,7 +12,7 @@ use loopgate::work::password::Argon2id;
 use loopgate::work::{Change, StoreError, Transaction, password};
 
 struct Written {
-    server: Server<Fake>,
+    server: Server,
     door: FakeDoor,
     crew: FakeCrew,
     disk: FakeDisk,
@@ -53,18 +53,16 @@ impl Written {
             ..Config::default()
         };
         config.limits.sessions_per_user_max = sessions_max;
-        let selector = FakeSelector::new(clock.clone());
-        selector.waits().hold_clock(true);
+        let (seams, waits) = fake_seams(&clock);
+        waits.hold_clock(true);
         let world = World {
             store,
             keys: Keys::ephemeral(1, [1; 32], 0),
-            selector,
-            clock: clock.clone(),
-            entropy: FakeEntropy::new(1),
+            seams,
             crew: &mut crew.clone(),
             hasher: Argon2id::shared(),
         };
-        let mut server = Server::<Fake>::in_world(config, world).expect("it starts");
+        let mut server = Server::in_world(config, world).expect("it starts");
         let acceptor = FakeAcceptor::default();
         let door = acceptor.door();
         server.accept_from(acceptor).expect("room");

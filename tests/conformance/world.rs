@@ -6,10 +6,7 @@ use std::rc::Rc;
 use loopgate::app::{Reply, Request};
 use loopgate::config::{Config, HashCost, Limits, StorePath};
 use loopgate::http::Method;
-use loopgate::reactor::Seams;
-use loopgate::reactor::fake::{
-    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeWaits,
-};
+use loopgate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, FakePeer, FakeWaits, fake_seams};
 use loopgate::server::Server;
 use loopgate::token::Keys;
 use loopgate::work::password::Argon2id;
@@ -47,7 +44,7 @@ pub(crate) fn config() -> Config {
 }
 
 /// Adds what the rows ask for: `/t` says what it read, the others say their names.
-pub(crate) fn add_routes<S: Seams>(server: &mut Server<S>, seen: &Seen) {
+pub(crate) fn add_routes(server: &mut Server, seen: &Seen) {
     let note = |seen: &Seen, request: &Request<'_>, path| {
         let line = format!("{} {path}", request.method().as_str());
         seen.borrow_mut().push(line);
@@ -83,23 +80,19 @@ pub(crate) fn add_routes<S: Seams>(server: &mut Server<S>, seen: &Seen) {
 }
 
 pub(crate) struct World {
-    server: Server<Fake>,
+    server: Server,
     door: FakeDoor,
     waits: FakeWaits,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let clock = FakeClock::default();
-        let selector = FakeSelector::new(clock.clone());
-        let waits = selector.waits();
+        let (seams, waits) = fake_seams(&FakeClock::default());
         let store = Store::open(&StorePath::Memory, 1000).expect("memory");
         let world = loopgate::server::World {
             store,
             keys: Keys::ephemeral(1, [1; 32], 0),
-            clock,
-            entropy: FakeEntropy::new(1),
-            selector,
+            seams,
             crew: &mut Threads,
             hasher: Argon2id::shared(),
         };

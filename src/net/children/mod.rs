@@ -31,7 +31,7 @@ use crate::app::{
 };
 use crate::event::NewEvent;
 use crate::http::Status;
-use crate::reactor::{Moment, Next, Os, Readiness, Reason, Source, Turn};
+use crate::reactor::{Moment, Next, Readiness, Reason, Source, Turn};
 use crate::work::{StoreError, Transaction};
 
 /// Shortest and longest rest before a process is started again.
@@ -111,7 +111,7 @@ impl Child {
         name_of_command(&self.command)
     }
 
-    fn start(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) {
+    fn start(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
         if self.role == Role::Subscriber {
             let interest = Interest {
                 audience: Audience::Everything,
@@ -133,8 +133,8 @@ impl Child {
     fn started(
         &mut self,
         forked: io::Result<Forked>,
-        service: &mut Service<Os>,
-        turn: &mut Turn<'_, Service<Os>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let bytes_max = service.app.config.limits.body_bytes_max;
         match forked.and_then(|forked| Process::new(forked, bytes_max, turn)) {
@@ -157,7 +157,7 @@ impl Child {
     }
 
     /// It does not run: it is started again later.
-    fn rest(&mut self, why: &str, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) {
+    fn rest(&mut self, why: &str, service: &mut Service, turn: &mut Turn<'_, Service>) {
         self.unfollow(service);
         let rest = REST_MIN
             .saturating_mul(1 << self.failures.min(6))
@@ -174,7 +174,7 @@ impl Child {
         };
     }
 
-    fn unfollow(&mut self, service: &mut Service<Os>) {
+    fn unfollow(&mut self, service: &mut Service) {
         let Some(id) = self.feed.take() else {
             return;
         };
@@ -187,7 +187,7 @@ impl Child {
     }
 
     /// Writes, reads, looks whether it has ended, and says when to be asked again.
-    fn advance(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+    fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         let Stage::Running(process) = &mut self.stage else {
             return self.settle(service, turn);
         };
@@ -206,7 +206,7 @@ impl Child {
     }
 
     /// Reads what the process has written: lines for the log, or events.
-    fn listen(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) {
+    fn listen(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
         let Stage::Running(process) = &mut self.stage else {
             return;
         };
@@ -249,8 +249,8 @@ impl Child {
     fn publish(
         &mut self,
         events: Vec<NewEvent>,
-        service: &mut Service<Os>,
-        turn: &mut Turn<'_, Service<Os>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let transaction = Transaction {
             events: events.clone(),
@@ -269,7 +269,7 @@ impl Child {
         }
     }
 
-    fn published(&mut self, status: Status, turn: &Turn<'_, Service<Os>>) {
+    fn published(&mut self, status: Status, turn: &Turn<'_, Service>) {
         let Produced::Submitted(events) = std::mem::replace(&mut self.produced, Produced::Nothing)
         else {
             return;
@@ -284,7 +284,7 @@ impl Child {
     }
 
     /// After whatever was done: what to ask of the loop.
-    fn settle(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+    fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         let draining = service.is_ending();
         let (now, grace, streams_until) =
             (turn.now(), service.child_grace(), service.streams_until());
@@ -337,12 +337,12 @@ impl Child {
     }
 }
 
-impl Source<Service<Os>> for Child {
+impl Source<Service> for Child {
     fn kind(&self) -> &'static str {
         "child"
     }
 
-    fn first_deadline(&mut self, service: &Service<Os>, now: Moment) -> Moment {
+    fn first_deadline(&mut self, service: &Service, now: Moment) -> Moment {
         self.through = service.app.hub.newest();
         now
     }
@@ -350,8 +350,8 @@ impl Source<Service<Os>> for Child {
     fn ready(
         &mut self,
         readiness: Readiness,
-        service: &mut Service<Os>,
-        turn: &mut Turn<'_, Service<Os>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         if let Stage::Running(process) = &mut self.stage {
             process.ready(readiness);
@@ -359,7 +359,7 @@ impl Source<Service<Os>> for Child {
         self.advance(service, turn)
     }
 
-    fn due(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         let now = turn.now();
         if let Produced::Refused { events, until } = &mut self.produced
             && *until <= now
@@ -387,8 +387,8 @@ impl Source<Service<Os>> for Child {
     fn message(
         &mut self,
         message: Message,
-        service: &mut Service<Os>,
-        turn: &mut Turn<'_, Service<Os>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         match message {
             Message::Spawned(forked) => {
@@ -408,11 +408,11 @@ impl Source<Service<Os>> for Child {
         self.advance(service, turn)
     }
 
-    fn flush(&mut self, service: &mut Service<Os>, turn: &mut Turn<'_, Service<Os>>) -> Next {
+    fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         self.advance(service, turn)
     }
 
-    fn ended(&mut self, _reason: Reason, service: &mut Service<Os>) {
+    fn ended(&mut self, _reason: Reason, service: &mut Service) {
         self.unfollow(service);
         service.children_left -= 1;
     }

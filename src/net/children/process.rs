@@ -12,7 +12,7 @@ use crate::app::Feed;
 use crate::net::buffers::Buffers;
 use crate::net::outbox::{Flushed, Outbox};
 use crate::net::service::Service;
-use crate::reactor::{Moment, Os, OsStream, Readiness, SHORT_MEANS_DRAINED, Turn};
+use crate::reactor::{Moment, OsStream, Readiness, SHORT_MEANS_DRAINED, Turn};
 
 /// Longest line of a process in the log, in bytes.
 const LOGGED_BYTES_MAX: usize = 1024;
@@ -152,7 +152,7 @@ impl Process {
     pub(super) fn new(
         mut forked: Forked,
         line_bytes_max: usize,
-        turn: &mut Turn<'_, Service<Os>>,
+        turn: &mut Turn<'_, Service>,
     ) -> io::Result<Self> {
         let child = &mut forked.child;
         let id = child.id();
@@ -337,7 +337,7 @@ impl Process {
     }
 
     /// Gives its pipes back.
-    pub(super) fn close(&mut self, turn: &mut Turn<'_, Service<Os>>) {
+    pub(super) fn close(&mut self, turn: &mut Turn<'_, Service>) {
         for pipe in self.pipes() {
             turn.deregister(pipe);
         }

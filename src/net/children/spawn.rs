@@ -8,7 +8,7 @@ use rustix::process::{Signal, WaitOptions, wait};
 
 use super::process::kill_group;
 use crate::net::service::{Completion, Message, Service};
-use crate::reactor::{Seams, Token, Turn, spawn};
+use crate::reactor::{Token, Turn, spawn};
 use crate::work::{Busy, Delivery};
 
 /// A process in a group of its own. Dropped before it was reaped, it is killed and reaped.
@@ -57,7 +57,7 @@ impl Drop for Forked {
     }
 }
 
-impl<S: Seams> Service<S> {
+impl Service {
     /// Has a worker start a process, with pipes, in a group of its own: what is sent to the server's
     /// group, as by Ctrl-C at a terminal, is not for it.
     pub(super) fn spawn(&mut self, child: Token, command: &str) -> Result<(), Busy> {

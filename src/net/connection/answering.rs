@@ -12,7 +12,7 @@ use crate::ledger::Limit;
 use crate::net::door::Realm;
 use crate::net::exchange::Exchange;
 use crate::net::service::{Message, Service};
-use crate::reactor::{Next, Peer, Reason, Seams, Stream, Turn};
+use crate::reactor::{Next, Peer, Reason, Stream, Turn};
 
 /// Bytes of a stream that are made ready at a time.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -29,14 +29,14 @@ pub(super) struct Streaming {
     pub(super) bytes: usize,
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// A whole request: finds its handler, calls it, and answers or remembers to.
     pub(super) fn handle(
         &mut self,
         head: &Head<'_>,
         body: &[u8],
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         self.requests = self.requests.saturating_add(1);
         let mut exchange = Exchange::new(head, service.timed, turn.now());
@@ -87,8 +87,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         why: &'static str,
         exchange: &Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         self.state = State::Closing {
             reason: Reason(why),
@@ -102,8 +102,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         reply: Reply,
         exchange: Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         match service.submit_all(reply, Some(turn.token()), turn) {
             Some(Reply::Now(response)) => {
@@ -138,7 +138,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Whether the connection ends after this answer.
-    fn closes_after(&self, exchange: &Exchange, service: &Service<S>) -> bool {
+    fn closes_after(&self, exchange: &Exchange, service: &Service) -> bool {
         !exchange.keep_alive
             || service.is_draining()
             || matches!(self.state, State::Closing { .. })
@@ -150,8 +150,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         response: &Response,
         exchange: &Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let encode =
             |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| encode(response, wire, date, out);
@@ -163,8 +163,8 @@ impl<S: Seams> Connection<S> {
         status: Status,
         encode: impl FnOnce(Wire<'_>, &Date, &mut Vec<u8>),
         exchange: &Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let close = self.closes_after(exchange, service);
         service.date.refresh(turn.unix_ms() / 1000);
@@ -181,7 +181,7 @@ impl<S: Seams> Connection<S> {
         &mut self,
         close: bool,
         keep_alive: bool,
-        turn: &mut Turn<'_, Service<S>>,
+        turn: &mut Turn<'_, Service>,
     ) {
         if !close {
             self.become_idle(turn);
@@ -198,8 +198,8 @@ impl<S: Seams> Connection<S> {
     pub(super) fn answer_fault(
         &mut self,
         fault: Fault,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         log::debug!("{} sent no request: {fault}", self.peer);
         match fault.status {
@@ -222,8 +222,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         pieces: Pieces,
         exchange: Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let chunked = exchange.can_be_chunked();
         // Without chunks only the end of the connection can end the body.
@@ -247,7 +247,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Makes more of a stream's body, until enough is ready or it is whole.
-    fn fill(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+    fn fill(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
         let State::Streaming(streaming) = &mut self.state else {
             return;
         };
@@ -304,8 +304,8 @@ impl<S: Seams> Connection<S> {
     pub(super) fn flushed(
         &mut self,
         was_blocked: bool,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         match self.state {
             State::Streaming(_) => {
@@ -323,7 +323,7 @@ impl<S: Seams> Connection<S> {
 
 /// The fields of every answer on this connection.
 #[inline]
-pub(super) fn own_fields<'f, T>(stream: &impl Stream<T>, secure_fields: &'f [u8]) -> &'f [u8] {
+pub(super) fn own_fields<'f>(stream: &impl Stream, secure_fields: &'f [u8]) -> &'f [u8] {
     if stream.is_secure() {
         secure_fields
     } else {
@@ -332,12 +332,12 @@ pub(super) fn own_fields<'f, T>(stream: &impl Stream<T>, secure_fields: &'f [u8]
 }
 
 /// Writes the access line, if there is one to write: only then is the clock read for it.
-pub(super) fn log<S: Seams>(
+pub(super) fn log(
     peer: Peer,
     exchange: &Exchange,
     status: Status,
     bytes: usize,
-    turn: &mut Turn<'_, Service<S>>,
+    turn: &mut Turn<'_, Service>,
 ) {
     turn.ledger().answered(exchange.route, status.code());
     if exchange.is_logged() {

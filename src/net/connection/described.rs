@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Connection, State};
-use crate::reactor::{Description, Moment, Seams, Stream as _};
+use crate::reactor::{Description, Moment, Stream};
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     pub(super) fn described(&self) -> Description {
         let (state, idle_since) = match &self.state {
             State::Idle { .. } if self.stream.is_secure() && self.bytes_in == 0 => {

@@ -7,10 +7,10 @@ use crate::ledger::Limit;
 use crate::net::buffers::NEW_BYTES;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
-use crate::reactor::{Next, Reason, Seams, Stream as _, Turn};
+use crate::reactor::{Next, Reason, Stream, Turn};
 use crate::websocket;
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Bytes that are held of what is not whole.
     #[inline]
     pub(super) fn held(&self) -> u32 {
@@ -26,7 +26,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Brings the sum over all connections up to date.
-    pub(super) fn count_held(&mut self, service: &mut Service<S>) {
+    pub(super) fn count_held(&mut self, service: &mut Service) {
         let held = self.held();
         let before = std::mem::replace(&mut self.counted, held);
         service.unfinished_bytes -= before as usize;
@@ -40,8 +40,8 @@ impl<S: Seams> Connection<S> {
     pub(super) fn holds_otherwise(
         &mut self,
         next: Next,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         let before = self.counted;
         self.count_held(service);
@@ -73,7 +73,7 @@ impl<S: Seams> Connection<S> {
 
     /// Brings the sum of what waits for all peers up to date. What is written in the turn in which it was made never
     /// waits.
-    pub(super) fn count_waiting(&mut self, service: &mut Service<S>) {
+    pub(super) fn count_waiting(&mut self, service: &mut Service) {
         let before = std::mem::replace(&mut self.waiting, self.outbox.len() as u32);
         service
             .app
@@ -84,7 +84,7 @@ impl<S: Seams> Connection<S> {
 
     /// Whether more waits for all peers than the server has room for, and this one has the room of several. An answer
     /// that fits into one buffer is not much for any of them.
-    pub(super) fn has_more_than_its_share_waiting(&self, service: &Service<S>) -> bool {
+    pub(super) fn has_more_than_its_share_waiting(&self, service: &Service) -> bool {
         let waiting = service.app.hub.waiting();
         waiting.is_over()
             && self.waiting as usize > waiting.share(service.connections).max(NEW_BYTES)
@@ -92,11 +92,7 @@ impl<S: Seams> Connection<S> {
 
     /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:
     /// that would let them have more.
-    pub(super) fn refuse(
-        &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) -> Next {
+    pub(super) fn refuse(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         turn.ledger().limit_reached(Limit::ConnectionsPerAddress);
         let reason = Reason("too many connections of its address");
         if self.stream.is_secure() {

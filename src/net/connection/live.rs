@@ -16,7 +16,7 @@ use crate::http::{Response, encode_stream_head};
 use crate::net::exchange::Exchange;
 use crate::net::outbox::Flushed;
 use crate::net::service::Service;
-use crate::reactor::{Entropy as _, Moment, Next, Readiness, Reason, Seams, Token, Turn};
+use crate::reactor::{Moment, Next, Readiness, Reason, Stream, Token, Turn, random};
 use crate::token::Fingerprint;
 
 /// How long a stream is silent before a comment or a ping shows that it is not dead: proxies cut what
@@ -119,14 +119,14 @@ impl Live {
     }
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Begins to send events, or answers why not.
     pub(super) fn follow(
         &mut self,
         follow: Follow,
         exchange: Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let Follow {
             head,
@@ -162,8 +162,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         head: &Response,
         exchange: &Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         service.date.refresh(turn.unix_ms() / 1000);
         let fields = own_fields(&self.stream, &service.secure_fields);
@@ -183,8 +183,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         session: Fingerprint,
         exchange: &Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> bool {
         let token = turn.token();
         let opened = Service::context(&mut service.app, turn).open_stream(session, token);
@@ -196,7 +196,7 @@ impl<S: Seams> Connection<S> {
 
     /// Gives back what a stream or a request that waits holds of the application. To be called once,
     /// however it ends.
-    pub(super) fn leave(&mut self, service: &mut Service<S>) {
+    pub(super) fn leave(&mut self, service: &mut Service) {
         let (token, session, feed) = match &mut self.state {
             State::Live(live) => {
                 if let LiveKind::Watch = live.kind {
@@ -220,8 +220,8 @@ impl<S: Seams> Connection<S> {
     pub(super) fn bid(
         &mut self,
         farewell: Farewell,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let blocked = self.blocked_since.is_some();
         let State::Live(live) = &mut self.state else {
@@ -231,7 +231,7 @@ impl<S: Seams> Connection<S> {
             return;
         }
         live.ending = Some((turn.now(), farewell.reason()));
-        let jitter = u32::from_le_bytes(turn.entropy().bytes());
+        let jitter = u32::from_le_bytes(random(turn.entropy()));
         let retry_ms = RETRY_MS_MIN + jitter % (RETRY_MS_MAX - RETRY_MS_MIN);
         let words = farewell.words(&live.kind, retry_ms);
         match live.feed.and_then(|feed| service.app.hub.feed(feed)) {
@@ -245,11 +245,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// A stream's deadline has come: the heartbeat, the pong that did not, the end.
-    pub(super) fn live_due(
-        &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) -> Next {
+    pub(super) fn live_due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         let now = turn.now();
         let State::Live(live) = &mut self.state else {
             return Next::Wait;
@@ -289,8 +285,8 @@ impl<S: Seams> Connection<S> {
     /// Writes what a stream has: the hub has put something into its feed.
     pub(super) fn flush_live(
         &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         let has_more = self.has_more();
         let State::Live(live) = &mut self.state else {
@@ -328,8 +324,8 @@ impl<S: Seams> Connection<S> {
     pub(super) fn live_flushed(
         &mut self,
         was_blocked: bool,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         let State::Live(live) = &mut self.state else {
             return Next::Wait;

@@ -32,7 +32,7 @@ mod session;
 mod talking;
 mod watching;
 
-use std::io::{self, Write as _};
+use std::io;
 use std::time::Duration;
 
 pub use self::passing::adopt;
@@ -52,8 +52,7 @@ use crate::http::Fault;
 use crate::ledger::{Label, Limit};
 use crate::planted::{Bug, planted};
 use crate::reactor::{
-    Description, Moment, Next, Peer, Readiness, Reason, Seams, SelectorOf, Source, Stream as _,
-    Token, Turn,
+    Description, Moment, Next, Peer, Readiness, Reason, Selector, Source, Stream, Token, Turn,
 };
 
 /// How long the rest of what a peer sends is read and thrown away, so that the reset which answers
@@ -65,8 +64,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const OUTBOX_BYTES_ENOUGH: usize = 64 * 1024;
 
 /// A client's connection.
-pub(super) struct Connection<S: Seams> {
-    stream: S::Stream,
+pub(super) struct Connection<T> {
+    stream: T,
     peer: Peer,
     realm: Realm,
     state: State,
@@ -114,9 +113,9 @@ enum State {
     Lingering { since: Moment, reason: Reason },
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Whoever is not admitted is told so, and no more.
-    pub(super) fn new(stream: S::Stream, peer: Peer, realm: Realm, admitted: bool) -> Self {
+    pub(super) fn new(stream: T, peer: Peer, realm: Realm, admitted: bool) -> Self {
         let since = Moment::default();
         Self {
             stream,
@@ -154,14 +153,14 @@ impl<S: Seams> Connection<S> {
         takes && self.outbox.len() < OUTBOX_BYTES_ENOUGH
     }
 
-    fn become_idle(&mut self, turn: &Turn<'_, Service<S>>) -> State {
+    fn become_idle(&mut self, turn: &Turn<'_, Service>) -> State {
         std::mem::replace(&mut self.state, State::Idle { since: turn.now() })
     }
 
     /// When the patience with this peer ends. Computed from when things began, so that a drip of
     /// bytes extends nothing.
     #[inline]
-    fn deadline(&self, service: &Service<S>) -> Moment {
+    fn deadline(&self, service: &Service) -> Moment {
         let limits = &service.app.config.limits;
         let blocked_until = self.blocked_since.map(|since| since + limits.write_timeout);
         if let State::Live(live) = &self.state {
@@ -191,7 +190,7 @@ impl<S: Seams> Connection<S> {
 
     /// After whatever was done: what to ask of the loop.
     #[inline]
-    fn settle(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+    fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         if let State::Closing {
             reason,
             linger: false,
@@ -233,8 +232,8 @@ impl<S: Seams> Connection<S> {
     fn after_flush(
         &mut self,
         flushed: io::Result<Flushed>,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         match flushed {
             Ok(Flushed::All) => {
@@ -268,7 +267,7 @@ impl<S: Seams> Connection<S> {
     }
 }
 
-impl<S: Seams> Source<Service<S>> for Connection<S> {
+impl<T: Stream> Source<Service> for Connection<T> {
     fn kind(&self) -> &'static str {
         self.realm.name_of_connections()
     }
@@ -277,15 +276,15 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         self.realm == Realm::Monitor
     }
 
-    fn register(&mut self, selector: &mut SelectorOf<Service<S>>, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.stream.register(selector, token)
     }
 
-    fn deregister(&mut self, selector: &mut SelectorOf<Service<S>>) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
         self.stream.deregister(selector);
     }
 
-    fn first_deadline(&mut self, service: &Service<S>, now: Moment) -> Moment {
+    fn first_deadline(&mut self, service: &Service, now: Moment) -> Moment {
         if let State::Idle { since } = &mut self.state {
             *since = now;
         }
@@ -300,8 +299,8 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     fn ready(
         &mut self,
         readiness: Readiness,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         self.can = self.can.and(readiness);
         if readiness.contains(Readiness::ENDED) && planted(Bug::HalfCloseEnds) {
@@ -326,7 +325,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         self.holds_otherwise(next, service, turn)
     }
 
-    fn due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         if self.deadline(service) > turn.now() {
             return self.settle(service, turn); // it was moved in a flush, after the timers
         }
@@ -369,8 +368,8 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     fn message(
         &mut self,
         message: Message,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         match (&self.state, message) {
             (State::Waiting { .. }, Message::Answer(reply)) => {
@@ -403,7 +402,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         self.settle(service, turn)
     }
 
-    fn flush(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) -> Next {
+    fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         match &self.state {
             State::Live(_) => return self.flush_live(service, turn),
             State::Parked(parked) if parked.has_news(service) => self.unpark(service, turn),
@@ -413,7 +412,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
         self.after_flush(flushed, service, turn)
     }
 
-    fn ended(&mut self, reason: Reason, service: &mut Service<S>) {
+    fn ended(&mut self, reason: Reason, service: &mut Service) {
         service.ended(self.peer, self.realm, self.requests, reason);
         service.unfinished_bytes -= self.counted as usize;
         self.leave(service);
@@ -423,7 +422,7 @@ impl<S: Seams> Source<Service<S>> for Connection<S> {
     }
 }
 
-impl<S: Seams> std::fmt::Debug for Connection<S> {
+impl<T> std::fmt::Debug for Connection<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
             .field("peer", &self.peer)
@@ -438,4 +437,4 @@ impl<S: Seams> std::fmt::Debug for Connection<S> {
     not(debug_assertions),
     not(mio_unsupported_force_poll_poll)
 ))]
-const _: () = assert!(size_of::<Connection<crate::reactor::Os>>() <= 168);
+const _: () = assert!(size_of::<Connection<crate::reactor::OsStream>>() <= 168);

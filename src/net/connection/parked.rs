@@ -6,7 +6,7 @@ use crate::config::SlowPolicy;
 use crate::http::Response;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
-use crate::reactor::{Moment, Readiness, Seams, Token, Turn};
+use crate::reactor::{Moment, Readiness, Stream, Token, Turn};
 use crate::token::Fingerprint;
 
 /// A request that waits for events.
@@ -23,20 +23,20 @@ pub(super) struct Parked {
 }
 
 impl Parked {
-    pub(super) fn has_news<S: Seams>(&self, service: &mut Service<S>) -> bool {
+    pub(super) fn has_news(&self, service: &mut Service) -> bool {
         let feed = service.app.hub.feed(self.feed);
         feed.is_none_or(|feed| !feed.is_empty())
     }
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Waits for events, to answer with them.
     pub(super) fn park(
         &mut self,
         wait: Wait,
         exchange: Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let Wait {
             interest,
@@ -72,7 +72,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// A deadline of a request that waits has come: its time is over, or its session is.
-    pub(super) fn parked_due(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+    pub(super) fn parked_due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
         let State::Parked(parked) = &self.state else {
             return;
         };
@@ -85,18 +85,14 @@ impl<S: Seams> Connection<S> {
 
     /// Who has shut their side gets what there is up to now: most of them have gone, and would hold
     /// their session's place for as long as they wanted to wait.
-    pub(super) fn unpark_if_ended(
-        &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) {
+    pub(super) fn unpark_if_ended(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
         if self.can.contains(Readiness::ENDED) {
             self.unpark(service, turn);
         }
     }
 
     /// Answers a request that waited, with what there is.
-    pub(super) fn unpark(&mut self, service: &mut Service<S>, turn: &mut Turn<'_, Service<S>>) {
+    pub(super) fn unpark(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
         if !self.session_holds(service, turn) {
             return; // it was answered
         }
@@ -117,8 +113,8 @@ impl<S: Seams> Connection<S> {
     pub(super) fn answer_parked(
         &mut self,
         response: &Response,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         self.leave(service);
         if let State::Parked(parked) = self.become_idle(turn) {

@@ -1,20 +1,20 @@
 //! The end of a connection whose peer may still be sending.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::net::Shutdown;
 
 use super::{Connection, State};
 use crate::net::service::Service;
-use crate::reactor::{Next, Readiness, Reason, Seams, Stream as _, Turn};
+use crate::reactor::{Next, Readiness, Reason, Stream, Turn};
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Ends the connection; if the peer may still be sending, not before it has seen our end.
     pub(super) fn part(
         &mut self,
         reason: Reason,
         linger: bool,
-        service: &Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Next {
         if !linger && !self.can.contains(Readiness::READABLE) {
             return Next::Close(reason);
@@ -29,7 +29,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Throws away what still comes, until the end.
-    pub(super) fn linger(&mut self, service: &mut Service<S>, reason: Reason) -> Next {
+    pub(super) fn linger(&mut self, service: &mut Service, reason: Reason) -> Next {
         // Not upon "writable", which a stream whose writing side is shut always is.
         if !self.can.contains(Readiness::READABLE) {
             return Next::Wait;

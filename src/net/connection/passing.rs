@@ -5,17 +5,13 @@ use std::io;
 use super::{Connection, State};
 use crate::net::door::Realm;
 use crate::net::service::{Passed, Service};
-use crate::reactor::{Os, OsStream, Peer, Reactor, Seams, Stream as _, Turn};
+use crate::reactor::{OsStream, Peer, Reactor, Stream, Turn};
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Gives the connection to another process, if it is between two requests or has a part of a head;
     /// whether it has. What it has under way is finished before; an encrypted one cannot be given away.
     #[cold]
-    pub(super) fn passes(
-        &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) -> bool {
+    pub(super) fn passes(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> bool {
         let is_between = matches!(self.state, State::Idle { .. } | State::Head { .. });
         if !is_between || self.stream.is_secure() || self.realm == Realm::Monitor {
             return false;
@@ -34,7 +30,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Goes on with a connection that another process had. The time for a head begins anew.
-    pub(super) fn adopted(stream: S::Stream, peer: Peer, passed: (Vec<u8>, Vec<u8>)) -> Self {
+    pub(super) fn adopted(stream: T, peer: Peer, passed: (Vec<u8>, Vec<u8>)) -> Self {
         let (input, output) = passed;
         let mut connection = Self::new(stream, peer, Realm::Clients, true);
         connection.inbox = input;
@@ -47,9 +43,9 @@ impl<S: Seams> Connection<S> {
 ///
 /// # Errors
 /// When its peer has gone, or the system has no room for one more registration.
-pub fn adopt(reactor: &mut Reactor<Service<Os>>, passed: Passed) -> io::Result<()> {
+pub fn adopt(reactor: &mut Reactor<Service>, passed: Passed) -> io::Result<()> {
     let (stream, peer) = OsStream::adopt(passed.descriptor)?;
     reactor.program.opened(peer, Realm::Clients);
-    let connection = Connection::<Os>::adopted(stream, peer, (passed.input, passed.output));
+    let connection = Connection::<OsStream>::adopted(stream, peer, (passed.input, passed.output));
     reactor.add(Box::new(connection)).map(drop)
 }

@@ -1,6 +1,6 @@
 //! The way in: bytes become requests.
 
-use std::io::{self, Read as _};
+use std::io;
 
 use super::{Connection, State};
 use crate::app::Found;
@@ -10,7 +10,7 @@ use crate::net::body::Body;
 use crate::net::service::Service;
 use crate::net::tally::RESET;
 use crate::planted::{Bug, planted};
-use crate::reactor::{Next, Readiness, Reason, SHORT_MEANS_DRAINED, Seams, Stream as _, Turn};
+use crate::reactor::{Next, Readiness, Reason, SHORT_MEANS_DRAINED, Stream, Turn};
 
 /// What came of the bytes at hand.
 enum Step {
@@ -20,13 +20,9 @@ enum Step {
     Incomplete,
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Reads and handles as far as the descriptor, the outbox or the budget allows.
-    pub(super) fn advance(
-        &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) -> Next {
+    pub(super) fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
         let mut budget = match turn.crowd() {
             ..=SOURCES_WITH_ALL => REQUESTS_PER_TURN,
             crowd => (REQUESTS_PER_TURN * SOURCES_WITH_ALL / crowd).max(1),
@@ -57,8 +53,8 @@ impl<S: Seams> Connection<S> {
         read: io::Result<usize>,
         buffer: &[u8],
         budget: &mut usize,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Option<Reason> {
         match read {
             Ok(0) => return self.peer_ended(service, turn),
@@ -104,8 +100,8 @@ impl<S: Seams> Connection<S> {
     /// The peer will send nothing more. It may still be reading: what it asked is answered.
     fn peer_ended(
         &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Option<Reason> {
         self.can = self.can.without(Readiness::READABLE);
         let reason = match &mut self.state {
@@ -134,7 +130,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Keeps what was not used of the inbox.
-    fn keep(&mut self, mut inbox: Vec<u8>, used: usize, service: &mut Service<S>) {
+    fn keep(&mut self, mut inbox: Vec<u8>, used: usize, service: &mut Service) {
         if used < inbox.len() && self.wants_more() {
             inbox.drain(..used);
             self.inbox = inbox;
@@ -149,8 +145,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         input: &[u8],
         budget: &mut usize,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> usize {
         let mut used = 0;
         while *budget > 0 && used < input.len() && self.takes_bytes() {
@@ -188,8 +184,8 @@ impl<S: Seams> Connection<S> {
     fn take_request(
         &mut self,
         input: &[u8],
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Result<Step, Fault> {
         let mut slots = HeaderSlots::new();
         let limits = &service.app.config.limits;
@@ -208,8 +204,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         head: &Head<'_>,
         input: &[u8],
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Result<Step, Fault> {
         let rest = &input[head.length..];
         // The client asks before it sends: it is told to go on only if the body will be of use.
@@ -265,8 +261,8 @@ impl<S: Seams> Connection<S> {
     fn feed_body(
         &mut self,
         input: &[u8],
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> Result<Step, Fault> {
         let State::Body { body, .. } = &mut self.state else {
             unreachable!("only a connection that reads a body is fed one")

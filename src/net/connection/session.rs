@@ -9,7 +9,7 @@ use super::live::HEARTBEAT;
 use super::{Connection, LINGER, State};
 use crate::app::{Standing, session_needed};
 use crate::net::service::Service;
-use crate::reactor::{Moment, Seams, Turn};
+use crate::reactor::{Moment, Stream, Turn};
 use crate::token::Fingerprint;
 
 /// What a stream knows of its session.
@@ -24,10 +24,10 @@ pub(super) struct StreamSession {
 
 impl StreamSession {
     /// The session of a stream that is being opened.
-    pub(super) fn new<S: Seams>(
+    pub(super) fn new(
         (user_id, fingerprint): (i64, Fingerprint),
-        service: &Service<S>,
-        turn: &Turn<'_, Service<S>>,
+        service: &Service,
+        turn: &Turn<'_, Service>,
     ) -> Self {
         let look_at = match service.app.session_standing(&fingerprint, unix_s(turn)) {
             Standing::Until(until_s) => next_look(until_s, turn),
@@ -53,21 +53,21 @@ impl StreamSession {
 
 /// When a session that holds until then has to be looked at again: at that moment, and at least with every
 /// heartbeat, since the wall clock may be set.
-fn next_look<S: Seams>(until_s: i64, turn: &Turn<'_, Service<S>>) -> Moment {
+fn next_look(until_s: i64, turn: &Turn<'_, Service>) -> Moment {
     turn.moment_of(until_s).min(turn.now() + HEARTBEAT)
 }
 
-fn unix_s<S: Seams>(turn: &Turn<'_, Service<S>>) -> i64 {
+fn unix_s(turn: &Turn<'_, Service>) -> i64 {
     (turn.unix_ms() / 1000).cast_signed()
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Whether the session on whose strength this stream is open holds. If not, the stream ends, or a request
     /// that waits is answered; one whose session has just expired is first told so.
     pub(super) fn session_holds(
         &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> bool {
         match &self.state {
             State::Live(_) => self.live_session_holds(service, turn),
@@ -76,11 +76,7 @@ impl<S: Seams> Connection<S> {
         }
     }
 
-    fn live_session_holds(
-        &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) -> bool {
+    fn live_session_holds(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> bool {
         let State::Live(live) = &mut self.state else {
             return true;
         };
@@ -117,8 +113,8 @@ impl<S: Seams> Connection<S> {
 
     fn parked_session_holds(
         &mut self,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> bool {
         let State::Parked(parked) = &mut self.state else {
             return true;

@@ -11,7 +11,7 @@ use crate::app::{Conversation, Reply, Socket, Upgrade, Wire};
 use crate::ledger::Label;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
-use crate::reactor::{Moment, Reason, Seams, Turn};
+use crate::reactor::{Moment, Reason, Stream, Turn};
 use crate::websocket::{self, Heard, Incoming, Message, Violation};
 
 /// How long a peer may take to answer a ping.
@@ -94,14 +94,14 @@ impl Talk {
     }
 }
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Becomes a WebSocket, or answers why not.
     pub(super) fn upgrade(
         &mut self,
         upgrade: Upgrade,
         exchange: Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let Upgrade {
             head,
@@ -145,8 +145,8 @@ impl<S: Seams> Connection<S> {
         &mut self,
         input: &[u8],
         budget: &mut usize,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) -> usize {
         if !self.session_holds(service, turn) {
             return input.len(); // it has no session to act for
@@ -188,12 +188,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Has a message dealt with.
-    fn converse(
-        &mut self,
-        message: Message,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
-    ) {
+    fn converse(&mut self, message: Message, service: &mut Service, turn: &mut Turn<'_, Service>) {
         let State::Live(live) = &mut self.state else {
             return;
         };
@@ -239,7 +234,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Sends the body of a reply that a conversation has waited for.
-    pub(super) fn say(&mut self, reply: &Reply, now: Moment, service: &mut Service<S>) {
+    pub(super) fn say(&mut self, reply: &Reply, now: Moment, service: &mut Service) {
         let State::Live(live) = &mut self.state else {
             return;
         };
@@ -261,8 +256,8 @@ impl<S: Seams> Connection<S> {
     pub(super) fn hang_up(
         &mut self,
         reason: Reason,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         let State::Live(live) = &mut self.state else {
             return;

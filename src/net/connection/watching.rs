@@ -8,16 +8,16 @@ use crate::http::{Response, Status};
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
 use crate::net::watching::WATCHER_BYTES_MAX;
-use crate::reactor::{Seams, Turn};
+use crate::reactor::{Stream, Turn};
 
-impl<S: Seams> Connection<S> {
+impl<T: Stream> Connection<T> {
     /// Begins to tell what happens, or answers why not.
     pub(super) fn watch(
         &mut self,
         greeting: Option<Arc<[u8]>>,
         exchange: &Exchange,
-        service: &mut Service<S>,
-        turn: &mut Turn<'_, Service<S>>,
+        service: &mut Service,
+        turn: &mut Turn<'_, Service>,
     ) {
         if service.watchers.is_full() {
             let busy = Response::problem(
@@ -50,7 +50,7 @@ impl<S: Seams> Connection<S> {
     }
 
     /// Tells what has happened, unless too much waits already.
-    pub(super) fn tell(&mut self, batch: &[u8], service: &mut Service<S>) {
+    pub(super) fn tell(&mut self, batch: &[u8], service: &mut Service) {
         if let State::Live(live) = &self.state
             && live.ending.is_none()
             && self.outbox.len() + batch.len() <= WATCHER_BYTES_MAX

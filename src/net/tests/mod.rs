@@ -17,9 +17,7 @@ use crate::app::{App, Context, HANDLERS, Reply, Request};
 use crate::config::{Config, HashCost, Limits, StorePath};
 use crate::http::{Method, Response, Status};
 use crate::ledger::{Label, Phase};
-use crate::reactor::fake::{
-    Fake, FakeAcceptor, FakeClock, FakeDoor, FakeEntropy, FakePeer, FakeSelector, FakeWaits,
-};
+use crate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, FakePeer, FakeWaits, fake_seams};
 use crate::reactor::{Listener, Reactor};
 use crate::token::Keys;
 use crate::work::{Change, Pool, Store, Threads, Transaction, password};
@@ -27,7 +25,7 @@ use crate::work::{Change, Pool, Store, Threads, Transaction, password};
 const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 
 struct World {
-    reactor: Reactor<Service<Fake>>,
+    reactor: Reactor<Service>,
     clock: FakeClock,
     waits: FakeWaits,
     door: FakeDoor,
@@ -35,9 +33,8 @@ struct World {
 
 fn world() -> World {
     let clock = FakeClock::default();
-    let selector = FakeSelector::new(clock.clone());
-    let (waits, entropy) = (selector.waits(), FakeEntropy::new(1));
-    let reactor = Reactor::with_seams(clock.clone(), entropy, selector, |completer| {
+    let (seams, waits) = fake_seams(&clock);
+    let reactor = Reactor::with_seams(seams, |completer| {
         let config = Config {
             hash_cost: HashCost::TOKEN,
             ..Config::default()

@@ -15,7 +15,7 @@ use super::spawn::one_at_a_time;
 use super::unix_path::UnixPath;
 use super::{OsSelector, OsStream};
 use crate::config::{ListenAddr, SocketMode};
-use crate::reactor::seams::{Acceptor, Peer};
+use crate::reactor::seams::{Acceptor, Peer, Selector};
 use crate::reactor::slots::Token;
 #[cfg(feature = "tls")]
 use crate::reactor::tls::Identity;
@@ -211,7 +211,7 @@ impl AsFd for OsAcceptor {
     }
 }
 
-impl Acceptor<OsSelector> for OsAcceptor {
+impl Acceptor for OsAcceptor {
     type Stream = OsStream;
 
     fn accept(&mut self) -> io::Result<(OsStream, Peer)> {
@@ -237,7 +237,8 @@ impl Acceptor<OsSelector> for OsAcceptor {
         }
     }
 
-    fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
+        let selector: &mut OsSelector = selector.own();
         match self {
             Self::Tcp(listener) => selector.register(listener, token, Interest::READABLE),
             #[cfg(feature = "tls")]
@@ -246,7 +247,8 @@ impl Acceptor<OsSelector> for OsAcceptor {
         }
     }
 
-    fn deregister(&mut self, selector: &mut OsSelector) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
+        let selector: &mut OsSelector = selector.own();
         match self {
             Self::Tcp(listener) => selector.deregister(listener),
             #[cfg(feature = "tls")]

@@ -51,16 +51,18 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 // mio's token is a `usize`, and ours are two numbers of 32 bits each.
 const _: () = assert!(usize::BITS >= 64, "tokens need 64 bits");
 
-/// The real world.
-#[derive(Debug)]
-pub struct Os;
-
-impl Seams for Os {
-    type Clock = OsClock;
-    type Entropy = OsEntropy;
-    type Selector = OsSelector;
-    type Stream = OsStream;
-    type Acceptor = OsAcceptor;
+impl Seams {
+    /// Those of the real world.
+    ///
+    /// # Errors
+    /// When the OS gives no descriptor for the selector.
+    pub fn of_os() -> io::Result<Self> {
+        Ok(Self {
+            clock: Box::new(OsClock::default()),
+            entropy: Box::new(OsEntropy),
+            selector: Box::new(OsSelector::new()?),
+        })
+    }
 }
 
 /// The system's random number generator.
@@ -121,9 +123,9 @@ impl std::fmt::Debug for OsSelector {
 }
 
 impl Selector for OsSelector {
-    const REPORTS_APART: bool = KQUEUE;
-
-    type Waker = OsWaker;
+    fn reports_apart(&self) -> bool {
+        KQUEUE
+    }
 
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
@@ -156,18 +158,15 @@ impl Selector for OsSelector {
         Ok(())
     }
 
-    fn waker(&self) -> OsWaker {
-        OsWaker(Arc::clone(&self.waker))
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::<Waker>::clone(&self.waker)
     }
 }
 
 /// An eventfd, or what the OS has for one.
-#[derive(Clone, Debug)]
-pub struct OsWaker(Arc<Waker>);
-
-impl Wake for OsWaker {
+impl Wake for Waker {
     fn wake(&self) {
         // It fails only when the counter is full, and then the loop is awake already.
-        let _ = self.0.wake();
+        let _ = self.wake();
     }
 }

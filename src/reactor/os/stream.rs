@@ -11,7 +11,7 @@ use mio::unix::pipe;
 use socket2::Socket;
 
 use super::OsSelector;
-use crate::reactor::seams::{Peer, Stream};
+use crate::reactor::seams::{Peer, Selector, Stream};
 use crate::reactor::slots::Token;
 #[cfg(feature = "tls")]
 use crate::reactor::tls::TlsStream;
@@ -120,8 +120,9 @@ impl Write for OsStream {
     }
 }
 
-impl Stream<OsSelector> for OsStream {
-    fn register(&mut self, selector: &mut OsSelector, token: Token) -> io::Result<()> {
+impl Stream for OsStream {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
+        let selector: &mut OsSelector = selector.own();
         match self {
             Self::Tcp(stream) => selector.register(stream, token, BOTH),
             #[cfg(feature = "tls")]
@@ -133,7 +134,8 @@ impl Stream<OsSelector> for OsStream {
         }
     }
 
-    fn deregister(&mut self, selector: &mut OsSelector) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
+        let selector: &mut OsSelector = selector.own();
         match self {
             Self::Tcp(stream) => selector.deregister(stream),
             #[cfg(feature = "tls")]

@@ -7,7 +7,7 @@ use crate::reactor::fake::{FakeAcceptor, FakeDoor};
 
 struct Doorkeeper;
 
-impl Accept<Told> for Doorkeeper {
+impl Accept<Told, FakeStream> for Doorkeeper {
     fn has_room(&self, program: &Told) -> bool {
         program.emitted < 100
     }
@@ -117,9 +117,9 @@ fn a_signal_is_a_byte() {
 
 #[test]
 fn entropy_from_a_seed_repeats() {
-    let bytes = |seed| FakeEntropy::new(seed).bytes::<32>();
+    let bytes = |seed| random::<32>(&mut FakeEntropy::new(seed));
     assert_eq!(bytes(7), bytes(7));
     assert_ne!(bytes(7), bytes(8));
-    let (first, second) = (OsEntropy.bytes::<32>(), OsEntropy.bytes::<32>());
+    let (first, second) = (random::<32>(&mut OsEntropy), random::<32>(&mut OsEntropy));
     assert_ne!(first, second);
 }

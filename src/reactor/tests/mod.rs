@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::fake::{
-    Fake, FakeClock, FakeEntropy, FakePeer, FakeSelector, FakeStream, FakeWaits, connection,
+    FakeClock, FakeEntropy, FakePeer, FakeStream, FakeWaits, connection, fake_seams,
 };
 use super::*;
 use crate::ledger::Outcome::{Again, Wait};
@@ -35,7 +35,6 @@ impl Told {
 const EVENTS_AT_A_TIME: usize = 10;
 
 impl Program for Told {
-    type Seams = Fake;
     type Message = &'static str;
     type Completion = &'static str;
 
@@ -71,11 +70,11 @@ impl Source<Told> for Teller {
         "teller"
     }
 
-    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.stream.register(selector, token)
     }
 
-    fn deregister(&mut self, selector: &mut FakeSelector) {
+    fn deregister(&mut self, selector: &mut dyn Selector) {
         self.stream.deregister(selector);
     }
 
@@ -141,14 +140,10 @@ struct World {
 
 fn world() -> World {
     let clock = FakeClock::default();
-    let selector = FakeSelector::new(clock.clone());
-    let waits = selector.waits();
+    let (seams, waits) = fake_seams(&clock);
     let told = Told::default();
     let story = Rc::clone(&told.story);
-    let reactor = Reactor::with_seams(clock.clone(), FakeEntropy::new(1), selector, |_| {
-        Ok::<_, ()>(told)
-    })
-    .unwrap();
+    let reactor = Reactor::with_seams(seams, |_| Ok::<_, ()>(told)).unwrap();
     World {
         reactor,
         clock,
@@ -286,7 +281,7 @@ impl Source<Told> for Reported {
         "reported"
     }
 
-    fn register(&mut self, selector: &mut FakeSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
         self.0.register(selector, token)
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub(crate) use seams::{SimAcceptor, SimClock, SimSelector, Simulated};
+pub(crate) use seams::{SimAcceptor, SimClock, SimSelector};
 
 use super::chance::Chance;
 use crate::reactor::{Peer, Readiness, Token};

@@ -9,22 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Network, Wait, WireId};
-use crate::reactor::fake::{FAKE_EPOCH_MS, FakeEntropy};
+use crate::reactor::fake::FAKE_EPOCH_MS;
 use crate::reactor::{
-    Acceptor, Clock, Moment, Peer, Readiness, Ready, Seams, Selector, Stream, Token, Wake,
+    Acceptor, Clock, Moment, Peer, Readiness, Ready, Selector, Stream, Token, Wake,
 };
-
-/// The seams of a simulated world.
-#[derive(Debug)]
-pub(crate) struct Simulated;
-
-impl Seams for Simulated {
-    type Clock = SimClock;
-    type Entropy = FakeEntropy;
-    type Selector = SimSelector;
-    type Stream = SimStream;
-    type Acceptor = SimAcceptor;
-}
 
 /// A clock that moves when the world says so; clones show the same time.
 #[derive(Clone, Debug, Default)]
@@ -77,8 +65,6 @@ impl Wake for SimWaker {
 }
 
 impl Selector for SimSelector {
-    type Waker = SimWaker;
-
     fn select(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let mut net = self.0.0.borrow_mut();
         let mut found = net.report();
@@ -106,8 +92,8 @@ impl Selector for SimSelector {
         Ok(())
     }
 
-    fn waker(&self) -> SimWaker {
-        SimWaker(Arc::clone(&self.0.0.borrow().woken))
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::new(SimWaker(Arc::clone(&self.0.0.borrow().woken)))
     }
 }
 
@@ -187,8 +173,8 @@ impl Write for SimStream {
     }
 }
 
-impl Stream<SimSelector> for SimStream {
-    fn register(&mut self, _: &mut SimSelector, token: Token) -> io::Result<()> {
+impl Stream for SimStream {
+    fn register(&mut self, _: &mut dyn Selector, token: Token) -> io::Result<()> {
         let mut net = self.network.0.borrow_mut();
         let wire = &mut net.wires[self.id];
         wire.token = Some(token);
@@ -199,7 +185,7 @@ impl Stream<SimSelector> for SimStream {
         Ok(())
     }
 
-    fn deregister(&mut self, _: &mut SimSelector) {
+    fn deregister(&mut self, _: &mut dyn Selector) {
         let mut net = self.network.0.borrow_mut();
         if let Some(token) = net.wires[self.id].token.take() {
             net.wires[self.id].former = Some(token);
@@ -216,7 +202,7 @@ impl Stream<SimSelector> for SimStream {
 #[derive(Debug)]
 pub(crate) struct SimAcceptor(pub(super) Network);
 
-impl Acceptor<SimSelector> for SimAcceptor {
+impl Acceptor for SimAcceptor {
     type Stream = SimStream;
 
     fn accept(&mut self) -> io::Result<(SimStream, Peer)> {
@@ -243,14 +229,14 @@ impl Acceptor<SimSelector> for SimAcceptor {
         Ok((stream, peer))
     }
 
-    fn register(&mut self, _: &mut SimSelector, token: Token) -> io::Result<()> {
+    fn register(&mut self, _: &mut dyn Selector, token: Token) -> io::Result<()> {
         let mut net = self.0.0.borrow_mut();
         net.door_token = Some(token);
         net.door_edge = !net.door.is_empty();
         Ok(())
     }
 
-    fn deregister(&mut self, _: &mut SimSelector) {
+    fn deregister(&mut self, _: &mut dyn Selector) {
         let mut net = self.0.0.borrow_mut();
         if let Some(token) = net.door_token.take() {
             net.stale.push(token);

@@ -2,7 +2,8 @@
 //!
 //! It sleeps until something is due, so a server with nothing to do does nothing.
 
-use super::service::{Message, Service};
+use super::service::Service;
+use crate::net::message::Message;
 use crate::reactor::{Moment, Next, Program, Readiness, Source, Turn};
 
 /// Removes expired sessions, writes times of last use, and ends a drain that takes too long.
@@ -26,7 +27,7 @@ impl Default for Chores {
 
 impl Chores {
     /// Sleeps until the next chore.
-    fn rest(&self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn rest(&self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let due_s = service.app.next_chore_s();
         service.chores = Some((turn.token(), due_s));
         let due = turn.moment_of(due_s).min(self.stop_at);
@@ -48,12 +49,12 @@ impl Source<Service> for Chores {
         &mut self,
         _readiness: Readiness,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         self.rest(service, turn)
     }
 
-    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         if turn.now() >= self.stop_at {
             log::warn!(
                 "draining took too long, and is cut short: open connections: {}",
@@ -76,7 +77,7 @@ impl Source<Service> for Chores {
         &mut self,
         message: <Service as Program>::Message,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         if matches!(message, Message::Drain) {
             self.stop_at = turn.now() + service.app.config.limits.drain_timeout;

@@ -1,7 +1,8 @@
 //! Who lets clients in: a listener's decisions.
 
 use super::connection::Connection;
-use super::service::{Message, Service};
+use super::service::Service;
+use crate::net::message::Message;
 use crate::reactor::{Accept, Peer, Source, Stream};
 
 /// Which handler table answers on a connection.

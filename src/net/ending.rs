@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::jobs::Pending;
-use super::service::{Message, Passed, Service};
+use super::service::{Passed, Service};
 use crate::app::Reply;
 use crate::http::Fault;
+use crate::net::message::Message;
 use crate::reactor::{Moment, Turn};
 
 /// How long an idle connection may still send a request after draining began: closing at once
@@ -46,7 +47,7 @@ pub(super) struct Ending {
 
 impl Service {
     /// Begins to shut down: nobody new comes in, what is under way is finished.
-    pub fn drain(&mut self, turn: &mut Turn<'_, Self>) {
+    pub fn drain(&mut self, turn: &mut Turn<'_, Message>) {
         if !self.is_draining() {
             log::info!("draining: open connections: {}", self.connections);
             self.app.draining = true;
@@ -56,14 +57,14 @@ impl Service {
 
     /// Begins to leave everything to another process: requests under way are finished, and connections
     /// that have none are given up as they are.
-    pub fn hand_over(&mut self, turn: &mut Turn<'_, Self>) {
+    pub fn hand_over(&mut self, turn: &mut Turn<'_, Message>) {
         if self.life == Life::Serving {
             log::info!("handing over: open connections: {}", self.connections);
             self.end_with(Life::HandingOver, turn);
         }
     }
 
-    fn end_with(&mut self, life: fn(Ending) -> Life, turn: &mut Turn<'_, Self>) {
+    fn end_with(&mut self, life: fn(Ending) -> Life, turn: &mut Turn<'_, Message>) {
         self.life = life(Ending {
             since: turn.now(),
             announced: false,
@@ -76,7 +77,7 @@ impl Service {
 
     /// The event that tells of the end has been delivered: streams have nothing more to wait for.
     #[cold]
-    pub(super) fn end_streams(&mut self, turn: &mut Turn<'_, Self>) {
+    pub(super) fn end_streams(&mut self, turn: &mut Turn<'_, Message>) {
         self.app.end_announced = false;
         if let Life::Draining(ending) | Life::HandingOver(ending) = &mut self.life {
             ending.announced = true;
@@ -86,7 +87,7 @@ impl Service {
 
     /// Another process waits for this one for long enough: requests that wait for a worker are answered that
     /// they were not done. One that waits for the disk may be done already, and is finished.
-    pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Self>) {
+    pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Message>) {
         let given_up = self.pending.iter_mut().filter(|(_, job)| job.is_of_pool());
         let given_up: Vec<_> = given_up.map(|(id, _)| id).collect();
         for id in given_up {

@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::service::{Completion, Message, Service};
+use super::service::Service;
 use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
 use crate::ledger::{JobRecord, Label, Limit};
+use crate::net::message::{Completion, Message};
 use crate::reactor::{Moment, Token, Turn};
 use crate::work::{Busy, Delivery, Outcome, StoreError, Transaction, Worked, worked};
 
@@ -50,7 +51,7 @@ impl Service {
         &mut self,
         later: Later,
         connection: Option<Token>,
-        turn: &mut Turn<'_, Self>,
+        turn: &mut Turn<'_, Message>,
     ) -> Result<(), Reply> {
         let Later { work, then } = later;
         let label = turn.current_label();
@@ -115,7 +116,7 @@ impl Service {
     /// Runs a continuation; `None` if it panicked.
     pub(super) fn continue_with(
         &mut self,
-        turn: &mut Turn<'_, Self>,
+        turn: &mut Turn<'_, Message>,
         then: impl FnOnce(&mut Context<'_>) -> Reply,
     ) -> Option<Reply> {
         let mut cx = Self::context(&mut self.app, turn);
@@ -134,7 +135,7 @@ impl Service {
         &mut self,
         id: JobId,
         times: Option<Worked>,
-        turn: &mut Turn<'_, Self>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let (Some(pending), Some(times)) = (self.pending.get(id), times) else {
             return;
@@ -157,7 +158,7 @@ impl Service {
     pub(super) fn resume(
         &mut self,
         id: JobId,
-        turn: &mut Turn<'_, Self>,
+        turn: &mut Turn<'_, Message>,
         result: impl FnOnce(Then, &mut Context<'_>) -> Reply,
     ) {
         let Some(Pending {
@@ -184,7 +185,7 @@ impl Service {
 
     /// The storage thread has done something: what was confirmed is for the hub, before anybody hears
     /// of it.
-    pub(super) fn stored(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_, Self>) {
+    pub(super) fn stored(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_, Message>) {
         match outcome {
             Outcome::Committed(mut committed) => {
                 match &mut committed {
@@ -208,7 +209,7 @@ impl Service {
         }
     }
 
-    fn store_failed(&mut self, error: &StoreError, turn: &Turn<'_, Self>) {
+    fn store_failed(&mut self, error: &StoreError, turn: &Turn<'_, Message>) {
         self.app
             .report("store_failed", error.to_string(), turn.unix_ms());
     }
@@ -220,7 +221,7 @@ impl Service {
         &mut self,
         reply: Reply,
         connection: Option<Token>,
-        turn: &mut Turn<'_, Self>,
+        turn: &mut Turn<'_, Message>,
     ) -> Option<Reply> {
         match reply {
             Reply::Later(later) => self.submit_until_taken(later, connection, turn),
@@ -232,7 +233,7 @@ impl Service {
         &mut self,
         mut later: Later,
         connection: Option<Token>,
-        turn: &mut Turn<'_, Self>,
+        turn: &mut Turn<'_, Message>,
     ) -> Option<Reply> {
         for _ in 0..SUBMISSIONS_MAX {
             match self.submit(later, connection, turn) {
@@ -245,12 +246,12 @@ impl Service {
     }
 
     /// Hands work to a worker that no client waits for.
-    pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Self>) {
+    pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Message>) {
         let _nobody_waits_for_it = self.submit_all(reply, None, turn);
     }
 
     /// Commits what was emitted outside of any request's transaction.
-    pub(super) fn commit_outgoing(&mut self, turn: &mut Turn<'_, Self>) {
+    pub(super) fn commit_outgoing(&mut self, turn: &mut Turn<'_, Message>) {
         let events = self.app.take_outgoing();
         if events.is_empty() {
             return;

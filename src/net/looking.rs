@@ -2,10 +2,11 @@
 
 use super::connection::Connection;
 use super::exchange::Exchange;
-use super::service::{Message, Service};
+use super::service::Service;
 use crate::app::monitor::Vitals;
 use crate::app::{Look, Reply, internal_error};
 use crate::http::{Response, Status};
+use crate::net::message::Message;
 use crate::reactor::{Seen, Stream, Token, Turn};
 
 /// Who may look at all sources at the same time: one after the other, so this bounds how long they wait.
@@ -42,7 +43,7 @@ impl Service {
         &mut self,
         seen: Vec<Seen>,
         next: Option<usize>,
-        turn: &mut Turn<'_, Self>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let Some(looking) = self.looks.front_mut() else {
             return;
@@ -72,7 +73,7 @@ impl<T: Stream> Connection<T> {
         then: Look,
         exchange: Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         if service.looks.len() == LOOKS_MAX {
             let busy = Response::problem(

@@ -1,6 +1,7 @@
 //! Where sockets meet protocols: the sources of a server, and the program that they share.
 //!
-//! `service` is what all sources share: the application, the handler table, the workers; `jobs` is how
+//! `service` is what all sources share: the application, the handler table, the workers; `message` is what they tell
+//! each other; `jobs` is how
 //! it hands out work; `tally` counts. `connection` is the state machine of one client; `body` and `outbox` are its two
 //! halves that hold bytes; `buffers` lends them memory, so that a connection that says nothing holds
 //! none. `children` are the processes that the server runs. `chores` is the source without a
@@ -20,6 +21,7 @@ pub mod fuzz;
 mod held;
 mod jobs;
 mod looking;
+mod message;
 mod outbox;
 mod pacing;
 mod service;
@@ -33,7 +35,8 @@ pub use chores::Chores;
 pub use connection::adopt;
 pub use door::{Door, Realm};
 pub use held::Held;
+pub use message::{Completion, Message};
 pub use pacing::Paced;
-pub use service::{Completion, Message, Passed, Service, Workers};
+pub use service::{Passed, Service, Workers};
 pub use tally::Tally;
 pub use watching::Herald;

@@ -1,13 +1,11 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use super::addresses::Addresses;
 use super::buffers::Buffers;
-use super::children::{Forked, Reaped};
+use super::children::Reaped;
 use super::door::Realm;
 use super::ending::Life;
 use super::exchange::access_is_logged;
@@ -16,75 +14,18 @@ use super::looking::Looking;
 use super::pacing::Paced;
 use super::tally::Tally;
 use super::watching::Watchers;
-use crate::app::{
-    App, Context, Feed, FeedId, Interest, JobError, Output, Reply, Routes, Then, Wire,
-};
+use crate::app::{App, Context, Feed, FeedId, Interest, JobError, Reply, Routes, Then, Wire};
 use crate::http::Date;
 use crate::ledger::Limit;
+use crate::net::message::{Completion, Message};
 use crate::reactor::{
     Completer, Delivered, Peer, Program, Reason, Seen, Slots, Standstill, Token, Turn,
 };
-use crate::work::{Outcome, Pool, Worked, Writer};
+use crate::work::{Pool, Writer};
 
 /// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and whoever is
 /// connected already must not wait for all who connect at once.
 const HANDSHAKES_PER_TURN: usize = 8;
-
-/// What one source tells another.
-#[derive(Debug)]
-pub enum Message {
-    /// To a connection: the answer to the request that waits.
-    Answer(Reply),
-    /// To a connection: what should have answered the request that waits has panicked.
-    Panicked,
-    /// To a child: the worker that was to fork has done so, or could not.
-    Spawned(io::Result<Forked>),
-    /// To a child: some process has ended.
-    ChildEnded,
-    /// To a stream: the session on whose strength it is open has ended.
-    SessionEnded,
-    /// To a stream: its session may end earlier than it knows, or has ended.
-    LookAtSession,
-    /// To the chores, or the herald: something is due earlier than you think.
-    Rearm,
-    /// To all: the server is shutting down.
-    Drain,
-    /// To all: those who follow events have been told so.
-    EndAnnounced,
-    /// To a connection: the operator ends it.
-    End,
-    /// To a connection that watches: what has happened.
-    Batch(Arc<[u8]>),
-}
-
-/// What comes back from other threads.
-pub enum Completion {
-    /// A job ended.
-    Job(Token, Result<Output, JobError>, Option<Worked>),
-    /// The storage thread has done something, or could not.
-    Stored(Token, Outcome, Option<Worked>),
-    /// A child process was started for a source, or could not be.
-    Spawned(Token, io::Result<Forked>),
-    /// Somebody wants the server to shut down.
-    Drain,
-    /// Another process is ready to go on.
-    HandOver,
-    /// Something has happened in the loop that those watch who are connected here.
-    Batch(Arc<[u8]>),
-}
-
-impl std::fmt::Debug for Completion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Job(..) => "Job",
-            Self::Stored(..) => "Stored",
-            Self::Spawned(..) => "Spawned",
-            Self::Drain => "Drain",
-            Self::HandOver => "HandOver",
-            Self::Batch(_) => "Batch",
-        })
-    }
-}
 
 /// The threads that do what blocks.
 #[derive(Debug)]
@@ -207,7 +148,7 @@ impl Service {
     }
 
     /// What a handler or a continuation may use.
-    pub(super) fn context<'c>(app: &'c mut App, turn: &'c mut Turn<'_, Self>) -> Context<'c> {
+    pub(super) fn context<'c>(app: &'c mut App, turn: &'c mut Turn<'_, Message>) -> Context<'c> {
         let (now, unix_ms) = (turn.now(), turn.unix_ms());
         let (entropy, ledger) = turn.entropy_and_ledger();
         Context {
@@ -238,7 +179,7 @@ impl Service {
     }
 
     /// Has the next page read that a feed wants, if it wants one.
-    pub(super) fn read_for(&mut self, id: FeedId, turn: &mut Turn<'_, Self>) {
+    pub(super) fn read_for(&mut self, id: FeedId, turn: &mut Turn<'_, Message>) {
         let Some(query) = self.app.hub.next_page(id) else {
             return;
         };
@@ -298,7 +239,7 @@ impl Service {
 
     /// Tells streams that their session has ended, or may end earlier than they know.
     #[cold]
-    fn tell_streams(&mut self, turn: &mut Turn<'_, Self>) {
+    fn tell_streams(&mut self, turn: &mut Turn<'_, Message>) {
         for stream in self.app.streams.take_ended() {
             turn.tell(stream, Message::SessionEnded);
         }
@@ -308,7 +249,7 @@ impl Service {
     }
 
     /// Tells the chores if something is due before they would look.
-    fn rearm_chores(&mut self, turn: &mut Turn<'_, Self>) {
+    fn rearm_chores(&mut self, turn: &mut Turn<'_, Message>) {
         let due = self.app.next_chore_s();
         if let Some((token, known_s)) = &mut self.chores
             && due < *known_s
@@ -323,7 +264,7 @@ impl Program for Service {
     type Message = Message;
     type Completion = Completion;
 
-    fn complete(&mut self, completion: Completion, turn: &mut Turn<'_, Self>) {
+    fn complete(&mut self, completion: Completion, turn: &mut Turn<'_, Message>) {
         match completion {
             Completion::Job(id, output, worked) => {
                 self.record_job(id, worked, turn);
@@ -369,11 +310,11 @@ impl Program for Service {
         self.looks.front().map(|looking| looking.from)
     }
 
-    fn looked(&mut self, seen: Vec<Seen>, next: Option<usize>, turn: &mut Turn<'_, Self>) {
+    fn looked(&mut self, seen: Vec<Seen>, next: Option<usize>, turn: &mut Turn<'_, Message>) {
         self.take_look(seen, next, turn);
     }
 
-    fn deliver_events(&mut self, turn: &mut Turn<'_, Self>) -> Delivered {
+    fn deliver_events(&mut self, turn: &mut Turn<'_, Message>) -> Delivered {
         // While some are still to be sent what they have, more would only wait: the next time they are sent
         // all of it at once.
         let delivered = if turn.has_flushes_left() {

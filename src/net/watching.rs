@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use super::service::{Message, Service};
+use super::service::Service;
 use crate::app::monitor::{BATCH_EVERY, DEADLINES_MAX, Sight, Watch};
+use crate::net::message::Message;
 use crate::reactor::{Moment, Next, Readiness, Source, Token, Turn};
 
 /// Who may watch at the same time: each takes a copy of everything.
@@ -38,7 +39,7 @@ impl Service {
     }
 
     /// Somebody watches. What they are told first, and as much as the ledger has.
-    pub(super) fn begin_to_watch(&mut self, turn: &mut Turn<'_, Self>) -> Vec<u8> {
+    pub(super) fn begin_to_watch(&mut self, turn: &mut Turn<'_, Message>) -> Vec<u8> {
         self.take_vitals();
         let sight = sight(turn);
         self.watchers.connections.push(turn.token());
@@ -61,7 +62,7 @@ impl Service {
 
     /// If something happened in this turn, those who watch will be told.
     #[cold]
-    pub(super) fn notice_for_watchers(&mut self, turn: &mut Turn<'_, Self>) {
+    pub(super) fn notice_for_watchers(&mut self, turn: &mut Turn<'_, Message>) {
         if self.watchers.told {
             return;
         }
@@ -74,14 +75,14 @@ impl Service {
     }
 
     /// Tells all who watch.
-    pub(super) fn tell_watchers(&mut self, batch: &Arc<[u8]>, turn: &mut Turn<'_, Self>) {
+    pub(super) fn tell_watchers(&mut self, batch: &Arc<[u8]>, turn: &mut Turn<'_, Message>) {
         for connection in &self.watchers.connections {
             turn.tell(*connection, Message::Batch(Arc::clone(batch)));
         }
     }
 }
 
-fn sight(turn: &Turn<'_, Service>) -> Sight {
+fn sight(turn: &Turn<'_, Message>) -> Sight {
     Sight {
         now: turn.now(),
         unix_ms: turn.unix_ms(),
@@ -110,7 +111,7 @@ impl Source<Service> for Herald {
         &mut self,
         _readiness: Readiness,
         _service: &mut Service,
-        _turn: &mut Turn<'_, Service>,
+        _turn: &mut Turn<'_, Message>,
     ) -> Next {
         Next::Wait
     }
@@ -119,7 +120,7 @@ impl Source<Service> for Herald {
         &mut self,
         message: Message,
         _service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         if matches!(message, Message::Rearm) {
             turn.set_deadline(turn.now().max(self.last + BATCH_EVERY));
@@ -127,7 +128,7 @@ impl Source<Service> for Herald {
         Next::Wait
     }
 
-    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         self.last = turn.now();
         service.watchers.told = false;
         service.take_vitals();

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 
 use super::clock::{Clock, Moment};
-use super::completions::{Completer, Completions};
 use super::mailbox::Mailbox;
 use super::seams::Seams;
 use super::slots::Token;
-use super::source::{Program, Reason, Source};
+use super::source::Reason;
 use super::timers::Timers;
 use crate::ledger::{Label, Ledger};
 
@@ -15,16 +14,13 @@ use crate::ledger::{Label, Ledger};
 const WALL_CLOCK_KEPT_NS: u64 = 1_000_000_000;
 
 /// The parts of the loop that a source may reach, through [`Turn`], while it is dispatched.
-pub(super) struct Core<P: Program> {
+pub(super) struct Core<M> {
     pub(super) seams: Seams,
     /// The last reading of the clock.
     pub(super) now: Moment,
     pub(super) wall: Wall,
     pub(super) timers: Timers<Token>,
-    pub(super) completer: Completer<P::Completion>,
-    pub(super) completions: Completions<P::Completion>,
-    pub(super) mailbox: Mailbox<P::Message>,
-    pub(super) newcomers: Vec<Box<dyn Source<P>>>,
+    pub(super) mailbox: Mailbox<M>,
     /// In the order in which they asked.
     pub(super) again: VecDeque<Token>,
     pub(super) flush: Vec<Token>,
@@ -41,12 +37,8 @@ pub(super) struct Core<P: Program> {
     pub(super) stopped: bool,
 }
 
-impl<P: Program> Core<P> {
-    pub(super) fn new(
-        seams: Seams,
-        completer: Completer<P::Completion>,
-        completions: Completions<P::Completion>,
-    ) -> Self {
+impl<M> Core<M> {
+    pub(super) fn new(seams: Seams) -> Self {
         let now = seams.clock.now();
         let mut ledger = Ledger::default();
         let kinds = Kinds {
@@ -64,10 +56,7 @@ impl<P: Program> Core<P> {
             seams,
             now,
             timers: Timers::default(),
-            completer,
-            completions,
             mailbox: Mailbox::default(),
-            newcomers: Vec::new(),
             again: VecDeque::new(),
             flush: Vec::new(),
             flush_of: VecDeque::new(),
@@ -100,7 +89,6 @@ impl<P: Program> Core<P> {
             || !self.flush.is_empty()
             || !self.flush_of.is_empty()
             || !self.mailbox.is_empty()
-            || self.completions.waiting()
             || self.events_left
     }
 }

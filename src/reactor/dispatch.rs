@@ -16,7 +16,7 @@ impl<P: Program> Reactor<P> {
         &mut self,
         token: Token,
         phase: Phase,
-        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P::Message>) -> Next,
     ) {
         let Some((recorder, next)) = self.call(token, phase, call) else {
             return;
@@ -31,7 +31,7 @@ impl<P: Program> Reactor<P> {
         &mut self,
         token: Token,
         phase: Phase,
-        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P>) -> Next,
+        call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P::Message>) -> Next,
     ) -> Option<(Recorder, Next)> {
         // A stale token is no fault: readiness for it was under way when its source ended.
         let entry = self.sources.get_mut(token).filter(|entry| !entry.ended)?;
@@ -41,9 +41,13 @@ impl<P: Program> Reactor<P> {
         let Turn {
             arming,
             flush,
+            newcomers,
             recorder,
             ..
         } = turn;
+        if newcomers {
+            self.newcomers.append(&mut entry.source.newcomers());
+        }
         entry.arming = arming;
         self.core.timers.arm(token, &mut entry.arming);
         if flush && !std::mem::replace(&mut entry.flush, true) {
@@ -88,14 +92,13 @@ impl<P: Program> Reactor<P> {
         &mut self,
         kind: Label,
         phase: Phase,
-        call: impl FnOnce(&mut P, &mut Turn<'_, P>),
+        call: impl FnOnce(&mut P, &mut Turn<'_, P::Message>),
     ) {
         let mut turn = Turn::new(&mut self.core, Token::PROGRAM, phase, kind);
         call(&mut self.program, &mut turn);
         let recorder = turn.recorder;
         self.core.time();
         recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
-        self.insert_newcomers();
     }
 
     /// Reads the clock once for all flushes of a turn; one by one they are too short to be timed. If
@@ -149,14 +152,14 @@ impl<P: Program> Reactor<P> {
 
     #[inline]
     pub(super) fn insert_newcomers(&mut self) {
-        if !self.core.newcomers.is_empty() {
+        if !self.newcomers.is_empty() {
             self.insert_each_newcomer();
         }
     }
 
     #[cold]
     fn insert_each_newcomer(&mut self) {
-        while let Some(newcomer) = self.core.newcomers.pop() {
+        while let Some(newcomer) = self.newcomers.pop() {
             if let Err(error) = self.add(newcomer) {
                 log::warn!("a new source was dropped, the system has no room for it: {error}");
             }
@@ -180,8 +183,8 @@ impl<P: Program> Reactor<P> {
     }
 }
 
-impl<'t, P: Program> Turn<'t, P> {
-    pub(super) fn new(core: &'t mut Core<P>, token: Token, phase: Phase, kind: Label) -> Self {
+impl<'t, M> Turn<'t, M> {
+    pub(super) fn new(core: &'t mut Core<M>, token: Token, phase: Phase, kind: Label) -> Self {
         core.ledger.does(kind);
         let recorder = Recorder {
             token,
@@ -195,6 +198,7 @@ impl<'t, P: Program> Turn<'t, P> {
             token,
             arming: Arming::default(),
             flush: false,
+            newcomers: false,
             recorder,
         }
     }

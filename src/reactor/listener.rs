@@ -57,14 +57,15 @@ where
 }
 
 /// Accepts from `acceptor`, and hands whom it accepts to `accept`.
-pub struct Listener<A, C> {
+pub struct Listener<P: Program, A, C> {
     acceptor: A,
     accept: C,
+    newcomers: Vec<Box<dyn Source<P>>>,
     /// Since it paused, nobody has found the queue empty: said once, not at every try.
     short: bool,
 }
 
-impl<A, C> std::fmt::Debug for Listener<A, C> {
+impl<P: Program, A, C> std::fmt::Debug for Listener<P, A, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listener")
             .field("short", &self.short)
@@ -72,17 +73,18 @@ impl<A, C> std::fmt::Debug for Listener<A, C> {
     }
 }
 
-impl<A: Acceptor, C> Listener<A, C> {
+impl<P: Program, A: Acceptor, C> Listener<P, A, C> {
     /// A listener that starts as soon as it is on a loop.
     pub fn new(acceptor: A, accept: C) -> Self {
         Self {
             acceptor,
             accept,
+            newcomers: Vec::new(),
             short: false,
         }
     }
 
-    fn pause<P: Program>(&mut self, why: &dyn std::fmt::Display, turn: &mut Turn<'_, P>) -> Next {
+    fn pause(&mut self, why: &dyn std::fmt::Display, turn: &mut Turn<'_, P::Message>) -> Next {
         if !std::mem::replace(&mut self.short, true) {
             log::warn!("not accepting for a while: {why}");
         }
@@ -93,7 +95,7 @@ impl<A: Acceptor, C> Listener<A, C> {
     }
 }
 
-impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<A, C> {
+impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<P, A, C> {
     fn kind(&self) -> &'static str {
         self.accept.kind()
     }
@@ -110,14 +112,23 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<A,
         self.acceptor.deregister(selector);
     }
 
-    fn ready(&mut self, _readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+    fn ready(
+        &mut self,
+        _readiness: Readiness,
+        program: &mut P,
+        turn: &mut Turn<'_, P::Message>,
+    ) -> Next {
         let mut invalid_left = INVALID_PER_TURN_MAX;
         for _ in 0..ACCEPTS_PER_TURN {
             if !self.accept.has_room(program) {
                 return self.pause(&"as many connections as allowed are open", turn);
             }
             match self.acceptor.accept() {
-                Ok((stream, peer)) => turn.add(self.accept.accepted(stream, peer, program)),
+                Ok((stream, peer)) => {
+                    let newcomer = self.accept.accepted(stream, peer, program);
+                    self.newcomers.push(newcomer);
+                    turn.has_newcomers();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.short = false;
                     return Next::Wait;
@@ -135,6 +146,10 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<A,
         Next::Again
     }
 
+    fn newcomers(&mut self) -> Vec<Box<dyn Source<P>>> {
+        std::mem::take(&mut self.newcomers)
+    }
+
     fn describe(&self) -> Description {
         let state = if self.short { "paused" } else { "listening" };
         Description {
@@ -143,11 +158,16 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<A,
         }
     }
 
-    fn due(&mut self, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+    fn due(&mut self, program: &mut P, turn: &mut Turn<'_, P::Message>) -> Next {
         self.ready(Readiness::NONE, program, turn)
     }
 
-    fn message(&mut self, message: P::Message, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+    fn message(
+        &mut self,
+        message: P::Message,
+        program: &mut P,
+        turn: &mut Turn<'_, P::Message>,
+    ) -> Next {
         if !self.accept.closes(&message) {
             return Next::Wait;
         }

@@ -14,7 +14,7 @@ pub struct Standstill<'l, P: Program> {
     /// The phase that comes next.
     pub before: Phase,
     sources: &'l Slots<Entry<P>>,
-    core: &'l mut Core<P>,
+    core: &'l mut Core<P::Message>,
 }
 
 impl<P: Program> Standstill<'_, P> {

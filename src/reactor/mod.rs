@@ -65,6 +65,7 @@ pub const LOOKS_PER_TURN: usize = 256;
 #[cfg(feature = "tls")]
 pub use tls::{Credentials, Identity, TlsError};
 
+use self::completions::Completions;
 use self::core::Core;
 use crate::ledger::{Label, Ledger, Phase};
 
@@ -73,7 +74,11 @@ pub struct Reactor<P: Program> {
     /// What the sources share.
     pub program: P,
     sources: Slots<Entry<P>>,
-    core: Core<P>,
+    core: Core<P::Message>,
+    completer: Completer<P::Completion>,
+    completions: Completions<P::Completion>,
+    /// Sources that others have brought, until the dispatch is over.
+    newcomers: Vec<Box<dyn Source<P>>>,
     // Each of these is filled and emptied within a turn, and kept for its memory.
     ready: Vec<Ready>,
     asked: Vec<Token>,
@@ -127,11 +132,14 @@ impl<P: Program> Reactor<P> {
     ) -> Result<Self, E> {
         let (completer, completions) = completions::channel(seams.selector.waker());
         let program = program(completer.clone())?;
-        let core = Core::new(seams, completer, completions);
+        let core = Core::new(seams);
         Ok(Self {
             program,
             sources: Slots::default(),
             core,
+            completer,
+            completions,
+            newcomers: Vec::new(),
             ready: Vec::new(),
             asked: Vec::new(),
             completed: Vec::new(),
@@ -212,7 +220,7 @@ impl<P: Program> Reactor<P> {
         self.begin_phase(Phase::Wait);
         let core = &mut self.core;
         let slept_from = core.now;
-        let timeout = if core.has_work() {
+        let timeout = if core.has_work() || self.completions.waiting() {
             Some(Duration::ZERO)
         } else {
             // `now` is as old as the last piece of work: a deadline may come that much late, which
@@ -278,7 +286,7 @@ impl<P: Program> Reactor<P> {
     fn dispatch_completions(&mut self) {
         let began = self.begin_phase(Phase::Completions);
         let mut completed = std::mem::take(&mut self.completed);
-        self.core.completions.take(&mut completed);
+        self.completions.take(&mut completed);
         let count = completed.len();
         for completion in completed.drain(..) {
             let kind = self.core.kinds.program;
@@ -405,7 +413,7 @@ impl<P: Program> Reactor<P> {
     /// What a worker needs to hand a completion back.
     #[must_use]
     pub fn completer(&self) -> Completer<P::Completion> {
-        self.core.completer.clone()
+        self.completer.clone()
     }
 
     /// The record of what the loop did.

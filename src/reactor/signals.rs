@@ -116,7 +116,9 @@ impl<T, F> std::fmt::Debug for SignalSource<T, F> {
     }
 }
 
-impl<P: Program, T: Stream, F: FnMut(&mut P, &mut Turn<'_, P>)> Source<P> for SignalSource<T, F> {
+impl<P: Program, T: Stream, F: FnMut(&mut P, &mut Turn<'_, P::Message>)> Source<P>
+    for SignalSource<T, F>
+{
     fn kind(&self) -> &'static str {
         "signal"
     }
@@ -129,7 +131,12 @@ impl<P: Program, T: Stream, F: FnMut(&mut P, &mut Turn<'_, P>)> Source<P> for Si
         self.stream.deregister(selector);
     }
 
-    fn ready(&mut self, readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next {
+    fn ready(
+        &mut self,
+        readiness: Readiness,
+        program: &mut P,
+        turn: &mut Turn<'_, P::Message>,
+    ) -> Next {
         // On mio's poll(2) backend a read that would block brings the report "writable" again, which
         // a socket pair always is: reading upon that would spin.
         if !readiness.contains(Readiness::READABLE) {

@@ -8,7 +8,6 @@ use std::io;
 use std::time::Duration;
 
 use super::clock::Moment;
-use super::completions::Completer;
 use super::core::Core;
 use super::dispatch::Recorder;
 use super::looking::Standstill;
@@ -95,7 +94,12 @@ pub trait Source<P: Program> {
     }
 
     /// The descriptor became ready, or the source asked to be asked again ([`Readiness::NONE`]).
-    fn ready(&mut self, readiness: Readiness, program: &mut P, turn: &mut Turn<'_, P>) -> Next;
+    fn ready(
+        &mut self,
+        readiness: Readiness,
+        program: &mut P,
+        turn: &mut Turn<'_, P::Message>,
+    ) -> Next;
 
     /// What it says of itself.
     fn describe(&self) -> Description {
@@ -103,19 +107,30 @@ pub trait Source<P: Program> {
     }
 
     /// Its deadline has come.
-    fn due(&mut self, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
+    fn due(&mut self, _program: &mut P, _turn: &mut Turn<'_, P::Message>) -> Next {
         Next::Wait
     }
 
     /// Somebody on the loop told it something.
-    fn message(&mut self, _message: P::Message, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
+    fn message(
+        &mut self,
+        _message: P::Message,
+        _program: &mut P,
+        _turn: &mut Turn<'_, P::Message>,
+    ) -> Next {
         Next::Wait
     }
 
     /// Writes what its outbox holds, once. Called in the flush phase of a turn in which it asked
     /// for that with [`Turn::flush`].
-    fn flush(&mut self, _program: &mut P, _turn: &mut Turn<'_, P>) -> Next {
+    fn flush(&mut self, _program: &mut P, _turn: &mut Turn<'_, P::Message>) -> Next {
         Next::Wait
+    }
+
+    /// New sources, which are for the loop; asked for after a call in which it said that it
+    /// [has some](Turn::has_newcomers).
+    fn newcomers(&mut self) -> Vec<Box<dyn Source<P>>> {
+        Vec::new()
     }
 
     /// It has ended and is about to be freed: the last chance to give back what it borrowed.
@@ -130,7 +145,7 @@ pub trait Program: Sized + 'static {
     type Completion: Send + 'static;
 
     /// A worker finished something. Completions phase.
-    fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self>) {}
+    fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self::Message>) {}
 
     /// Whether the loop goes from phase to phase more slowly than it could. Asked before each phase.
     fn is_paced(&self) -> bool {
@@ -147,10 +162,16 @@ pub trait Program: Sized + 'static {
     }
 
     /// Some of them were; the rest begins at the slot `next`. Events phase.
-    fn looked(&mut self, _seen: Vec<Seen>, _next: Option<usize>, _turn: &mut Turn<'_, Self>) {}
+    fn looked(
+        &mut self,
+        _seen: Vec<Seen>,
+        _next: Option<usize>,
+        _turn: &mut Turn<'_, Self::Message>,
+    ) {
+    }
 
     /// Hands out what was emitted in this turn. Events phase.
-    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> Delivered {
+    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self::Message>) -> Delivered {
         Delivered::default()
     }
 }
@@ -166,20 +187,21 @@ pub struct Delivered {
 
 /// The smallest program: sources that share nothing and tell each other nothing.
 impl Program for () {
-    type Message = std::convert::Infallible;
+    type Message = ();
     type Completion = ();
 }
 
 /// What a piece of work may ask of the loop while it runs.
-pub struct Turn<'t, P: Program> {
-    pub(super) core: &'t mut Core<P>,
+pub struct Turn<'t, M> {
+    pub(super) core: &'t mut Core<M>,
     pub(super) token: Token,
     pub(super) arming: Arming,
     pub(super) flush: bool,
+    pub(super) newcomers: bool,
     pub(super) recorder: Recorder,
 }
 
-impl<P: Program> Turn<'_, P> {
+impl<M> Turn<'_, M> {
     /// The moment at which this dispatch began; no clock is read.
     #[must_use]
     pub fn now(&self) -> Moment {
@@ -267,19 +289,20 @@ impl<P: Program> Turn<'_, P> {
         stream.deregister(&mut *self.core.seams.selector);
     }
 
-    /// Puts a new source on the loop, as soon as this dispatch is over.
-    pub fn add(&mut self, source: Box<dyn Source<P>>) {
-        self.core.newcomers.push(source);
+    /// Says that the source being dispatched has [newcomers](Source::newcomers): they are put on the loop as soon as
+    /// this dispatch is over.
+    pub fn has_newcomers(&mut self) {
+        self.newcomers = true;
     }
 
     /// Tells the source that `to` names something, in the completions or events phase that comes
     /// next. If it has ended meanwhile, the message is dropped.
-    pub fn tell(&mut self, to: Token, message: P::Message) {
+    pub fn tell(&mut self, to: Token, message: M) {
         self.core.mailbox.post(Mail::To(to, message));
     }
 
     /// Tells all sources the same.
-    pub fn tell_all(&mut self, message: fn() -> P::Message) {
+    pub fn tell_all(&mut self, message: fn() -> M) {
         self.core.mailbox.post(Mail::All(message));
     }
 
@@ -299,12 +322,6 @@ impl<P: Program> Turn<'_, P> {
     /// Randomness and the record together.
     pub fn entropy_and_ledger(&mut self) -> (&mut dyn Entropy, &mut Ledger) {
         (&mut *self.core.seams.entropy, &mut self.core.ledger)
-    }
-
-    /// What a worker needs to hand a completion back.
-    #[must_use]
-    pub fn completer(&self) -> Completer<P::Completion> {
-        self.core.completer.clone()
     }
 
     /// The record of what the loop did.
@@ -337,7 +354,7 @@ impl<P: Program> Turn<'_, P> {
     }
 }
 
-impl<P: Program> std::fmt::Debug for Turn<'_, P> {
+impl<M> std::fmt::Debug for Turn<'_, M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Turn")
             .field("token", &self.token)

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::Server;
-use crate::net::{Child, Role, Service};
+use crate::net::{Child, Message, Role, Service};
 use crate::reactor::{Signal, SignalSource, Turn};
 
 impl Server {
@@ -44,7 +44,7 @@ impl Server {
     }
 
     fn hear_of_children(&mut self) -> io::Result<()> {
-        let act = |service: &mut Service, turn: &mut Turn<'_, Service>| {
+        let act = |service: &mut Service, turn: &mut Turn<'_, Message>| {
             service.child_ended(turn);
         };
         let source = SignalSource::new(Signal::Child.stream()?, act);

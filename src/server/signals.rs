@@ -4,7 +4,7 @@ use std::io;
 
 use super::Server;
 use super::start::{key_path, read_keys};
-use crate::net::Service;
+use crate::net::{Message, Service};
 use crate::reactor::{Arrivals, OsStream, Signal, SignalSource, Stream, Turn};
 
 /// Signals for a program in which one server may follow another: what one of them has not looked at is there
@@ -114,7 +114,7 @@ impl Server {
     pub(crate) fn on_bytes(
         &mut self,
         stream: impl Stream,
-        act: impl FnMut(&mut Service, &mut Turn<'_, Service>) + 'static,
+        act: impl FnMut(&mut Service, &mut Turn<'_, Message>) + 'static,
     ) -> io::Result<()> {
         let source = Box::new(SignalSource::new(stream, act));
         self.reactor.add(source).map(drop)

@@ -25,12 +25,13 @@ use std::time::Duration;
 pub(super) use self::lines::{Line, Lines};
 use self::process::{Heard, Process};
 pub use self::spawn::{Forked, Reaped};
-use super::service::{Message, Service};
+use super::service::Service;
 use crate::app::{
     Audience, FeedId, Interest, Pattern, Reply, Wire, event_of_line, name_of_command,
 };
 use crate::event::NewEvent;
 use crate::http::Status;
+use crate::net::message::Message;
 use crate::reactor::{Moment, Next, Readiness, Reason, Source, Turn};
 use crate::work::{StoreError, Transaction};
 
@@ -111,7 +112,7 @@ impl Child {
         name_of_command(&self.command)
     }
 
-    fn start(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    fn start(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
         if self.role == Role::Subscriber {
             let interest = Interest {
                 audience: Audience::Everything,
@@ -134,7 +135,7 @@ impl Child {
         &mut self,
         forked: io::Result<Forked>,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let bytes_max = service.app.config.limits.body_bytes_max;
         match forked.and_then(|forked| Process::new(forked, bytes_max, turn)) {
@@ -157,7 +158,7 @@ impl Child {
     }
 
     /// It does not run: it is started again later.
-    fn rest(&mut self, why: &str, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    fn rest(&mut self, why: &str, service: &mut Service, turn: &mut Turn<'_, Message>) {
         self.unfollow(service);
         let rest = REST_MIN
             .saturating_mul(1 << self.failures.min(6))
@@ -187,7 +188,7 @@ impl Child {
     }
 
     /// Writes, reads, looks whether it has ended, and says when to be asked again.
-    fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let Stage::Running(process) = &mut self.stage else {
             return self.settle(service, turn);
         };
@@ -206,7 +207,7 @@ impl Child {
     }
 
     /// Reads what the process has written: lines for the log, or events.
-    fn listen(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    fn listen(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
         let Stage::Running(process) = &mut self.stage else {
             return;
         };
@@ -250,7 +251,7 @@ impl Child {
         &mut self,
         events: Vec<NewEvent>,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let transaction = Transaction {
             events: events.clone(),
@@ -269,7 +270,7 @@ impl Child {
         }
     }
 
-    fn published(&mut self, status: Status, turn: &Turn<'_, Service>) {
+    fn published(&mut self, status: Status, turn: &Turn<'_, Message>) {
         let Produced::Submitted(events) = std::mem::replace(&mut self.produced, Produced::Nothing)
         else {
             return;
@@ -284,7 +285,7 @@ impl Child {
     }
 
     /// After whatever was done: what to ask of the loop.
-    fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let draining = service.is_ending();
         let (now, grace, streams_until) =
             (turn.now(), service.child_grace(), service.streams_until());
@@ -351,7 +352,7 @@ impl Source<Service> for Child {
         &mut self,
         readiness: Readiness,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         if let Stage::Running(process) = &mut self.stage {
             process.ready(readiness);
@@ -359,7 +360,7 @@ impl Source<Service> for Child {
         self.advance(service, turn)
     }
 
-    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let now = turn.now();
         if let Produced::Refused { events, until } = &mut self.produced
             && *until <= now
@@ -388,7 +389,7 @@ impl Source<Service> for Child {
         &mut self,
         message: Message,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         match message {
             Message::Spawned(forked) => {
@@ -408,7 +409,7 @@ impl Source<Service> for Child {
         self.advance(service, turn)
     }
 
-    fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         self.advance(service, turn)
     }
 

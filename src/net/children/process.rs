@@ -10,8 +10,8 @@ use super::lines::{Line, Lines};
 use super::spawn::{Forked, Reaped};
 use crate::app::Feed;
 use crate::net::buffers::Buffers;
+use crate::net::message::Message;
 use crate::net::outbox::{Flushed, Outbox};
-use crate::net::service::Service;
 use crate::reactor::{Moment, OsStream, Readiness, SHORT_MEANS_DRAINED, Turn};
 
 /// Longest line of a process in the log, in bytes.
@@ -152,7 +152,7 @@ impl Process {
     pub(super) fn new(
         mut forked: Forked,
         line_bytes_max: usize,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> io::Result<Self> {
         let child = &mut forked.child;
         let id = child.id();
@@ -337,7 +337,7 @@ impl Process {
     }
 
     /// Gives its pipes back.
-    pub(super) fn close(&mut self, turn: &mut Turn<'_, Service>) {
+    pub(super) fn close(&mut self, turn: &mut Turn<'_, Message>) {
         for pipe in self.pipes() {
             turn.deregister(pipe);
         }

@@ -7,7 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::process::{Signal, WaitOptions, wait};
 
 use super::process::kill_group;
-use crate::net::service::{Completion, Message, Service};
+use crate::net::message::{Completion, Message};
+use crate::net::service::Service;
 use crate::reactor::{Token, Turn, spawn};
 use crate::work::{Busy, Delivery};
 
@@ -114,7 +115,7 @@ impl Service {
     }
 
     /// A child process of ours may have ended.
-    pub fn child_ended(&mut self, turn: &mut Turn<'_, Self>) {
+    pub fn child_ended(&mut self, turn: &mut Turn<'_, Message>) {
         self.reap_orphans();
         for child in &self.children {
             turn.tell(*child, Message::ChildEnded);

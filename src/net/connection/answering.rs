@@ -11,7 +11,8 @@ use crate::http::{
 use crate::ledger::Limit;
 use crate::net::door::Realm;
 use crate::net::exchange::Exchange;
-use crate::net::service::{Message, Service};
+use crate::net::message::Message;
+use crate::net::service::Service;
 use crate::reactor::{Next, Peer, Reason, Stream, Turn};
 
 /// Bytes of a stream that are made ready at a time.
@@ -36,7 +37,7 @@ impl<T: Stream> Connection<T> {
         head: &Head<'_>,
         body: &[u8],
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         self.requests = self.requests.saturating_add(1);
         let mut exchange = Exchange::new(head, service.timed, turn.now());
@@ -88,7 +89,7 @@ impl<T: Stream> Connection<T> {
         why: &'static str,
         exchange: &Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         self.state = State::Closing {
             reason: Reason(why),
@@ -103,7 +104,7 @@ impl<T: Stream> Connection<T> {
         reply: Reply,
         exchange: Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         match service.submit_all(reply, Some(turn.token()), turn) {
             Some(Reply::Now(response)) => {
@@ -151,7 +152,7 @@ impl<T: Stream> Connection<T> {
         response: &Response,
         exchange: &Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let encode =
             |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| encode(response, wire, date, out);
@@ -164,7 +165,7 @@ impl<T: Stream> Connection<T> {
         encode: impl FnOnce(Wire<'_>, &Date, &mut Vec<u8>),
         exchange: &Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let close = self.closes_after(exchange, service);
         service.date.refresh(turn.unix_ms() / 1000);
@@ -181,7 +182,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         close: bool,
         keep_alive: bool,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         if !close {
             self.become_idle(turn);
@@ -199,7 +200,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         fault: Fault,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         log::debug!("{} sent no request: {fault}", self.peer);
         match fault.status {
@@ -223,7 +224,7 @@ impl<T: Stream> Connection<T> {
         pieces: Pieces,
         exchange: Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let chunked = exchange.can_be_chunked();
         // Without chunks only the end of the connection can end the body.
@@ -247,7 +248,7 @@ impl<T: Stream> Connection<T> {
     }
 
     /// Makes more of a stream's body, until enough is ready or it is whole.
-    fn fill(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    fn fill(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
         let State::Streaming(streaming) = &mut self.state else {
             return;
         };
@@ -305,7 +306,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         was_blocked: bool,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         match self.state {
             State::Streaming(_) => {
@@ -337,7 +338,7 @@ pub(super) fn log(
     exchange: &Exchange,
     status: Status,
     bytes: usize,
-    turn: &mut Turn<'_, Service>,
+    turn: &mut Turn<'_, Message>,
 ) {
     turn.ledger().answered(exchange.route, status.code());
     if exchange.is_logged() {

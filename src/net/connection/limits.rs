@@ -6,6 +6,7 @@ use crate::http::{Fault, Response, Status};
 use crate::ledger::Limit;
 use crate::net::buffers::NEW_BYTES;
 use crate::net::exchange::Exchange;
+use crate::net::message::Message;
 use crate::net::service::Service;
 use crate::reactor::{Next, Reason, Stream, Turn};
 use crate::websocket;
@@ -41,7 +42,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         next: Next,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         let before = self.counted;
         self.count_held(service);
@@ -92,7 +93,7 @@ impl<T: Stream> Connection<T> {
 
     /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:
     /// that would let them have more.
-    pub(super) fn refuse(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    pub(super) fn refuse(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         turn.ledger().limit_reached(Limit::ConnectionsPerAddress);
         let reason = Reason("too many connections of its address");
         if self.stream.is_secure() {

@@ -14,6 +14,7 @@ use super::{Connection, LINGER, State};
 use crate::app::{FeedId, Follow, Wire};
 use crate::http::{Response, encode_stream_head};
 use crate::net::exchange::Exchange;
+use crate::net::message::Message;
 use crate::net::outbox::Flushed;
 use crate::net::service::Service;
 use crate::reactor::{Moment, Next, Readiness, Reason, Stream, Token, Turn, random};
@@ -126,7 +127,7 @@ impl<T: Stream> Connection<T> {
         follow: Follow,
         exchange: Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let Follow {
             head,
@@ -163,7 +164,7 @@ impl<T: Stream> Connection<T> {
         head: &Response,
         exchange: &Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         service.date.refresh(turn.unix_ms() / 1000);
         let fields = own_fields(&self.stream, &service.secure_fields);
@@ -184,7 +185,7 @@ impl<T: Stream> Connection<T> {
         session: Fingerprint,
         exchange: &Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> bool {
         let token = turn.token();
         let opened = Service::context(&mut service.app, turn).open_stream(session, token);
@@ -221,7 +222,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         farewell: Farewell,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let blocked = self.blocked_since.is_some();
         let State::Live(live) = &mut self.state else {
@@ -245,7 +246,7 @@ impl<T: Stream> Connection<T> {
     }
 
     /// A stream's deadline has come: the heartbeat, the pong that did not, the end.
-    pub(super) fn live_due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    pub(super) fn live_due(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let now = turn.now();
         let State::Live(live) = &mut self.state else {
             return Next::Wait;
@@ -286,7 +287,7 @@ impl<T: Stream> Connection<T> {
     pub(super) fn flush_live(
         &mut self,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         let has_more = self.has_more();
         let State::Live(live) = &mut self.state else {
@@ -325,7 +326,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         was_blocked: bool,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         let State::Live(live) = &mut self.state else {
             return Next::Wait;

@@ -45,11 +45,12 @@ use super::body::Body;
 use super::door::Realm;
 use super::exchange::Exchange;
 use super::outbox::{Flushed, Outbox};
-use super::service::{Message, Service};
+use super::service::Service;
 use super::tally::RESET;
 use crate::app::session_needed;
 use crate::http::Fault;
 use crate::ledger::{Label, Limit};
+use crate::net::message::Message;
 use crate::planted::{Bug, planted};
 use crate::reactor::{
     Description, Moment, Next, Peer, Readiness, Reason, Selector, Source, Stream, Token, Turn,
@@ -153,7 +154,7 @@ impl<T: Stream> Connection<T> {
         takes && self.outbox.len() < OUTBOX_BYTES_ENOUGH
     }
 
-    fn become_idle(&mut self, turn: &Turn<'_, Service>) -> State {
+    fn become_idle(&mut self, turn: &Turn<'_, Message>) -> State {
         std::mem::replace(&mut self.state, State::Idle { since: turn.now() })
     }
 
@@ -190,7 +191,7 @@ impl<T: Stream> Connection<T> {
 
     /// After whatever was done: what to ask of the loop.
     #[inline]
-    fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         if let State::Closing {
             reason,
             linger: false,
@@ -233,7 +234,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         flushed: io::Result<Flushed>,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         match flushed {
             Ok(Flushed::All) => {
@@ -300,7 +301,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
         &mut self,
         readiness: Readiness,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         self.can = self.can.and(readiness);
         if readiness.contains(Readiness::ENDED) && planted(Bug::HalfCloseEnds) {
@@ -325,7 +326,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
         self.holds_otherwise(next, service, turn)
     }
 
-    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         if self.deadline(service) > turn.now() {
             return self.settle(service, turn); // it was moved in a flush, after the timers
         }
@@ -369,7 +370,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
         &mut self,
         message: Message,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         match (&self.state, message) {
             (State::Waiting { .. }, Message::Answer(reply)) => {
@@ -402,7 +403,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
         self.settle(service, turn)
     }
 
-    fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         match &self.state {
             State::Live(_) => return self.flush_live(service, turn),
             State::Parked(parked) if parked.has_news(service) => self.unpark(service, turn),

@@ -5,6 +5,7 @@ use crate::app::{Feed, FeedId, Wait, Wire, polled};
 use crate::config::SlowPolicy;
 use crate::http::Response;
 use crate::net::exchange::Exchange;
+use crate::net::message::Message;
 use crate::net::service::Service;
 use crate::reactor::{Moment, Readiness, Stream, Token, Turn};
 use crate::token::Fingerprint;
@@ -36,7 +37,7 @@ impl<T: Stream> Connection<T> {
         wait: Wait,
         exchange: Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         let Wait {
             interest,
@@ -72,7 +73,7 @@ impl<T: Stream> Connection<T> {
     }
 
     /// A deadline of a request that waits has come: its time is over, or its session is.
-    pub(super) fn parked_due(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    pub(super) fn parked_due(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
         let State::Parked(parked) = &self.state else {
             return;
         };
@@ -85,14 +86,14 @@ impl<T: Stream> Connection<T> {
 
     /// Who has shut their side gets what there is up to now: most of them have gone, and would hold
     /// their session's place for as long as they wanted to wait.
-    pub(super) fn unpark_if_ended(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    pub(super) fn unpark_if_ended(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
         if self.can.contains(Readiness::ENDED) {
             self.unpark(service, turn);
         }
     }
 
     /// Answers a request that waited, with what there is.
-    pub(super) fn unpark(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    pub(super) fn unpark(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
         if !self.session_holds(service, turn) {
             return; // it was answered
         }
@@ -114,7 +115,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         response: &Response,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         self.leave(service);
         if let State::Parked(parked) = self.become_idle(turn) {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 
 use super::{Connection, State};
+use crate::net::message::Message;
 use crate::net::service::Service;
 use crate::reactor::{Next, Readiness, Reason, Stream, Turn};
 
@@ -14,7 +15,7 @@ impl<T: Stream> Connection<T> {
         reason: Reason,
         linger: bool,
         service: &Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Next {
         if !linger && !self.can.contains(Readiness::READABLE) {
             return Next::Close(reason);

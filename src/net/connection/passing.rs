@@ -4,6 +4,7 @@ use std::io;
 
 use super::{Connection, State};
 use crate::net::door::Realm;
+use crate::net::message::Message;
 use crate::net::service::{Passed, Service};
 use crate::reactor::{OsStream, Peer, Reactor, Stream, Turn};
 
@@ -11,7 +12,7 @@ impl<T: Stream> Connection<T> {
     /// Gives the connection to another process, if it is between two requests or has a part of a head;
     /// whether it has. What it has under way is finished before; an encrypted one cannot be given away.
     #[cold]
-    pub(super) fn passes(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> bool {
+    pub(super) fn passes(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> bool {
         let is_between = matches!(self.state, State::Idle { .. } | State::Head { .. });
         if !is_between || self.stream.is_secure() || self.realm == Realm::Monitor {
             return false;

@@ -7,6 +7,7 @@ use crate::app::Found;
 use crate::config::{REQUESTS_PER_TURN, SOURCES_WITH_ALL};
 use crate::http::{CONTINUE, Fault, Framing, Head, HeaderSlots, parse_head};
 use crate::net::body::Body;
+use crate::net::message::Message;
 use crate::net::service::Service;
 use crate::net::tally::RESET;
 use crate::planted::{Bug, planted};
@@ -22,7 +23,7 @@ enum Step {
 
 impl<T: Stream> Connection<T> {
     /// Reads and handles as far as the descriptor, the outbox or the budget allows.
-    pub(super) fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> Next {
+    pub(super) fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let mut budget = match turn.crowd() {
             ..=SOURCES_WITH_ALL => REQUESTS_PER_TURN,
             crowd => (REQUESTS_PER_TURN * SOURCES_WITH_ALL / crowd).max(1),
@@ -54,7 +55,7 @@ impl<T: Stream> Connection<T> {
         buffer: &[u8],
         budget: &mut usize,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Option<Reason> {
         match read {
             Ok(0) => return self.peer_ended(service, turn),
@@ -101,7 +102,7 @@ impl<T: Stream> Connection<T> {
     fn peer_ended(
         &mut self,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Option<Reason> {
         self.can = self.can.without(Readiness::READABLE);
         let reason = match &mut self.state {
@@ -146,7 +147,7 @@ impl<T: Stream> Connection<T> {
         input: &[u8],
         budget: &mut usize,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> usize {
         let mut used = 0;
         while *budget > 0 && used < input.len() && self.takes_bytes() {
@@ -185,7 +186,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         input: &[u8],
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Result<Step, Fault> {
         let mut slots = HeaderSlots::new();
         let limits = &service.app.config.limits;
@@ -205,7 +206,7 @@ impl<T: Stream> Connection<T> {
         head: &Head<'_>,
         input: &[u8],
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Result<Step, Fault> {
         let rest = &input[head.length..];
         // The client asks before it sends: it is told to go on only if the body will be of use.
@@ -262,7 +263,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         input: &[u8],
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> Result<Step, Fault> {
         let State::Body { body, .. } = &mut self.state else {
             unreachable!("only a connection that reads a body is fed one")

@@ -8,6 +8,7 @@ use super::farewell::Farewell;
 use super::live::HEARTBEAT;
 use super::{Connection, LINGER, State};
 use crate::app::{Standing, session_needed};
+use crate::net::message::Message;
 use crate::net::service::Service;
 use crate::reactor::{Moment, Stream, Turn};
 use crate::token::Fingerprint;
@@ -27,7 +28,7 @@ impl StreamSession {
     pub(super) fn new(
         (user_id, fingerprint): (i64, Fingerprint),
         service: &Service,
-        turn: &Turn<'_, Service>,
+        turn: &Turn<'_, Message>,
     ) -> Self {
         let look_at = match service.app.session_standing(&fingerprint, unix_s(turn)) {
             Standing::Until(until_s) => next_look(until_s, turn),
@@ -53,11 +54,11 @@ impl StreamSession {
 
 /// When a session that holds until then has to be looked at again: at that moment, and at least with every
 /// heartbeat, since the wall clock may be set.
-fn next_look(until_s: i64, turn: &Turn<'_, Service>) -> Moment {
+fn next_look(until_s: i64, turn: &Turn<'_, Message>) -> Moment {
     turn.moment_of(until_s).min(turn.now() + HEARTBEAT)
 }
 
-fn unix_s(turn: &Turn<'_, Service>) -> i64 {
+fn unix_s(turn: &Turn<'_, Message>) -> i64 {
     (turn.unix_ms() / 1000).cast_signed()
 }
 
@@ -67,7 +68,7 @@ impl<T: Stream> Connection<T> {
     pub(super) fn session_holds(
         &mut self,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> bool {
         match &self.state {
             State::Live(_) => self.live_session_holds(service, turn),
@@ -76,7 +77,7 @@ impl<T: Stream> Connection<T> {
         }
     }
 
-    fn live_session_holds(&mut self, service: &mut Service, turn: &mut Turn<'_, Service>) -> bool {
+    fn live_session_holds(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> bool {
         let State::Live(live) = &mut self.state else {
             return true;
         };
@@ -114,7 +115,7 @@ impl<T: Stream> Connection<T> {
     fn parked_session_holds(
         &mut self,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) -> bool {
         let State::Parked(parked) = &mut self.state else {
             return true;

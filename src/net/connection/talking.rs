@@ -10,6 +10,7 @@ use super::{Connection, OUTBOX_BYTES_ENOUGH, State};
 use crate::app::{Conversation, Reply, Socket, Upgrade, Wire};
 use crate::ledger::Label;
 use crate::net::exchange::Exchange;
+use crate::net::message;
 use crate::net::service::Service;
 use crate::reactor::{Moment, Reason, Stream, Turn};
 use crate::websocket::{self, Heard, Incoming, Message, Violation};
@@ -101,7 +102,7 @@ impl<T: Stream> Connection<T> {
         upgrade: Upgrade,
         exchange: Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, message::Message>,
     ) {
         let Upgrade {
             head,
@@ -146,7 +147,7 @@ impl<T: Stream> Connection<T> {
         input: &[u8],
         budget: &mut usize,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, message::Message>,
     ) -> usize {
         if !self.session_holds(service, turn) {
             return input.len(); // it has no session to act for
@@ -188,7 +189,12 @@ impl<T: Stream> Connection<T> {
     }
 
     /// Has a message dealt with.
-    fn converse(&mut self, message: Message, service: &mut Service, turn: &mut Turn<'_, Service>) {
+    fn converse(
+        &mut self,
+        message: Message,
+        service: &mut Service,
+        turn: &mut Turn<'_, message::Message>,
+    ) {
         let State::Live(live) = &mut self.state else {
             return;
         };
@@ -257,7 +263,7 @@ impl<T: Stream> Connection<T> {
         &mut self,
         reason: Reason,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, message::Message>,
     ) {
         let State::Live(live) = &mut self.state else {
             return;

@@ -6,6 +6,7 @@ use super::live::{Live, LiveKind};
 use super::{Connection, State};
 use crate::http::{Response, Status};
 use crate::net::exchange::Exchange;
+use crate::net::message::Message;
 use crate::net::service::Service;
 use crate::net::watching::WATCHER_BYTES_MAX;
 use crate::reactor::{Stream, Turn};
@@ -17,7 +18,7 @@ impl<T: Stream> Connection<T> {
         greeting: Option<Arc<[u8]>>,
         exchange: &Exchange,
         service: &mut Service,
-        turn: &mut Turn<'_, Service>,
+        turn: &mut Turn<'_, Message>,
     ) {
         if service.watchers.is_full() {
             let busy = Response::problem(

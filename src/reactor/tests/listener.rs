@@ -100,7 +100,7 @@ fn a_socket_that_does_not_listen_does_not_make_the_loop_spin() {
 fn a_signal_is_a_byte() {
     let mut world = world();
     let (stream, peer) = connection();
-    let act = |program: &mut Told, turn: &mut Turn<'_, Told>| {
+    let act = |program: &mut Told, turn: &mut Turn<'_, &'static str>| {
         program.tell("signalled");
         turn.stop();
     };

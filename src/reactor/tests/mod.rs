@@ -38,7 +38,7 @@ impl Program for Told {
     type Message = &'static str;
     type Completion = &'static str;
 
-    fn complete(&mut self, completion: &'static str, turn: &mut Turn<'_, Self>) {
+    fn complete(&mut self, completion: &'static str, turn: &mut Turn<'_, &'static str>) {
         self.tell(format!("completion {completion}"));
         self.emitted += 1;
         if let Some(token) = self.listener {
@@ -46,7 +46,7 @@ impl Program for Told {
         }
     }
 
-    fn deliver_events(&mut self, _turn: &mut Turn<'_, Self>) -> Delivered {
+    fn deliver_events(&mut self, _turn: &mut Turn<'_, &'static str>) -> Delivered {
         let emitted = std::mem::take(&mut self.emitted);
         let count = emitted.min(EVENTS_AT_A_TIME);
         if count > 0 {
@@ -86,7 +86,7 @@ impl Source<Told> for Teller {
         &mut self,
         _readiness: Readiness,
         program: &mut Told,
-        turn: &mut Turn<'_, Told>,
+        turn: &mut Turn<'_, &'static str>,
     ) -> Next {
         let mut byte = [0];
         match self.stream.read(&mut byte) {
@@ -103,7 +103,7 @@ impl Source<Told> for Teller {
         }
     }
 
-    fn due(&mut self, program: &mut Told, turn: &mut Turn<'_, Told>) -> Next {
+    fn due(&mut self, program: &mut Told, turn: &mut Turn<'_, &'static str>) -> Next {
         program.tell(format!("{} due", self.name));
         turn.flush();
         Next::Wait
@@ -113,14 +113,14 @@ impl Source<Told> for Teller {
         &mut self,
         message: &'static str,
         program: &mut Told,
-        turn: &mut Turn<'_, Told>,
+        turn: &mut Turn<'_, &'static str>,
     ) -> Next {
         program.tell(format!("{} told {message}", self.name));
         turn.flush();
         Next::Wait
     }
 
-    fn flush(&mut self, program: &mut Told, _turn: &mut Turn<'_, Told>) -> Next {
+    fn flush(&mut self, program: &mut Told, _turn: &mut Turn<'_, &'static str>) -> Next {
         program.tell(format!("{} flushes", self.name));
         let _ = self.stream.write(b".");
         Next::Wait
@@ -285,7 +285,12 @@ impl Source<Told> for Reported {
         self.0.register(selector, token)
     }
 
-    fn ready(&mut self, ready: Readiness, program: &mut Told, _: &mut Turn<'_, Told>) -> Next {
+    fn ready(
+        &mut self,
+        ready: Readiness,
+        program: &mut Told,
+        _: &mut Turn<'_, &'static str>,
+    ) -> Next {
         program.tell(format!("{ready:?}"));
         Next::Wait
     }
@@ -347,11 +352,11 @@ impl Source<Told> for Impatient {
         now
     }
 
-    fn ready(&mut self, _: Readiness, _: &mut Told, _: &mut Turn<'_, Told>) -> Next {
+    fn ready(&mut self, _: Readiness, _: &mut Told, _: &mut Turn<'_, &'static str>) -> Next {
         Next::Wait
     }
 
-    fn due(&mut self, program: &mut Told, turn: &mut Turn<'_, Told>) -> Next {
+    fn due(&mut self, program: &mut Told, turn: &mut Turn<'_, &'static str>) -> Next {
         program.tell("due");
         turn.set_deadline(turn.now());
         Next::Wait

@@ -50,7 +50,7 @@ pub use hub::{
 };
 pub use produced::{event_of_line, name_of_command};
 pub use reply::{
-    Continuation, Follow, JobError, Later, Look, Output, Reply, Stream, Then, Upgrade, Wait, Work,
+    Continuation, Follow, Job, JobError, Later, Look, Output, Reply, Stream, Upgrade, Wait,
     internal_error,
 };
 pub use request::{Parameters, Request};

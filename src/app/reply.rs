@@ -92,24 +92,24 @@ pub struct Upgrade {
     pub events: Option<(Interest, Option<u64>)>,
 }
 
-/// Blocking work, and what to do with its result back on the loop.
-pub struct Later {
-    /// The work.
-    pub work: Work,
-    /// Called on the loop when the work is done, even if the client has gone meanwhile: what was
-    /// committed has to be taken note of.
-    pub then: Then,
+/// Blocking work by where it is done, and what to do with its result back on the loop: that is called when the work is
+/// done, even if the client has gone meanwhile, since what was committed has to be taken note of.
+pub enum Later {
+    /// On one of the hash threads.
+    Job(Job, Continuation<Result<Output, JobError>>),
+    /// On the storage thread, in one transaction.
+    Commit(Transaction, Continuation<Result<Commit, StoreError>>),
+    /// On the storage thread: events are read.
+    Read(Query, Continuation<Result<Page, StoreError>>),
 }
 
-/// Blocking work, by where it is done.
-pub enum Work {
-    /// On one of the hash threads, for the client of this number: clients are served in turn, and who has most
-    /// waiting gives way first. Without a number it is for the server and its handlers, who are one.
-    Job(Box<dyn FnOnce() -> Output + Send>, Option<u128>),
-    /// On the storage thread, in one transaction.
-    Commit(Transaction),
-    /// On the storage thread: events are read.
-    Read(Query),
+/// What a hash thread does.
+pub struct Job {
+    /// The work.
+    pub run: Box<dyn FnOnce() -> Output + Send>,
+    /// The number of the client for whom it is: clients are served in turn, and who has most waiting gives way
+    /// first. Without a number it is for the server and its handlers, who are one.
+    pub client: Option<u128>,
 }
 
 /// What a job returned, its type known to its continuation alone.
@@ -117,16 +117,6 @@ pub type Output = Box<dyn Any + Send>;
 
 /// A function that is called once, on the loop, with what a worker made of its work.
 pub type Continuation<T> = Box<dyn FnOnce(T, &mut Context<'_>) -> Reply>;
-
-/// What is done on the loop with a worker's result.
-pub enum Then {
-    /// After a job.
-    Job(Continuation<Result<Output, JobError>>),
-    /// After a commit.
-    Commit(Continuation<Result<Commit, StoreError>>),
-    /// After a reading.
-    Read(Continuation<Result<Page, StoreError>>),
-}
 
 /// Why a job has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,15 +205,18 @@ impl Reply {
         job: impl FnOnce() -> T + Send + 'static,
         then: impl FnOnce(Result<T, JobError>, &mut Context<'_>) -> Reply + 'static,
     ) -> Self {
-        let work = Work::Job(Box::new(move || Box::new(job())), client);
-        let then = Then::Job(Box::new(move |output, cx| {
+        let job = Job {
+            run: Box::new(move || Box::new(job())),
+            client,
+        };
+        let then = move |output: Result<Output, JobError>, cx: &mut Context<'_>| {
             let typed = output.map(|any| {
                 *any.downcast()
                     .expect("a job's output has the type its continuation was made for")
             });
             then(typed, cx)
-        }));
-        Self::Later(Later { work, then })
+        };
+        Self::Later(Later::Job(job, Box::new(then)))
     }
 
     /// Commits `transaction`, then answers with what `then` says. The transaction's events are
@@ -232,11 +225,7 @@ impl Reply {
         transaction: Transaction,
         then: impl FnOnce(Result<Commit, StoreError>, &mut Context<'_>) -> Reply + 'static,
     ) -> Self {
-        let work = Work::Commit(transaction);
-        Self::Later(Later {
-            work,
-            then: Then::Commit(Box::new(then)),
-        })
+        Self::Later(Later::Commit(transaction, Box::new(then)))
     }
 
     /// Reads a page of events from the store, then answers with what `then` says. Every event of the
@@ -245,10 +234,7 @@ impl Reply {
         query: Query,
         then: impl FnOnce(Result<Page, StoreError>, &mut Context<'_>) -> Reply + 'static,
     ) -> Self {
-        Self::Later(Later {
-            work: Work::Read(query),
-            then: Then::Read(Box::new(then)),
-        })
+        Self::Later(Later::Read(query, Box::new(then)))
     }
 
     /// A body of unknown length, made piece by piece as the client takes it.

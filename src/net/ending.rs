@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::jobs::Pending;
 use super::service::{Passed, Service};
 use crate::app::Reply;
 use crate::http::Fault;
@@ -88,14 +87,9 @@ impl Service {
     /// Another process waits for this one for long enough: requests that wait for a worker are answered that
     /// they were not done. One that waits for the disk may be done already, and is finished.
     pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Message>) {
-        let given_up = self.pending.iter_mut().filter(|(_, job)| job.is_of_pool());
-        let given_up: Vec<_> = given_up.map(|(id, _)| id).collect();
-        for id in given_up {
-            let connection = self.pending.remove(id).and_then(Pending::connection);
-            if let Some(connection) = connection {
-                let answer = Reply::Now(Fault::RESTARTING.into());
-                turn.tell(connection, Message::Answer(answer));
-            }
+        for connection in self.desk.give_up_jobs() {
+            let answer = Reply::Now(Fault::RESTARTING.into());
+            turn.tell(connection, Message::Answer(answer));
         }
     }
 
@@ -129,7 +123,7 @@ impl Service {
         self.is_ending()
             && self.connections == 0
             && self.children_left == 0
-            && self.pending.is_empty()
+            && self.desk.len() == 0
             && !self.app.hub.has_more()
     }
 

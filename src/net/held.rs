@@ -40,7 +40,7 @@ impl Service {
             networks: self.addresses.len(),
             unfinished_bytes: self.unfinished_bytes,
             waiting_bytes: self.app.hub.waiting().bytes(),
-            pending: self.pending.len(),
+            pending: self.desk.len(),
             logins: self.app.throttle.under_way() + self.app.arriving.len(),
             feeds: self.app.hub.feeds(),
             streams: self.app.streams.len(),

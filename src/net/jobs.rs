@@ -2,47 +2,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::desk::{Order, Pending};
+use super::message::Message;
 use super::service::Service;
-use crate::app::{Context, JobError, Later, Output, Reply, Then, Work, internal_error};
-use crate::ledger::{JobRecord, Label, Limit};
-use crate::net::message::{Completion, Message};
-use crate::reactor::{Moment, Token, Turn};
-use crate::work::{Busy, Delivery, Outcome, StoreError, Transaction, Worked, worked};
+use crate::app::{Context, JobError, Later, Output, Reply, internal_error};
+use crate::ledger::Limit;
+use crate::reactor::{Token, Turn};
+use crate::work::{Outcome, StoreError, Transaction, Worked};
 
 /// How often a handler may ask for other work instead of what was refused.
 const SUBMISSIONS_MAX: usize = 4;
-
-/// A job's name: which continuation its result is for.
-pub(super) type JobId = Token;
-
-/// A job that a worker has, and what to do with its result.
-pub(super) struct Pending {
-    /// Who waits for the answer; nobody, for the server's own work.
-    connection: Option<Token>,
-    then: Then,
-    /// What the dispatch was named that handed it out: the ledger knows the rest by the same name.
-    label: Label,
-    /// When it was handed out.
-    submitted: Moment,
-}
-
-impl Pending {
-    /// Whether a thread of the pool does it, rather than the storage thread.
-    pub(super) fn is_of_pool(&self) -> bool {
-        matches!(self.then, Then::Job(_))
-    }
-
-    /// The connection that waits for its answer, if one does.
-    pub(super) fn connection(self) -> Option<Token> {
-        self.connection
-    }
-}
-
-/// Which worker refused.
-enum Refused {
-    Job,
-    Store,
-}
 
 impl Service {
     /// Hands blocking work to a worker. Where no worker takes it, its continuation is called at
@@ -53,64 +22,17 @@ impl Service {
         connection: Option<Token>,
         turn: &mut Turn<'_, Message>,
     ) -> Result<(), Reply> {
-        let Later { work, then } = later;
-        let label = turn.current_label();
-        let id = self.pending.insert(Pending {
+        let order = Order {
             connection,
-            then,
-            label,
+            label: turn.current_label(),
             submitted: turn.now(),
-        });
-        let refused = match work {
-            Work::Job(job, client) => self.submit_job(id, job, client).map_err(|_| Refused::Job),
-            Work::Commit(transaction) => self
-                .workers
-                .writer
-                .submit(id, transaction)
-                .map_err(|_| Refused::Store),
-            Work::Read(query) => self
-                .workers
-                .writer
-                .read(id, query)
-                .map_err(|_| Refused::Store),
         };
-        match refused {
-            Ok(()) => Ok(()),
-            Err(refused) => {
-                turn.ledger().limit_reached(match refused {
-                    Refused::Job => Limit::Jobs,
-                    Refused::Store => Limit::Transactions,
-                });
-                let Pending { then, .. } = self.pending.remove(id).expect("inserted just now");
-                let instead = self.continue_with(turn, |cx| match (refused, then) {
-                    (Refused::Job, Then::Job(then)) => then(Err(JobError::Busy), cx),
-                    (Refused::Store, Then::Commit(then)) => then(Err(StoreError::Busy), cx),
-                    (Refused::Store, Then::Read(then)) => then(Err(StoreError::Busy), cx),
-                    _ => unreachable!("work and its continuation are made together"),
-                });
-                Err(instead.unwrap_or_else(|| Reply::Now(internal_error())))
-            }
-        }
-    }
-
-    fn submit_job(
-        &mut self,
-        id: JobId,
-        job: Box<dyn FnOnce() -> Output + Send>,
-        client: Option<u128>,
-    ) -> Result<(), Busy> {
-        let (completer, refuser) = (self.completer.clone(), self.completer.clone());
-        let job = Box::new(move || -> Delivery {
-            let output = catch_unwind(AssertUnwindSafe(job)).map_err(|_| JobError::Panicked);
-            Box::new(move || completer.complete(Completion::Job(id, output, worked())))
-        });
-        let Some(client) = client else {
-            return self.workers.pool.submit(job);
+        let Err(refused) = self.desk.hand_out(later, order) else {
+            return Ok(());
         };
-        let gave_way = move || refuser.complete(Completion::Job(id, Err(JobError::Busy), None));
-        self.workers
-            .pool
-            .submit_for(client, job, Box::new(gave_way))
+        turn.ledger().limit_reached(refused.limit());
+        let instead = self.continue_with(turn, |cx| refused.follow(cx));
+        Err(instead.unwrap_or_else(|| Reply::Now(internal_error())))
     }
 
     /// Runs a continuation; `None` if it panicked.
@@ -130,81 +52,75 @@ impl Service {
         reply.ok()
     }
 
-    /// What a worker did comes into the ledger, with its times.
-    pub(super) fn record_job(
+    /// A job's result is back: its continuation says what to answer, or what to do next. There is none if the job was
+    /// given up.
+    pub(super) fn resume<T>(
         &mut self,
-        id: JobId,
-        times: Option<Worked>,
+        pending: Option<Pending<T>>,
+        result: T,
         turn: &mut Turn<'_, Message>,
     ) {
-        let (Some(pending), Some(times)) = (self.pending.get(id), times) else {
+        let Some(Pending { order, then }) = pending else {
             return;
         };
-        let (submitted_ns, delivered_ns) = (pending.submitted.as_ns(), turn.now().as_ns());
-        let label = pending.label;
-        let worker = turn.ledger().label(&times.worker);
-        turn.ledger().job_done(JobRecord {
-            id: id.as_u64(),
-            label,
-            worker,
-            submitted_ns,
-            started_ns: times.started_ns,
-            finished_ns: times.finished_ns,
-            delivered_ns,
-        });
-    }
-
-    /// A job's result is back: its continuation says what to answer, or what to do next.
-    pub(super) fn resume(
-        &mut self,
-        id: JobId,
-        turn: &mut Turn<'_, Message>,
-        result: impl FnOnce(Then, &mut Context<'_>) -> Reply,
-    ) {
-        let Some(Pending {
-            connection,
-            then,
-            label,
-            ..
-        }) = self.pending.remove(id)
-        else {
-            return;
-        };
-        turn.label(label);
-        let message = match self.continue_with(turn, |cx| result(then, cx)) {
+        turn.label(order.label);
+        let message = match self.continue_with(turn, |cx| then(result, cx)) {
             None => Message::Panicked,
-            Some(reply) => match self.submit_all(reply, connection, turn) {
+            Some(reply) => match self.submit_all(reply, order.connection, turn) {
                 None => return,
                 Some(reply) => Message::Answer(reply),
             },
         };
-        if let Some(connection) = connection {
+        if let Some(connection) = order.connection {
             turn.tell(connection, message);
         }
     }
 
+    /// A thread of the pool has done a job, or could not.
+    pub(super) fn job_done(
+        &mut self,
+        id: Token,
+        output: Result<Output, JobError>,
+        times: Option<Worked>,
+        turn: &mut Turn<'_, Message>,
+    ) {
+        let pending = self.desk.jobs.take(id, times, turn);
+        match &output {
+            Ok(_) => {}
+            // Another client's job has its place.
+            Err(JobError::Busy) => turn.ledger().limit_reached(Limit::Jobs),
+            Err(JobError::Panicked) => {
+                let detail = "a job panicked on its worker thread".into();
+                self.app.report("job_panicked", detail, turn.unix_ms());
+            }
+        }
+        self.resume(pending, output, turn);
+    }
+
     /// The storage thread has done something: what was confirmed is for the hub, before anybody hears
     /// of it.
-    pub(super) fn stored(&mut self, id: JobId, outcome: Outcome, turn: &mut Turn<'_, Message>) {
+    pub(super) fn stored(
+        &mut self,
+        id: Token,
+        outcome: Outcome,
+        times: Option<Worked>,
+        turn: &mut Turn<'_, Message>,
+    ) {
         match outcome {
             Outcome::Committed(mut committed) => {
+                let pending = self.desk.commits.take(id, times, turn);
                 match &mut committed {
                     Ok(commit) => self.app.hub.confirmed(std::mem::take(&mut commit.events)),
                     Err(error) => self.store_failed(error, turn),
                 }
-                self.resume(id, turn, |then, cx| match then {
-                    Then::Commit(then) => then(committed, cx),
-                    _ => unreachable!("a commit's continuation takes a commit"),
-                });
+                self.resume(pending, committed, turn);
             }
             Outcome::Read(page) => {
+                let pending = self.desk.reads.take(id, times, turn);
                 if let Err(error) = &page {
                     self.store_failed(error, turn);
                 }
-                self.resume(id, turn, |then, cx| match then {
-                    Then::Read(then) => then(page, cx),
-                    _ => unreachable!("a reading's continuation takes a page"),
-                });
+                self.resume(pending, page, turn);
             }
         }
     }

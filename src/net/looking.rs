@@ -32,9 +32,9 @@ impl Service {
             resets: self.tally.resets,
             unfinished_bytes: self.unfinished_bytes,
             waiting_bytes: self.app.hub.waiting().bytes(),
-            pending: self.pending.len(),
-            hash_queue: self.workers.pool.waiting(),
-            commit_groups: self.workers.writer.commits(),
+            pending: self.desk.len(),
+            hash_queue: self.desk.hash_queue(),
+            commit_groups: self.desk.commit_groups(),
         };
     }
 

@@ -6,35 +6,22 @@ use std::os::fd::OwnedFd;
 use super::addresses::Addresses;
 use super::buffers::Buffers;
 use super::children::Reaped;
+use super::desk::{Desk, Workers};
 use super::door::Realm;
 use super::ending::Life;
 use super::exchange::access_is_logged;
-use super::jobs::Pending;
 use super::looking::Looking;
 use super::pacing::Paced;
 use super::tally::Tally;
 use super::watching::Watchers;
-use crate::app::{App, Context, Feed, FeedId, Interest, JobError, Reply, Routes, Then, Wire};
+use crate::app::{App, Context, Feed, FeedId, Interest, Reply, Routes, Wire};
 use crate::http::Date;
-use crate::ledger::Limit;
 use crate::net::message::{Completion, Message};
-use crate::reactor::{
-    Completer, Delivered, Peer, Program, Reason, Seen, Slots, Standstill, Token, Turn,
-};
-use crate::work::{Pool, Writer};
+use crate::reactor::{Completer, Delivered, Peer, Program, Reason, Seen, Standstill, Token, Turn};
 
 /// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and whoever is
 /// connected already must not wait for all who connect at once.
 const HANDSHAKES_PER_TURN: usize = 8;
-
-/// The threads that do what blocks.
-#[derive(Debug)]
-pub struct Workers {
-    /// Hashes passwords, runs handlers' jobs.
-    pub pool: Pool,
-    /// Writes the store.
-    pub writer: Writer<Token>,
-}
 
 /// A connection that one process gives to another: between two requests, or with a part of one.
 #[derive(Debug)]
@@ -88,8 +75,6 @@ pub struct Service {
     pub(super) reaped: Reaped,
     /// The chores' token, and when they are due as far as they know.
     pub(super) chores: Option<(Token, i64)>,
-    pub(super) workers: Workers,
-    pub(super) completer: Completer<Completion>,
     /// Who looks at all sources, the first one at this moment.
     pub(super) looks: VecDeque<Looking>,
     /// Who watches the loop.
@@ -97,7 +82,7 @@ pub struct Service {
     /// The loop is slowed down.
     pub(super) paced: Option<Paced>,
     /// What other threads do, and what follows it.
-    pub(super) pending: Slots<Pending>,
+    pub(super) desk: Desk,
     pub(super) life: Life,
 }
 
@@ -137,12 +122,10 @@ impl Service {
             groups: Vec::new(),
             reaped: Reaped::default(),
             chores: None,
-            workers,
-            completer,
             looks: VecDeque::new(),
             watchers: Watchers::default(),
             paced: None,
-            pending: Slots::default(),
+            desk: Desk::new(workers, completer),
             life: Life::Serving,
         }
     }
@@ -266,26 +249,8 @@ impl Program for Service {
 
     fn complete(&mut self, completion: Completion, turn: &mut Turn<'_, Message>) {
         match completion {
-            Completion::Job(id, output, worked) => {
-                self.record_job(id, worked, turn);
-                match &output {
-                    Ok(_) => {}
-                    // Another client's job has its place.
-                    Err(JobError::Busy) => turn.ledger().limit_reached(Limit::Jobs),
-                    Err(JobError::Panicked) => {
-                        let detail = "a job panicked on its worker thread".into();
-                        self.app.report("job_panicked", detail, turn.unix_ms());
-                    }
-                }
-                self.resume(id, turn, |then, cx| match then {
-                    Then::Job(then) => then(output, cx),
-                    _ => unreachable!("a job's continuation takes a job's output"),
-                });
-            }
-            Completion::Stored(id, outcome, worked) => {
-                self.record_job(id, worked, turn);
-                self.stored(id, outcome, turn);
-            }
+            Completion::Job(id, output, times) => self.job_done(id, output, times, turn),
+            Completion::Stored(id, outcome, times) => self.stored(id, outcome, times, turn),
             Completion::Spawned(child, forked) => turn.tell(child, Message::Spawned(forked)),
             Completion::Drain => self.drain(turn),
             Completion::HandOver => self.hand_over(turn),

@@ -124,11 +124,7 @@ fn a_user_may_have_half_of_the_places_for_hashes() {
 #[test]
 fn a_login_that_no_worker_takes_gives_its_place_back() {
     let mut world = world();
-    let Reply::Later(Later {
-        then: Then::Job(then),
-        ..
-    }) = world.begin("POST /login", FORM, ALICE)
-    else {
+    let Reply::Later(Later::Job(_, then)) = world.begin("POST /login", FORM, ALICE) else {
         panic!("a login begins with a hash")
     };
     assert_eq!(world.app.throttle.under_way(), 1);

@@ -91,11 +91,7 @@ fn a_logout_everywhere_that_the_store_breaks_off_says_what_has_ended() {
     world.store_fails = false;
     let logout = world.begin("POST /logout?everywhere=true", &bearer(&sign), "");
     let late = world.log_in(ALICE);
-    let Reply::Later(Later {
-        work: Work::Commit(transaction),
-        then: Then::Commit(then),
-    }) = logout
-    else {
+    let Reply::Later(Later::Commit(transaction, then)) = logout else {
         panic!("a logout begins with a commit")
     };
     let committed = world.commit(transaction);

@@ -113,17 +113,11 @@ impl World {
         loop {
             reply = match reply {
                 Reply::Now(response) => return response,
-                Reply::Later(Later {
-                    work: Work::Job(job, _),
-                    then: Then::Job(then),
-                }) => {
-                    let output = job();
+                Reply::Later(Later::Job(job, then)) => {
+                    let output = (job.run)();
                     self.with_context(|_, cx| then(Ok(output), cx))
                 }
-                Reply::Later(Later {
-                    work: Work::Commit(transaction),
-                    then: Then::Commit(then),
-                }) => {
+                Reply::Later(Later::Commit(transaction, then)) => {
                     let committed = self.commit(transaction);
                     self.with_context(|_, cx| then(committed, cx))
                 }

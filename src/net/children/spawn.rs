@@ -62,7 +62,7 @@ impl Service {
     /// Has a worker start a process, with pipes, in a group of its own: what is sent to the server's
     /// group, as by Ctrl-C at a terminal, is not for it.
     pub(super) fn spawn(&mut self, child: Token, command: &str) -> Result<(), Busy> {
-        let completer = self.completer.clone();
+        let completer = self.desk.completer();
         let mut shell = Command::new("sh");
         shell
             .args(["-c", command])
@@ -77,7 +77,7 @@ impl Service {
             });
             Box::new(move || completer.complete(Completion::Spawned(child, forked)))
         });
-        self.workers.pool.submit(job)?;
+        self.desk.hand_out_unnamed(job)?;
         self.reaped.starting += 1;
         Ok(())
     }

@@ -58,7 +58,7 @@ impl Source<Service> for Chores {
         if turn.now() >= self.stop_at {
             log::warn!(
                 "draining took too long, and is cut short: open connections: {}",
-                service.connections
+                service.clients.open
             );
             turn.stop();
         }
@@ -81,7 +81,7 @@ impl Source<Service> for Chores {
     ) -> Next {
         if matches!(message, Message::Drain) {
             self.stop_at = turn.now() + service.app.config.limits.drain_timeout;
-            self.give_up_at = service.cut_at();
+            self.give_up_at = service.life.cut_at();
             service.app.hurry_chores();
         }
         self.rest(service, turn)

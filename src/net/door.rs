@@ -44,10 +44,7 @@ impl<T: Stream> Accept<Service, T> for Door {
     }
 
     fn has_room(&self, service: &Service) -> bool {
-        match self.0 {
-            Realm::Clients => service.connections < service.connections_max,
-            Realm::Monitor => service.observers < OBSERVERS_MAX,
-        }
+        service.clients.have_room(self.0)
     }
 
     fn accepted(
@@ -56,7 +53,7 @@ impl<T: Stream> Accept<Service, T> for Door {
         peer: Peer,
         service: &mut Service,
     ) -> Box<dyn Source<Service>> {
-        let admitted = service.opened(peer, self.0);
+        let admitted = service.clients.opened(peer, self.0, &service.app.config);
         Box::new(Connection::new(stream, peer, self.0, admitted))
     }
 

@@ -36,9 +36,9 @@ impl Service {
     #[must_use]
     pub fn held(&self) -> Held {
         Held {
-            connections: self.connections,
-            networks: self.addresses.len(),
-            unfinished_bytes: self.unfinished_bytes,
+            connections: self.clients.open,
+            networks: self.clients.networks(),
+            unfinished_bytes: self.clients.unfinished_bytes,
             waiting_bytes: self.app.hub.waiting().bytes(),
             pending: self.desk.len(),
             logins: self.app.throttle.under_way() + self.app.arriving.len(),

@@ -25,12 +25,12 @@ impl Service {
     /// What the monitor tells of what is not the application's.
     pub(super) fn take_vitals(&mut self) {
         self.app.vitals = Vitals {
-            connections: self.connections,
-            observers: self.observers,
-            connections_max: self.connections_max,
-            connections_ended: self.tally.connections,
-            resets: self.tally.resets,
-            unfinished_bytes: self.unfinished_bytes,
+            connections: self.clients.open,
+            observers: self.clients.observers,
+            connections_max: self.clients.open_max,
+            connections_ended: self.clients.tally.connections,
+            resets: self.clients.tally.resets,
+            unfinished_bytes: self.clients.unfinished_bytes,
             waiting_bytes: self.app.hub.waiting().bytes(),
             pending: self.desk.len(),
             hash_queue: self.desk.hash_queue(),

@@ -3,25 +3,19 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-use super::addresses::Addresses;
 use super::buffers::Buffers;
-use super::children::Reaped;
+use super::children::Roster;
+use super::clients::Clients;
 use super::desk::{Desk, Workers};
 use super::door::Realm;
-use super::ending::Life;
-use super::exchange::access_is_logged;
+use super::lifecycle::Life;
 use super::looking::Looking;
 use super::pacing::Paced;
-use super::tally::Tally;
 use super::watching::Watchers;
 use crate::app::{App, Context, Feed, FeedId, Interest, Reply, Routes, Wire};
 use crate::http::Date;
 use crate::net::message::{Completion, Message};
-use crate::reactor::{Completer, Delivered, Peer, Program, Reason, Seen, Standstill, Token, Turn};
-
-/// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and whoever is
-/// connected already must not wait for all who connect at once.
-const HANDSHAKES_PER_TURN: usize = 8;
+use crate::reactor::{Completer, Delivered, Program, Seen, Standstill, Token, Turn};
 
 /// A connection that one process gives to another: between two requests, or with a part of one.
 #[derive(Debug)]
@@ -42,37 +36,14 @@ pub struct Service {
     pub routes: Routes,
     /// The monitor's.
     pub monitor_routes: Routes,
-    /// What it has done so far.
-    pub tally: Tally,
-    /// Whether each request is timed, for its line in the access log.
-    pub(super) timed: bool,
-    /// The same, whether or not anybody reads that log; without it, whoever does is asked for each connection.
-    timed_in_any_case: Option<bool>,
     pub(super) buffers: Buffers,
     pub(super) date: Date,
     /// Field lines of every answer on a connection that is encrypted.
     pub(super) secure_fields: Vec<u8>,
-    /// Connections that are open.
-    pub(super) connections: usize,
-    /// Those of the monitor's, which are not among them.
-    pub(super) observers: usize,
-    pub(super) addresses: Addresses,
-    /// Bytes that connections hold of requests and messages that are not whole.
-    pub(super) unfinished_bytes: usize,
-    /// How many may be.
-    pub(super) connections_max: usize,
-    /// Steps of handshakes that may still be taken in this turn.
-    handshakes_left: usize,
-    /// Connections for another process.
-    pub(super) passed: Vec<Passed>,
-    /// Child processes that have been started once, or are about to be.
-    pub(super) children: Vec<Token>,
-    /// Those that have not ended for good.
-    pub(super) children_left: usize,
-    /// The process groups of those that run.
-    pub(super) groups: Vec<u32>,
-    /// Processes that were reaped.
-    pub(super) reaped: Reaped,
+    /// Who is connected.
+    pub clients: Clients,
+    /// The processes that the server runs.
+    pub children: Roster,
     /// The chores' token, and when they are due as far as they know.
     pub(super) chores: Option<(Token, i64)>,
     /// Who looks at all sources, the first one at this moment.
@@ -83,7 +54,8 @@ pub struct Service {
     pub(super) paced: Option<Paced>,
     /// What other threads do, and what follows it.
     pub(super) desk: Desk,
-    pub(super) life: Life,
+    /// Whether the server is shutting down.
+    pub life: Life,
 }
 
 impl Service {
@@ -104,23 +76,11 @@ impl Service {
             app,
             routes: Routes::default(),
             monitor_routes: Routes::default(),
-            tally: Tally::default(),
-            timed: false,
-            timed_in_any_case: None,
             buffers: Buffers::default(),
             date: Date::new(0),
             secure_fields,
-            connections: 0,
-            observers: 0,
-            addresses: Addresses::default(),
-            unfinished_bytes: 0,
-            connections_max,
-            handshakes_left: HANDSHAKES_PER_TURN,
-            passed: Vec::new(),
-            children: Vec::new(),
-            children_left: 0,
-            groups: Vec::new(),
-            reaped: Reaped::default(),
+            clients: Clients::new(connections_max),
+            children: Roster::default(),
             chores: None,
             looks: VecDeque::new(),
             watchers: Watchers::default(),
@@ -179,45 +139,6 @@ impl Service {
             Realm::Clients => &self.routes,
             Realm::Monitor => &self.monitor_routes,
         }
-    }
-
-    /// Has requests timed or not from now on, whether or not anybody reads the access log; without `timed`, as
-    /// they would be now. Says which.
-    pub fn time_requests(&mut self, timed: Option<bool>) -> bool {
-        let timed = timed.unwrap_or_else(access_is_logged);
-        self.timed_in_any_case = Some(timed);
-        timed
-    }
-
-    /// Whether one more step of a handshake may be taken in this turn. If not, it is for the next.
-    pub(super) fn may_shake_hands(&mut self) -> bool {
-        let left = self.handshakes_left.checked_sub(1);
-        self.handshakes_left = left.unwrap_or(0);
-        left.is_some()
-    }
-
-    /// Somebody connected: whether their network has no more connections than it may.
-    pub(super) fn opened(&mut self, peer: Peer, realm: Realm) -> bool {
-        let config = &self.app.config;
-        if realm == Realm::Monitor {
-            self.observers += 1;
-            return true;
-        }
-        self.connections += 1;
-        self.timed = self.timed_in_any_case.unwrap_or_else(access_is_logged);
-        let of_network = self.addresses.opened(peer, &config.trust_proxy);
-        of_network.is_none_or(|open| open <= config.limits.connections_per_address_max)
-    }
-
-    /// A connection has ended.
-    pub(super) fn ended(&mut self, peer: Peer, realm: Realm, requests: u32, reason: Reason) {
-        if realm == Realm::Monitor {
-            self.observers -= 1;
-            return;
-        }
-        self.tally.connection_ended(requests, reason);
-        self.connections -= 1;
-        self.addresses.ended(peer, &self.app.config.trust_proxy);
     }
 
     /// Tells streams that their session has ended, or may end earlier than they know.
@@ -279,6 +200,7 @@ impl Program for Service {
         self.take_look(seen, next, turn);
     }
 
+    #[inline]
     fn deliver_events(&mut self, turn: &mut Turn<'_, Message>) -> Delivered {
         // While some are still to be sent what they have, more would only wait: the next time they are sent
         // all of it at once.
@@ -297,7 +219,7 @@ impl Program for Service {
         if self.app.end_announced && !delivered.more {
             self.end_streams(turn);
         }
-        self.handshakes_left = HANDSHAKES_PER_TURN;
+        self.clients.end_turn();
         self.commit_outgoing(turn);
         self.rearm_chores(turn);
         if self.app.watch.is_some() {
@@ -310,7 +232,7 @@ impl Program for Service {
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Service")
-            .field("connections", &self.connections)
+            .field("clients", &self.clients)
             .finish_non_exhaustive()
     }
 }

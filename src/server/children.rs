@@ -25,7 +25,7 @@ impl Server {
             return Ok(());
         }
         self.hear_of_children()?;
-        self.reactor.program.expect_children(children.len());
+        self.reactor.program.children.expect(children.len());
         for child in children {
             self.reactor.add(Box::new(child))?;
         }
@@ -39,13 +39,13 @@ impl Server {
     /// When the system gives no descriptors.
     pub fn reap_orphans(&mut self) -> io::Result<()> {
         self.hear_of_children()?;
-        self.reactor.program.reap_all();
+        self.reactor.program.children.reap_all();
         Ok(())
     }
 
     fn hear_of_children(&mut self) -> io::Result<()> {
         let act = |service: &mut Service, turn: &mut Turn<'_, Message>| {
-            service.child_ended(turn);
+            service.children.one_has_ended(turn);
         };
         let source = SignalSource::new(Signal::Child.stream()?, act);
         self.reactor.add(Box::new(source)).map(drop)

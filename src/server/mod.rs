@@ -207,7 +207,7 @@ impl Server {
     /// Has requests timed or not, whether or not anybody reads the access log; says whether they are.
     #[cfg(feature = "simulation")]
     pub(crate) fn time_requests(&mut self, timed: Option<bool>) -> bool {
-        self.reactor.program.time_requests(timed)
+        self.reactor.program.clients.time_requests(timed)
     }
 
     /// Serves those who connect there, says where that is, and that the server has started.
@@ -303,7 +303,7 @@ impl Server {
     /// Only when the system's selector fails.
     pub fn turn(&mut self) -> io::Result<()> {
         self.reactor.turn()?;
-        let draining = self.reactor.program.is_draining();
+        let draining = self.reactor.program.life.is_draining();
         if let Some(sockets) = self.sockets.take_if(|_| draining) {
             sockets.close();
         }
@@ -324,8 +324,8 @@ impl Server {
     /// Ends what the server has started; how it came to its end.
     pub(crate) fn finish(&mut self) -> Stopped {
         let drained = self.reactor.program.is_drained();
-        self.reactor.program.kill_children();
-        if drained && self.reactor.program.is_handing_over() {
+        self.reactor.program.children.kill_all();
+        if drained && self.reactor.program.life.is_handing_over() {
             Stopped::HandedOver
         } else if drained {
             Stopped::Drained
@@ -400,7 +400,7 @@ impl Server {
 impl Drop for Server {
     /// Nothing that the server started outlives it.
     fn drop(&mut self) {
-        self.reactor.program.kill_children();
+        self.reactor.program.children.kill_all();
     }
 }
 

@@ -101,7 +101,7 @@ impl Server {
     /// The first byte of `stream` has the server drain, the second one stop at once.
     pub(crate) fn shut_down_on(&mut self, stream: impl Stream) -> io::Result<()> {
         self.on_bytes(stream, |service, turn| {
-            if service.is_draining() {
+            if service.life.is_draining() {
                 log::warn!("told twice to shut down: stopping at once");
                 turn.stop();
             } else {

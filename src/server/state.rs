@@ -59,7 +59,7 @@ impl Server {
     /// What the server has done so far.
     #[must_use]
     pub fn tally(&self) -> &Tally {
-        &self.reactor.program.tally
+        &self.reactor.program.clients.tally
     }
 
     /// The record of what the loop did.

@@ -16,6 +16,7 @@
 
 mod lines;
 mod process;
+mod roster;
 mod spawn;
 
 use std::io;
@@ -24,7 +25,8 @@ use std::time::Duration;
 #[cfg(any(test, fuzzing))]
 pub(super) use self::lines::{Line, Lines};
 use self::process::{Heard, Process};
-pub use self::spawn::{Forked, Reaped};
+pub use self::roster::Roster;
+pub use self::spawn::Forked;
 use super::service::Service;
 use crate::app::{
     Audience, FeedId, Interest, Pattern, Reply, Wire, event_of_line, name_of_command,
@@ -147,7 +149,7 @@ impl Child {
                     process.id(),
                     self.command.escape_debug()
                 );
-                service.groups.push(process.id());
+                service.children.groups.push(process.id());
                 self.stage = Stage::Running(Box::new(process));
                 if let Some(feed) = self.feed {
                     service.read_for(feed, turn);
@@ -286,9 +288,12 @@ impl Child {
 
     /// After whatever was done: what to ask of the loop.
     fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        let draining = service.is_ending();
-        let (now, grace, streams_until) =
-            (turn.now(), service.child_grace(), service.streams_until());
+        let draining = service.life.is_ending();
+        let (now, grace, streams_until) = (
+            turn.now(),
+            service.life.child_grace(),
+            service.life.streams_until(),
+        );
         let process = match &mut self.stage {
             Stage::Resting { .. } if draining => {
                 return Next::Close(Reason("the server shuts down"));
@@ -315,7 +320,7 @@ impl Child {
         if process.has_ended() && reads && !process.has_more() {
             let (id, said, ran) = (process.id(), process.end_in_words(), now - process.started);
             process.close(turn);
-            service.groups.retain(|group| *group != id);
+            service.children.groups.retain(|group| *group != id);
             if ran >= RAN_WELL {
                 self.failures = 0;
             }
@@ -370,17 +375,17 @@ impl Source<Service> for Child {
         }
         if let Stage::Resting { until } = self.stage
             && until <= now
-            && !service.is_ending()
+            && !service.life.is_ending()
         {
-            if !service.children.contains(&turn.token()) {
-                service.children.push(turn.token());
+            if !service.children.started.contains(&turn.token()) {
+                service.children.started.push(turn.token());
             }
             self.start(service, turn);
         }
         if let Stage::Running(process) = &mut self.stage
             && process.is_outlived()
         {
-            process.look_whether_it_ended(&mut service.reaped);
+            process.look_whether_it_ended(&mut service.children);
         }
         self.settle(service, turn)
     }
@@ -393,7 +398,7 @@ impl Source<Service> for Child {
     ) -> Next {
         match message {
             Message::Spawned(forked) => {
-                service.spawned();
+                service.children.spawned();
                 self.started(forked, service, turn);
             }
             Message::Answer(Reply::Now(response)) => self.published(response.status, turn),
@@ -403,9 +408,9 @@ impl Source<Service> for Child {
             _ => return self.settle(service, turn),
         }
         if let Stage::Running(process) = &mut self.stage {
-            process.look_whether_it_ended(&mut service.reaped);
+            process.look_whether_it_ended(&mut service.children);
         }
-        service.reap_orphans();
+        service.children.reap_orphans();
         self.advance(service, turn)
     }
 
@@ -415,6 +420,6 @@ impl Source<Service> for Child {
 
     fn ended(&mut self, _reason: Reason, service: &mut Service) {
         self.unfollow(service);
-        service.children_left -= 1;
+        service.children.left -= 1;
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::lines::{Line, Lines};
-use super::spawn::{Forked, Reaped};
+use super::roster::Roster;
+use super::spawn::Forked;
 use crate::app::Feed;
 use crate::net::buffers::Buffers;
 use crate::net::message::Message;
@@ -308,9 +309,9 @@ impl Process {
     }
 
     /// Reaps it, if it has ended, and looks whether what it started has ended as well.
-    pub(super) fn look_whether_it_ended(&mut self, reaped: &mut Reaped) {
+    pub(super) fn look_whether_it_ended(&mut self, roster: &mut Roster) {
         if self.status.is_none() {
-            self.status = self.forked.reap(reaped);
+            self.status = self.forked.reap(roster);
         }
         if self.status.is_some() && !self.group_ended {
             self.stdin = None;

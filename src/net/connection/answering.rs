@@ -40,7 +40,7 @@ impl<T: Stream> Connection<T> {
         turn: &mut Turn<'_, Message>,
     ) {
         self.requests = self.requests.saturating_add(1);
-        let mut exchange = Exchange::new(head, service.timed, turn.now());
+        let mut exchange = Exchange::new(head, service.clients.timed, turn.now());
         let Service {
             routes,
             monitor_routes,
@@ -141,9 +141,9 @@ impl<T: Stream> Connection<T> {
     /// Whether the connection ends after this answer.
     fn closes_after(&self, exchange: &Exchange, service: &Service) -> bool {
         !exchange.keep_alive
-            || service.is_draining()
+            || service.life.is_draining()
             || matches!(self.state, State::Closing { .. })
-            || (self.stream.is_secure() && service.is_handing_over())
+            || (self.stream.is_secure() && service.life.is_handing_over())
     }
 
     /// Puts a whole answer into the outbox.
@@ -214,7 +214,7 @@ impl<T: Stream> Connection<T> {
             reason: Reason(fault.code),
             linger: true,
         };
-        let exchange = Exchange::unknown(service.timed, turn.now());
+        let exchange = Exchange::unknown(service.clients.timed, turn.now());
         self.answer(&fault.into(), &exchange, service, turn);
     }
 
@@ -284,7 +284,7 @@ impl<T: Stream> Connection<T> {
                 }
                 log(self.peer, exchange, pieces.head.status, *bytes, turn);
                 let keep_alive = exchange.keep_alive;
-                let close = !keep_alive || !chunked || service.is_draining();
+                let close = !keep_alive || !chunked || service.life.is_draining();
                 self.after_answer(close, keep_alive, turn);
             }
             Err(_) => {
@@ -333,6 +333,7 @@ pub(super) fn own_fields<'f>(stream: &impl Stream, secure_fields: &'f [u8]) -> &
 }
 
 /// Writes the access line, if there is one to write: only then is the clock read for it.
+#[inline]
 pub(super) fn log(
     peer: Peer,
     exchange: &Exchange,

@@ -30,8 +30,8 @@ impl<T: Stream> Connection<T> {
     pub(super) fn count_held(&mut self, service: &mut Service) {
         let held = self.held();
         let before = std::mem::replace(&mut self.counted, held);
-        service.unfinished_bytes -= before as usize;
-        service.unfinished_bytes += self.counted as usize;
+        service.clients.unfinished_bytes -= before as usize;
+        service.clients.unfinished_bytes += self.counted as usize;
     }
 
     /// After a step that changed how much is held. If it is more, and all together hold more than the
@@ -46,7 +46,8 @@ impl<T: Stream> Connection<T> {
     ) -> Next {
         let before = self.counted;
         self.count_held(service);
-        let over = service.unfinished_bytes > service.app.config.limits.unfinished_bytes_max;
+        let over =
+            service.clients.unfinished_bytes > service.app.config.limits.unfinished_bytes_max;
         if self.counted < before || !over || matches!(next, Next::Close(_)) {
             return next;
         }
@@ -88,7 +89,7 @@ impl<T: Stream> Connection<T> {
     pub(super) fn has_more_than_its_share_waiting(&self, service: &Service) -> bool {
         let waiting = service.app.hub.waiting();
         waiting.is_over()
-            && self.waiting as usize > waiting.share(service.connections).max(NEW_BYTES)
+            && self.waiting as usize > waiting.share(service.clients.open).max(NEW_BYTES)
     }
 
     /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:
@@ -107,7 +108,7 @@ impl<T: Stream> Connection<T> {
             "as many connections as one address may have are open; use those, or close some";
         let answer = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_connections", detail)
             .with_header("Retry-After", "1");
-        let exchange = Exchange::unknown(service.timed, turn.now());
+        let exchange = Exchange::unknown(service.clients.timed, turn.now());
         self.answer(&answer, &exchange, service, turn);
         self.settle(service, turn)
     }

@@ -252,11 +252,11 @@ impl<T: Stream> Connection<T> {
             return Next::Wait;
         };
         if let Some((since, reason)) = live.ending
-            && now >= (since + LINGER).min(service.cut_at())
+            && now >= (since + LINGER).min(service.life.cut_at())
         {
             return Next::Close(reason);
         }
-        if now >= service.streams_until() {
+        if now >= service.life.streams_until() {
             self.bid(Farewell::Draining, service, turn);
             return self.settle(service, turn);
         }

@@ -165,25 +165,27 @@ impl<T: Stream> Connection<T> {
         let limits = &service.app.config.limits;
         let blocked_until = self.blocked_since.map(|since| since + limits.write_timeout);
         if let State::Live(live) = &self.state {
-            let deadline = live.deadline(blocked_until, service.streams_until());
-            return deadline.min(service.cut_at());
+            let deadline = live.deadline(blocked_until, service.life.streams_until());
+            return deadline.min(service.life.cut_at());
         }
         if let Some(until) = blocked_until {
-            return until.min(service.cut_at());
+            return until.min(service.life.cut_at());
         }
         match &self.state {
             State::Idle { since } if self.stream.is_handshaking() => {
-                (*since + limits.handshake_timeout).min(service.idle_until())
+                (*since + limits.handshake_timeout).min(service.life.idle_until())
             }
-            State::Idle { since } => (*since + limits.idle_timeout).min(service.idle_until()),
-            State::Head { since } => (*since + limits.head_timeout).min(service.busy_until()),
-            State::Body { since, .. } => (*since + limits.body_timeout).min(service.busy_until()),
-            State::Lingering { since, .. } => (*since + LINGER).min(service.cut_at()),
+            State::Idle { since } => (*since + limits.idle_timeout).min(service.life.idle_until()),
+            State::Head { since } => (*since + limits.head_timeout).min(service.life.busy_until()),
+            State::Body { since, .. } => {
+                (*since + limits.body_timeout).min(service.life.busy_until())
+            }
+            State::Lingering { since, .. } => (*since + LINGER).min(service.life.cut_at()),
             State::Parked(parked) => {
                 let answer_at = parked.until.min(parked.look_at);
-                answer_at.min(service.streams_until())
+                answer_at.min(service.life.streams_until())
             }
-            State::Streaming(_) => service.cut_at(),
+            State::Streaming(_) => service.life.cut_at(),
             State::Refused => Moment::default(),
             State::Waiting { .. } | State::Live(_) | State::Closing { .. } => Moment::NEVER,
         }
@@ -202,7 +204,7 @@ impl<T: Stream> Connection<T> {
         }
         let something_to_do =
             !self.outbox.is_empty() || matches!(self.state, State::Closing { .. });
-        if service.is_handing_over() && self.passes(service, turn) {
+        if service.life.is_handing_over() && self.passes(service, turn) {
             return Next::Close(Reason("handed over"));
         }
         if something_to_do && self.blocked_since.is_none() {
@@ -332,7 +334,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
         }
         let (now, patience) = (turn.now(), service.app.config.limits.write_timeout);
         let stalled = |since| now >= since + patience;
-        if self.blocked_since.is_some() && turn.now() >= service.cut_at() {
+        if self.blocked_since.is_some() && turn.now() >= service.life.cut_at() {
             return Next::Close(Reason("the server restarts"));
         }
         if self.blocked_since.is_some_and(stalled) {
@@ -355,7 +357,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
             State::Idle { .. } => return Next::Close(Reason("idle for too long")),
             State::Lingering { reason, .. } => return Next::Close(reason),
             State::Streaming(_) => return Next::Close(Reason("the server restarts")),
-            State::Head { .. } | State::Body { .. } if turn.now() >= service.busy_until() => {
+            State::Head { .. } | State::Body { .. } if turn.now() >= service.life.busy_until() => {
                 self.answer_fault(Fault::RESTARTING, service, turn);
             }
             State::Head { .. } => self.answer_fault(Fault::HEAD_TIMEOUT, service, turn),
@@ -414,8 +416,10 @@ impl<T: Stream> Source<Service> for Connection<T> {
     }
 
     fn ended(&mut self, reason: Reason, service: &mut Service) {
-        service.ended(self.peer, self.realm, self.requests, reason);
-        service.unfinished_bytes -= self.counted as usize;
+        let ended = (self.requests, reason);
+        let config = &service.app.config;
+        service.clients.ended(self.peer, self.realm, ended, config);
+        service.clients.unfinished_bytes -= self.counted as usize;
         self.leave(service);
         self.outbox.discard(&mut service.buffers);
         self.count_waiting(service);

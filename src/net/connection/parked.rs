@@ -77,7 +77,7 @@ impl<T: Stream> Connection<T> {
         let State::Parked(parked) = &self.state else {
             return;
         };
-        if turn.now() >= parked.until.min(service.streams_until()) {
+        if turn.now() >= parked.until.min(service.life.streams_until()) {
             self.unpark(service, turn);
         } else {
             let _it_was_answered_if_not = self.session_holds(service, turn);

@@ -22,7 +22,7 @@ impl<T: Stream> Connection<T> {
             return turn.register(&mut self.stream).is_err();
         };
         let Self { inbox, outbox, .. } = self;
-        service.passed.push(Passed {
+        service.clients.passed.push(Passed {
             descriptor,
             input: std::mem::take(inbox),
             output: outbox.take(&mut service.buffers),
@@ -46,7 +46,8 @@ impl<T: Stream> Connection<T> {
 /// When its peer has gone, or the system has no room for one more registration.
 pub fn adopt(reactor: &mut Reactor<Service>, passed: Passed) -> io::Result<()> {
     let (stream, peer) = OsStream::adopt(passed.descriptor)?;
-    reactor.program.opened(peer, Realm::Clients);
+    let Service { app, clients, .. } = &mut reactor.program;
+    clients.opened(peer, Realm::Clients, &app.config);
     let connection = Connection::<OsStream>::adopted(stream, peer, (passed.input, passed.output));
     reactor.add(Box::new(connection)).map(drop)
 }

@@ -34,7 +34,7 @@ impl<T: Stream> Connection<T> {
             self.keep(inbox, used, service);
         }
         if budget > 0 && self.takes_bytes() && self.can.contains(Readiness::READABLE) {
-            if self.stream.is_handshaking() && !service.may_shake_hands() {
+            if self.stream.is_handshaking() && !service.clients.may_shake_hands() {
                 return Next::Again;
             }
             let mut buffer = service.buffers.take_read();

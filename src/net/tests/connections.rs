@@ -97,7 +97,7 @@ fn a_silent_connection_is_closed_when_its_patience_ends_and_not_before() {
     assert!(!peer.freed(), "the request was not counted");
     world.pass(Duration::from_secs(1));
     assert!(peer.freed());
-    assert_eq!(world.reactor.program.connections, 0);
+    assert_eq!(world.reactor.program.clients.open, 0);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_reset_frees_the_connection_and_nothing_else() {
     world.settle();
     assert!(gone.freed());
     assert_eq!(statuses(&stays), ["200"]);
-    assert_eq!(world.reactor.program.connections, 1);
+    assert_eq!(world.reactor.program.clients.open, 1);
 }
 
 #[test]

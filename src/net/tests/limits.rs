@@ -83,7 +83,7 @@ fn a_request_in_one_piece_is_served_when_no_room_is_left_for_pieces() {
         "{} were refused",
         refused.len()
     );
-    assert!(world.reactor.program.unfinished_bytes <= 100_000);
+    assert!(world.reactor.program.clients.unfinished_bytes <= 100_000);
     let whole = world.connect();
     whole.send(HEALTHZ);
     world.settle();
@@ -97,7 +97,7 @@ fn a_request_in_one_piece_is_served_when_no_room_is_left_for_pieces() {
         assert_eq!(statuses(peer), ["415"]);
     }
     world.pass(Duration::from_secs(2)); // the refused have said all they had to say
-    assert_eq!(world.reactor.program.unfinished_bytes, 0);
+    assert_eq!(world.reactor.program.clients.unfinished_bytes, 0);
     let late = world.connect();
     late.send(&HEALTHZ[..10]);
     world.settle();
@@ -148,17 +148,17 @@ fn what_was_held_is_not_counted_any_longer_however_a_connection_ends() {
         peer
     });
     world.settle();
-    assert!(world.reactor.program.unfinished_bytes > 0);
+    assert!(world.reactor.program.clients.unfinished_bytes > 0);
     peers[0].end();
     peers[2].end();
     world.settle();
-    assert!(world.reactor.program.unfinished_bytes > 0);
+    assert!(world.reactor.program.clients.unfinished_bytes > 0);
     world.pass(Duration::from_secs(10));
     world.pass(Duration::from_secs(20));
     world.pass(Duration::from_secs(2));
     assert_eq!(statuses(&peers[1]), ["408"]);
     assert_eq!(statuses(&peers[3]), ["408"]);
-    assert_eq!(world.reactor.program.unfinished_bytes, 0);
+    assert_eq!(world.reactor.program.clients.unfinished_bytes, 0);
     assert_eq!(world.reactor.ledger().refusals(Limit::RequestTime), 2);
 }
 
@@ -168,7 +168,7 @@ fn news_for_thousands_do_not_delay_an_answer() {
     let mut world = world();
     let sign = world.log_in();
     world.limits().streams_per_session_max = STREAMS;
-    world.reactor.program.connections_max = 2 * STREAMS;
+    world.reactor.program.clients.open_max = 2 * STREAMS;
     let streams: Vec<_> = (0..STREAMS).map(|_| world.sse(&sign)).collect();
     let asking = world.connect();
     let writes: Vec<usize> = streams.iter().map(FakePeer::writes).collect();

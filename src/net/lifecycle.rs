@@ -1,4 +1,4 @@
-//! How a server ends: it drains, or leaves everything to another process.
+//! The life of a server: it serves, then drains or leaves everything to another process.
 
 use std::time::Duration;
 
@@ -29,8 +29,10 @@ const CHILD_GRACE_HANDOVER: Duration = Duration::from_millis(900);
 
 /// Whether the server is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub enum Life {
+    /// It is not.
     Serving,
+    /// For good: what is under way is finished.
     Draining(Ending),
     /// Another process goes on.
     HandingOver(Ending),
@@ -38,17 +40,86 @@ pub(super) enum Life {
 
 /// An end that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ending {
+pub struct Ending {
     since: Moment,
     /// Streams have been told of it, or cannot be.
     announced: bool,
 }
 
+impl Life {
+    /// Whether the server is shutting down for good.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        matches!(self, Self::Draining(_))
+    }
+
+    /// Whether nobody new comes in, and nothing new is begun.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        *self != Self::Serving
+    }
+
+    /// Whether another process is to go on.
+    #[must_use]
+    pub fn is_handing_over(&self) -> bool {
+        matches!(self, Self::HandingOver(_))
+    }
+
+    /// When idle connections are closed because the server is shutting down.
+    pub(super) fn idle_until(&self) -> Moment {
+        match *self {
+            Self::Serving => Moment::NEVER,
+            Self::Draining(Ending { since, .. }) | Self::HandingOver(Ending { since, .. }) => {
+                since + DRAIN_GRACE
+            }
+        }
+    }
+
+    /// When streams end, which other than requests are never finished: as soon as they have been told.
+    pub(super) fn streams_until(&self) -> Moment {
+        match *self {
+            Self::Serving => Moment::NEVER,
+            Self::Draining(ending) | Self::HandingOver(ending) => {
+                let grace = if ending.announced {
+                    Duration::ZERO
+                } else {
+                    STREAMS_GRACE
+                };
+                ending.since + grace
+            }
+        }
+    }
+
+    /// When requests are given up that have not arrived.
+    pub(super) fn busy_until(&self) -> Moment {
+        match *self {
+            Self::HandingOver(Ending { since, .. }) => since + HANDOVER_PATIENCE,
+            _ => Moment::NEVER,
+        }
+    }
+
+    /// When connections are cut, whatever they are about, and jobs are given up: another process waits.
+    pub(super) fn cut_at(&self) -> Moment {
+        match *self {
+            Self::HandingOver(Ending { since, .. }) => since + HANDOVER_TIME,
+            _ => Moment::NEVER,
+        }
+    }
+
+    /// How long a child process may take for each step towards its end.
+    pub(super) fn child_grace(&self) -> Duration {
+        match *self {
+            Self::HandingOver(_) => CHILD_GRACE_HANDOVER,
+            _ => CHILD_GRACE,
+        }
+    }
+}
+
 impl Service {
     /// Begins to shut down: nobody new comes in, what is under way is finished.
     pub fn drain(&mut self, turn: &mut Turn<'_, Message>) {
-        if !self.is_draining() {
-            log::info!("draining: open connections: {}", self.connections);
+        if !self.life.is_draining() {
+            log::info!("draining: open connections: {}", self.clients.open);
             self.app.draining = true;
             self.end_with(Life::Draining, turn);
         }
@@ -58,7 +129,7 @@ impl Service {
     /// that have none are given up as they are.
     pub fn hand_over(&mut self, turn: &mut Turn<'_, Message>) {
         if self.life == Life::Serving {
-            log::info!("handing over: open connections: {}", self.connections);
+            log::info!("handing over: open connections: {}", self.clients.open);
             self.end_with(Life::HandingOver, turn);
         }
     }
@@ -69,7 +140,7 @@ impl Service {
             announced: false,
         });
         self.app.end_announced = false;
-        let data = serde_json::json!({ "restarting": self.is_handing_over() });
+        let data = serde_json::json!({ "restarting": self.life.is_handing_over() });
         self.app.announce("server.draining", data, turn.unix_ms());
         turn.tell_all(|| Message::Drain);
     }
@@ -93,86 +164,19 @@ impl Service {
         }
     }
 
-    /// Whether the server is shutting down for good.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        matches!(self.life, Life::Draining(_))
-    }
-
-    /// Whether nobody new comes in, and nothing new is begun.
-    #[must_use]
-    pub fn is_ending(&self) -> bool {
-        self.life != Life::Serving
-    }
-
-    /// Whether another process is to go on.
-    #[must_use]
-    pub fn is_handing_over(&self) -> bool {
-        matches!(self.life, Life::HandingOver(_))
-    }
-
     /// The connections that another process is to go on with.
     pub fn take_passed(&mut self) -> Vec<Passed> {
-        std::mem::take(&mut self.passed)
+        std::mem::take(&mut self.clients.passed)
     }
 
     /// Whether shutting down, or handing over, is complete: no connection is open, no child runs, no job is under way, and
     /// everything that was confirmed is delivered.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.is_ending()
-            && self.connections == 0
-            && self.children_left == 0
+        self.life.is_ending()
+            && self.clients.open == 0
+            && self.children.left == 0
             && self.desk.len() == 0
             && !self.app.hub.has_more()
-    }
-
-    /// When idle connections are closed because the server is shutting down.
-    pub(super) fn idle_until(&self) -> Moment {
-        match self.life {
-            Life::Serving => Moment::NEVER,
-            Life::Draining(Ending { since, .. }) | Life::HandingOver(Ending { since, .. }) => {
-                since + DRAIN_GRACE
-            }
-        }
-    }
-
-    /// When streams end, which other than requests are never finished: as soon as they have been told.
-    pub(super) fn streams_until(&self) -> Moment {
-        match self.life {
-            Life::Serving => Moment::NEVER,
-            Life::Draining(ending) | Life::HandingOver(ending) => {
-                let grace = if ending.announced {
-                    Duration::ZERO
-                } else {
-                    STREAMS_GRACE
-                };
-                ending.since + grace
-            }
-        }
-    }
-
-    /// When requests are given up that have not arrived.
-    pub(super) fn busy_until(&self) -> Moment {
-        match self.life {
-            Life::HandingOver(Ending { since, .. }) => since + HANDOVER_PATIENCE,
-            _ => Moment::NEVER,
-        }
-    }
-
-    /// When connections are cut, whatever they are about, and jobs are given up: another process waits.
-    pub(super) fn cut_at(&self) -> Moment {
-        match self.life {
-            Life::HandingOver(Ending { since, .. }) => since + HANDOVER_TIME,
-            _ => Moment::NEVER,
-        }
-    }
-
-    /// How long a child process may take for each step towards its end.
-    pub(super) fn child_grace(&self) -> Duration {
-        match self.life {
-            Life::HandingOver(_) => CHILD_GRACE_HANDOVER,
-            _ => CHILD_GRACE,
-        }
     }
 }

@@ -1,0 +1,116 @@
+//! Who is connected, and what they hold of what is there for all.
+
+use super::addresses::Addresses;
+use super::door::{OBSERVERS_MAX, Realm};
+use super::exchange::access_is_logged;
+use super::service::Passed;
+use super::tally::Tally;
+use crate::config::Config;
+use crate::reactor::{Peer, Reason};
+
+/// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and a client that is
+/// connected already must not wait for all that connect at once.
+const HANDSHAKES_PER_TURN: usize = 8;
+
+/// Those who are connected.
+#[derive(Debug)]
+pub struct Clients {
+    /// Connections that are open.
+    pub(super) open: usize,
+    /// How many may be.
+    pub(super) open_max: usize,
+    /// Those of the monitor's, which are not among them.
+    pub(super) observers: usize,
+    addresses: Addresses,
+    /// Bytes that connections hold of requests and messages that are not whole.
+    pub(super) unfinished_bytes: usize,
+    /// Steps of handshakes that may still be taken in this turn.
+    handshakes_left: usize,
+    /// Whether each request is timed, for its line in the access log.
+    pub(super) timed: bool,
+    /// The same, whether or not anybody reads that log; without it, the log is asked for each connection.
+    timed_in_any_case: Option<bool>,
+    /// Connections for another process.
+    pub(super) passed: Vec<Passed>,
+    /// What came of those that have ended.
+    pub tally: Tally,
+}
+
+impl Clients {
+    pub(super) fn new(open_max: usize) -> Self {
+        Self {
+            open: 0,
+            open_max,
+            observers: 0,
+            addresses: Addresses::default(),
+            unfinished_bytes: 0,
+            handshakes_left: HANDSHAKES_PER_TURN,
+            timed: false,
+            timed_in_any_case: None,
+            passed: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Has requests timed or not from now on, whether or not anybody reads the access log; without `timed`, as
+    /// they would be now. Says which.
+    pub fn time_requests(&mut self, timed: Option<bool>) -> bool {
+        let timed = timed.unwrap_or_else(access_is_logged);
+        self.timed_in_any_case = Some(timed);
+        timed
+    }
+
+    /// Whether one more may come in there.
+    pub(super) fn have_room(&self, realm: Realm) -> bool {
+        match realm {
+            Realm::Clients => self.open < self.open_max,
+            Realm::Monitor => self.observers < OBSERVERS_MAX,
+        }
+    }
+
+    /// A client connected: whether its network has no more connections than it may.
+    pub(super) fn opened(&mut self, peer: Peer, realm: Realm, config: &Config) -> bool {
+        if realm == Realm::Monitor {
+            self.observers += 1;
+            return true;
+        }
+        self.open += 1;
+        self.timed = self.timed_in_any_case.unwrap_or_else(access_is_logged);
+        let of_network = self.addresses.opened(peer, &config.trust_proxy);
+        of_network.is_none_or(|open| open <= config.limits.connections_per_address_max)
+    }
+
+    /// A connection has ended.
+    pub(super) fn ended(
+        &mut self,
+        peer: Peer,
+        realm: Realm,
+        (requests, reason): (u32, Reason),
+        config: &Config,
+    ) {
+        if realm == Realm::Monitor {
+            self.observers -= 1;
+            return;
+        }
+        self.tally.connection_ended(requests, reason);
+        self.open -= 1;
+        self.addresses.ended(peer, &config.trust_proxy);
+    }
+
+    /// Networks that have connections which count.
+    pub(super) fn networks(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// A turn ends: in the next one, steps of handshakes may be taken again.
+    pub(super) fn end_turn(&mut self) {
+        self.handshakes_left = HANDSHAKES_PER_TURN;
+    }
+
+    /// Whether one more step of a handshake may be taken in this turn. If not, it is for the next.
+    pub(super) fn may_shake_hands(&mut self) -> bool {
+        let left = self.handshakes_left.checked_sub(1);
+        self.handshakes_left = left.unwrap_or(0);
+        left.is_some()
+    }
+}

@@ -6,6 +6,7 @@ use super::desk::{Order, Pending};
 use super::message::Message;
 use super::service::Service;
 use crate::app::{Context, JobError, Later, Output, Reply, internal_error};
+use crate::event::NewEvent;
 use crate::ledger::Limit;
 use crate::reactor::{Token, Turn};
 use crate::work::{Outcome, StoreError, Transaction, Worked};
@@ -167,11 +168,15 @@ impl Service {
     }
 
     /// Commits what was emitted outside of any request's transaction.
+    #[inline]
     pub(super) fn commit_outgoing(&mut self, turn: &mut Turn<'_, Message>) {
         let events = self.app.take_outgoing();
-        if events.is_empty() {
-            return;
+        if !events.is_empty() {
+            self.commit_events(events, turn);
         }
+    }
+
+    fn commit_events(&mut self, events: Vec<NewEvent>, turn: &mut Turn<'_, Message>) {
         let kept = events.clone();
         let transaction = Transaction {
             events,

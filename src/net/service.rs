@@ -153,6 +153,7 @@ impl Service {
     }
 
     /// Tells the chores if something is due before they would look.
+    #[inline]
     fn rearm_chores(&mut self, turn: &mut Turn<'_, Message>) {
         let due = self.app.next_chore_s();
         if let Some((token, known_s)) = &mut self.chores

@@ -301,6 +301,7 @@ impl Server {
     ///
     /// # Errors
     /// Only when the system's selector fails.
+    #[inline]
     pub fn turn(&mut self) -> io::Result<()> {
         self.reactor.turn()?;
         let draining = self.reactor.program.life.is_draining();

@@ -24,8 +24,8 @@ const FLOORS: [&[&str]; 6] = [
     &["server"],
     &["simulation", "recording"],
 ];
-const LINES_MAX: usize = 450;
-const LINES_GOAL: usize = 400;
+/// Lines of a file without its unit tests. What belongs together stays together; beyond this, it is two things.
+const LINES_MAX: usize = 600;
 
 /// A file of `src`, without what is not code of the crate: comments, strings, tests.
 struct Source {
@@ -119,7 +119,7 @@ fn sources() -> Vec<Source> {
             .to_str()?
             .to_owned();
         let text = fs::read_to_string(path).expect("UTF-8");
-        let lines = text.lines().count();
+        let lines = before_tests(&text).lines().count();
         (!is_test(&name)).then(|| Source {
             code: code(&text),
             lines,
@@ -132,14 +132,15 @@ fn sources() -> Vec<Source> {
     sources
 }
 
+fn before_tests(text: &str) -> &str {
+    let mut parts = text.split("\n#[cfg(test)]\nmod tests {");
+    parts.next().unwrap_or_default()
+}
+
 /// The code before the unit tests, without comments and without what is in strings.
 fn code(text: &str) -> String {
-    let before_tests = text
-        .split("\n#[cfg(test)]\nmod tests {")
-        .next()
-        .unwrap_or_default();
     let mut code = String::new();
-    for line in before_tests.lines() {
+    for line in before_tests(text).lines() {
         let mut in_string = false;
         let mut chars = line.chars().peekable();
         while let Some(c) = chars.next() {
@@ -278,15 +279,12 @@ fn only_main_exits_and_nothing_is_unsafe() {
 
 #[test]
 fn no_file_is_too_long_to_be_read() {
-    let (mut wrong, mut long) = (Vec::new(), Vec::new());
-    for Source { name, lines, .. } in sources() {
-        if lines > LINES_MAX {
-            wrong.push(format!("src/{name}: {lines} lines"));
-        } else if lines > LINES_GOAL {
-            long.push(format!("src/{name}: {lines} lines"));
-        }
-    }
-    println!("longer than {LINES_GOAL} lines: {long:#?}");
+    let long = sources()
+        .into_iter()
+        .filter(|source| source.lines > LINES_MAX);
+    let wrong: Vec<_> = long
+        .map(|source| format!("src/{}: {} lines", source.name, source.lines))
+        .collect();
     assert!(
         wrong.is_empty(),
         "longer than {LINES_MAX} lines: {wrong:#?}"

@@ -1,11 +1,12 @@
 //! Where sockets meet protocols: the sources of a server, and the program that they share.
 //!
-//! `service` is what all sources share: the application, the handler table, the workers; `message` is what they tell
-//! each other; `jobs` is how
-//! it hands out work; `tally` counts. `connection` is the state machine of one client; `body` and `outbox` are its two
-//! halves that hold bytes; `buffers` lends them memory, so that a connection that says nothing holds
-//! none. `children` are the processes that the server runs. `chores` is the source without a
-//! descriptor: it has deadlines only.
+//! `service` is what all sources share, composed of objects that do not know it: `clients` (who is admitted, and what they
+//! hold), `desk` (work that other threads have, and what follows it), `children` (the processes that the server runs),
+//! `lifecycle` (whether it serves or ends). `message` is what sources tell each other, and what other threads send back.
+//!
+//! `connection` is the state machine of one client; `body` and `outbox` are its two halves that hold bytes; `buffers`
+//! lends them memory, so that a connection that says nothing holds none. `chores` is the source without a descriptor: it
+//! has deadlines only. `jobs` is how the service hands out work and goes on when it is done; `tally` counts.
 
 mod addresses;
 mod body;

@@ -85,7 +85,8 @@ impl Clients {
         &mut self,
         peer: Peer,
         realm: Realm,
-        (requests, reason): (u32, Reason),
+        requests: u32,
+        reason: Reason,
         config: &Config,
     ) {
         if realm == Realm::Monitor {

@@ -416,9 +416,8 @@ impl<T: Stream> Source<Service> for Connection<T> {
     }
 
     fn ended(&mut self, reason: Reason, service: &mut Service) {
-        let ended = (self.requests, reason);
-        let config = &service.app.config;
-        service.clients.ended(self.peer, self.realm, ended, config);
+        let Service { app, clients, .. } = service;
+        clients.ended(self.peer, self.realm, self.requests, reason, &app.config);
         service.clients.unfinished_bytes -= self.counted as usize;
         self.leave(service);
         self.outbox.discard(&mut service.buffers);

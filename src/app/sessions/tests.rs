@@ -217,6 +217,13 @@ impl Model {
 }
 
 fn compare(sessions: &Sessions, model: &Model, users: i64) {
+    let hashes: BTreeSet<Fingerprint> = sessions.hashes().collect();
+    assert!(hashes.iter().eq(model.sessions.keys()));
+    let mut all: Vec<&Session> = sessions.iter().collect();
+    all.sort_by_key(|session| session.sid);
+    let mut expected: Vec<&Session> = model.sessions.values().collect();
+    expected.sort_by_key(|session| session.sid);
+    assert_eq!(all, expected);
     assert_eq!(sessions.len(), model.sessions.len());
     assert_eq!(sessions.has_touched(), !model.touched.is_empty());
     let earliest = model.sessions.values().map(Model::expires_s).min();

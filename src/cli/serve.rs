@@ -161,10 +161,7 @@ impl Running {
     /// Opens the store, which has a user then.
     fn open_store(&self) -> Result<Store, Failure> {
         let config = &self.config;
-        let mut store = Store::open(
-            &config.store,
-            (config.events_kept_max, config.events_kept_bytes_max),
-        )?;
+        let mut store = Store::open(&config.store, config)?;
         if store.load()?.users.is_empty() {
             add_first_user(&mut store, config, self.demo)?;
         }

@@ -118,7 +118,7 @@ impl<P: Program> Reactor<P> {
     /// # Errors
     /// When the OS gives no descriptor for the selector.
     pub fn new(program: P) -> io::Result<Self> {
-        Self::with_seams(Seams::of_os()?, |_| Ok(program))
+        Self::with_seams(Seams::of_os(OsClock::default())?, |_| Ok(program))
     }
 
     /// A loop in any world. The program is made last, since its workers need to know how to hand

@@ -37,9 +37,7 @@ use crate::app::{
 use crate::config::{Config, ListenAddr};
 use crate::http::Method;
 use crate::net::{Chores, Door, Realm, Service, adopt};
-use crate::reactor::{
-    Acceptor, Clock as _, Listener, OsClock, OsEntropy, OsSelector, Reactor, Seams,
-};
+use crate::reactor::{Acceptor, Clock as _, Listener, OsClock, Reactor, Seams};
 use crate::token::Keys;
 use crate::websocket::Message;
 use crate::work::password::{Argon2id, Hasher};
@@ -98,10 +96,7 @@ impl Server {
     /// Whatever keeps it from starting.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
-        let store = Store::open(
-            &config.store,
-            (config.events_kept_max, config.events_kept_bytes_max),
-        )?;
+        let store = Store::open(&config.store, &config)?;
         Self::with_store(config, store)
     }
 
@@ -127,7 +122,6 @@ impl Server {
         config.check().map_err(StartError::Config)?;
         let listening = Listening::new(&config)?;
         let mut doors = listening.doors(&sockets, &config).map_err(StartError::Os)?;
-        let selector = OsSelector::new().map_err(StartError::Os)?;
         let clock = OsClock::default();
         let of_workers = clock.clone();
         let mut crew = TimedThreads::new(move || of_workers.now().as_ns());
@@ -135,11 +129,7 @@ impl Server {
             keys: keys_of(&config.store)?,
             store,
             crew: &mut crew,
-            seams: Seams {
-                clock: Box::new(clock),
-                entropy: Box::new(OsEntropy),
-                selector: Box::new(selector),
-            },
+            seams: Seams::of_os(clock).map_err(StartError::Os)?,
             hasher: Argon2id::shared(),
         };
         let mut server = Self::in_world(config, world)?;

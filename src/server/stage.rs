@@ -14,7 +14,7 @@ use crate::app::monitor::{Gate, Sight, sources_json};
 use crate::config::{Config, ListenAddr, Pace, StorePath};
 use crate::http::{Method, Status};
 use crate::net::{Herald, Paced, Realm};
-use crate::reactor::{Moment, OsAcceptor, Seams};
+use crate::reactor::{Moment, OsAcceptor, OsClock, Seams};
 use crate::work::password::Argon2id;
 use crate::work::watchdog::Watchdog;
 use crate::work::{Crew as _, Hired, Once, Store, Threads};
@@ -144,12 +144,9 @@ fn server(descriptor: OwnedFd, gate: &Arc<Gate>) -> Result<Server, StartError> {
     };
     config.limits.drain_timeout = Duration::from_secs(1);
     let world = World {
-        store: Store::open(
-            &config.store,
-            (config.events_kept_max, config.events_kept_bytes_max),
-        )?,
+        store: Store::open(&config.store, &config)?,
         keys: super::keys_of(&config.store)?,
-        seams: Seams::of_os().map_err(StartError::Os)?,
+        seams: Seams::of_os(OsClock::default()).map_err(StartError::Os)?,
         crew: &mut Threads,
         hasher: Argon2id::shared(),
     };

@@ -119,10 +119,7 @@ impl World {
         }
         let store = self
             .disk
-            .open((
-                self.config.events_kept_max,
-                self.config.events_kept_bytes_max,
-            ))
+            .open(&self.config)
             .map_err(|why| why.to_string())?;
         let mut crew = self.crew.clone();
         let place = server::World {

@@ -33,11 +33,7 @@ pub(crate) fn config() -> Config {
 /// A store with the users `admin` (role admin), `alice`, and `button` (role producer), all with the
 /// password `password`.
 pub(crate) fn store(config: &Config) -> Store {
-    let mut store = Store::open(
-        &config.store,
-        (config.events_kept_max, config.events_kept_bytes_max),
-    )
-    .expect("the store opens");
+    let mut store = Store::open(&config.store, config).expect("the store opens");
     if store.load().expect("the store loads").users.is_empty() {
         let users = [
             ("admin", "admin"),

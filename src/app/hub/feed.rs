@@ -239,8 +239,8 @@ impl Feed {
     }
 
     /// Offers an event that was confirmed just now. Whether that changed anything. A reader who has not taken all it
-    /// was offered may have no more than `share` waiting.
-    pub(super) fn offer(&mut self, event: &Rc<Encoded>, share: usize) -> bool {
+    /// was offered may have no more than `room` bytes waiting.
+    pub(super) fn offer(&mut self, event: &Rc<Encoded>, room: usize) -> bool {
         let Stage::Live { since } = self.stage else {
             return false; // it is in the store, and will be read from there
         };
@@ -251,7 +251,7 @@ impl Feed {
         self.balance.published += 1;
         let needed = event.bytes(self.wire).len();
         let bytes_max = if self.blocked {
-            self.bytes_max.min(share)
+            self.bytes_max.min(room)
         } else {
             self.bytes_max
         };

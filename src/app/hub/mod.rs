@@ -254,13 +254,9 @@ impl Hub {
                 continue;
             }
             let event = Rc::new(Encoded::new(event, &self.waiting));
-            let share = if self.waiting.is_over() {
-                self.waiting.share(self.feeds.len())
-            } else {
-                usize::MAX
-            };
+            let room = self.waiting.room(self.feeds.len());
             for (id, Entry { feed, .. }) in self.feeds.iter_mut() {
-                if feed.offer(&event, share) {
+                if feed.offer(&event, room) {
                     touch(&mut self.touched, id, feed);
                 }
             }

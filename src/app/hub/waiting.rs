@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 /// The sum of the bytes that peers have not taken yet: events, each once for all who are to be told of it, and
 /// answers. Clones are the same sum.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Waiting(Rc<Sum>);
 
 #[derive(Debug)]
@@ -14,12 +14,10 @@ struct Sum {
     bytes_max: usize,
 }
 
-impl Default for Sum {
+/// Nothing waits, and as much may as there is.
+impl Default for Waiting {
     fn default() -> Self {
-        Self {
-            bytes: Cell::new(0),
-            bytes_max: usize::MAX,
-        }
+        Self::new(usize::MAX)
     }
 }
 
@@ -44,15 +42,20 @@ impl Waiting {
         self.0.bytes.set(self.0.bytes.get() - before + after);
     }
 
-    /// Whether more bytes wait than may.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.bytes() > self.0.bytes_max
-    }
-
     /// What each of so many peers may have waiting, if all are to have the same.
     #[must_use]
     pub fn share(&self, peers: usize) -> usize {
         self.0.bytes_max / peers.max(1)
+    }
+
+    /// What each of so many peers may have waiting that does not take it: its share where more bytes wait than may,
+    /// and any number of bytes otherwise.
+    #[must_use]
+    pub fn room(&self, peers: usize) -> usize {
+        if self.bytes() > self.0.bytes_max {
+            self.share(peers)
+        } else {
+            usize::MAX
+        }
     }
 }

@@ -24,7 +24,7 @@ pub struct Roster {
     /// Processes without a parent are reaped, too.
     reaps_all: bool,
     /// Processes of ours that a worker is starting: until it has said which they are, none is reaped here.
-    pub(super) starting: usize,
+    starting: usize,
     ended: Vec<(u32, ExitStatus)>,
 }
 
@@ -32,6 +32,11 @@ impl Roster {
     /// So many child processes will be started.
     pub fn expect(&mut self, count: usize) {
         self.left += count;
+    }
+
+    /// A worker is to start a process.
+    pub(super) fn spawns(&mut self) {
+        self.starting += 1;
     }
 
     /// A worker has started a process, or could not.

@@ -61,7 +61,7 @@ impl Service {
             Box::new(move || completer.complete(Completion::Spawned(child, forked)))
         });
         self.desk.hand_out_unnamed(job)?;
-        self.children.starting += 1;
+        self.children.spawns();
         Ok(())
     }
 }

@@ -87,9 +87,8 @@ impl<T: Stream> Connection<T> {
     /// Whether more waits for all peers than the server has room for, and this one has the room of several. An answer
     /// that fits into one buffer is not much for any of them.
     pub(super) fn has_more_than_its_share_waiting(&self, service: &Service) -> bool {
-        let waiting = service.app.hub.waiting();
-        waiting.is_over()
-            && self.waiting as usize > waiting.share(service.clients.open).max(NEW_BYTES)
+        let room = service.app.hub.waiting().room(service.clients.open);
+        self.waiting as usize > room.max(NEW_BYTES)
     }
 
     /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:

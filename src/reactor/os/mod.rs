@@ -52,13 +52,13 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 const _: () = assert!(usize::BITS >= 64, "tokens need 64 bits");
 
 impl Seams {
-    /// Those of the real world.
+    /// Those of the real world, with this clock: others may show its time, too.
     ///
     /// # Errors
     /// When the OS gives no descriptor for the selector.
-    pub fn of_os() -> io::Result<Self> {
+    pub fn of_os(clock: OsClock) -> io::Result<Self> {
         Ok(Self {
-            clock: Box::new(OsClock::default()),
+            clock: Box::new(clock),
             entropy: Box::new(OsEntropy),
             selector: Box::new(OsSelector::new()?),
         })

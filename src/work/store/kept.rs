@@ -7,6 +7,8 @@
 
 use rusqlite::Connection;
 
+use crate::config::Config;
+
 /// Bytes that an event counts beside its name, its sender and its data.
 const EVENT_BYTES: u64 = 64;
 /// Bytes that one commit removes, beside twice of what it adds.
@@ -43,10 +45,13 @@ impl From<u64> for Keep {
     }
 }
 
-/// So many events, and so many bytes of them.
-impl From<(u64, u64)> for Keep {
-    fn from((events, bytes): (u64, u64)) -> Self {
-        Self { events, bytes }
+/// As much as is configured.
+impl From<&Config> for Keep {
+    fn from(config: &Config) -> Self {
+        Self {
+            events: config.events_kept_max,
+            bytes: config.events_kept_bytes_max,
+        }
     }
 }
 

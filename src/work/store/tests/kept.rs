@@ -33,6 +33,11 @@ fn hurry(store: &Store) {
         .unwrap();
 }
 
+/// So many bytes, in any number of events.
+fn bytes_max(bytes: u64) -> Keep {
+    Keep { bytes, ..Keep::ALL }
+}
+
 /// What the store says that it keeps is what it has.
 fn assert_right(store: &Store) {
     assert_eq!(
@@ -52,7 +57,7 @@ fn length(path: &Path, suffix: &str) -> u64 {
 
 #[test]
 fn the_newest_events_are_kept_so_many_bytes_of_them() {
-    let mut store = Store::open(&StorePath::Memory, (u64::MAX, MIB)).unwrap();
+    let mut store = Store::open(&StorePath::Memory, bytes_max(MIB)).unwrap();
     // Its name, its sender and what it counts beside them make it 64 KiB.
     let event = long(64 * 1024 - 64 - 4 - 4);
     publish(&mut store, 40, &event);
@@ -66,7 +71,7 @@ fn the_newest_events_are_kept_so_many_bytes_of_them() {
 
 #[test]
 fn many_small_events_make_room_for_few_long_ones() {
-    let mut store = Store::open(&StorePath::Memory, (u64::MAX, MIB)).unwrap();
+    let mut store = Store::open(&StorePath::Memory, bytes_max(MIB)).unwrap();
     for _ in 0..100 {
         store.apply(events(&["small"; 200])).unwrap();
     }
@@ -79,7 +84,7 @@ fn many_small_events_make_room_for_few_long_ones() {
 
 #[test]
 fn an_event_that_is_longer_than_all_that_may_be_kept_is_not() {
-    let mut store = Store::open(&StorePath::Memory, (u64::MAX, 1000)).unwrap();
+    let mut store = Store::open(&StorePath::Memory, bytes_max(1000)).unwrap();
     publish(&mut store, 3, &long(5000));
     assert_right(&store);
     assert_eq!((store.kept.bytes, store.last_event_id), (0, 3));
@@ -111,10 +116,7 @@ fn one_commit_removes_a_bounded_part_of_what_is_too_much() {
     let mut store = in_memory();
     publish(&mut store, 100, &long(60_000));
     // As if more had been allowed until now.
-    store.keep = Keep {
-        bytes: MIB,
-        ..Keep::ALL
-    };
+    store.keep = bytes_max(MIB);
     let before = store.kept.bytes;
     publish(&mut store, 1, &super::event("small"));
     assert_right(&store);
@@ -138,7 +140,7 @@ fn a_store_with_too_many_events_is_trimmed_and_shorter_when_it_is_opened() {
     publish(&mut store, 500, &long(64_000));
     drop(store);
     assert!(length(&path, "") > 30 * MIB);
-    let keep = (u64::MAX, 4 * MIB);
+    let keep = bytes_max(4 * MIB);
     let mut store = Store::open(&StorePath::File(path.clone()), keep).unwrap();
     assert_right(&store);
     assert!(store.kept.bytes <= 4 * MIB);
@@ -157,7 +159,7 @@ fn the_file_and_its_log_stay_within_bounds_whatever_is_published() {
     for bytes in [100, 2100, 4100, 64_000] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.db");
-        let keep = (u64::MAX, 2 * MIB);
+        let keep = bytes_max(2 * MIB);
         let mut store = Store::open(&StorePath::File(path.clone()), keep).unwrap();
         hurry(&store);
         for _ in 0..8 * MIB as usize / bytes / 16 {
@@ -177,7 +179,7 @@ fn the_file_and_its_log_stay_within_bounds_whatever_is_published() {
 fn a_log_that_grew_under_a_reader_is_cut_when_the_reader_has_gone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.db");
-    let keep = (u64::MAX, 2 * MIB);
+    let keep = bytes_max(2 * MIB);
     let mut store = Store::open(&StorePath::File(path.clone()), keep).unwrap();
     let reader = Connection::open(&path).unwrap();
     let count = "SELECT count(*) FROM users";

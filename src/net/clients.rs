@@ -28,7 +28,7 @@ pub struct Clients {
     handshakes_left: usize,
     /// Whether each request is timed, for its line in the access log.
     pub(super) timed: bool,
-    /// The same, whether or not anybody reads that log; without it, the log is asked for each connection.
+    /// The same, whether or not that log is read; without it, the log is asked for each connection.
     timed_in_any_case: Option<bool>,
     /// Connections for another process.
     pub(super) passed: Vec<Passed>,
@@ -52,7 +52,7 @@ impl Clients {
         }
     }
 
-    /// Has requests timed or not from now on, whether or not anybody reads the access log; without `timed`, as
+    /// Has requests timed or not from now on, whether or not the access log is read; without `timed`, as
     /// they would be now. Says which.
     pub fn time_requests(&mut self, timed: Option<bool>) -> bool {
         let timed = timed.unwrap_or_else(access_is_logged);

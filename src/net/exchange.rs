@@ -23,7 +23,7 @@ pub(super) struct Exchange {
 /// The access log's target, so that `RUST_LOG` can turn it off by name.
 const ACCESS: &str = "loopgate::access";
 
-/// Whether anybody reads the access log.
+/// Whether the access log is read.
 pub(super) fn access_is_logged() -> bool {
     log::log_enabled!(target: ACCESS, log::Level::Info)
 }

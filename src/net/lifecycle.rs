@@ -53,7 +53,7 @@ impl Life {
         matches!(self, Self::Draining(_))
     }
 
-    /// Whether nobody new comes in, and nothing new is begun.
+    /// Whether no new client comes in, and nothing new is begun.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         *self != Self::Serving
@@ -116,7 +116,7 @@ impl Life {
 }
 
 impl Service {
-    /// Begins to shut down: nobody new comes in, what is under way is finished.
+    /// Begins to shut down: no new client comes in, what is under way is finished.
     pub fn drain(&mut self, turn: &mut Turn<'_, Message>) {
         if !self.life.is_draining() {
             log::info!("draining: open connections: {}", self.clients.open);

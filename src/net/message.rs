@@ -43,7 +43,7 @@ pub enum Completion {
     Stored(Token, Outcome, Option<Worked>),
     /// A child process was started for a source, or could not be.
     Spawned(Token, io::Result<Forked>),
-    /// Somebody wants the server to shut down.
+    /// The program, or an embedder's thread, wants the server to shut down.
     Drain,
     /// Another process is ready to go on.
     HandOver,

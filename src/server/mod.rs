@@ -194,7 +194,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Has requests timed or not, whether or not anybody reads the access log; says whether they are.
+    /// Has requests timed or not, whether or not the access log is read; says whether they are.
     #[cfg(feature = "simulation")]
     pub(crate) fn time_requests(&mut self, timed: Option<bool>) -> bool {
         self.reactor.program.clients.time_requests(timed)

@@ -87,7 +87,9 @@ impl World {
             if cut || answer.status == 408 {
                 return Ok(true);
             }
-            return Err(format!("an answer that nobody asked for: {answer:?}"));
+            return Err(format!(
+                "an answer that the client did not ask for: {answer:?}"
+            ));
         };
         if cut {
             self.never_answered(&asked);

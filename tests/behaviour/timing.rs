@@ -40,7 +40,7 @@ fn add_users(directory: &Directory) {
 /// By the time on a core that it costs: what else the machine does is not in it.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_failed_login_costs_as_much_whatever_hash_the_name_has() {
+fn a_failed_login_costs_as_much_with_every_hash_of_the_name() {
     let directory = Directory::new();
     add_users(&directory);
     let program = Program::start_in(&directory, &["--workers", "1"]);

@@ -184,7 +184,7 @@ impl History {
                 let logins = self.logins.entry(user.id).or_default();
                 *logins += 1;
                 let asked = causes.right.get(user.name).copied().unwrap_or(0);
-                check(*logins <= asked, "nobody asked for this login", fact)?;
+                check(*logins <= asked, "no client asked for this login", fact)?;
                 let life = Life {
                     user_id: user.id,
                     began: id,
@@ -215,7 +215,11 @@ impl History {
                 check(well, "not what a logout is", fact)?;
                 let asked = causes.logouts.iter();
                 let mut asked = asked.filter(|(by, all)| by == sid && *all == everywhere);
-                check(asked.next().is_some(), "nobody asked for this logout", fact)?;
+                check(
+                    asked.next().is_some(),
+                    "no client asked for this logout",
+                    fact,
+                )?;
                 if !everywhere {
                     return self.ends(id, sid, user, End::LoggedOut, fact);
                 }
@@ -247,7 +251,7 @@ impl History {
                 let well = of_user(user, json!({"session_id": sid})) && fact.sender == "logout";
                 check(well, "not what a revocation is", fact)?;
                 let asked = causes.revocations.iter().any(|asked| asked == sid);
-                check(asked, "nobody asked for this revocation", fact)?;
+                check(asked, "no client asked for this revocation", fact)?;
                 self.ends(id, sid, user, End::Revoked, fact)
             }
             ("session.expired", Some(user)) => {
@@ -272,7 +276,7 @@ impl History {
                 let number = fact.data()["n"].as_u64().unwrap_or(0);
                 let published = causes.published.get_mut(&number);
                 let Some(published) = published.filter(|published| published.id.is_none()) else {
-                    return check(false, "nobody published this, or once only", fact);
+                    return check(false, "no client published this, or once only", fact);
                 };
                 published.id = Some(id);
                 let well = published.name == fact.name

@@ -156,7 +156,7 @@ fn kinds(hashes: &[&str]) -> Kinds {
 }
 
 #[test]
-fn a_failed_login_is_the_same_work_in_the_same_order_whatever_is_stored() {
+fn a_failed_login_is_the_same_work_in_the_same_order_for_every_stored_hash() {
     let (cost, own) = (HashCost::DEFAULT, hash(b"x", SALT, HashCost::DEFAULT));
     let (weak, strong) = (imported(7168, 1, 1), imported(65536, 3, 4));
     let older = weak.replace("argon2id$v=19", "argon2i$v=16");

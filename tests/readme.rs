@@ -394,7 +394,7 @@ fn pages() -> Vec<String> {
         "README.md".to_owned(),
         "benches/README.md".to_owned(),
         "benches/peers/README.md".to_owned(),
-        "fuzz/README.md".to_owned(),
+        "tests/fuzz/README.md".to_owned(),
         "src/lib.rs".to_owned(),
     ];
     for entry in fs::read_dir(root().join("docs")).expect("docs is a folder") {

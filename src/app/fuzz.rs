@@ -1,5 +1,5 @@
 //! What is asserted of any bytes that somebody logs in or presents a session with: for the fuzzer, and
-//! for the test below, which reads what is kept in `fuzz/corpus`.
+//! for the test below, which reads what is kept in `tests/fuzz/corpus`.
 
 use super::cookie::{Presented, bearer, session_cookie};
 use super::login::{Credentials, credentials};
@@ -92,7 +92,7 @@ pub fn cookie(data: &[u8]) {
 /// Reads a corpus: what was found once is asserted in every test run.
 #[cfg(test)]
 pub(crate) fn replay(target: &str, check: fn(&[u8])) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let files = std::fs::read_dir(folder.join(target)).expect("a corpus");
     let mut count = 0;
     for file in files {

@@ -1,5 +1,5 @@
 //! What is asserted of any bytes that bodies and the output of child processes are read from: for the
-//! fuzzer, and for the test below, which reads what is kept in `fuzz/corpus`.
+//! fuzzer, and for the test below, which reads what is kept in `tests/fuzz/corpus`.
 
 use super::body::Body;
 use super::children::{Line, Lines};

@@ -1,4 +1,4 @@
-//! The floors of the house: who may know whom, checked in the source itself.
+//! The floors of the house: who may know whom, checked in the source itself; and what stands at the top level.
 //!
 //! | floor | |
 //! |---|---|
@@ -289,4 +289,76 @@ fn no_file_is_too_long_to_be_read() {
         wrong.is_empty(),
         "longer than {LINES_MAX} lines: {wrong:#?}"
     );
+}
+
+/// The root of the repository: nothing is there that has a place below it.
+#[test]
+fn the_top_level_has_only_what_it_should() {
+    let expected = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "benches",
+        "docs",
+        "src",
+        "tests",
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ignored = fs::read_to_string(root.join(".gitignore")).expect("UTF-8");
+    let is_ignored = |name: &str| {
+        ignored.lines().any(|pattern| {
+            pattern.strip_prefix('/') == Some(name)
+                || pattern
+                    .strip_prefix('*')
+                    .is_some_and(|end| name.ends_with(end))
+        })
+    };
+    let mut found: Vec<String> = fs::read_dir(root)
+        .expect("a directory")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .filter(|name| !name.starts_with('.') && !is_ignored(name))
+        .collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_example_is_registered_under_its_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("UTF-8");
+    let mut examples = 0;
+    for entry in fs::read_dir(root.join("docs/examples")).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|kind| kind != "rs") {
+            continue;
+        }
+        examples += 1;
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .expect("UTF-8");
+        let entry = format!("[[example]]\nname = \"{name}\"\npath = \"docs/examples/{name}.rs\"\n");
+        assert!(
+            manifest.contains(&entry),
+            "Cargo.toml does not register {name}"
+        );
+    }
+    assert!(examples >= 3, "{examples} examples");
+}
+
+#[test]
+fn lints_and_formatting_are_settled_in_the_manifest_alone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["rustfmt.toml", "clippy.toml"] {
+        for name in [name.to_owned(), format!(".{name}")] {
+            assert!(!root.join(&name).exists(), "{name}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::checks;
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let files = fs::read_dir(folder.join(target)).expect("a corpus");
     let mut count = 0;
     for file in files {

@@ -10,6 +10,7 @@ mod deadlines;
 mod descriptors;
 mod draining;
 mod events;
+mod examples;
 mod expiry;
 mod floods;
 mod framing;

@@ -140,7 +140,7 @@ fn signed() -> (String, Keys) {
 /// What the server does with a signature: one hash, one look-up.
 #[divan::bench(args = [1, 1_000_000])]
 fn session_checked(bencher: Bencher, count: usize) {
-    let mut sessions = Sessions::new(Config::default().sessions);
+    let mut sessions = Sessions::new(&Config::default().limits);
     sessions.reserve(count);
     let session = Session {
         user_id: 1,

@@ -25,6 +25,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use loopgate::config::LIMITS;
 use loopgate::http::Fault;
 
 /// Where the README says that the server is.
@@ -160,24 +161,40 @@ fn every_test_that_the_page_on_security_names_is_there() {
 }
 
 #[test]
-fn every_limit_that_is_an_option_is_in_the_readmes_table() {
+fn the_page_on_limits_has_the_table_of_the_code() {
+    let page = read("docs/limits.md");
+    let (before, rest) = page.split_once("|---|---|---|---|\n").expect("a table");
+    let (_, after) = rest.split_once("<!-- end -->").expect("its end");
+    let mut rows = String::new();
+    for limit in LIMITS {
+        let (option, default) = (limit.option(), limit.default_text());
+        let (range, text) = (limit.range_text(), limit.text());
+        let _ = writeln!(rows, "| `--{option}` | {default} | {range} | {text} |");
+    }
+    let written = format!("{before}|---|---|---|---|\n{rows}<!-- end -->{after}");
+    if std::env::var_os("LOOPGATE_TEST_WRITE").is_some_and(|value| value == "1") {
+        fs::write(root().join("docs/limits.md"), written).expect("it is writable");
+    } else {
+        assert!(
+            written == page,
+            "docs/limits.md is not what src/config/limits.rs says: run this with LOOPGATE_TEST_WRITE=1"
+        );
+    }
+}
+
+#[test]
+fn every_limit_has_an_option_and_a_variable() {
     let output = Command::new(env!("CARGO_BIN_EXE_loopgate"))
         .args(["serve", "--help"])
         .output()
         .expect("the program runs");
     let help = String::from_utf8(output.stdout).expect("it prints UTF-8");
     let (_, limits) = help.split_once("\nLimits:").expect("there is a heading");
-    let options: Vec<&str> = limits
-        .split_whitespace()
-        .filter(|word| word.starts_with("--"))
-        .collect();
-    assert!(options.len() >= 11, "{options:?}");
-    let readme = read("README.md");
-    for option in options {
-        assert!(
-            readme.contains(&format!("\n| `{option}` |")),
-            "{option} is not in the table of limits"
-        );
+    for limit in LIMITS {
+        let option = format!(" --{} <{}>\n", limit.option(), limit.unit());
+        assert!(limits.contains(&option), "{option:?} is not in {limits}");
+        let variable = format!("[env: {}=]", limit.variable());
+        assert!(limits.contains(&variable), "{variable} is not in {limits}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hdrhistogram::Histogram;
-use loopgate::config::{Config, HashCost, Limits, SessionTimes, StorePath};
+use loopgate::config::{Config, HashCost, Limits, StorePath};
 use loopgate::ledger::Phase;
 use loopgate::reactor::Signal;
 use loopgate::server::Server;
@@ -191,11 +191,8 @@ pub(crate) fn serve(arguments: &[String]) -> ExitCode {
         hash_cost: HashCost::TOKEN,
         limits: Limits {
             sessions_per_user_max: 0,
+            session_idle: Duration::from_secs(LASTING_S as u64),
             ..Limits::default()
-        },
-        sessions: SessionTimes {
-            idle: Duration::from_secs(LASTING_S as u64),
-            absolute: Duration::from_secs(24 * 3600),
         },
         ..Config::default()
     };

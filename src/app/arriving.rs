@@ -120,7 +120,7 @@ impl Arriving {
 mod tests {
     use super::*;
     use crate::app::sessions::Session;
-    use crate::config::SessionTimes;
+    use crate::config::Limits;
 
     const USER: i64 = 7;
 
@@ -140,7 +140,7 @@ mod tests {
 
     /// A table with these sessions, in order of their logins. Those below 10 have expired at 1,000,000 s.
     fn table(numbers: &[u8]) -> Sessions {
-        let mut sessions = Sessions::new(SessionTimes::default());
+        let mut sessions = Sessions::new(&Limits::default());
         for number in numbers {
             let used_s = if *number < 10 { 0 } else { 1_000_000 };
             sessions.insert([*number; 32], session(*number, used_s));

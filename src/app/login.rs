@@ -140,7 +140,13 @@ fn confirm(
         sub: user_id.to_string(),
         sid: sid_text.clone(),
         iat: now_s,
-        exp: now_s + cx.app.config.sessions.absolute.as_secs().cast_signed(),
+        exp: now_s
+            + cx.app
+                .config
+                .limits
+                .session_absolute
+                .as_secs()
+                .cast_signed(),
     };
     let sign = token::sign(&claims, key);
     let hash = token::fingerprint(sign.as_bytes());
@@ -224,7 +230,13 @@ fn confirmation(sign: &str, session: &Session, over_tls: bool, cx: &Context<'_>)
         user_sign: sign,
         expires_at: rfc3339_s(expires_s),
     };
-    let age_s = cx.app.config.sessions.absolute.as_secs().cast_signed();
+    let age_s = cx
+        .app
+        .config
+        .limits
+        .session_absolute
+        .as_secs()
+        .cast_signed();
     let cookie = cookie::set_cookie(sign, age_s, over_tls);
     Reply::Now(
         Response::json(Status::OK, &body)

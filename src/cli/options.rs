@@ -10,8 +10,8 @@ use super::recording::{RecordingOptions, ReplayOptions};
 use super::watching::WatchingOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, ListenAddr, SessionTimes, SlowPolicy, SocketMode, StorePath, TIME_MAX,
-    TlsFiles, default_workers,
+    Config, HashCost, ListenAddr, SlowPolicy, SocketMode, StorePath, TIME_MAX, TlsFiles,
+    default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.
@@ -238,28 +238,6 @@ pub(super) struct ServeOptions {
         value_delimiter = ','
     )]
     trust_proxy: Vec<IpAddr>,
-    /// A session ends when it was not used for so long
-    #[arg(long, env = "LOOPGATE_SESSION_IDLE", value_name = "TIME", default_value = "30m", value_parser = time)]
-    session_idle: Duration,
-    /// A session ends so long after its login
-    #[arg(long, env = "LOOPGATE_SESSION_ABSOLUTE", value_name = "TIME", default_value = "24h", value_parser = time)]
-    session_absolute: Duration,
-    /// How many of the newest events are kept
-    #[arg(
-        long,
-        env = "LOOPGATE_EVENTS_KEPT_MAX",
-        value_name = "N",
-        default_value_t = 100_000
-    )]
-    events_kept_max: u64,
-    /// Bytes of the newest events that are kept
-    #[arg(
-        long,
-        env = "LOOPGATE_EVENTS_KEPT_BYTES_MAX",
-        value_name = "BYTES",
-        default_value_t = 256 * 1024 * 1024
-    )]
-    events_kept_bytes_max: u64,
     /// What happens to a subscriber whose outbox is full
     #[arg(
         long,
@@ -305,17 +283,11 @@ impl ServeOptions {
             hsts: self.hsts,
             trust_proxy: self.trust_proxy,
             limits: self.limits.limits(self.demo),
-            sessions: SessionTimes {
-                idle: self.session_idle,
-                absolute: self.session_absolute,
-            },
             hash_cost: if self.demo {
                 HashCost::TOKEN
             } else {
                 HashCost::DEFAULT
             },
-            events_kept_max: self.events_kept_max,
-            events_kept_bytes_max: self.events_kept_bytes_max,
             slow_subscriber: self.slow_subscriber.policy(),
             issuer: self.issuer,
         }

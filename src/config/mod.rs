@@ -2,11 +2,11 @@
 //!
 //! Nothing here reads the environment or the command line: the program does that in `cli`, and an
 //! embedder fills in a [`Config`] as it likes. The limits check each other, at compile time where
-//! they are constants and in [`Config::check`] where they are options.
+//! they are constants and in [`Config::check`] where they are options. `limits` has the table of them.
 
 mod address;
+mod limits;
 mod pace;
-mod ranges;
 mod socket_mode;
 
 use std::fmt;
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::ListenAddr;
+pub use limits::{Amount, Bounds, LIMITS, Limit, Limits, TIME_MAX};
 pub use pace::{Pace, SLOW_TURN_MAX};
-pub use ranges::{TIME_MAX, WORKERS_MAX};
 use serde::{Deserialize, Serialize};
 pub use socket_mode::SocketMode;
 
@@ -34,8 +34,8 @@ pub const REQUESTS_PER_TURN: usize = 16;
 pub const SOURCES_WITH_ALL: usize = 64;
 /// Least that `outbox_bytes_max` may allow: an ordinary event and more must fit.
 pub const OUTBOX_BYTES_FLOOR: usize = 4 * 1024;
-/// Longest message, in bytes, that a client may send over the WebSocket of `GET /events`.
-pub const EVENT_MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Most worker threads. Linux gives a process some 16,000, and aborts one that starts more.
+pub const WORKERS_MAX: usize = 1024;
 /// Longest user name, in characters.
 pub const USERNAME_CHARS_MAX: usize = 128;
 /// Longest password, in bytes.
@@ -85,82 +85,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// What a peer may ask of the server, and for how long.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Limits {
-    /// Longest request target, in bytes; 414 above it.
-    pub target_bytes_max: usize,
-    /// Longest request head, in bytes, at most [`HEAD_BYTES_CEILING`]; 431 above it.
-    pub head_bytes_max: usize,
-    /// Most header fields, at most [`HEADERS_CEILING`]; 431 above it.
-    pub headers_max: usize,
-    /// Longest body, in bytes; 413 above it.
-    pub body_bytes_max: usize,
-    /// From the connection to the end of its TLS handshake.
-    pub handshake_timeout: Duration,
-    /// From the first byte of a head to its last; 408 after it.
-    pub head_timeout: Duration,
-    /// From the end of a head to the end of its body; 408 after it.
-    pub body_timeout: Duration,
-    /// How long a connection may be silent between requests.
-    pub idle_timeout: Duration,
-    /// How long a peer may take none of the bytes that wait for it.
-    pub write_timeout: Duration,
-    /// Connections at the same time; fewer where the descriptor limit leaves fewer.
-    pub connections_max: usize,
-    /// Connections at the same time from one IPv4 address or one /64 of IPv6; 429 above it. Loopback, unix
-    /// sockets and trusted proxies do not count.
-    pub connections_per_address_max: usize,
-    /// Bytes of requests and messages that are not whole, of all connections together; above it, 503 for
-    /// whoever adds to them. A request that comes in one piece does not count.
-    pub unfinished_bytes_max: usize,
-    /// Passwords waiting to be hashed, served in turn by address. Above it the address that has most of them
-    /// waiting gives way, with 503. One user has half of it under way; 429 above that.
-    pub hash_jobs_max: usize,
-    /// Streams of events that one session may have open: server-sent events, a WebSocket, a
-    /// request that waits. Browsers open six connections to a site, so this leaves one for everything else.
-    pub streams_per_session_max: usize,
-    /// Sessions that one user may have. With one more login the oldest ends; 0 does not limit them.
-    pub sessions_per_user_max: usize,
-    /// Longest message, in bytes, on a WebSocket of an embedder's.
-    pub websocket_bytes_max: usize,
-    /// Bytes of events that may wait for one subscriber.
-    pub outbox_bytes_max: usize,
-    /// Bytes of events and answers that may wait for all peers together; an event that waits for many counts once,
-    /// and what is written in the turn in which it was made does not count. Above it, a subscriber that has not taken
-    /// what it was offered may have its share of this waiting, in place of `outbox_bytes_max`, and a connection that
-    /// has more than its share of answers waiting, and more than 4 KiB, ends.
-    pub waiting_bytes_max: usize,
-    /// How long shutting down may take.
-    pub drain_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            target_bytes_max: 8 * 1024,
-            head_bytes_max: 16 * 1024,
-            headers_max: HEADERS_CEILING,
-            body_bytes_max: 64 * 1024,
-            handshake_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(30),
-            connections_max: 10_000,
-            connections_per_address_max: 1_000,
-            unfinished_bytes_max: 64 * 1024 * 1024,
-            hash_jobs_max: 128,
-            streams_per_session_max: 5,
-            sessions_per_user_max: 100,
-            websocket_bytes_max: 1024 * 1024,
-            outbox_bytes_max: 1024 * 1024,
-            waiting_bytes_max: 64 * 1024 * 1024,
-            drain_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
 /// What happens to a subscriber whose outbox is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlowPolicy {
@@ -170,24 +94,6 @@ pub enum SlowPolicy {
     DropNewest,
     /// It is disconnected, and resumes where it was when it comes back.
     Disconnect,
-}
-
-/// How long a session lasts.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct SessionTimes {
-    /// From its last use.
-    pub idle: Duration,
-    /// From its login, however often it is used.
-    pub absolute: Duration,
-}
-
-impl Default for SessionTimes {
-    fn default() -> Self {
-        Self {
-            idle: Duration::from_secs(30 * 60),
-            absolute: Duration::from_secs(24 * 60 * 60),
-        }
-    }
 }
 
 /// What hashing one password costs: the three parameters of Argon2id (RFC 9106, section 3.1).
@@ -242,16 +148,10 @@ pub struct Config {
     pub hsts: Duration,
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trust_proxy: Vec<IpAddr>,
-    /// What a peer may ask.
+    /// What a peer may ask, and what is kept.
     pub limits: Limits,
-    /// How long sessions last.
-    pub sessions: SessionTimes,
     /// What a password hash costs.
     pub hash_cost: HashCost,
-    /// How many of the newest events the store keeps.
-    pub events_kept_max: u64,
-    /// Bytes of the newest events that the store keeps: of names, senders and data, and 64 for each event.
-    pub events_kept_bytes_max: u64,
     /// What happens to a subscriber that is too slow.
     pub slow_subscriber: SlowPolicy,
     /// Issuer of signatures: the claim `iss`.
@@ -276,10 +176,7 @@ impl Default for Config {
             hsts: Duration::from_secs(365 * 24 * 60 * 60),
             trust_proxy: Vec::new(),
             limits: Limits::default(),
-            sessions: SessionTimes::default(),
             hash_cost: HashCost::DEFAULT,
-            events_kept_max: 100_000,
-            events_kept_bytes_max: 256 * 1024 * 1024,
             slow_subscriber: SlowPolicy::DropOldest,
             issuer: "loopgate".into(),
         }
@@ -298,7 +195,6 @@ impl Config {
     /// # Errors
     /// The first option that is out of range or contradicts another.
     pub fn check(&self) -> Result<(), String> {
-        let limits = &self.limits;
         if let Some(address @ (ListenAddr::Tcp(tcp) | ListenAddr::Tls(tcp))) = &self.monitor
             && !tcp.ip().is_loopback()
         {
@@ -308,8 +204,11 @@ impl Config {
             ));
         }
         self.pace.check(self.monitor.is_some())?;
-        self.check_ranges()?;
-        if limits.target_bytes_max >= limits.head_bytes_max {
+        limits::check_number("listen", self.listen.len(), &(1..=usize::MAX))?;
+        limits::check_number("workers", self.workers, &(1..=WORKERS_MAX))?;
+        limits::check_time("hsts", self.hsts, &(Duration::ZERO..=TIME_MAX))?;
+        self.limits.check()?;
+        if self.limits.target_bytes_max >= self.limits.head_bytes_max {
             return Err("target-bytes-max must be below head-bytes-max, which contains it".into());
         }
         Ok(())
@@ -330,6 +229,25 @@ mod tests {
         let mut config = Config::default();
         config.limits.head_bytes_max = config.limits.target_bytes_max;
         assert!(config.check().unwrap_err().contains("target-bytes-max"));
+    }
+
+    #[test]
+    fn workers_and_the_time_for_tls_only_have_a_most() {
+        let workers = Config {
+            workers: 20_000,
+            ..Config::default()
+        };
+        let hsts = Config {
+            hsts: Duration::MAX,
+            ..Config::default()
+        };
+        for (name, config) in [("workers", workers), ("hsts", hsts)] {
+            let refused = config.check().unwrap_err();
+            assert!(
+                refused.starts_with(&format!("{name} must be at most ")),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

@@ -17,8 +17,9 @@ use crate::work::{Page, Snapshot, StoreError};
 
 /// How the first line of every recording begins; what follows is the number of its format.
 pub(super) const MAGIC_OF_ALL: &[u8] = b"loopgate recording ";
-/// The first line of those that this version makes and plays. Format 1 had no blocks.
-pub(super) const MAGIC: &[u8] = b"loopgate recording 2\n";
+/// The first line of those that this version makes and plays. Format 1 had no blocks; in format 2 the times that
+/// sessions last and what is kept of events were not among the limits.
+pub(super) const MAGIC: &[u8] = b"loopgate recording 3\n";
 
 /// What a server was when its recording began: a line of JSON.
 #[derive(Serialize, Deserialize)]

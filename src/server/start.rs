@@ -138,7 +138,7 @@ pub(super) fn service(
         .sessions
         .sort_unstable_by_key(|session| session.issued_s);
     let users: Users = snapshot.users.into_iter().collect();
-    let mut sessions = Sessions::new(config.sessions);
+    let mut sessions = Sessions::new(&config.limits);
     sessions.reserve(snapshot.sessions.len());
     for row in snapshot.sessions {
         let (hash, mut session) = (row.hash, Session::from(row));

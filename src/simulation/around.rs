@@ -63,7 +63,7 @@ impl World {
         if events.is_empty() {
             return Ok(());
         }
-        let kept = self.config.events_kept_max;
+        let kept = self.config.limits.events_kept_max as u64;
         if events.len() as u64 >= kept && events[0].id > newest + 1 {
             self.lost_sight = true;
             return Err("more was committed at once than is kept".into());

@@ -62,8 +62,9 @@ impl World {
     pub(super) fn tell_beginning(&mut self, seed: u64) {
         let names: Vec<&str> = self.users.iter().map(|user| user.name).collect();
         let (config, habits) = (&self.config, &self.habits);
-        let (idle, absolute) = (config.sessions.idle, config.sessions.absolute);
-        let max = config.limits.sessions_per_user_max;
+        let limits = &config.limits;
+        let (idle, absolute) = (limits.session_idle, limits.session_absolute);
+        let max = limits.sessions_per_user_max;
         let sessions = if max == 0 {
             String::new()
         } else {
@@ -76,8 +77,8 @@ impl World {
                  connections{sessions} and {} events. {habits}",
                 names.join(", "),
                 config.workers,
-                config.limits.connections_max,
-                config.events_kept_max
+                limits.connections_max,
+                limits.events_kept_max
             )
         });
     }

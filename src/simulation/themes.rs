@@ -45,7 +45,7 @@ pub(super) struct Theme {
     /// Sessions that a user may have; 0 for any number.
     pub(super) sessions_max: &'static [usize],
     /// Events that are kept.
-    pub(super) events_kept: &'static [u64],
+    pub(super) events_kept: &'static [usize],
 }
 
 /// A story with a bit of everything.

@@ -9,7 +9,7 @@ use super::life::{COST, USERS};
 use super::network::{Network, SimClock, Weather, WireId};
 use super::story::Story;
 use super::truth::{Attempts, Causes, Events, History, Known, Lasting, Places};
-use crate::config::{Config, Limits, SessionTimes, SlowPolicy, StorePath};
+use crate::config::{Config, Limits, SlowPolicy, StorePath};
 use crate::reactor::Clock as _;
 use crate::server::Server;
 use crate::work::fake::{FakeCrew, FakeDisk, Step};
@@ -115,10 +115,6 @@ impl World {
             store: StorePath::Memory,
             workers: chance.between(1, 3),
             hash_cost: COST,
-            sessions: SessionTimes {
-                idle: Duration::from_secs(idle_s),
-                absolute: Duration::from_secs(absolute_s),
-            },
             slow_subscriber: *chance.pick(&policies).unwrap_or(&SlowPolicy::DropOldest),
             limits: Limits {
                 hash_jobs_max: chance.between(1, 12),
@@ -126,9 +122,11 @@ impl World {
                 connections_per_address_max: chance.between(2, 8),
                 connections_max: chance.between(6, 20),
                 sessions_per_user_max: chance.pick(theme.sessions_max).copied().unwrap_or(0),
+                session_idle: Duration::from_secs(idle_s),
+                session_absolute: Duration::from_secs(absolute_s),
+                events_kept_max: *chance.pick(theme.events_kept).unwrap_or(&100_000),
                 ..Limits::default()
             },
-            events_kept_max: *chance.pick(theme.events_kept).unwrap_or(&100_000),
             ..Config::default()
         };
         let limits = &mut config.limits;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use loopgate::config::SessionTimes;
 use loopgate::event::{Event, rfc3339};
 use loopgate::token::from_base64url;
 use rustix::process::Signal;
@@ -21,10 +20,8 @@ const SECOND: Duration = Duration::from_secs(1);
 fn a_session_that_nobody_uses_expires() {
     let stored = Stored::new();
     let mut config = stored.config();
-    config.sessions = SessionTimes {
-        idle: SECOND,
-        absolute: 60 * SECOND,
-    };
+    config.limits.session_idle = SECOND;
+    config.limits.session_absolute = 60 * SECOND;
     let (heard, events) = mpsc::channel();
     let server = TestServer::with(config, |server| {
         server.subscribe("session.*", move |event: &Event| {
@@ -58,10 +55,8 @@ fn a_session_that_nobody_uses_expires() {
 fn use_puts_off_the_idle_end_and_not_the_absolute_one() {
     let stored = Stored::new();
     let mut config = stored.config();
-    config.sessions = SessionTimes {
-        idle: 2 * SECOND,
-        absolute: 4 * SECOND,
-    };
+    config.limits.session_idle = 2 * SECOND;
+    config.limits.session_absolute = 4 * SECOND;
     let server = TestServer::with(config, |_| {});
     let mut client = server.connect();
     let began = Instant::now();
@@ -136,10 +131,8 @@ fn what_expired_while_no_server_ran_is_found_at_the_next_start() {
     let sign = server.connect().log_in("alice");
     server.stop();
     let mut config = stored.config();
-    config.sessions = SessionTimes {
-        idle: SECOND,
-        absolute: SECOND,
-    };
+    config.limits.session_idle = SECOND;
+    config.limits.session_absolute = SECOND;
     let issued_s = stored.snapshot().sessions[0].issued_s;
     wait_until("a second goes by", || {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -382,13 +382,9 @@ fn json_comes_in_pages_or_as_soon_as_there_is_something() {
 
 #[test]
 fn what_is_no_longer_kept_is_a_gap_on_every_transport() {
-    let server = TestServer::with(
-        loopgate::config::Config {
-            events_kept_max: 10,
-            ..config()
-        },
-        |_| {},
-    );
+    let mut config = config();
+    config.limits.events_kept_max = 10;
+    let server = TestServer::with(config, |_| {});
     let mut client = server.connect();
     let sign = client.log_in("admin");
     let mut last = 0;

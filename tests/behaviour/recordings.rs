@@ -254,7 +254,7 @@ fn a_server_that_does_something_else_is_told_by_the_turn() {
 }
 
 /// The first line of a recording.
-const FIRST_LINE: &[u8] = b"loopgate recording 2\n";
+const FIRST_LINE: &[u8] = b"loopgate recording 3\n";
 
 /// Where the contents of a recording's blocks stand.
 fn blocks(bytes: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> {

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use loopgate::config::{Config, SessionTimes};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -106,13 +105,9 @@ fn however_a_session_ends_its_streams_end_with_it_and_are_counted() {
 
 #[test]
 fn streams_end_when_their_session_expires_though_events_were_sent_on_them() {
-    let config = Config {
-        sessions: SessionTimes {
-            idle: Duration::from_secs(1),
-            absolute: Duration::from_secs(60),
-        },
-        ..config()
-    };
+    let mut config = config();
+    config.limits.session_idle = Duration::from_secs(1);
+    config.limits.session_absolute = Duration::from_secs(60);
     let server = TestServer::with(config, |_| {});
     let sign = server.connect().log_in("alice");
     Streams::open(&server, &sign).end_after(Some("session.expired"));

@@ -1,11 +1,13 @@
 //! WebSocket endpoints, the server's own and those of a program that embeds it.
 
+use std::net::SocketAddr;
+
 use loopgate::app::Socket;
 use loopgate::http::Method;
 use loopgate::websocket::Message as Heard;
 use tungstenite::Message;
 
-use crate::harness::{TestServer, config, request, signed};
+use crate::harness::{Program, TestServer, config, request, signed};
 use crate::listeners::Ws;
 
 /// The handshake of the standard's example, with some of its fields replaced, or left out.
@@ -182,16 +184,28 @@ fn messages_have_a_limit_and_an_endpoint_has_its_own() {
     let server = TestServer::with(config, |server| server.websocket("/echo", echo));
     let sign = server.connect().log_in("admin");
     for (target, most) in [("/echo", 100_000), ("/events", 16 * 1024)] {
-        let mut socket = Ws::open(server.address, &sign, target);
-        socket
-            .0
-            .send(Message::text("x".repeat(most)))
-            .expect("it is open");
-        assert!(socket.0.read().expect("an answer").is_text(), "{target}");
-        socket
-            .0
-            .send(Message::text("x".repeat(most + 1)))
-            .expect("it is open");
-        assert_eq!(socket.close_code(), 1009, "{target}");
+        says_at_most(server.address, &sign, target, most);
+    }
+}
+
+/// A message of `most` bytes is answered there, and a longer one closes the connection.
+fn says_at_most(server: SocketAddr, sign: &str, target: &str, most: usize) {
+    let mut socket = Ws::open(server, sign, target);
+    let text = |length| Message::text("x".repeat(length));
+    socket.0.send(text(most)).expect("it is open");
+    assert!(socket.0.read().expect("an answer").is_text(), "{target}");
+    socket.0.send(text(most + 1)).expect("it is open");
+    assert_eq!(socket.close_code(), 1009, "{target}");
+}
+
+#[test]
+fn how_long_messages_may_be_can_be_said_on_the_command_line() {
+    for (option, most) in [
+        ("--event-message-bytes-max=40000", 40_000),
+        ("--websocket-bytes-max=100", 100),
+    ] {
+        let program = Program::start(&[option]);
+        let sign = program.connect().log_in("admin");
+        says_at_most(program.address, &sign, "/events", most);
     }
 }

@@ -18,7 +18,6 @@ use super::reply::{Follow, Upgrade, Wait};
 use super::socket::{handshake, is_asked_for};
 use super::users::User;
 use super::{Audience, Context, Interest, Pattern, Reply, Request};
-use crate::config::EVENT_MESSAGE_BYTES_MAX;
 use crate::http::{Response, Status};
 use crate::planted::{Bug, planted};
 use crate::reactor::Moment;
@@ -52,10 +51,13 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         // Any page can open a WebSocket to any site, and read it: the cookie alone proves nothing.
         let caller = caller_who_changes(request, cx)?;
         let asked = asked(request, user_of(&caller, cx)?, caller.hash)?;
+        let limits = &cx.app.config.limits;
         return Ok(Reply::WebSocket(Box::new(Upgrade {
             head,
             conversation: Box::new(Talk),
-            message_bytes_max: EVENT_MESSAGE_BYTES_MAX,
+            message_bytes_max: limits
+                .event_message_bytes_max
+                .min(limits.websocket_bytes_max),
             caller: Some((caller.session.user_id, caller.hash)),
             events: Some((asked.interest, asked.since)),
         })));

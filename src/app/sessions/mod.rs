@@ -16,7 +16,7 @@
 mod due;
 mod index;
 
-use crate::config::SessionTimes;
+use crate::config::Limits;
 use crate::planted::{Bug, planted};
 use crate::token::Fingerprint;
 use crate::work::SessionRow;
@@ -108,17 +108,17 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// An empty table. Fractions of a second in `times` count as a whole one.
+    /// An empty table. Fractions of a second in the times that sessions last count as a whole one.
     #[must_use]
-    pub fn new(times: SessionTimes) -> Self {
+    pub fn new(limits: &Limits) -> Self {
         let whole_s = |time: std::time::Duration| {
             let fraction = u64::from(time.subsec_nanos() > 0);
             let s = time.as_secs().saturating_add(fraction);
             i64::try_from(s).unwrap_or(i64::MAX)
         };
         Self {
-            idle_s: whole_s(times.idle),
-            absolute_s: whole_s(times.absolute),
+            idle_s: whole_s(limits.session_idle),
+            absolute_s: whole_s(limits.session_absolute),
             entries: Vec::new(),
             free: NIL,
             len: 0,

@@ -9,7 +9,7 @@ const IDLE_S: i64 = 1_800;
 const ABSOLUTE_S: i64 = 86_400;
 
 fn table() -> Sessions {
-    Sessions::new(SessionTimes::default())
+    Sessions::new(&Limits::default())
 }
 
 fn hash(number: u64) -> Fingerprint {
@@ -155,9 +155,10 @@ fn sweeping_stops_at_its_budget_also_when_sessions_were_used() {
 
 #[test]
 fn fractions_of_a_second_are_not_nothing() {
-    let mut sessions = Sessions::new(SessionTimes {
-        idle: Duration::from_millis(1),
-        absolute: Duration::MAX,
+    let mut sessions = Sessions::new(&Limits {
+        session_idle: Duration::from_millis(1),
+        session_absolute: Duration::MAX,
+        ..Limits::default()
     });
     sessions.insert(hash(1), session(1, 1, 5));
     assert!(sessions.get(&hash(1), 5).is_some());

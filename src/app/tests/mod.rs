@@ -53,7 +53,7 @@ fn world() -> World {
         created_s: 0,
     };
     let users = [(1, "alice"), (2, "bob")].into_iter().map(user).collect();
-    let sessions = Sessions::new(config.sessions);
+    let sessions = Sessions::new(&config.limits);
     let mut routes = Routes::default();
     for (methods, path, handler) in HANDLERS {
         let handler =

@@ -48,7 +48,7 @@ fn world() -> World {
             pool: Pool::start(&mut Threads, 1, 1).unwrap(),
             writer: store.into_writer(&mut Threads, deliver).unwrap(),
         };
-        let sessions = Sessions::new(config.sessions);
+        let sessions = Sessions::new(&config.limits);
         let app = App::new(config, users, sessions, Keys::ephemeral(1, [1; 32], 0));
         Ok::<_, Infallible>(Service::new(app, workers, completer, 1000))
     });

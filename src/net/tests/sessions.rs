@@ -5,7 +5,6 @@ use std::sync::mpsc;
 use super::streams::SECOND;
 use super::websockets::{CLOSE, TEXT, frame, frames};
 use super::*;
-use crate::config::SessionTimes;
 use crate::reactor::Clock as _;
 use crate::token::fingerprint;
 use crate::work::Query;
@@ -15,8 +14,11 @@ const PUBLISH: &[u8] = br#"{"publish":{"name":"mine"}}"#;
 impl World {
     /// From now on sessions end after so many seconds without use.
     fn sessions_last(&mut self, idle: Duration) {
-        let absolute = Duration::from_secs(3600);
-        self.reactor.program.app.sessions = Sessions::new(SessionTimes { idle, absolute });
+        self.reactor.program.app.sessions = Sessions::new(&Limits {
+            session_idle: idle,
+            session_absolute: Duration::from_secs(3600),
+            ..Limits::default()
+        });
     }
 
     /// A new key signs, as after SIGHUP, and the one before it retires after so many seconds.

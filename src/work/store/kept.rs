@@ -49,8 +49,8 @@ impl From<u64> for Keep {
 impl From<&Config> for Keep {
     fn from(config: &Config) -> Self {
         Self {
-            events: config.events_kept_max,
-            bytes: config.events_kept_bytes_max,
+            events: config.limits.events_kept_max as u64,
+            bytes: config.limits.events_kept_bytes_max as u64,
         }
     }
 }

@@ -4,9 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use loopgate::config::{
-    Config, HashCost, Limits, OUTBOX_BYTES_FLOOR, SessionTimes, SlowPolicy, StorePath,
-};
+use loopgate::config::{Config, HashCost, Limits, OUTBOX_BYTES_FLOOR, SlowPolicy, StorePath};
 use loopgate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, FakeWaits, fake_seams};
 use loopgate::server::Server;
 use loopgate::token::Keys;
@@ -29,6 +27,7 @@ pub struct World {
 impl World {
     /// `add_handlers` adds what a target needs beside the server's own.
     pub fn new(slow_subscriber: SlowPolicy, add_handlers: fn(&Self)) -> Self {
+        let long = Duration::from_secs(100 * 365 * 86_400);
         let limits = Limits {
             target_bytes_max: 64,
             head_bytes_max: 512,
@@ -36,18 +35,15 @@ impl World {
             body_bytes_max: 200,
             websocket_bytes_max: 100,
             outbox_bytes_max: OUTBOX_BYTES_FLOOR,
+            session_idle: long,
+            session_absolute: long,
             ..Limits::default()
         };
-        let long = Duration::from_secs(100 * 365 * 86_400);
         let config = Config {
             workers: 1,
             hash_cost: HashCost::TOKEN,
             limits: limits.clone(),
             slow_subscriber,
-            sessions: SessionTimes {
-                idle: long,
-                absolute: long,
-            },
             ..Config::default()
         };
         let (seams, waits) = fake_seams(&FakeClock::default());

@@ -178,6 +178,7 @@ impl App {
     #[must_use]
     pub fn new(config: Config, users: Users, sessions: Sessions, keys: Keys) -> Self {
         let hub = Hub::new(Waiting::new(config.limits.waiting_bytes_max));
+        let throttle = Throttle::new(throttle::CAPACITY, &config.limits);
         Self {
             hasher: Argon2id::shared(),
             decoy: password::decoy(config.hash_cost),
@@ -188,7 +189,7 @@ impl App {
             users,
             sessions,
             keys,
-            throttle: Throttle::default(),
+            throttle,
             arriving: Arriving::default(),
             hub,
             streams: Streams::default(),

@@ -83,6 +83,11 @@ limits! {
     /// Passwords waiting to be hashed, served in turn by address. Above it the address that has most of them waiting
     /// gives way, with 503. One user has half of it under way; 429 above that.
     hash_jobs_max: Number = 128, in 1..=10_000;
+    /// Failed logins of one user name in two minutes; then 429, for 30 s at first and up to 15 minutes.
+    failed_logins_per_name_max: Number = 5, in 1..=1_000;
+    /// Failed logins of one IPv4 address or one /64 of IPv6 in two minutes; then 429, for 30 s at first and up to 15
+    /// minutes. By loopback, a unix socket or a trusted proxy, the address counts for which the request was forwarded.
+    failed_logins_per_address_max: Number = 50, in 1..=1_000;
     /// Streams of events that one session may have open: server-sent events, a WebSocket, a request that waits; 429
     /// above it. Browsers open six connections to a site, so the default leaves one for everything else.
     streams_per_session_max: Number = 5, in 1..=COUNT_MAX;

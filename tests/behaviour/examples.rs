@@ -50,15 +50,14 @@ fn echo_keeps_what_a_slow_reader_has_not_taken_and_stops_reading_from_it() {
     let mut taken = 0;
     let mut refused_in_a_row = 0;
     while refused_in_a_row < 50 {
-        match stream.write(&sent[taken..]) {
-            Ok(count) => (taken, refused_in_a_row) = (taken + count, 0),
-            Err(_) => {
-                refused_in_a_row += 1;
-                // The loop has turned since: it has answered another client.
-                let mut other = connect(address);
-                other.write_all(b"x").expect("it reads");
-                other.read_exact(&mut [0]).expect("it echoes");
-            }
+        if let Ok(count) = stream.write(&sent[taken..]) {
+            (taken, refused_in_a_row) = (taken + count, 0);
+        } else {
+            refused_in_a_row += 1;
+            // The loop has turned since: it has answered another client.
+            let mut other = connect(address);
+            other.write_all(b"x").expect("it reads");
+            other.read_exact(&mut [0]).expect("it echoes");
         }
         assert!(taken < BYTES, "all was taken, and nobody reads");
     }

@@ -1,9 +1,13 @@
 //! Who fails to log in too often has to wait, and nobody else has to.
 
-use loopgate::app::throttle::{ADDRESS_ATTEMPTS_MAX, NAME_ATTEMPTS_MAX, REFUSAL_S_MIN};
+use loopgate::app::throttle::REFUSAL_S_MIN;
 
 use crate::harness::{Answer, Client, TestServer, config, login};
 use crate::login::login_with;
+
+/// Failures of one name that are told before it is refused, and of one address.
+const NAME_ATTEMPTS_MAX: usize = 5;
+const ADDRESS_ATTEMPTS_MAX: usize = 50;
 
 fn assert_refused(answer: &Answer) {
     assert_eq!(
@@ -34,6 +38,26 @@ fn a_name_is_refused_after_five_failures_and_others_are_not() {
         assert_refused(&server.connect().ask(login(name, "password")));
     }
     assert_eq!(client.ask(login("admin", "password")).status, 200);
+}
+
+#[test]
+fn how_often_a_name_and_an_address_may_fail_can_be_said() {
+    let mut config = config();
+    config.limits.failed_logins_per_name_max = 2;
+    config.limits.failed_logins_per_address_max = 3;
+    config.trust_proxy = vec![[127, 0, 0, 1].into()];
+    let server = TestServer::with(config, |_| {});
+    let mut client = server.connect();
+    let mut ask = |name: &str, address: &str| {
+        client.ask(login_with(name, "wrong", &[("X-Forwarded-For", address)]))
+    };
+    for _ in 0..2 {
+        assert_eq!(ask("alice", "192.0.2.1").status, 401);
+    }
+    assert_refused(&ask("alice", "192.0.2.2"));
+    assert_eq!(ask("admin", "192.0.2.1").status, 401);
+    assert_refused(&ask("button", "192.0.2.1"));
+    assert_eq!(ask("button", "192.0.2.2").status, 401);
 }
 
 #[test]

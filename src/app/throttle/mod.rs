@@ -4,7 +4,7 @@
 //!   there, before anybody learns whether it was right. Of attempts in parallel, those that end after
 //!   the limit was reached are refused unseen; and good logins in parallel are never refused, since
 //!   nothing counts before it has failed.
-//! * No more than [`NAME_ATTEMPTS_MAX`] and [`ADDRESS_ATTEMPTS_MAX`] failures are told in any
+//! * No more than `failed_logins_per_name_max` and `failed_logins_per_address_max` failures are told in any
 //!   [`WINDOW_S`]. From the one that reaches the limit, the name or the address is refused, for
 //!   [`REFUSAL_S_MIN`].
 //! * Refused attempts count for nothing and prolong nothing: who waits as long as told is heard.
@@ -29,6 +29,7 @@ mod under_way;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use crate::config::Limits;
 use crate::planted::{Bug, planted};
 use crate::token::fingerprint;
 use lru::Lru;
@@ -36,10 +37,6 @@ use under_way::UnderWay;
 
 pub use under_way::Place;
 
-/// Failures that one user name may have in [`WINDOW_S`].
-pub const NAME_ATTEMPTS_MAX: usize = 5;
-/// Failures that one address may have in [`WINDOW_S`]; many people may share an address.
-pub const ADDRESS_ATTEMPTS_MAX: usize = 50;
 /// How long a failure counts, in seconds.
 pub const WINDOW_S: u64 = 120;
 /// How long the first refusal lasts, in seconds.
@@ -49,7 +46,7 @@ pub const REFUSAL_S_MAX: u64 = 15 * 60;
 /// How long after a refusal the next one is still longer, in seconds.
 pub const QUIET_S: u64 = 15 * 60;
 /// Names, and as many addresses, that are remembered unless the caller says otherwise. Under a
-/// flood of both the tables grow to some 40 MB, and no further.
+/// flood of both the tables grow to some 40 MB with the default limits, and no further.
 pub const CAPACITY: usize = 100_000;
 
 const _: () = assert!(
@@ -69,22 +66,20 @@ pub struct Throttle {
     names: Lru<Record>,
     addresses: Lru<Record>,
     under_way: UnderWay,
-}
-
-impl Default for Throttle {
-    fn default() -> Self {
-        Self::new(CAPACITY)
-    }
+    failures_per_name_max: usize,
+    failures_per_address_max: usize,
 }
 
 impl Throttle {
     /// A throttle that remembers at most `capacity` names and as many addresses (at least one).
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, limits: &Limits) -> Self {
         Self {
             names: Lru::new(capacity),
             addresses: Lru::new(capacity),
             under_way: UnderWay::default(),
+            failures_per_name_max: limits.failed_logins_per_name_max,
+            failures_per_address_max: limits.failed_logins_per_address_max,
         }
     }
 
@@ -127,10 +122,10 @@ impl Throttle {
     /// An attempt that was admitted just now has failed.
     pub fn failed(&mut self, name: &str, network: Option<u128>, now_s: u64) {
         let name = self.names.get_or_default(name_key(name));
-        name.count(now_s, NAME_ATTEMPTS_MAX);
+        name.count(now_s, self.failures_per_name_max);
         if let Some(key) = network {
             let address = self.addresses.get_or_default(key);
-            address.count(now_s, ADDRESS_ATTEMPTS_MAX);
+            address.count(now_s, self.failures_per_address_max);
         }
     }
 
@@ -186,20 +181,20 @@ struct Record {
 
 impl Record {
     /// Counts a failure that nothing forbade, and refuses the next ones if it was one too many.
-    fn count(&mut self, now_s: u64, attempts_max: usize) {
+    fn count(&mut self, now_s: u64, failures_max: usize) {
         if self.refusals > 0 && now_s >= self.refused_until_s.saturating_add(QUIET_S) {
             *self = Self::default();
         }
         // 136 years of a clock that counts from the start of the process.
         let now32_s = u32::try_from(now_s).unwrap_or(u32::MAX);
         while let Some(oldest_s) = self.failures_s.front()
-            && (self.failures_s.len() >= attempts_max
+            && (self.failures_s.len() >= failures_max
                 || (u64::from(*oldest_s) + WINDOW_S <= now_s && !planted(Bug::NoWindow)))
         {
             self.failures_s.pop_front();
         }
         self.failures_s.push_back(now32_s);
-        if self.refusals > 0 || self.failures_s.len() >= attempts_max {
+        if self.refusals > 0 || self.failures_s.len() >= failures_max {
             let before = if planted(Bug::NeverLonger) {
                 0
             } else {

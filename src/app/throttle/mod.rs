@@ -23,16 +23,17 @@
 //! Nobody can be kept from locking out a known name for up to a quarter of an hour at a time:
 //! that is the price of limiting names at all.
 
-mod lru;
 mod under_way;
 
 use std::collections::VecDeque;
+use std::hash::RandomState;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 
 use crate::config::Limits;
 use crate::planted::{Bug, planted};
 use crate::token::fingerprint;
-use lru::Lru;
+use lru::LruCache;
 use under_way::UnderWay;
 
 pub use under_way::Place;
@@ -63,8 +64,8 @@ pub struct Refused {
 
 /// Who has failed to log in lately.
 pub struct Throttle {
-    names: Lru<Record>,
-    addresses: Lru<Record>,
+    names: LruCache<u128, Record, RandomState>,
+    addresses: LruCache<u128, Record, RandomState>,
     under_way: UnderWay,
     failures_per_name_max: usize,
     failures_per_address_max: usize,
@@ -74,9 +75,16 @@ impl Throttle {
     /// A throttle that remembers at most `capacity` names and as many addresses (at least one).
     #[must_use]
     pub fn new(capacity: usize, limits: &Limits) -> Self {
+        let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
+        let table = || {
+            // Keyed at random: peers choose the keys. Bounded afterwards, or it would take the memory for all at once.
+            let mut table = LruCache::unbounded_with_hasher(RandomState::new());
+            table.resize(capacity);
+            table
+        };
         Self {
-            names: Lru::new(capacity),
-            addresses: Lru::new(capacity),
+            names: table(),
+            addresses: table(),
             under_way: UnderWay::default(),
             failures_per_name_max: limits.failed_logins_per_name_max,
             failures_per_address_max: limits.failed_logins_per_address_max,
@@ -121,17 +129,21 @@ impl Throttle {
 
     /// An attempt that was admitted just now has failed.
     pub fn failed(&mut self, name: &str, network: Option<u128>, now_s: u64) {
-        let name = self.names.get_or_default(name_key(name));
+        let name = self
+            .names
+            .get_or_insert_mut(name_key(name), Record::default);
         name.count(now_s, self.failures_per_name_max);
         if let Some(key) = network {
-            let address = self.addresses.get_or_default(key);
+            let address = self.addresses.get_or_insert_mut(key, Record::default);
             address.count(now_s, self.failures_per_address_max);
         }
     }
 
     /// An attempt that was admitted just now has succeeded: the name starts afresh.
     pub fn succeeded(&mut self, name: &str) {
-        self.names.remove(name_key(name));
+        if !planted(Bug::NeverForgives) {
+            self.names.pop(&name_key(name));
+        }
     }
 
     /// Names and addresses that are remembered, for the monitor.
@@ -162,8 +174,12 @@ pub fn network(address: IpAddr) -> u128 {
     }
 }
 
-fn refusal_left_s(table: &mut Lru<Record>, key: u128, now_s: u64) -> Option<u64> {
-    let record = table.get_mut(key)?;
+fn refusal_left_s(
+    table: &mut LruCache<u128, Record, RandomState>,
+    key: u128,
+    now_s: u64,
+) -> Option<u64> {
+    let record = table.get_mut(&key)?;
     let left_s = record.refused_until_s.saturating_sub(now_s);
     (left_s > 0).then_some(left_s)
 }

@@ -1,127 +1,67 @@
-//! From a 32-bit tag to a slot: open addressing with linear probing, eight bytes a cell.
+//! From a 32-bit tag to a slot.
 //!
-//! The standard map would keep a second copy of each 32-byte key. This one keeps none: it compares
-//! tags, and asks the caller about the few slots whose tag is the same. Growing needs only the
-//! tags, one pass from front to back, and touches no session.
+//! The standard map would keep a second copy of each 32-byte key. This table keeps none: it compares tags, and asks the
+//! caller about the few slots whose tag is the same. Growing needs only the tags, and touches no session.
 
-/// No slot: what an empty cell points at.
+use hashbrown::HashTable;
+
+/// No slot.
 pub(super) const NIL: u32 = u32::MAX;
 
-/// Cells of the smallest table; a power of two, as is every size.
-const CELLS_MIN: usize = 8;
-
-#[derive(Clone, Copy)]
 struct Cell {
     tag: u32,
     slot: u32,
 }
 
-const EMPTY: Cell = Cell { tag: 0, slot: NIL };
-
 /// A multimap from tags to slots. Tags should be spread evenly over all 32 bits.
-pub(super) struct Index {
-    cells: Vec<Cell>,
-    len: usize,
-}
+pub(super) struct Index(HashTable<Cell>);
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self {
-            cells: vec![EMPTY; CELLS_MIN],
-            len: 0,
-        }
+        Self(HashTable::new())
     }
 
     /// The slot under `tag` that `is_it` recognises.
     pub(super) fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        self.cell_of(tag, is_it).map(|at| self.cells[at].slot)
+        let found = self
+            .0
+            .find(spread(tag), |cell| cell.tag == tag && is_it(cell.slot));
+        found.map(|cell| cell.slot)
     }
 
     /// Adds an entry. It must not be there yet.
     pub(super) fn insert(&mut self, tag: u32, slot: u32) {
-        self.reserve(1);
-        self.place(Cell { tag, slot });
-        self.len += 1;
+        let cell = Cell { tag, slot };
+        self.0
+            .insert_unique(spread(tag), cell, |cell| spread(cell.tag));
     }
 
     /// Has the entry of `old` under `tag` point at `new`.
     pub(super) fn replace(&mut self, tag: u32, old: u32, new: u32) {
-        let at = self
-            .cell_of(tag, |slot| slot == old)
-            .expect("an indexed slot");
-        self.cells[at].slot = new;
+        let cell = self.0.find_mut(spread(tag), |cell| cell.slot == old);
+        cell.expect("an indexed slot").slot = new;
     }
 
     /// Takes out the entry of `slot` under `tag`.
     pub(super) fn remove(&mut self, tag: u32, slot: u32) {
-        let mut hole = self
-            .cell_of(tag, |other| other == slot)
-            .expect("an indexed slot");
-        // Pull later entries back over the hole, or a search would end there. One may move if that
-        // does not bring it before its home.
-        let mut next = self.after(hole);
-        while self.cells[next].slot != NIL {
-            let wanted = self.home(self.cells[next].tag);
-            if self.distance(wanted, next) >= self.distance(hole, next) {
-                self.cells[hole] = self.cells[next];
-                hole = next;
-            }
-            next = self.after(next);
-        }
-        self.cells[hole] = EMPTY;
-        self.len -= 1;
+        let entry = self.0.find_entry(spread(tag), |cell| cell.slot == slot);
+        entry.ok().expect("an indexed slot").remove();
     }
 
-    /// Makes room for `more` entries, so that at most three cells in four are in use.
+    /// Makes room for `more` entries.
     pub(super) fn reserve(&mut self, more: usize) {
-        let cells = ((self.len + more) * 4).div_ceil(3).next_power_of_two();
-        if cells > self.cells.len() {
-            let former = std::mem::replace(&mut self.cells, vec![EMPTY; cells]);
-            for cell in former.into_iter().filter(|cell| cell.slot != NIL) {
-                self.place(cell);
-            }
-        }
+        self.0.reserve(more, |cell| spread(cell.tag));
     }
 
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.cells.capacity() * size_of::<Cell>()
+        self.0.allocation_size()
     }
+}
 
-    fn cell_of(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<usize> {
-        let mut at = self.home(tag);
-        loop {
-            let cell = self.cells[at];
-            if cell.slot == NIL {
-                return None;
-            }
-            if cell.tag == tag && is_it(cell.slot) {
-                return Some(at);
-            }
-            at = self.after(at);
-        }
-    }
-
-    fn place(&mut self, cell: Cell) {
-        let mut at = self.home(cell.tag);
-        while self.cells[at].slot != NIL {
-            at = self.after(at);
-        }
-        self.cells[at] = cell;
-    }
-
-    /// The highest bits of the tag, so that tables of all sizes have the same order.
-    fn home(&self, tag: u32) -> usize {
-        ((u64::from(tag) * self.cells.len() as u64) >> 32) as usize
-    }
-
-    fn after(&self, at: usize) -> usize {
-        (at + 1) & (self.cells.len() - 1)
-    }
-
-    fn distance(&self, from: usize, to: usize) -> usize {
-        to.wrapping_sub(from) & (self.cells.len() - 1)
-    }
+/// The table looks at the lowest and the highest bits of 64.
+fn spread(tag: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(tag)
 }
 
 #[cfg(test)]
@@ -129,10 +69,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_of_one_tag_are_told_apart_also_around_the_end() {
+    fn entries_of_one_tag_are_told_apart() {
         let mut index = Index::new();
         for slot in 0..6 {
-            index.insert(u32::MAX, slot); // all want the last cell
+            index.insert(u32::MAX, slot);
         }
         index.insert(0, 6);
         index.remove(u32::MAX, 0);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Serialize;
+use thiserror::Error;
 
 use super::{Context, Conversation, Interest};
 use crate::http::{Prepared, Response, Status};
@@ -119,24 +120,15 @@ pub type Output = Box<dyn Any + Send>;
 pub type Continuation<T> = Box<dyn FnOnce(T, &mut Context<'_>) -> Reply>;
 
 /// Why a job has no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum JobError {
     /// As many jobs as allowed were waiting, and this client had most of them; this one never began.
+    #[error("too many jobs are waiting")]
     Busy,
     /// It panicked.
+    #[error("the job panicked")]
     Panicked,
 }
-
-impl fmt::Display for JobError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Busy => "too many jobs are waiting",
-            Self::Panicked => "the job panicked",
-        })
-    }
-}
-
-impl std::error::Error for JobError {}
 
 /// A body that is made piece by piece, each when the one before has been taken.
 pub struct Stream {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use thiserror::Error;
+
 use super::Failure;
 
 /// The exit code of a command whose reader has gone, as in `loopgate user list | head -1`: what a shell says of a
@@ -12,22 +14,9 @@ use super::Failure;
 const READER_GONE: u8 = 141;
 
 /// Something could not be written to standard output.
-#[derive(Debug)]
-pub(super) struct Unwritten(io::Error);
-
-impl From<io::Error> for Unwritten {
-    fn from(why: io::Error) -> Self {
-        Self(why)
-    }
-}
-
-impl fmt::Display for Unwritten {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot write to standard output: {}", self.0)
-    }
-}
-
-impl std::error::Error for Unwritten {}
+#[derive(Debug, Error)]
+#[error("cannot write to standard output: {0}")]
+pub(super) struct Unwritten(#[from] io::Error);
 
 /// Prints a line that the user asked for.
 ///

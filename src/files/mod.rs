@@ -16,7 +16,6 @@
 pub(crate) mod durable;
 pub(crate) mod lock;
 
-use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -24,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// Permission bits of files that the server makes.
 pub const MODE: u32 = 0o600;
@@ -32,26 +32,14 @@ const OTHERS_READ_OR_WRITE: u32 = 0o077;
 const OTHERS_WRITE: u32 = 0o022;
 
 /// A file that other users can read or write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
+#[error("{path} can be used by others (mode {mode:03o}); run: chmod 600 {path}")]
 pub struct Exposed {
     /// The file.
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
 }
-
-impl fmt::Display for Exposed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, mode } = self;
-        let path = path.display();
-        write!(
-            f,
-            "{path} can be used by others (mode {mode:03o}); run: chmod 600 {path}"
-        )
-    }
-}
-
-impl std::error::Error for Exposed {}
 
 /// Whether the file at `path` is for its owner alone.
 ///

@@ -3,14 +3,14 @@
 //! After any of these the connection must be closed: where the next request would begin is no
 //! longer certain. That is the caller's job.
 
-use std::fmt;
-
 use super::status::Status;
+use thiserror::Error;
 
 /// A protocol fault: what the peer is told about it.
 ///
 /// Nothing of what the peer sent is in it, so it can be logged and echoed as it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("{status} {code}: {detail}")]
 pub struct Fault {
     /// How the request is answered.
     pub status: Status,
@@ -124,14 +124,6 @@ faults! {
     UNSUPPORTED_VERSION = VERSION_NOT_SUPPORTED "unsupported_version"
         "this server speaks HTTP/1.0 and HTTP/1.1";
 }
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.status, self.code, self.detail)
-    }
-}
-
-impl std::error::Error for Fault {}
 
 #[cfg(test)]
 mod tests {

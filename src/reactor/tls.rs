@@ -19,6 +19,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
+use thiserror::Error;
 
 use super::os::SHORT_MEANS_DRAINED;
 use super::records::Records;
@@ -39,40 +40,37 @@ const ALPN: &[u8] = b"http/1.1";
 pub struct Credentials(ServerConfig);
 
 /// Why a certificate or its key cannot be used: what, why, and what to do.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum TlsError {
     /// A file that cannot be read, or holds nothing of the kind.
+    #[error("{}", bad_file(.0, .1, .2))]
     File(PathBuf, &'static str, pem::Error),
     /// The two do not fit together, or rustls does not know their kind.
+    #[error("{}", bad_pair(.0, .1))]
     Pair(TlsFiles, rustls::Error),
     /// The system gave no randomness for session tickets.
+    #[error("the system gave no randomness: {0}")]
     Tickets(rustls::Error),
 }
 
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, what, error) => {
-                let path = path.display();
-                match error {
-                    pem::Error::Io(error) => write!(f, "cannot read the {what} {path}: {error}; ")?,
-                    pem::Error::NoItemsFound => write!(f, "{path} holds no {what}; ")?,
-                    error => write!(f, "{path} is damaged: {error}; ")?,
-                }
-                f.write_str("name the PEM files with --tls-cert and --tls-key")
-            }
-            Self::Pair(files, error) => write!(
-                f,
-                "the certificate {} and the key {} cannot be used together: {error}; they must be of one pair, the server's own certificate first",
-                files.certificate.display(),
-                files.key.display()
-            ),
-            Self::Tickets(error) => write!(f, "the system gave no randomness: {error}"),
-        }
-    }
+/// What is wrong with a file, and what to do.
+fn bad_file(path: &Path, what: &str, error: &pem::Error) -> String {
+    let path = path.display();
+    let why = match error {
+        pem::Error::Io(error) => format!("cannot read the {what} {path}: {error}"),
+        pem::Error::NoItemsFound => format!("{path} holds no {what}"),
+        error => format!("{path} is damaged: {error}"),
+    };
+    format!("{why}; name the PEM files with --tls-cert and --tls-key")
 }
 
-impl std::error::Error for TlsError {}
+fn bad_pair(TlsFiles { certificate, key }: &TlsFiles, error: &rustls::Error) -> String {
+    format!(
+        "the certificate {} and the key {} cannot be used together: {error}; they must be of one pair, the server's own certificate first",
+        certificate.display(),
+        key.display()
+    )
+}
 
 impl Credentials {
     /// Reads the files. It blocks.

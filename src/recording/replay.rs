@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use super::OTHER_SIGNALS;
 use super::blocks::{Blocks, Damaged};
 use super::entry::{Entry, Head, MAGIC, MAGIC_OF_ALL};
@@ -57,17 +59,26 @@ pub struct Outcome {
 }
 
 /// Why a recording was not played to its end.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum ReplayError {
     /// The file cannot be read.
+    #[error("cannot read {0}: {1}")]
     File(PathBuf, io::Error),
     /// It is no recording, or a damaged one.
+    #[error("this is no recording of loopgate's, or a damaged one: {0}")]
     Damaged(String),
     /// It has another format than this version plays; the version that made it, where that is known.
+    #[error(
+        "this recording has another format than loopgate {} plays; play it with {}",
+        env!("CARGO_PKG_VERSION"),
+        .0.as_deref().unwrap_or("the version that made it")
+    )]
     OtherFormat(Option<String>),
     /// The server of the recording cannot be made.
-    Start(StartError),
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The server did something else than what was recorded.
+    #[error("turn {turn} went another way: {what}; {}", advice(.version.as_deref()))]
     Diverged {
         /// In this turn.
         turn: u64,
@@ -78,49 +89,14 @@ pub enum ReplayError {
     },
 }
 
-impl fmt::Display for ReplayError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, why) => write!(f, "cannot read {}: {why}", path.display()),
-            Self::Damaged(why) => write!(
-                f,
-                "this is no recording of loopgate's, or a damaged one: {why}"
-            ),
-            Self::OtherFormat(version) => {
-                let made = version.as_deref().unwrap_or("the version that made it");
-                write!(
-                    f,
-                    "this recording has another format than loopgate {} plays; play it with {made}",
-                    env!("CARGO_PKG_VERSION")
-                )
-            }
-            Self::Start(why) => why.fmt(f),
-            Self::Diverged {
-                turn,
-                what,
-                version,
-            } => {
-                write!(f, "turn {turn} went another way: {what}")?;
-                match version {
-                    Some(version) => write!(
-                        f,
-                        "; it was recorded by loopgate {version}, and this is {}: play it with that one",
-                        env!("CARGO_PKG_VERSION")
-                    ),
-                    None => f.write_str(
-                        "; the server has changed since, or has a fault that no seam shows",
-                    ),
-                }
-            }
-        }
-    }
-}
-
-impl std::error::Error for ReplayError {}
-
-impl From<StartError> for ReplayError {
-    fn from(error: StartError) -> Self {
-        Self::Start(error)
+/// What to do about a replay that went another way.
+fn advice(version: Option<&str>) -> String {
+    match version {
+        Some(version) => format!(
+            "it was recorded by loopgate {version}, and this is {}: play it with that one",
+            env!("CARGO_PKG_VERSION")
+        ),
+        None => "the server has changed since, or has a fault that no seam shows".into(),
     }
 }
 

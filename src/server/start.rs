@@ -1,9 +1,10 @@
 //! What a server is made from when it starts, and why it may not start.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use thiserror::Error;
 
 #[cfg(feature = "simulation")]
 use super::{Sockets, listening::Listening};
@@ -34,83 +35,59 @@ const DESCRIPTORS_RESERVED: usize = 32;
 const DESCRIPTORS_OF_A_CHILD: usize = 8;
 
 /// Why a server could not start: what, why, and what to do.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum StartError {
     /// Options that contradict each other.
+    #[error("{0}")]
     Config(String),
     /// The store cannot be used.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The key file cannot be used.
-    Key(KeyError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The certificate or its key cannot be used.
     #[cfg(feature = "tls")]
-    Tls(TlsError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// What was given to listen on is no socket that listens.
+    #[error(
+        "what was given to listen on is no TCP or unix socket that listens: {0}; look at the service manager's unit"
+    )]
     Socket(io::Error),
     /// Somebody else has the address, or it is not ours.
+    #[error("{}", cannot_listen(.0, .1))]
     Listen(ListenAddr, io::Error),
     /// The system gave no thread or descriptor.
+    #[error(
+        "the system gave no thread or descriptor: {0}; raise its limits (ulimit -n, -u, -v), or start fewer workers"
+    )]
     Os(io::Error),
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(what) => f.write_str(what),
-            Self::Store(error) => error.fmt(f),
-            Self::Key(error) => error.fmt(f),
-            #[cfg(feature = "tls")]
-            Self::Tls(error) => error.fmt(f),
-            Self::Listen(address, error) => {
-                let address = address.to_string();
-                let address = address
-                    .trim_start_matches("http://")
-                    .trim_start_matches("https://");
-                write!(f, "cannot listen on {address}: ")?;
-                match error.kind() {
-                    io::ErrorKind::AddrInUse => f.write_str(
-                        "the address is in use; stop the other server, or choose another address with --listen",
-                    ),
-                    io::ErrorKind::PermissionDenied => f.write_str(
-                        "permission denied; choose a port above 1023 or a directory you may write, with --listen",
-                    ),
-                    io::ErrorKind::AddrNotAvailable => {
-                        f.write_str("this machine does not have that address; choose one of its own with --listen")
-                    }
-                    _ => write!(f, "{error}; choose another address with --listen"),
-                }
-            }
-            Self::Socket(error) => write!(
-                f,
-                "what was given to listen on is no TCP or unix socket that listens: {error}; look at the service manager's unit"
-            ),
-            Self::Os(error) => write!(
-                f,
-                "the system gave no thread or descriptor: {error}; raise its limits (ulimit -n, -u, -v), or start fewer workers"
-            ),
+/// Why an address cannot be had, and what to do.
+fn cannot_listen(address: &ListenAddr, error: &io::Error) -> String {
+    let address = address.to_string();
+    let address = address
+        .trim_start_matches("http://")
+        .trim_start_matches("https://");
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use; stop the other server, or choose another address with --listen"
         }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-#[cfg(feature = "tls")]
-impl From<TlsError> for StartError {
-    fn from(error: TlsError) -> Self {
-        Self::Tls(error)
-    }
-}
-
-impl From<KeyError> for StartError {
-    fn from(error: KeyError) -> Self {
-        Self::Key(error)
-    }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; choose a port above 1023 or a directory you may write, with --listen"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address; choose one of its own with --listen"
+        }
+        _ => {
+            return format!(
+                "cannot listen on {address}: {error}; choose another address with --listen"
+            );
+        }
+    };
+    format!("cannot listen on {address}: {why}")
 }
 
 /// Where the key file of a store is: beside it. A store in memory has none.

@@ -36,10 +36,11 @@ mod when;
 mod wish;
 mod world;
 
-use std::fmt;
 use std::io::Write;
 use std::panic;
 use std::sync::Once;
+
+use thiserror::Error;
 
 use life::Planned;
 use story::Story;
@@ -78,7 +79,8 @@ impl Report {
 }
 
 /// Something that must hold did not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("seed {seed}, step {step}: {what}\n{habits}")]
 pub struct Failure {
     /// The seed of the story.
     pub seed: u64,
@@ -89,20 +91,6 @@ pub struct Failure {
     /// What is usual in this story: how often each thing is asked for, and what clients and workers are like.
     pub habits: String,
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seed,
-            step,
-            what,
-            habits,
-        } = self;
-        write!(f, "seed {seed}, step {step}: {what}\n{habits}")
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// Plays the story of `seed`: so many steps, then everything comes to rest and everybody leaves. The
 /// same seed and number of steps are the same story, on every machine. It is told to `listener`, if

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use thiserror::Error;
+
 use crate::files::Exposed;
 
 /// Bytes of a secret: as many as the MAC has (RFC 7518, section 3.2).
@@ -28,20 +30,26 @@ pub struct Keys {
 }
 
 /// Why there are no keys.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum KeyError {
     /// The file system refused. What was in the file is still there.
+    #[error("could not {doing} the key file {path}: {error}")]
     Io {
         /// The key file.
         path: PathBuf,
         /// What was tried, as in "read".
         doing: &'static str,
         /// What it answered.
+        #[source]
         error: io::Error,
     },
     /// Others than the owner may read or write the file.
+    #[error("the key file {0}")]
     Exposed(Exposed),
     /// The file is not what this program writes. The reason never quotes the file.
+    #[error(
+        "the key file {path} is damaged: {reason}; restore it from a backup, or remove it, which ends all sessions"
+    )]
     Damaged {
         /// The key file.
         path: PathBuf,
@@ -49,38 +57,8 @@ pub enum KeyError {
         reason: String,
     },
     /// A new key has the id of one that is still known.
+    #[error("the key id {0:08x} is already in use")]
     IdTaken(u32),
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { path, doing, error } => {
-                write!(
-                    f,
-                    "could not {doing} the key file {}: {error}",
-                    path.display()
-                )
-            }
-            Self::Exposed(file) => write!(f, "the key file {file}"),
-            Self::Damaged { path, reason } => write!(
-                f,
-                "the key file {} is damaged: {reason}; restore it from a backup, or remove it, \
-                 which ends all sessions",
-                path.display()
-            ),
-            Self::IdTaken(id) => write!(f, "the key id {id:08x} is already in use"),
-        }
-    }
-}
-
-impl std::error::Error for KeyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { error, .. } => Some(error),
-            Self::Exposed(_) | Self::Damaged { .. } | Self::IdTaken(_) => None,
-        }
-    }
 }
 
 impl Key {

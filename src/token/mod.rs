@@ -11,14 +11,13 @@
 mod key_file;
 pub mod keys;
 
-use std::fmt;
-
 use crate::planted::{Bug, planted};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 
 pub use keys::{Key, KeyError, Keys};
 
@@ -41,34 +40,25 @@ pub struct Claims {
 }
 
 /// Why a token is not valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum TokenError {
     /// Not three base64url segments, without padding, of which the first is the header that
     /// [`sign`] writes.
+    #[error("not a token of this server")]
     Malformed,
     /// The header asks for something other than HS256, such as `none`.
+    #[error("the token's algorithm is not HS256")]
     Algorithm,
     /// Its key is not known, or its time is over.
+    #[error("the token's key is not known or has been retired")]
     UnknownKey,
     /// The signature is not the one that its key gives.
+    #[error("the token's signature is wrong")]
     Signature,
     /// Its time is over.
+    #[error("the token has expired")]
     Expired,
 }
-
-impl fmt::Display for TokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "not a token of this server",
-            Self::Algorithm => "the token's algorithm is not HS256",
-            Self::UnknownKey => "the token's key is not known or has been retired",
-            Self::Signature => "the token's signature is wrong",
-            Self::Expired => "the token has expired",
-        })
-    }
-}
-
-impl std::error::Error for TokenError {}
 
 /// The JOSE header. A field that is not understood is refused, so `crit` needs no rule of its own
 /// (RFC 7515, section 4.1.11).

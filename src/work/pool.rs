@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io, mem};
 
+use thiserror::Error;
+
 use super::crew::{Crew, Hired, Worker};
 use super::lines::{Line, Lines};
 use super::password;
@@ -23,16 +25,9 @@ pub type Job = Box<dyn FnOnce() -> Delivery + Send>;
 pub type Delivery = Box<dyn FnOnce() + Send>;
 
 /// A queue is full; what was submitted was dropped and will not be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("too much is waiting already")]
 pub struct Busy;
-
-impl fmt::Display for Busy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too much is waiting already")
-    }
-}
-
-impl std::error::Error for Busy {}
 
 /// Worker threads and the jobs that wait for them. Jobs of one client are done in their order, and clients are
 /// served in turn.

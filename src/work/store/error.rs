@@ -1,20 +1,21 @@
 //! Everything that can go wrong with a store, in words for the person who runs the server: what,
 //! why, and what to do.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::files::Exposed;
 
 /// Why a store could not be opened, or why nothing of a transaction was stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreError {
     /// Another server, or a `loopgate user` command, has the store.
+    #[error("the store {path} belongs to {}, which is running; stop it, or use another store", process(*.pid))]
     Locked {
         /// The store.
         path: PathBuf,
@@ -22,11 +23,13 @@ pub enum StoreError {
         pid: Option<u32>,
     },
     /// A program that is not ours holds a lock on the file.
+    #[error("another program holds a lock on the store {path}; close it and try again")]
     InUse {
         /// The store.
         path: PathBuf,
     },
     /// Not a store of ours: another program's database, or no database at all.
+    #[error("{path} is not a store of loopgate ({why}); it was left alone, so use another store")]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -34,6 +37,9 @@ pub enum StoreError {
         why: String,
     },
     /// A store with damaged contents.
+    #[error(
+        "the store {path} is damaged ({why}); it was left alone, so restore it from a backup or move it away"
+    )]
     Damaged {
         /// The store.
         path: PathBuf,
@@ -41,6 +47,9 @@ pub enum StoreError {
         why: String,
     },
     /// Written by a newer version of this program.
+    #[error(
+        "the store {path} was written by a newer loopgate (version {found} of the tables, this one knows {known}); it was left alone, so use the newer program"
+    )]
     Newer {
         /// The store.
         path: PathBuf,
@@ -50,11 +59,13 @@ pub enum StoreError {
         known: i64,
     },
     /// The file or its directory may not be written to.
+    #[error("{path} cannot be written to; change its permissions, or use another store")]
     ReadOnly {
         /// The file or directory.
         path: PathBuf,
     },
     /// There can be no store at this path.
+    #[error("there can be no store at {path} ({why}); use another store")]
     Unwritable {
         /// The path.
         path: PathBuf,
@@ -62,12 +73,16 @@ pub enum StoreError {
         why: String,
     },
     /// Others than the owner may read or write one of its files.
+    #[error("the store's file {0}")]
     Exposed(Exposed),
     /// As many transactions as the store takes are waiting; this one was not among them.
+    #[error("too many transactions are waiting for the disk; try again")]
     Busy,
     /// The disk is full. Later transactions may succeed.
+    #[error("the disk is full; make room, nothing that was confirmed before is lost")]
     Full,
     /// The system failed to read or write.
+    #[error("the system failed at the store {path} ({why}); look after the disk")]
     Io {
         /// The file.
         path: PathBuf,
@@ -75,12 +90,16 @@ pub enum StoreError {
         why: String,
     },
     /// `SQLite` refused for a reason that no other variant names.
+    #[error("SQLite refused: {0}")]
     Sqlite(String),
     /// A row breaks a rule of the tables; only this transaction is refused.
+    #[error("the change contradicts what is stored: {0}")]
     Conflict(String),
     /// The user name is taken; only this transaction is refused.
+    #[error("there is a user {0:?} already; choose another name")]
     UserExists(String),
     /// There is no such user, or no longer; only this transaction is refused.
+    #[error("there is no such user, or no longer")]
     NoSuchUser,
 }
 
@@ -140,67 +159,6 @@ impl StoreError {
     }
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Locked { path, pid } => {
-                write!(f, "the store {} belongs to ", path.display())?;
-                match pid {
-                    Some(pid) => write!(f, "process {pid}")?,
-                    None => f.write_str("another process")?,
-                }
-                f.write_str(", which is running; stop it, or use another store")
-            }
-            Self::InUse { path } => write!(
-                f,
-                "another program holds a lock on the store {}; close it and try again",
-                path.display()
-            ),
-            Self::Foreign { path, why } => write!(
-                f,
-                "{} is not a store of loopgate ({why}); it was left alone, so use another store",
-                path.display()
-            ),
-            Self::Damaged { path, why } => write!(
-                f,
-                "the store {} is damaged ({why}); it was left alone, so restore it from a backup \
-                 or move it away",
-                path.display()
-            ),
-            Self::Newer { path, found, known } => write!(
-                f,
-                "the store {} was written by a newer loopgate (version {found} of the tables, \
-                 this one knows {known}); it was left alone, so use the newer program",
-                path.display()
-            ),
-            Self::ReadOnly { path } => write!(
-                f,
-                "{} cannot be written to; change its permissions, or use another store",
-                path.display()
-            ),
-            Self::Unwritable { path, why } => write!(
-                f,
-                "there can be no store at {} ({why}); use another store",
-                path.display()
-            ),
-            Self::Exposed(file) => write!(f, "the store's file {file}"),
-            Self::Busy => f.write_str("too many transactions are waiting for the disk; try again"),
-            Self::Full => f.write_str(
-                "the disk is full; make room, nothing that was confirmed before is lost",
-            ),
-            Self::Io { path, why } => write!(
-                f,
-                "the system failed at the store {} ({why}); look after the disk",
-                path.display()
-            ),
-            Self::Sqlite(why) => write!(f, "SQLite refused: {why}"),
-            Self::Conflict(why) => write!(f, "the change contradicts what is stored: {why}"),
-            Self::UserExists(name) => {
-                write!(f, "there is a user {name:?} already; choose another name")
-            }
-            Self::NoSuchUser => f.write_str("there is no such user, or no longer"),
-        }
-    }
+fn process(pid: Option<u32>) -> String {
+    pid.map_or("another process".into(), |pid| format!("process {pid}"))
 }
-
-impl std::error::Error for StoreError {}

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
 use loopgate::config::{Config, StorePath};
 use loopgate::event::Event;
 use loopgate::server::Server;
@@ -31,25 +32,13 @@ enum Known {
     LoggedOut,
 }
 
-/// Marsaglia's xorshift64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 #[test]
 fn what_was_confirmed_survives_kill_9() {
     let option = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let rounds: u64 = option("LOOPGATE_TEST_CRASH_ROUNDS").unwrap_or(6);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = option("LOOPGATE_TEST_CRASH_SEED").unwrap_or(now.as_micros() as u64 | 1);
-    let mut random = Random(seed);
+    let seed = option("LOOPGATE_TEST_CRASH_SEED").unwrap_or(now.as_micros() as u64);
+    let mut random = Rng::with_seed(seed);
     let directory = Directory::new();
     directory.add_users();
     // The program makes the hashes of its users strong, and slow, at their first login.
@@ -77,8 +66,8 @@ fn what_was_confirmed_survives_kill_9() {
         let new = busy_until(
             program,
             user,
-            Duration::from_millis(20 + random.below(180)),
-            random.below(u64::MAX),
+            Duration::from_millis(20 + random.u64(..180)),
+            random.u64(..),
         );
         let events = events(&directory, &mut last_id);
         for (sign, state) in &new {
@@ -138,7 +127,7 @@ fn busy_until(program: Program, user: &str, time: Duration, seed: u64) -> Vec<(S
         let killed = &killed;
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let random = Random(seed.wrapping_add(client as u64 + 1) | 1);
+                let random = Rng::with_seed(seed.wrapping_add(client as u64 + 1));
                 scope.spawn(move || {
                     log_in_and_out(address, &format!("{user}{client}"), random, killed)
                 })
@@ -158,7 +147,7 @@ fn busy_until(program: Program, user: &str, time: Duration, seed: u64) -> Vec<(S
 fn log_in_and_out(
     address: SocketAddr,
     user: &str,
-    mut random: Random,
+    mut random: Rng,
     killed: &AtomicBool,
 ) -> Vec<(String, Known)> {
     let mut known = Vec::new();
@@ -177,10 +166,10 @@ fn log_in_and_out(
             .to_owned();
         known.push((sign, Known::LoggedIn));
         // Most are logged out again, not always the newest.
-        if random.below(4) == 0 {
+        if random.u64(..4) == 0 {
             continue;
         }
-        let place = random.below(known.len() as u64) as usize;
+        let place = random.usize(..known.len());
         let (sign, state) = &mut known[place];
         if *state != Known::LoggedIn {
             continue;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use super::*;
 
 const IDLE_S: i64 = 1_800;
@@ -165,19 +167,6 @@ fn fractions_of_a_second_are_not_nothing() {
     assert!(sessions.get(&hash(1), 6).is_none());
 }
 
-/// `SplitMix64`: small, seeded, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
 /// What the table should be: slow, obvious, and without any structure to get wrong.
 #[derive(Default)]
 struct Model {
@@ -240,10 +229,10 @@ fn compare(sessions: &Sessions, model: &Model, users: i64) {
     }
 }
 
-fn step(sessions: &mut Sessions, model: &mut Model, random: &mut Random, now_s: i64) {
-    let number = random.below(400);
-    let user_id = random.below(20).cast_signed();
-    match random.below(100) {
+fn step(sessions: &mut Sessions, model: &mut Model, random: &mut Rng, now_s: i64) {
+    let number = random.u64(..400);
+    let user_id = random.u64(..20).cast_signed();
+    match random.u64(..100) {
         0..30 => {
             let new = session(user_id, number, now_s);
             let former = model.remove(&hash(number));
@@ -273,7 +262,7 @@ fn step(sessions: &mut Sessions, model: &mut Model, random: &mut Random, now_s: 
             assert_eq!(expired, expected);
         }
         _ => {
-            for (hash, last_used_s) in sessions.take_touched(random.below(30) as usize) {
+            for (hash, last_used_s) in sessions.take_touched(random.usize(..30)) {
                 assert!(model.touched.remove(&hash));
                 assert_eq!(model.sessions[&hash].last_used_s, last_used_s);
             }
@@ -285,11 +274,11 @@ fn step(sessions: &mut Sessions, model: &mut Model, random: &mut Random, now_s: 
 fn any_sequence_of_operations_agrees_with_a_naive_table() {
     for seed in 0..8 {
         let (mut sessions, mut model) = (table(), Model::default());
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let mut now_s = 0;
         for count in 0..6_000 {
-            now_s += random.below(20).cast_signed();
-            if random.below(300) == 0 {
+            now_s += random.u64(..20).cast_signed();
+            if random.u64(..300) == 0 {
                 now_s += IDLE_S / 2;
             }
             step(&mut sessions, &mut model, &mut random, now_s);

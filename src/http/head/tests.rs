@@ -2,6 +2,8 @@
 
 mod refused;
 
+use fastrand::Rng;
+
 use super::*;
 
 fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<String>, Fault> {
@@ -355,20 +357,14 @@ fn damaged(seed: u64) -> Vec<u8> {
     let mut bytes = b"\r\nPOST /a%20b?c=d HTTP/1.1\r\nHost: x:1\r\nContent-Length: 5\r\n\
         Connection: upgrade\r\nTransfer-Encoding: chunked\r\n\r\nhello"
         .to_vec();
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as usize % below
-    };
-    for _ in 0..=next(3) {
-        let at = next(bytes.len());
-        let byte = b"\r\n\0 :;,/%#*\tHt5\x80"[next(16)];
-        match next(3) {
+    let mut random = Rng::with_seed(seed);
+    for _ in 0..=random.usize(..3) {
+        let at = random.usize(..bytes.len());
+        let byte = b"\r\n\0 :;,/%#*\tHt5\x80"[random.usize(..16)];
+        match random.usize(..3) {
             0 => bytes[at] = byte,
             1 => bytes.insert(at, byte),
-            _ => drop(bytes.drain(at..bytes.len().min(at + next(30)))),
+            _ => drop(bytes.drain(at..bytes.len().min(at + random.usize(..30)))),
         }
     }
     bytes

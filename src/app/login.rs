@@ -19,8 +19,8 @@ use crate::http::{Response, Status};
 use crate::ledger::Limit;
 use crate::planted::{Bug, planted};
 use crate::token::{self, Claims};
-use crate::work::password::{Checked, Verdict};
-use crate::work::{Change, Transaction};
+use crate::work::password::{Asked, Checked, Verdict};
+use crate::work::{Change, Findings, Transaction};
 
 /// What a client posts, as a form or as JSON.
 #[derive(Deserialize)]
@@ -71,7 +71,16 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
     };
     let (cost, salt) = (cx.app.config.hash_cost, cx.random());
     let (hasher, kinds) = (Arc::clone(&cx.app.hasher), cx.app.users.kinds_of_hashes());
-    let job = move || hasher.check(password.as_bytes(), &stored, &kinds, cost, salt);
+    let job = move |found: &mut Findings| {
+        let asked = Asked {
+            password: password.as_bytes(),
+            phc: &stored,
+            kinds: &kinds,
+            cost,
+            salt,
+        };
+        hasher.check(asked, found)
+    };
     Ok(Reply::later_for(Some(line), job, move |checked, cx| {
         if checked.is_ok() || !planted(Bug::KeptPlace) {
             cx.app.throttle.end(place);

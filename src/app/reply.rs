@@ -14,7 +14,7 @@ use crate::http::{Prepared, Response, Status};
 use crate::planted::{Bug, planted};
 use crate::reactor::{Moment, Seen, Token};
 use crate::token::Fingerprint;
-use crate::work::{Commit, Page, Query, StoreError, Transaction};
+use crate::work::{Commit, Findings, Page, Query, StoreError, Transaction};
 
 /// A handler's answer.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ pub enum Later {
 /// What a hash thread does.
 pub struct Job {
     /// The work.
-    pub run: Box<dyn FnOnce() -> Output + Send>,
+    pub run: Box<dyn FnOnce(&mut Findings) -> Output + Send>,
     /// The number of the client for whom it is: clients are served in turn, and who has most waiting gives way
     /// first. Without a number it is for the server and its handlers, who are one.
     pub client: Option<u128>,
@@ -188,17 +188,17 @@ impl Reply {
         job: impl FnOnce() -> T + Send + 'static,
         then: impl FnOnce(Result<T, JobError>, &mut Context<'_>) -> Reply + 'static,
     ) -> Self {
-        Self::later_for(None, job, then)
+        Self::later_for(None, |_: &mut Findings| job(), then)
     }
 
-    /// The same, for a client who is known by a number.
+    /// The same, for a client who is known by a number, with work that may find something out.
     pub(super) fn later_for<T: Send + 'static>(
         client: Option<u128>,
-        job: impl FnOnce() -> T + Send + 'static,
+        job: impl FnOnce(&mut Findings) -> T + Send + 'static,
         then: impl FnOnce(Result<T, JobError>, &mut Context<'_>) -> Reply + 'static,
     ) -> Self {
         let job = Job {
-            run: Box::new(move || Box::new(job())),
+            run: Box::new(move |found| Box::new(job(found))),
             client,
         };
         let then = move |output: Result<Output, JobError>, cx: &mut Context<'_>| {

@@ -298,7 +298,7 @@ fn hash_all(lines: Vec<Line>) -> Result<Vec<Change>, Failure> {
     let (done, results) = mpsc::channel();
     for (place, line) in lines.into_iter().enumerate() {
         let (done, salt) = (done.clone(), random(&mut OsEntropy));
-        pool.submit(Box::new(move || {
+        pool.submit(Box::new(move |_| {
             let Line {
                 username,
                 password,
@@ -311,7 +311,7 @@ fn hash_all(lines: Vec<Line>) -> Result<Vec<Change>, Failure> {
             };
             let role = if role.is_empty() { "user" } else { &role };
             let change = adding(&username, role, password);
-            Box::new(move || drop(done.send((place, change))))
+            Box::new(move |_| drop(done.send((place, change))))
         }))?;
     }
     drop(done);

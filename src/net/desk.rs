@@ -8,7 +8,7 @@ use super::message::{Completion, Message};
 use crate::app::{Context, Continuation, Job, JobError, Later, Output, Reply};
 use crate::ledger::{JobRecord, Label, Limit};
 use crate::reactor::{Completer, Moment, Slots, Token, Turn};
-use crate::work::{Busy, Commit, Delivery, Page, Pool, StoreError, Worked, Writer, worked};
+use crate::work::{self, Busy, Commit, Delivery, Findings, Page, Pool, StoreError, Worked, Writer};
 
 /// The threads that do what blocks.
 #[derive(Debug)]
@@ -124,9 +124,10 @@ impl Desk {
     fn hand_out_job(&mut self, id: Token, job: Job) -> Result<(), Busy> {
         let Job { run, client } = job;
         let (completer, refuser) = (self.completer.clone(), self.completer.clone());
-        let job = Box::new(move || -> Delivery {
-            let output = catch_unwind(AssertUnwindSafe(run)).map_err(|_| JobError::Panicked);
-            Box::new(move || completer.complete(Completion::Job(id, output, worked())))
+        let job = Box::new(move |found: &mut Findings| -> Delivery {
+            let output = catch_unwind(AssertUnwindSafe(|| run(found)));
+            let output = output.map_err(|_| JobError::Panicked);
+            Box::new(move |worked| completer.complete(Completion::Job(id, output, worked)))
         });
         let Some(client) = client else {
             return self.workers.pool.submit(job);
@@ -141,10 +142,7 @@ impl Desk {
     ///
     /// # Errors
     /// When as many jobs wait as may.
-    pub(super) fn hand_out_unnamed(
-        &mut self,
-        job: Box<dyn FnOnce() -> Delivery + Send>,
-    ) -> Result<(), Busy> {
+    pub(super) fn hand_out_unnamed(&mut self, job: work::Job) -> Result<(), Busy> {
         self.workers.pool.submit(job)
     }
 

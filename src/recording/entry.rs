@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::reactor::Peer;
-use crate::work::findings::Finding;
 use crate::work::password::{Checked, Verdict};
-use crate::work::{Page, Snapshot, StoreError};
+use crate::work::{Finding, Page, Snapshot, StoreError};
 
 /// How the first line of every recording begins; what follows is the number of its format.
 pub(super) const MAGIC_OF_ALL: &[u8] = b"loopgate recording ";

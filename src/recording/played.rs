@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use super::entry::{Entry, Trouble};
 use super::player::Player;
-use crate::config::HashCost;
 use crate::reactor::{
     Acceptor, Clock, Entropy, Moment, Peer, Ready, Selector, Stream, Token, Wake,
 };
-use crate::work::findings::{self, Finding};
-use crate::work::password::{Checked, Hasher, Kind, Verdict};
-use crate::work::{Disk, Page, StoreError};
+use crate::work::password::{Asked, Checked, Hasher, Verdict};
+use crate::work::{Disk, Finding, Findings, Page, StoreError};
 
 /// Shows the time that was.
 pub struct PlayedClock(pub(super) Player);
@@ -217,8 +215,8 @@ impl Acceptor for PlayedAcceptor {
 pub(super) struct PlayedHasher;
 
 impl Hasher for PlayedHasher {
-    fn check(&self, _: &[u8], _: &str, _: &[Kind], _: HashCost, _: [u8; 16]) -> Checked {
-        match findings::next() {
+    fn check(&self, _: Asked<'_>, found: &mut Findings) -> Checked {
+        match found.pop_front() {
             Some(Finding::Checked(checked)) => checked,
             _ => Checked {
                 verdict: Verdict::Wrong,
@@ -232,15 +230,19 @@ impl Hasher for PlayedHasher {
 pub(super) struct PlayedDisk;
 
 impl Disk for PlayedDisk {
-    fn commits(&mut self) -> Result<(), StoreError> {
-        match findings::next() {
+    fn commits(&mut self, found: &mut Findings) -> Result<(), StoreError> {
+        match found.pop_front() {
             Some(Finding::Committed(outcome)) => outcome,
             _ => Ok(()),
         }
     }
 
-    fn read(&self, page: Result<Page, StoreError>) -> Result<Page, StoreError> {
-        match findings::next() {
+    fn read(
+        &self,
+        page: Result<Page, StoreError>,
+        found: &mut Findings,
+    ) -> Result<Page, StoreError> {
+        match found.pop_front() {
             Some(Finding::Read(recorded)) => recorded,
             _ => page,
         }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use super::entry::{Entry, Trouble, mix};
 use crate::reactor::{Readiness, Token};
+use crate::work::Finding;
 use crate::work::fake::{FakeCrew, Step};
-use crate::work::findings::{self, Finding};
 
 /// A recording, and how far it has been played. Clones are the same one.
 #[derive(Clone)]
@@ -205,8 +205,8 @@ impl Player {
                 Entry::Delivered(place, found) if crew.has(place) => {
                     let name = crew.name(place);
                     self.0.borrow_mut().last_wait.delivered.push(name);
-                    findings::give(found.into_iter().map(Finding::from).collect());
-                    crew.step(place) == Some(Step::Finished)
+                    let found = found.into_iter().map(Finding::from).collect();
+                    crew.step_finding(place, found) == Some(Step::Finished)
                 }
                 other => {
                     let why = format!("the server waits, and the recording has {other:.100?}");

@@ -12,10 +12,9 @@ use crate::reactor::{
     Acceptor, Clock, Entropy, Moment, OsAcceptor, OsClock, OsEntropy, OsSelector, OsStream, Peer,
     Ready, Selector, Stream, Token, Wake,
 };
-use crate::work::findings::{self, Finding};
-use crate::work::password::{Argon2id, Checked, Hasher, Kind};
+use crate::work::password::{Argon2id, Asked, Checked, Hasher};
 use crate::work::stepped::{Step, SteppedCrew};
-use crate::work::{Disk, Page, StoreError};
+use crate::work::{Disk, Finding, Findings, Page, StoreError};
 
 /// Writes down what the clocks show.
 pub struct RecordedClock {
@@ -248,16 +247,9 @@ fn registered(tape: &Tape, token: Token, result: io::Result<()>) -> io::Result<(
 pub(super) struct RecordedHasher;
 
 impl Hasher for RecordedHasher {
-    fn check(
-        &self,
-        password: &[u8],
-        phc: &str,
-        kinds: &[Kind],
-        cost: crate::config::HashCost,
-        salt: [u8; 16],
-    ) -> Checked {
-        let checked = Argon2id.check(password, phc, kinds, cost, salt);
-        findings::note(Finding::Checked(checked.clone()));
+    fn check(&self, asked: Asked<'_>, found: &mut Findings) -> Checked {
+        let checked = Argon2id.check(asked, found);
+        found.push_back(Finding::Checked(checked.clone()));
         checked
     }
 }
@@ -266,12 +258,16 @@ impl Hasher for RecordedHasher {
 pub(super) struct RecordedDisk;
 
 impl Disk for RecordedDisk {
-    fn committed(&mut self, outcome: Result<(), &StoreError>) {
-        findings::note(Finding::Committed(outcome.map_err(Clone::clone)));
+    fn committed(&mut self, outcome: Result<(), &StoreError>, found: &mut Findings) {
+        found.push_back(Finding::Committed(outcome.map_err(Clone::clone)));
     }
 
-    fn read(&self, page: Result<Page, StoreError>) -> Result<Page, StoreError> {
-        findings::note(Finding::Read(page.clone()));
+    fn read(
+        &self,
+        page: Result<Page, StoreError>,
+        found: &mut Findings,
+    ) -> Result<Page, StoreError> {
+        found.push_back(Finding::Read(page.clone()));
         page
     }
 }

@@ -23,7 +23,7 @@ use crate::reactor::TlsError;
 use crate::reactor::{Clock as _, Completer, OsClock, OsEntropy, random};
 use crate::token::{KeyError, Keys};
 use crate::work::password::Hasher;
-use crate::work::{Crew, Pool, Store, StoreError, worked};
+use crate::work::{Crew, Pool, Store, StoreError};
 
 /// What an older version imported.
 const TOLD_BY_TIME: &str = "a password hash so costly that the time of a failed login tells that the name exists; give a new password with `loopgate user passwd`";
@@ -140,8 +140,8 @@ pub(super) fn service(
     let pool = Pool::start(crew, config.workers, jobs_max).map_err(StartError::Os)?;
     let stored = completer.clone();
     let writer = store
-        .into_writer(crew, move |id, outcome| {
-            stored.complete(Completion::Stored(id, outcome, worked()));
+        .into_writer(crew, move |id, outcome, worked| {
+            stored.complete(Completion::Stored(id, outcome, worked));
         })
         .map_err(StartError::Os)?;
     let connections_max = connections_max(&config);

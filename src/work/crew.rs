@@ -1,20 +1,23 @@
 //! Who does what blocks: threads, or whoever a written world says.
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::thread;
+
+use super::findings::Findings;
 
 /// Takes work from a queue, one piece after the other.
 pub trait Worker: Send {
     /// Sleeps until something waits, and takes it. False when nothing will come any more.
     fn take(&mut self) -> bool;
 
-    /// Does what was taken, which may block. Without anything taken, does nothing.
-    fn work(&mut self);
+    /// Does what was taken, which may block. Without anything taken, does nothing. `found` is for the seams that are
+    /// asked meanwhile.
+    fn work(&mut self, found: &mut Findings);
 
-    /// Hands over what came of it, and never blocks. Without anything done, does nothing.
-    fn deliver(&mut self);
+    /// Hands over what came of it, and when it was done, where that is known. Never blocks. Without anything done, does
+    /// nothing.
+    fn deliver(&mut self, worked: Option<Worked>);
 
     /// Whether something waits, so that taking it would not sleep.
     fn is_wanted(&self) -> bool;
@@ -53,13 +56,13 @@ impl<F: FnOnce() + Send> Worker for Once<F> {
         self.taken.is_some()
     }
 
-    fn work(&mut self) {
+    fn work(&mut self, _: &mut Findings) {
         if let Some(work) = self.taken.take() {
             work();
         }
     }
 
-    fn deliver(&mut self) {}
+    fn deliver(&mut self, _: Option<Worked>) {}
 
     fn is_wanted(&self) -> bool {
         self.waiting.is_some()
@@ -106,11 +109,14 @@ pub struct Threads;
 
 impl Crew for Threads {
     fn hire(&mut self, name: String, worker: Box<dyn Worker>) -> io::Result<Hired> {
-        on_a_thread(name, worker, |_| {})
+        on_a_thread(name, worker, |work| {
+            work();
+            None
+        })
     }
 }
 
-/// The same, and what they do is timed by the loop's clock: [`worked`] tells whoever delivers.
+/// The same, and what they do is timed by the loop's clock, which is told with each delivery.
 #[derive(Clone)]
 pub struct TimedThreads(Arc<dyn Fn() -> u64 + Send + Sync>);
 
@@ -131,19 +137,14 @@ impl TimedThreads {
 impl Crew for TimedThreads {
     fn hire(&mut self, name: String, worker: Box<dyn Worker>) -> io::Result<Hired> {
         let (now_ns, who) = (Arc::clone(&self.0), Arc::<str>::from(&*name));
-        on_a_thread(name, worker, move |is_begin| {
-            let at_ns = now_ns();
-            WORKED.with_borrow_mut(|worked| {
-                if is_begin {
-                    *worked = Some(Worked {
-                        worker: Arc::clone(&who),
-                        started_ns: at_ns,
-                        finished_ns: at_ns,
-                    });
-                } else if let Some(worked) = worked {
-                    worked.finished_ns = at_ns;
-                }
-            });
+        on_a_thread(name, worker, move |work| {
+            let started_ns = now_ns();
+            work();
+            Some(Worked {
+                worker: Arc::clone(&who),
+                started_ns,
+                finished_ns: now_ns(),
+            })
         })
     }
 }
@@ -159,28 +160,16 @@ pub struct Worked {
     pub finished_ns: u64,
 }
 
-thread_local! {
-    static WORKED: RefCell<Option<Worked>> = const { RefCell::new(None) };
-}
-
-/// When the work was done whose result this thread delivers; nothing is known of that where it is not timed.
-#[must_use]
-pub fn worked() -> Option<Worked> {
-    WORKED.with_borrow(Clone::clone)
-}
-
-/// `mark` is called before and after each piece of work.
+/// Each piece of work is done by `time`, which may say when it was done.
 fn on_a_thread(
     name: String,
     mut worker: Box<dyn Worker>,
-    mark: impl Fn(bool) + Send + 'static,
+    time: impl Fn(&mut dyn FnMut()) -> Option<Worked> + Send + 'static,
 ) -> io::Result<Hired> {
     let work = move || {
         while worker.take() {
-            mark(true);
-            worker.work();
-            mark(false);
-            worker.deliver();
+            let worked = time(&mut || worker.work(&mut Findings::new()));
+            worker.deliver(worked);
         }
     };
     let thread = thread::Builder::new().name(name).spawn(work)?;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::crew::{Crew, Hired, Worker};
+use super::findings::{Finding, Findings};
 use super::store::{Disk, Keep, Snapshot, Store, StoreError};
 use crate::event::Event;
 
@@ -69,11 +70,17 @@ impl FakeCrew {
     /// do.
     #[must_use]
     pub fn step(&self, place: usize) -> Option<Step> {
+        self.step_finding(place, Vec::new())
+    }
+
+    /// The same; what it finishes finds this.
+    #[must_use]
+    pub fn step_finding(&self, place: usize, found: Vec<Finding>) -> Option<Step> {
         let mut hands = self.0.borrow_mut();
         let hand = &mut hands[place];
         if std::mem::take(&mut hand.busy) {
-            hand.worker.work();
-            hand.worker.deliver();
+            hand.worker.work(&mut Findings::from(found));
+            hand.worker.deliver(None);
             Some(Step::Finished)
         } else if hand.worker.is_wanted() {
             hand.busy = hand.worker.take();
@@ -126,7 +133,7 @@ impl Trouble {
 }
 
 impl Disk for Trouble {
-    fn commits(&mut self) -> Result<(), StoreError> {
+    fn commits(&mut self, _: &mut Findings) -> Result<(), StoreError> {
         self.answer()
     }
 

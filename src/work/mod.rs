@@ -3,6 +3,7 @@
 //! | file | holds | thread |
 //! |---|---|---|
 //! | `crew` | who works: threads, or a written world | |
+//! | `findings` | what a worker finds out that would not come out the same a second time | |
 //! | `stepped` | threads that begin and end where the loop says | as those of the next |
 //! | `lines` | a queue in which each client has a line of its own | |
 //! | `pool` | a few threads behind one such queue, which is bounded | `loopgate-hash-0` … |
@@ -26,7 +27,7 @@
 pub mod appender;
 pub mod crew;
 pub mod fake;
-pub mod findings;
+mod findings;
 mod lines;
 pub mod log_writer;
 pub mod password;
@@ -35,7 +36,8 @@ pub mod stepped;
 pub mod store;
 pub mod watchdog;
 
-pub use crew::{Crew, Hired, Once, Threads, TimedThreads, Worked, Worker, worked};
+pub use crew::{Crew, Hired, Once, Threads, TimedThreads, Worked, Worker};
+pub use findings::{Finding, Findings};
 pub use pool::{Busy, Delivery, Job, Pool};
 pub use store::{
     Change, Commit, Disk, Keep, Missing, Outcome, Page, Query, SessionRow, Snapshot, Store,

@@ -16,6 +16,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::findings::Findings;
 use crate::config::HashCost;
 
 pub use kinds::{Kind, Kinds, WORK_OF_ALL_KIB_MAX, check_phc};
@@ -58,20 +59,28 @@ pub struct Checked {
     pub rehashed: Option<String>,
 }
 
+/// What is asked about a password.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The password.
+    pub password: &'a [u8],
+    /// The PHC string that it may have been made into.
+    pub phc: &'a str,
+    /// The kinds of hashes in the store.
+    pub kinds: &'a [Kind],
+    /// What a hash costs by now.
+    pub cost: HashCost,
+    /// For a new hash.
+    pub salt: [u8; 16],
+}
+
 /// The seam through which passwords are judged: what takes a second of the processor's time need not be done
 /// twice, nor be possible where the passwords are not known.
 pub trait Hasher: Send + Sync {
-    /// Whether `phc` was made from `password`, in a store that has hashes of these `kinds`; if so, and if today's
-    /// `cost` is more, a new PHC string with that salt. On a worker thread: it takes as long as [`verify`] and
-    /// [`hash`] do.
-    fn check(
-        &self,
-        password: &[u8],
-        phc: &str,
-        kinds: &[Kind],
-        cost: HashCost,
-        salt: [u8; 16],
-    ) -> Checked;
+    /// Whether the PHC string was made from the password, in a store that has hashes of these kinds; if so, and if
+    /// today's cost is more, a new PHC string with that salt. On a worker thread: it takes as long as [`verify`] and
+    /// [`hash`] do. `found` is that of the [worker](super::Worker::work).
+    fn check(&self, asked: Asked<'_>, found: &mut Findings) -> Checked;
 }
 
 /// Hashes, and compares.
@@ -87,14 +96,14 @@ impl Argon2id {
 }
 
 impl Hasher for Argon2id {
-    fn check(
-        &self,
-        password: &[u8],
-        phc: &str,
-        kinds: &[Kind],
-        cost: HashCost,
-        salt: [u8; 16],
-    ) -> Checked {
+    fn check(&self, asked: Asked<'_>, _: &mut Findings) -> Checked {
+        let Asked {
+            password,
+            phc,
+            kinds,
+            cost,
+            salt,
+        } = asked;
         let verdict = verify(password, phc, kinds, cost);
         let weak = matches!(verdict, Verdict::RightButWeak);
         Checked {

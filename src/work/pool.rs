@@ -10,7 +10,8 @@ use std::{fmt, io, mem};
 
 use thiserror::Error;
 
-use super::crew::{Crew, Hired, Worker};
+use super::crew::{Crew, Hired, Worked, Worker};
+use super::findings::Findings;
 use super::lines::{Line, Lines};
 use super::password;
 use crate::planted::{Bug, planted};
@@ -19,10 +20,13 @@ use crate::planted::{Bug, planted};
 const MEMORY_KEPT: Duration = Duration::from_secs(1);
 
 /// Something to do on a worker thread; it returns what hands its result over, which must not block.
-pub type Job = Box<dyn FnOnce() -> Delivery + Send>;
+pub type Job = Box<dyn FnOnce(&mut Findings) -> Delivery + Send>;
 
-/// Hands a result over.
-pub type Delivery = Box<dyn FnOnce() + Send>;
+/// Hands a result over, and when it was made, where that is known.
+pub type Delivery = Box<dyn FnOnce(Option<Worked>) + Send>;
+
+/// Says that a job had to give way to others.
+type GaveWay = Box<dyn FnOnce() + Send>;
 
 /// A queue is full; what was submitted was dropped and will not be done.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -50,8 +54,8 @@ struct Shared {
 /// A job that no thread has yet.
 struct Waiting {
     job: Job,
-    /// Says so, if it has to give way to others.
-    gave_way: Option<Delivery>,
+    /// For a client's.
+    gave_way: Option<GaveWay>,
 }
 
 struct Queue {
@@ -116,7 +120,7 @@ impl Pool {
     ///
     /// # Errors
     /// As above. The client who has most jobs waiting is told this first.
-    pub fn submit_for(&self, line: u128, job: Job, gave_way: Delivery) -> Result<(), Busy> {
+    pub fn submit_for(&self, line: u128, job: Job, gave_way: GaveWay) -> Result<(), Busy> {
         let gave_way = Some(gave_way);
         self.enqueue(Some(line), Waiting { job, gave_way })
     }
@@ -182,17 +186,17 @@ impl Worker for Hand {
         matches!(self.has, Has::Job(_))
     }
 
-    fn work(&mut self) {
+    fn work(&mut self, found: &mut Findings) {
         self.has = match mem::replace(&mut self.has, Has::Nothing) {
-            Has::Job(job) => Has::Done(guarded(job)),
+            Has::Job(job) => Has::Done(guarded(|| job(found))),
             other => other,
         };
     }
 
-    fn deliver(&mut self) {
+    fn deliver(&mut self, worked: Option<Worked>) {
         if let Has::Done(delivery) = mem::replace(&mut self.has, Has::Nothing) {
             if let Some(delivery) = delivery {
-                guarded(delivery);
+                guarded(|| delivery(worked));
             }
             self.shared.lock().idle += 1;
         }
@@ -257,9 +261,9 @@ mod tests {
 
     /// A job without a result.
     fn job(does: impl FnOnce() + Send + 'static) -> Job {
-        Box::new(move || {
+        Box::new(move |_| {
             does();
-            Box::new(|| {})
+            Box::new(|_| {})
         })
     }
 
@@ -352,9 +356,9 @@ mod tests {
         let pool = Pool::start(&mut Threads, 1, 8).unwrap();
         let (held, began, release) = held();
         let (send, ended) = mpsc::channel();
-        let running = Box::new(move || -> Delivery {
-            drop(held());
-            Box::new(move || send.send(()).unwrap())
+        let running = Box::new(move |_: &mut Findings| -> Delivery {
+            drop(held(&mut Findings::new()));
+            Box::new(move |_| send.send(()).unwrap())
         });
         let (send, unrun) = mpsc::channel();
         pool.submit(running).unwrap();

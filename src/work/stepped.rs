@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::crew::{Crew, Hired, Worker};
-use super::findings::{self, Finding};
+use super::findings::{Finding, Findings};
 
 /// Something that a worker did; workers are named by their places, in the order in which they were hired.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,7 @@ struct Desk {
 struct Done {
     place: usize,
     worker: Box<dyn Worker>,
-    found: Vec<Finding>,
+    found: Findings,
 }
 
 impl std::fmt::Debug for SteppedCrew {
@@ -89,9 +89,9 @@ impl SteppedCrew {
             mut worker,
             found,
         } = done;
-        worker.deliver();
+        worker.deliver(None);
         lock(&self.desks)[place].worker = Some(worker);
-        Step::Delivered(place, found)
+        Step::Delivered(place, found.into())
     }
 
     /// Waits until that worker has nothing more to do, and lets it go.
@@ -105,8 +105,8 @@ impl SteppedCrew {
         let worker = lock(&self.desks)[place].worker.take();
         let Some(mut worker) = worker else { return };
         while worker.is_wanted() && worker.take() {
-            worker.work();
-            worker.deliver();
+            worker.work(&mut Findings::new());
+            worker.deliver(None);
         }
     }
 }
@@ -123,8 +123,8 @@ impl Crew for SteppedCrew {
         let (say_done, wake) = (self.say_done.clone(), Arc::clone(&self.wake));
         let work = move || {
             for mut worker in given {
-                worker.work();
-                let found = findings::take();
+                let mut found = Findings::new();
+                worker.work(&mut found);
                 let done = Done {
                     place,
                     worker,
@@ -160,7 +160,9 @@ mod tests {
         let (say, hear) = channel();
         for number in 0..2 {
             let say = say.clone();
-            let job = move || -> Delivery { Box::new(move || say.send(number).unwrap()) };
+            let job = move |_: &mut Findings| -> Delivery {
+                Box::new(move |_| say.send(number).unwrap())
+            };
             pool.submit(Box::new(job)).unwrap();
         }
         let step = || {
@@ -185,7 +187,7 @@ mod tests {
         let mut crew = SteppedCrew::new(|| {});
         let pool = Pool::start(&mut crew, 1, 4).unwrap();
         let (say, hear) = channel();
-        let job = move || -> Delivery { Box::new(move || say.send(()).unwrap()) };
+        let job = move |_: &mut Findings| -> Delivery { Box::new(move |_| say.send(()).unwrap()) };
         pool.submit(Box::new(job)).unwrap();
         crew.step(drop);
         drop(pool);

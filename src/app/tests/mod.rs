@@ -14,7 +14,7 @@ use crate::ledger::Label;
 use crate::reactor::fake::FakeEntropy;
 use crate::reactor::{Peer, Token};
 use crate::token::{self, Fingerprint};
-use crate::work::{Change, Commit, StoreError, Transaction, UserRow};
+use crate::work::{Change, Commit, Findings, StoreError, Transaction, UserRow};
 
 /// 2026-11-30T12:00:00Z.
 const NOW_MS: u64 = 1_796_040_000_000;
@@ -114,7 +114,7 @@ impl World {
             reply = match reply {
                 Reply::Now(response) => return response,
                 Reply::Later(Later::Job(job, then)) => {
-                    let output = (job.run)();
+                    let output = (job.run)(&mut Findings::new());
                     self.with_context(|_, cx| then(Ok(output), cx))
                 }
                 Reply::Later(Later::Commit(transaction, then)) => {

@@ -11,7 +11,7 @@ use super::roster::Roster;
 use crate::net::message::Completion;
 use crate::net::service::Service;
 use crate::reactor::{Token, spawn};
-use crate::work::{Busy, Delivery};
+use crate::work::{Busy, Delivery, Findings};
 
 /// A process in a group of its own. Dropped before it was reaped, it is killed and reaped.
 #[derive(Debug)]
@@ -53,12 +53,12 @@ impl Service {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let job = Box::new(move || -> Delivery {
+        let job = Box::new(move |_: &mut Findings| -> Delivery {
             let forked = spawn(&mut shell).map(|child| Forked {
                 child,
                 reaped: false,
             });
-            Box::new(move || completer.complete(Completion::Spawned(child, forked)))
+            Box::new(move |_| completer.complete(Completion::Spawned(child, forked)))
         });
         self.desk.hand_out_unnamed(job)?;
         self.children.spawns();

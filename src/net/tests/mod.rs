@@ -43,7 +43,7 @@ fn world() -> World {
         store.apply(add_admin(config.hash_cost)).unwrap();
         let users = store.load().unwrap().users.into_iter().collect();
         let stored = completer.clone();
-        let deliver = move |id, outcome| stored.complete(Completion::Stored(id, outcome, None));
+        let deliver = move |id, outcome, _| stored.complete(Completion::Stored(id, outcome, None));
         let workers = Workers {
             pool: Pool::start(&mut Threads, 1, 1).unwrap(),
             writer: store.into_writer(&mut Threads, deliver).unwrap(),

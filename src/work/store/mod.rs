@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::StorePath;
 use crate::event::{Event, NewEvent};
+use crate::work::Findings;
 use kept::Kept;
 
 pub use disk::Disk;
@@ -331,6 +332,7 @@ impl Store {
     /// # Errors
     /// Nothing of the transaction was stored, and no event id was used up.
     pub fn apply(&mut self, transaction: Transaction) -> Result<Commit, StoreError> {
-        self.commit_group(vec![transaction])?.swap_remove(0)
+        self.commit_group(vec![transaction], &mut Findings::new())?
+            .swap_remove(0)
     }
 }

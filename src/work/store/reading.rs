@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Store, StoreError, schema};
 use crate::event::Event;
 use crate::planted::{Bug, planted};
+use crate::work::Findings;
 
 /// Rows of events that one page looks at.
 pub const ROWS_READ_MAX: usize = 2048;
@@ -83,7 +84,7 @@ impl Store {
     ///
     /// # Errors
     /// Like [`load`](Self::load).
-    pub fn read(&self, query: &Query) -> Result<Page, StoreError> {
+    pub fn read(&self, query: &Query, found: &mut Findings) -> Result<Page, StoreError> {
         self.disk.reads()?;
         let read = || -> rusqlite::Result<Page> {
             let since = i64::try_from(query.since).unwrap_or(i64::MAX);
@@ -115,7 +116,7 @@ impl Store {
             Ok(page)
         };
         let page = read().map_err(|why| StoreError::from_sqlite(&self.path, &why));
-        self.disk.read(page)
+        self.disk.read(page, found)
     }
 
     /// The id of the oldest event that is kept; if none is, of the next that will be.
@@ -139,12 +140,13 @@ impl Store {
     pub fn events_since(&self, since: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
         let (mut since, mut events) = (since, Vec::new());
         while events.len() < limit {
-            let page = self.read(&Query {
+            let query = Query {
                 since,
                 events_max: limit - events.len(),
                 bytes_max: usize::MAX,
                 wanted: Box::new(|_, _| true),
-            })?;
+            };
+            let page = self.read(&query, &mut Findings::new())?;
             events.extend(page.events);
             if !page.more {
                 break;

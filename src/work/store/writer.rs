@@ -13,7 +13,7 @@ use std::{io, mem};
 
 use super::{Commit, Page, Query, Store, StoreError, Transaction};
 use crate::planted::{Bug, planted};
-use crate::work::{Busy, Crew, Hired, Worker};
+use crate::work::{Busy, Crew, Findings, Hired, Worked, Worker};
 
 /// Transactions that may wait for the storage thread, and so the most that one commit holds.
 pub const TRANSACTIONS_WAITING_MAX: usize = 4096;
@@ -33,7 +33,7 @@ pub enum Outcome {
 impl Store {
     /// Gives the store to a worker of its own, `loopgate-store`.
     ///
-    /// There, `deliver` is called once for everything submitted, with its tag: for transactions
+    /// There, `deliver` is called once for everything submitted, with its tag and when it was done: for transactions
     /// in the order of submission, after the commit is on disk, or with the reason why it is not; for
     /// readings after everything that they could see. It should do no more than hand the outcome over.
     /// If it panics, the thread ends, and everything submitted from then on is refused.
@@ -43,7 +43,7 @@ impl Store {
     pub fn into_writer<T>(
         self,
         crew: &mut dyn Crew,
-        deliver: impl Fn(T, Outcome) + Send + 'static,
+        deliver: impl Fn(T, Outcome, Option<Worked>) + Send + 'static,
     ) -> io::Result<Writer<T>>
     where
         T: Send + 'static,
@@ -199,28 +199,28 @@ struct Scribe<T, D> {
     done: Vec<(T, Outcome)>,
 }
 
-impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
+impl<T: Send, D: Fn(T, Outcome, Option<Worked>) + Send> Worker for Scribe<T, D> {
     fn take(&mut self) -> bool {
         self.taken = self.shared.next_group();
         self.taken.is_some()
     }
 
-    fn work(&mut self) {
+    fn work(&mut self, found: &mut Findings) {
         let Some((group, query)) = self.taken.take() else {
             return;
         };
         if !group.is_empty() {
-            self.commit(group);
+            self.commit(group, found);
         }
         if let Some((tag, query)) = query {
-            self.done
-                .push((tag, Outcome::Read(self.store.read(&query))));
+            let page = self.store.read(&query, found);
+            self.done.push((tag, Outcome::Read(page)));
         }
     }
 
-    fn deliver(&mut self) {
+    fn deliver(&mut self, worked: Option<Worked>) {
         for (tag, outcome) in self.done.drain(..) {
-            (self.deliver)(tag, outcome);
+            (self.deliver)(tag, outcome, worked.clone());
         }
     }
 
@@ -229,11 +229,12 @@ impl<T: Send, D: Fn(T, Outcome) + Send> Worker for Scribe<T, D> {
     }
 }
 
-impl<T, D: Fn(T, Outcome)> Scribe<T, D> {
-    fn commit(&mut self, group: Vec<(T, Transaction)>) {
+impl<T, D> Scribe<T, D> {
+    fn commit(&mut self, group: Vec<(T, Transaction)>, found: &mut Findings) {
         let (tags, transactions): (Vec<T>, Vec<Transaction>) = group.into_iter().unzip();
-        let committed = self.store.commit_group(transactions);
-        self.store.disk.committed(committed.as_ref().map(|_| ()));
+        let committed = self.store.commit_group(transactions, found);
+        let outcome = committed.as_ref().map(|_| ());
+        self.store.disk.committed(outcome, found);
         match committed {
             Ok(outcomes) => {
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);

@@ -54,7 +54,10 @@ fn a_transaction_that_contradicts_the_tables_is_undone_alone() {
         events_only_if_changed: false,
     };
     let outcomes = store
-        .commit_group(vec![events(&["a"]), half, events(&["b", "c"])])
+        .commit_group(
+            vec![events(&["a"]), half, events(&["b", "c"])],
+            &mut Findings::new(),
+        )
         .unwrap();
     assert_eq!(ids(&outcomes[0].as_ref().unwrap().events), [1]);
     assert_eq!(outcomes[1], Err(StoreError::UserExists("alice".into())));
@@ -158,7 +161,7 @@ fn a_full_disk_costs_the_group_and_nothing_else() {
         events: vec![large_event()],
         ..changes([add_user("alice")])
     };
-    let failed = store.commit_group(vec![events(&["b"]), large]);
+    let failed = store.commit_group(vec![events(&["b"]), large], &mut Findings::new());
     assert_eq!(failed, Err(StoreError::Full));
     assert_eq!(ids(&store.apply(events(&["c"])).unwrap().events), [2]);
     drop(store);

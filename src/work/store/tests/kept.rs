@@ -95,7 +95,7 @@ fn an_event_that_is_longer_than_all_that_may_be_kept_is_not() {
         wanted: Box::new(|_, _| true),
     };
     assert_eq!(
-        store.read(&query).unwrap().oldest,
+        store.read(&query, &mut Findings::new()).unwrap().oldest,
         4,
         "a reader is told a gap"
     );
@@ -107,7 +107,7 @@ fn what_a_transaction_that_fails_would_have_added_does_not_count() {
     let mut refused = changes([Change::RemoveUser { user_id: 5 }]);
     refused.events = vec![long(1000)];
     let group = vec![events(&["a"]), refused, events(&["b"])];
-    store.commit_group(group).unwrap();
+    store.commit_group(group, &mut Findings::new()).unwrap();
     assert_right(&store);
 }
 

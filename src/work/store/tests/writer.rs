@@ -19,7 +19,7 @@ fn committed(outcome: Outcome) -> Result<Commit, StoreError> {
 fn held(store: Store) -> (Writer<u32>, mpsc::Receiver<Delivered>, mpsc::Sender<()>) {
     let (send, delivered) = mpsc::channel();
     let (release, released) = mpsc::channel();
-    let deliver = move |tag, outcome| {
+    let deliver = move |tag, outcome, _| {
         let _ = send.send((tag, committed(outcome)));
         let _ = released.recv();
     };
@@ -69,7 +69,7 @@ fn nothing_is_delivered_before_it_is_on_disk() {
     std::fs::create_dir(&copies).unwrap();
     let (send, delivered) = mpsc::channel();
     let (from, to) = (path.clone(), copies.join("s.db"));
-    let deliver = move |(), outcome: Outcome| {
+    let deliver = move |(), outcome: Outcome, _| {
         // What a kill at this moment would leave behind.
         for suffix in ["", "-wal"] {
             let name = |path: &Path| format!("{}{suffix}", path.display());
@@ -145,7 +145,7 @@ fn the_thread_outlives_a_full_disk() {
 #[test]
 fn a_delivery_that_panics_closes_the_queue() {
     let (send, thread_ended) = mpsc::channel::<()>();
-    let deliver = move |(), _| {
+    let deliver = move |(), _, _| {
         let _dropped_with_the_thread = &send;
         panic!("this panic belongs to the test");
     };
@@ -158,7 +158,7 @@ fn a_delivery_that_panics_closes_the_queue() {
 #[test]
 fn what_is_read_contains_what_was_submitted_before() {
     let (send, delivered) = mpsc::channel();
-    let deliver = move |tag, outcome| send.send((tag, outcome)).unwrap();
+    let deliver = move |tag, outcome, _| send.send((tag, outcome)).unwrap();
     let writer = in_memory().into_writer(&mut Threads, deliver).unwrap();
     for round in 1..=20 {
         writer.submit("commit", events(&["a", "b"])).unwrap();
@@ -188,7 +188,7 @@ fn a_transaction_waits_for_one_reading_and_not_for_all() {
     let mut store = in_memory();
     store.apply(events(&["a"])).unwrap();
     let (send, delivered) = mpsc::channel();
-    let deliver = move |tag: u32, _| {
+    let deliver = move |tag: u32, _, _| {
         let _ = send.send(tag);
     };
     let writer = store.into_writer(&mut Threads, deliver).unwrap();

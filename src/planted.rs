@@ -20,13 +20,14 @@ macro_rules! bugs {
 }
 
 bugs! {
-    /// A source whose budget ran out is not asked again.
+    /// A connection whose budget ran out does not ask to be asked again.
     LostAgain,
-    /// A slot is given to the next source under the same token.
+    /// The selector forgets the generation of a token: what it says of a source that has gone is said of the next one
+    /// in the same slot.
     ReusedToken,
-    /// Of several results that wait, the last is thrown away.
+    /// Of several results that the store's worker has for the loop, the last is thrown away.
     DroppedCompletion,
-    /// A timer that fires early, since its deadline was moved, is not armed again.
+    /// From a connection's second request on its deadline is not set again.
     ForgottenTimer,
     /// The last byte of a short write is written again.
     SentTwice,

@@ -117,9 +117,21 @@ pub(super) struct SimulateOptions {
         value_parser = clap::value_parser!(u64).range(1..=1_000_000_000)
     )]
     pub(super) steps: u64,
+    /// Which of the systems' selectors reports readiness
+    #[arg(long, value_enum, default_value_t = Readiness::Epoll)]
+    pub(super) readiness: Readiness,
     /// Tell the story, turn by turn
     #[arg(long, conflicts_with_all = ["seeds", "for_ever"])]
     pub(super) show: bool,
+}
+
+/// A selector, as the command line names it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Readiness {
+    /// Linux's: one report for each source
+    Epoll,
+    /// macOS's and the BSDs': one report for each direction
+    Kqueue,
 }
 
 #[derive(Debug, Subcommand)]

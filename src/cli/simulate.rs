@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use loopgate::reactor::{Clock, OsClock};
-use loopgate::simulation::{self, Report};
+use loopgate::simulation::{self, Backend, Report};
 
-use super::options::SimulateOptions;
+use super::options::{Readiness, SimulateOptions};
 use super::output::{Unwritten, count, print};
 use super::{Failure, Outcome};
 
@@ -29,6 +29,10 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
         );
         return Ok(Outcome::Usage(why));
     }
+    let (backend, as_reported) = match options.readiness {
+        Readiness::Epoll => (Backend::Epoll, ""),
+        Readiness::Kqueue => (Backend::Kqueue, " --readiness kqueue"),
+    };
     let stories_max = if options.for_ever {
         u64::MAX
     } else {
@@ -47,7 +51,7 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
         let listener = options
             .show
             .then(|| Box::new(shown.clone()) as Box<dyn Write>);
-        let told = simulation::run(seed, steps, listener);
+        let told = simulation::run(seed, steps, backend, listener);
         if let Some(why) = shown.0.take() {
             return Err(Unwritten::from(why).into());
         }
@@ -58,7 +62,7 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
             Err(failure) => {
                 progress.finish_and_clear();
                 return Err(format!(
-                    "{failure}\nto see how it came to this: loopgate simulate --seed {seed} --steps {steps} --show"
+                    "{failure}\nto see how it came to this: loopgate simulate --seed {seed} --steps {steps}{as_reported} --show"
                 )
                 .into());
             }

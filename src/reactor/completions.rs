@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::seams::Wake;
-use crate::planted::{Bug, planted};
 
 /// Completions taken in one turn, so that a flood of them cannot starve the other phases.
 const COMPLETIONS_PER_TURN: usize = 256;
@@ -83,9 +82,6 @@ impl<T> Completions<T> {
             return;
         }
         into.extend(self.receiver.try_iter().take(COMPLETIONS_PER_TURN));
-        if planted(Bug::DroppedCompletion) && into.len() > 1 {
-            into.pop();
-        }
         if into.len() == COMPLETIONS_PER_TURN {
             self.waiting.store(true, Ordering::Release);
         }

@@ -8,7 +8,6 @@ use super::source::{Next, Program, Source, Turn};
 use super::timers::Arming;
 use super::{Again, Reactor};
 use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase, SLOW_NS};
-use crate::planted::{Bug, planted};
 
 impl<P: Program> Reactor<P> {
     /// Calls a source, records it, and sees to what it wants next.
@@ -55,7 +54,6 @@ impl<P: Program> Reactor<P> {
         }
         match next {
             Next::Wait => {}
-            Next::Again if planted(Bug::LostAgain) => {}
             Next::Again => self.queue_again(token),
             Next::Close(reason) => {
                 entry.ended = true;

@@ -14,8 +14,9 @@ use super::{Reason, Token};
 
 /// Peers accepted in one turn at most.
 const ACCEPTS_PER_TURN: usize = 64;
-/// How many of them may be gone in a way that looks like a socket which does not listen.
-const INVALID_PER_TURN_MAX: u32 = if cfg!(target_vendor = "apple") { 16 } else { 0 };
+/// How many of them may be gone in a way that looks like a socket which does not listen, where that
+/// [happens](Acceptor::lost_peer_is_invalid).
+const INVALID_PER_TURN_MAX: u32 = 16;
 /// How long a listener pauses when nothing is freed meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -118,7 +119,10 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<P,
         program: &mut P,
         turn: &mut Turn<'_, P::Message>,
     ) -> Next {
-        let mut invalid_left = INVALID_PER_TURN_MAX;
+        let mut invalid_left = match self.acceptor.lost_peer_is_invalid() {
+            true => INVALID_PER_TURN_MAX,
+            false => 0,
+        };
         for _ in 0..ACCEPTS_PER_TURN {
             if !self.accept.has_room(program) {
                 return self.pause(&"as many connections as allowed are open", turn);
@@ -135,8 +139,7 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<P,
                 }
                 // The peer gave up before it was accepted (accept(2): treat like EAGAIN, and retry).
                 Err(error) if concerns_one_peer(error.kind()) => {}
-                // Apple's systems say this of a peer that has gone already. A socket that does not listen says it
-                // for ever, so it is believed only so often.
+                // A socket that does not listen says this for ever, so it is believed only so often.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput && invalid_left > 0 => {
                     invalid_left -= 1;
                 }

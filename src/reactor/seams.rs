@@ -57,7 +57,8 @@ impl Readiness {
     /// Bytes can be written.
     pub const WRITABLE: Self = Self(2);
 
-    /// The peer will send nothing more. Reported once, possibly along with its last bytes.
+    /// The peer will send nothing more. Possibly reported along with its last bytes; epoll says it once, kqueue as often as
+    /// it has anything to say of reading.
     pub const ENDED: Self = Self(4);
 
     /// As a number, for whoever writes it down.
@@ -80,14 +81,22 @@ impl Readiness {
 
     /// Both together.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// The one without the other.
     #[must_use]
-    pub fn without(self, other: Self) -> Self {
+    pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
+    }
+}
+
+impl Readiness {
+    /// What there is to read, and what there is to write.
+    pub(super) fn apart(self) -> (Self, Self) {
+        let writes = Self(self.0 & Self::WRITABLE.0);
+        (self.without(writes), writes)
     }
 }
 
@@ -217,6 +226,12 @@ pub trait Acceptor: 'static {
 
     /// Stops reporting it.
     fn deregister(&mut self, selector: &mut dyn Selector);
+
+    /// Whether `InvalidInput` may mean that one peer has gone already, as Apple's systems have it, and not that
+    /// the socket does not listen.
+    fn lost_peer_is_invalid(&self) -> bool {
+        cfg!(target_vendor = "apple")
+    }
 }
 
 /// The other end of a connection.

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use crate::planted::{Bug, planted};
-
 /// A source's name: slot and generation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
@@ -139,10 +137,9 @@ impl<T> Slots<T> {
     /// until 2³² more values have been in this slot.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         self.get_mut(token)?;
-        let steps = u32::from(!planted(Bug::ReusedToken));
         let next = Slot::Vacant {
             // Generation 0 is skipped: no occupied slot shares the program's own.
-            generation: token.generation.checked_add(steps).unwrap_or(1),
+            generation: token.generation.checked_add(1).unwrap_or(1),
             next: self.vacant,
         };
         let Slot::Occupied { value, .. } =

@@ -234,6 +234,10 @@ impl Acceptor for RecordedAcceptor {
         let selector: &mut RecordedSelector = selector.own();
         self.inner.deregister(&mut selector.inner);
     }
+
+    fn lost_peer_is_invalid(&self) -> bool {
+        self.inner.lost_peer_is_invalid()
+    }
 }
 
 fn registered(tape: &Tape, token: Token, result: io::Result<()>) -> io::Result<()> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::network::Weather;
 use super::truth::{At, Fact, Known, Span, expiries};
 use super::world::World;
 use crate::reactor::Clock as _;
+use crate::reactor::fake::Weather;
 use crate::work::StoreError;
 
 impl World {

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::network::WireId;
 use super::odd::Odd;
 use super::talk::Said;
 use super::truth::{Follower, Span};
+use crate::reactor::fake::WireId;
 
 /// Requests that one client has under way at most.
 pub(super) const PIPELINED_MAX: usize = 5;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::chance::Chance;
 use super::themes::{ANY, THEMES, Theme};
+use crate::reactor::fake::Chance;
 
 /// What a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

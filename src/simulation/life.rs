@@ -82,7 +82,7 @@ impl World {
             .say(|| format!("another key signs; the former one retires in {for_s} s"));
         let (now_s, step) = (self.clock.unix_s(), self.step);
         let mut secret = [0; 32];
-        secret[..8].copy_from_slice(&self.chance.next().to_le_bytes());
+        secret[..8].copy_from_slice(&self.chance.next_number().to_le_bytes());
         if let Some(former) = self.keys.last_mut() {
             former.until_step = Some(step);
             former.retires_s = Some(now_s + for_s);
@@ -127,7 +127,7 @@ impl World {
             keys: self.key_file()?,
             seams: Seams {
                 clock: Box::new(self.clock.clone()),
-                entropy: Box::new(FakeEntropy::new(self.chance.next())),
+                entropy: Box::new(FakeEntropy::new(self.chance.next_number())),
                 selector: Box::new(self.network.selector()),
             },
             crew: &mut crew,

@@ -1,7 +1,7 @@
 //! A whole server in one thread, in a world that one seed decides.
 //!
 //! The world has everything through which a server meets what is not itself: clock, randomness,
-//! readiness and bytes (`network`), workers and a disk (`work::fake`), and clients that log in, follow
+//! readiness and bytes (`reactor::fake`), workers and a disk (`work::fake`), and clients that log in, follow
 //! events, drip, break off and lie (`clients`). Each step of a story is one thing that happens, and the
 //! seed chooses which. What must be true is kept apart from the server (`truth`), and looked at after
 //! every step and when all has come to rest (`judge`, `settle`).
@@ -14,7 +14,6 @@
 mod answers;
 mod around;
 mod asking;
-mod chance;
 mod clients;
 mod confirmed;
 mod fields;
@@ -22,7 +21,6 @@ mod habits;
 mod judge;
 mod life;
 mod listen;
-mod network;
 mod odd;
 mod presented;
 mod settle;
@@ -42,6 +40,7 @@ use std::sync::Once;
 
 use thiserror::Error;
 
+pub use crate::reactor::fake::Backend;
 use life::Planned;
 use story::Story;
 use world::World;
@@ -93,12 +92,17 @@ pub struct Failure {
 }
 
 /// Plays the story of `seed`: so many steps, then everything comes to rest and everybody leaves. The
-/// same seed and number of steps are the same story, on every machine. It is told to `listener`, if
-/// there is one.
+/// same seed and number of steps are the same story, on every machine; `backend` reports readiness in it. It is told to
+/// `listener`, if there is one.
 ///
 /// # Errors
 /// The first thing that should not have been.
-pub fn run(seed: u64, steps: u64, listener: Option<Box<dyn Write>>) -> Result<Report, Failure> {
+pub fn run(
+    seed: u64,
+    steps: u64,
+    backend: Backend,
+    listener: Option<Box<dyn Write>>,
+) -> Result<Report, Failure> {
     keep_quiet_about_planned_panics();
     let fails = |step, what, habits| Failure {
         seed,
@@ -106,8 +110,8 @@ pub fn run(seed: u64, steps: u64, listener: Option<Box<dyn Write>>) -> Result<Re
         what,
         habits,
     };
-    let mut world =
-        World::new(seed, Story::to(listener)).map_err(|what| fails(0, what, String::new()))?;
+    let mut world = World::new(seed, backend, Story::to(listener))
+        .map_err(|what| fails(0, what, String::new()))?;
     world.tell_beginning(seed);
     let told = world.tell(steps);
     told.map_err(|what| fails(world.step, what, world.habits.to_string()))?;

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::asking::POLL_WAIT_S;
 use super::clients::{Asked, Client, Mode, PIPELINED_MAX, What};
-use super::network::WireId;
 use super::truth::{Must, SLACK_S, Standing};
 use super::world::{CLIENTS_MAX, World};
+use crate::reactor::fake::WireId;
 use crate::token::Fingerprint;
 use crate::work::{SessionRow, UserRow};
 

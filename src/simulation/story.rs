@@ -5,9 +5,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::clients::What;
-use super::network::Cause;
 use super::world::World;
 use crate::reactor::Token;
+use crate::reactor::fake::Cause;
 use crate::server::told;
 
 /// Tells a story line by line, or keeps silent.

@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use super::chance::Chance;
 use super::clients::{Client, Mode};
 use super::habits::{Digest, Habits, Topic};
 use super::life::{COST, USERS};
-use super::network::{Network, SimClock, Weather, WireId};
 use super::story::Story;
 use super::truth::{Attempts, Causes, Events, History, Known, Lasting, Places};
 use crate::config::{Config, Limits, SlowPolicy, StorePath};
+use crate::planted::{Bug, planted};
 use crate::reactor::Clock as _;
+use crate::reactor::fake::{Backend, Chance, FakeClock, Network, Weather, WireId};
 use crate::server::Server;
 use crate::work::fake::{FakeCrew, FakeDisk, Step};
 
 /// Connections at the same time.
 pub(super) const CLIENTS_MAX: usize = 14;
+
+/// A look at the clock takes so many nanoseconds, as it does everywhere.
+const LOOK_NS: u64 = 100;
 
 /// For so long the loop believes its last look at the wall clock; and a moment more.
 const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
@@ -46,7 +49,7 @@ pub(super) struct Signer {
 )]
 pub(super) struct World {
     pub(super) chance: Chance,
-    pub(super) clock: SimClock,
+    pub(super) clock: FakeClock,
     pub(super) network: Network,
     pub(super) crew: FakeCrew,
     pub(super) disk: FakeDisk,
@@ -98,10 +101,12 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, story: Story) -> Result<Self, String> {
+    pub(super) fn new(seed: u64, backend: Backend, story: Story) -> Result<Self, String> {
         let mut chance = Chance::new(seed);
-        let clock = SimClock::default();
+        let clock = FakeClock::moved_by_looks(LOOK_NS);
         let network = Network::new(clock.clone(), chance.fork());
+        network.report_as(backend);
+        network.forget_generations(planted(Bug::ReusedToken));
         let habits = Habits::new(&mut chance, USERS.len());
         let theme = habits.theme;
         let idle_s = *chance.pick(theme.idle_s).unwrap_or(&300);
@@ -324,7 +329,7 @@ impl World {
         self.clients.retain(|client| !client.over);
         if self.clients.len() < CLIENTS_MAX {
             let room = *self.chance.pick(self.habits.theme.rooms).unwrap_or(&500);
-            let wire = self.network.connect(room);
+            let wire = self.network.connect_with_room(room);
             self.story
                 .say(|| format!("client {wire} connects; {room} bytes fit in between"));
             self.clients.push(Client::new(wire, self.now_ns));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loopgate::config::{Config, HashCost};
 use loopgate::event::Event;
-use loopgate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, fake_seams};
+use loopgate::reactor::fake::{FakeClock, Network, fake_seams};
 use loopgate::server::{Server, World};
 use loopgate::token::Keys;
 use loopgate::work::fake::{FakeCrew, FakeDisk, Step};
@@ -13,7 +13,7 @@ use loopgate::work::{Change, StoreError, Transaction, password};
 
 struct Written {
     server: Server,
-    door: FakeDoor,
+    network: Network,
     crew: FakeCrew,
     disk: FakeDisk,
     clock: FakeClock,
@@ -53,8 +53,8 @@ impl Written {
             ..Config::default()
         };
         config.limits.sessions_per_user_max = sessions_max;
-        let (seams, waits) = fake_seams(&clock);
-        waits.hold_clock(true);
+        let (seams, network) = fake_seams(&clock);
+        network.hold_clock(true);
         let world = World {
             store,
             keys: Keys::ephemeral(1, [1; 32], 0),
@@ -63,12 +63,10 @@ impl Written {
             hasher: Argon2id::shared(),
         };
         let mut server = Server::in_world(config, world).expect("it starts");
-        let acceptor = FakeAcceptor::default();
-        let door = acceptor.door();
-        server.accept_from(acceptor).expect("room");
+        server.accept_from(network.acceptor()).expect("room");
         Self {
             server,
-            door,
+            network,
             crew,
             disk,
             clock,
@@ -91,7 +89,7 @@ impl Written {
 
     /// Sends a request; what waits for workers is still to be done.
     fn ask(&mut self, request: &str) -> impl Fn() -> String + use<> {
-        let peer = self.door.connect();
+        let peer = self.network.connect();
         peer.send(request.as_bytes());
         self.turn();
         move || String::from_utf8(peer.received()).expect("text")

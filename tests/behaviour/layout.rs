@@ -247,6 +247,12 @@ fn only_the_reactor_and_net_name_mio_and_only_http_names_httparse() {
 }
 
 #[test]
+fn no_bug_is_planted_in_the_reactor() {
+    let wrong = who_names(&["planted"], |source| source.top() != "reactor");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn only_work_spawns_threads() {
     let words = ["thread::spawn", "thread::Builder", "thread::scope"];
     let wrong = who_names(&words, |source| source.top() == "work");

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use loopgate::app::{Reply, Request};
 use loopgate::config::{Config, HashCost, Limits, StorePath};
 use loopgate::http::Method;
-use loopgate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, FakePeer, FakeWaits, fake_seams};
+use loopgate::reactor::fake::{FakeClock, FakePeer, Network, fake_seams};
 use loopgate::server::Server;
 use loopgate::token::Keys;
 use loopgate::work::password::Argon2id;
@@ -81,13 +81,12 @@ pub(crate) fn add_routes(server: &mut Server, seen: &Seen) {
 
 pub(crate) struct World {
     server: Server,
-    door: FakeDoor,
-    waits: FakeWaits,
+    network: Network,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let (seams, waits) = fake_seams(&FakeClock::default());
+        let (seams, network) = fake_seams(&FakeClock::default());
         let store = Store::open(&StorePath::Memory, 1000).expect("memory");
         let world = loopgate::server::World {
             store,
@@ -98,21 +97,15 @@ impl World {
         };
         let mut server = Server::in_world(config(), world).expect("it starts");
         add_routes(&mut server, &Seen::default());
-        let acceptor = FakeAcceptor::default();
-        let door = acceptor.door();
-        server.accept_from(acceptor).expect("room");
-        waits.hold_clock(true);
-        Self {
-            server,
-            door,
-            waits,
-        }
+        server.accept_from(network.acceptor()).expect("room");
+        network.hold_clock(true);
+        Self { server, network }
     }
 
     /// Turns the loop until nothing moves any more.
     fn settle(&mut self) {
-        let idle = self.waits.idle();
-        while self.waits.idle() == idle {
+        let idle = self.network.idle();
+        while self.network.idle() == idle {
             self.server.turn().expect("memory does not fail");
         }
     }
@@ -123,7 +116,7 @@ impl World {
         row: &Row,
         pieces: impl IntoIterator<Item = &'p [u8]>,
     ) -> Transcript {
-        let peer = self.door.connect();
+        let peer = self.network.connect();
         for piece in pieces {
             peer.send(piece);
             self.settle();

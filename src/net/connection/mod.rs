@@ -210,8 +210,10 @@ impl<T: Stream> Connection<T> {
         if something_to_do && self.blocked_since.is_none() {
             turn.flush();
         }
-        turn.set_deadline(self.deadline(service));
-        if self.takes_bytes() && self.has_more() {
+        if self.requests == 0 || !planted(Bug::ForgottenTimer) {
+            turn.set_deadline(self.deadline(service));
+        }
+        if self.takes_bytes() && self.has_more() && !planted(Bug::LostAgain) {
             Next::Again
         } else {
             Next::Wait

@@ -16,9 +16,9 @@ fn from(address: &str) -> Peer {
 fn one_address_does_not_get_all_connections() {
     let mut world = world();
     world.limits().connections_per_address_max = 2;
-    let door = world.door.clone();
+    let network = world.network.clone();
     let mut connect = |address: &str| {
-        let peer = door.connect_from(from(address));
+        let peer = network.connect_from(from(address));
         world.settle();
         peer
     };
@@ -56,7 +56,7 @@ fn one_address_does_not_get_all_connections() {
     // A place that was left is free again.
     first.end();
     world.settle();
-    let again = world.door.connect_from(from("192.0.2.1"));
+    let again = world.network.connect_from(from("192.0.2.1"));
     again.send(HEALTHZ);
     world.settle();
     assert_eq!(statuses(&again), ["200"]);

@@ -17,7 +17,7 @@ use crate::app::{App, Context, HANDLERS, Reply, Request};
 use crate::config::{Config, HashCost, Limits, StorePath};
 use crate::http::{Method, Response, Status};
 use crate::ledger::{Label, Phase};
-use crate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, FakePeer, FakeWaits, fake_seams};
+use crate::reactor::fake::{FakeClock, FakePeer, Network, fake_seams};
 use crate::reactor::{Listener, Reactor};
 use crate::token::Keys;
 use crate::work::{Change, Pool, Store, Threads, Transaction, password};
@@ -27,13 +27,12 @@ const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 struct World {
     reactor: Reactor<Service>,
     clock: FakeClock,
-    waits: FakeWaits,
-    door: FakeDoor,
+    network: Network,
 }
 
 fn world() -> World {
     let clock = FakeClock::default();
-    let (seams, waits) = fake_seams(&clock);
+    let (seams, network) = fake_seams(&clock);
     let reactor = Reactor::with_seams(seams, |completer| {
         let config = Config {
             hash_cost: HashCost::TOKEN,
@@ -59,17 +58,13 @@ fn world() -> World {
             move |request: &Request<'_>, cx: &mut Context<'_>| handler(request, cx).into();
         routes.on(methods, path, Label::NONE, Box::new(handler));
     }
-    let acceptor = FakeAcceptor::default();
-    let door = acceptor.door();
-    reactor
-        .add(Box::new(Listener::new(acceptor, Door(Realm::Clients))))
-        .unwrap();
+    let listener = Listener::new(network.acceptor(), Door(Realm::Clients));
+    reactor.add(Box::new(listener)).unwrap();
     reactor.add(Box::new(Chores::default())).unwrap();
     World {
         reactor,
         clock,
-        waits,
-        door,
+        network,
     }
 }
 
@@ -89,7 +84,7 @@ fn add_admin(cost: HashCost) -> Transaction {
 
 impl World {
     fn connect(&mut self) -> FakePeer {
-        let peer = self.door.connect();
+        let peer = self.network.connect();
         self.settle();
         peer
     }
@@ -100,12 +95,12 @@ impl World {
 
     /// Turns until nobody is ready; no time passes meanwhile.
     fn settle(&mut self) {
-        self.waits.hold_clock(true);
-        let before = self.waits.idle();
+        self.network.hold_clock(true);
+        let before = self.network.idle();
         for _ in 0..1000 {
             self.reactor.turn().unwrap();
-            if self.waits.idle() > before {
-                self.waits.hold_clock(false);
+            if self.network.idle() > before {
+                self.network.hold_clock(false);
                 return;
             }
         }
@@ -114,14 +109,14 @@ impl World {
 
     /// Turns until something is so that needs the workers; no time passes meanwhile.
     fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
-        self.waits.hold_clock(true);
+        self.network.hold_clock(true);
         let began = Instant::now();
         while !is_so(self) {
             assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
             self.reactor.turn().unwrap();
             std::thread::yield_now();
         }
-        self.waits.hold_clock(false);
+        self.network.hold_clock(false);
     }
 
     /// Lets time pass, and deadlines come.

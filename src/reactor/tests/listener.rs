@@ -3,7 +3,6 @@
 use std::io;
 
 use super::*;
-use crate::reactor::fake::{FakeAcceptor, FakeDoor};
 
 struct Doorkeeper;
 
@@ -27,21 +26,18 @@ impl Accept<Told, FakeStream> for Doorkeeper {
     }
 }
 
-fn world_with_door() -> (World, FakeDoor) {
+fn world_with_door() -> (World, Network) {
     let mut world = world();
-    let acceptor = FakeAcceptor::default();
-    let door = acceptor.door();
-    world
-        .reactor
-        .add(Box::new(Listener::new(acceptor, Doorkeeper)))
-        .unwrap();
-    (world, door)
+    let network = world.network.clone();
+    let listener = Listener::new(network.acceptor(), Doorkeeper);
+    world.reactor.add(Box::new(listener)).unwrap();
+    (world, network)
 }
 
 #[test]
 fn one_edge_accepts_all_who_wait() {
-    let (mut world, door) = world_with_door();
-    let peers: Vec<FakePeer> = (0..200).map(|_| door.connect()).collect();
+    let (mut world, network) = world_with_door();
+    let peers: Vec<FakePeer> = (0..200).map(|_| network.connect()).collect();
     let accepted = world
         .settle()
         .iter()
@@ -52,11 +48,11 @@ fn one_edge_accepts_all_who_wait() {
 
 #[test]
 fn without_descriptors_the_listener_pauses_and_comes_back() {
-    let (mut world, door) = world_with_door();
-    let first = door.connect();
+    let (mut world, network) = world_with_door();
+    let first = network.connect();
     world.settle();
-    door.fail(Some(io::ErrorKind::Other)); // EMFILE has no kind of its own
-    let _second = door.connect();
+    network.fail_accepts(io::ErrorKind::Other, usize::MAX); // EMFILE has no kind of its own
+    let _second = network.connect();
     for _ in 0..3 {
         assert_eq!(world.turn(), Vec::<String>::new());
     }
@@ -68,7 +64,7 @@ fn without_descriptors_the_listener_pauses_and_comes_back() {
     assert!((2..=3).contains(&pauses), "{pauses} pauses");
 
     // A source that is freed brings it back at once, without the timer.
-    door.fail(None);
+    network.fail_accepts(io::ErrorKind::Other, 0);
     let before = world.clock.now();
     first.send(b"x");
     let story = [world.turn(), world.turn()].concat();
@@ -78,28 +74,46 @@ fn without_descriptors_the_listener_pauses_and_comes_back() {
 
 #[test]
 fn a_peer_that_gave_up_does_not_stop_the_next() {
-    let (mut world, door) = world_with_door();
-    door.fail(Some(io::ErrorKind::ConnectionAborted));
-    let _peer = door.connect();
+    let (mut world, network) = world_with_door();
+    network.fail_accepts(io::ErrorKind::ConnectionAborted, usize::MAX);
+    let _peer = network.connect();
     world.turn();
-    door.fail(None);
+    network.fail_accepts(io::ErrorKind::Other, 0);
     assert_eq!(world.settle(), ["accepted"]);
     assert_eq!(world.reactor.ledger().accept_pauses(), 0);
 }
 
 #[test]
 fn a_socket_that_does_not_listen_does_not_make_the_loop_spin() {
-    let (mut world, door) = world_with_door();
-    door.fail(Some(io::ErrorKind::InvalidInput));
-    let _peer = door.connect();
+    let (mut world, network) = world_with_door();
+    network.fail_accepts(io::ErrorKind::InvalidInput, usize::MAX);
+    let _peer = network.connect();
     world.turn();
     assert_eq!(world.reactor.ledger().accept_pauses(), 1);
 }
 
 #[test]
+fn a_peer_that_is_called_invalid_when_it_has_gone_does_not_stop_the_next() {
+    let (mut world, network) = world_with_door();
+    network.report_as(Backend::Kqueue);
+    network.fail_accepts(io::ErrorKind::InvalidInput, 16);
+    let _peer = network.connect();
+    assert_eq!(world.settle(), ["accepted"]);
+    assert_eq!(world.reactor.ledger().accept_pauses(), 0);
+    network.fail_accepts(io::ErrorKind::InvalidInput, usize::MAX);
+    let _peer = network.connect();
+    world.turn();
+    let pauses = world.reactor.ledger().accept_pauses();
+    assert_eq!(
+        pauses, 1,
+        "a socket that does not listen does not make it spin"
+    );
+}
+
+#[test]
 fn a_signal_is_a_byte() {
     let mut world = world();
-    let (stream, peer) = connection();
+    let (stream, peer) = world.network.pair();
     let act = |program: &mut Told, turn: &mut Turn<'_, &'static str>| {
         program.tell("signalled");
         turn.stop();

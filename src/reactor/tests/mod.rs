@@ -2,15 +2,14 @@
 
 mod listener;
 mod models;
+mod network;
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::fake::{
-    FakeClock, FakeEntropy, FakePeer, FakeStream, FakeWaits, connection, fake_seams,
-};
+use super::fake::{Backend, FakeClock, FakeEntropy, FakePeer, FakeStream, Network, fake_seams};
 use super::*;
 use crate::ledger::Outcome::{Again, Wait};
 
@@ -134,20 +133,20 @@ impl Source<Told> for Teller {
 struct World {
     reactor: Reactor<Told>,
     clock: FakeClock,
-    waits: FakeWaits,
+    network: Network,
     story: Story,
 }
 
 fn world() -> World {
     let clock = FakeClock::default();
-    let (seams, waits) = fake_seams(&clock);
+    let (seams, network) = fake_seams(&clock);
     let told = Told::default();
     let story = Rc::clone(&told.story);
     let reactor = Reactor::with_seams(seams, |_| Ok::<_, ()>(told)).unwrap();
     World {
         reactor,
         clock,
-        waits,
+        network,
         story,
     }
 }
@@ -158,7 +157,7 @@ impl World {
     }
 
     fn teller_until(&mut self, name: &'static str, deadline: Moment) -> (Token, FakePeer) {
-        let (stream, peer) = connection();
+        let (stream, peer) = self.network.pair();
         let token = self
             .reactor
             .add(Box::new(Teller {
@@ -177,11 +176,11 @@ impl World {
 
     /// Turns until the loop would sleep for ever.
     fn settle(&mut self) -> Vec<String> {
-        let before = self.waits.idle();
+        let before = self.network.idle();
         let mut story = Vec::new();
         for _ in 0..1000 {
             story.extend(self.turn());
-            if self.waits.idle() > before {
+            if self.network.idle() > before {
                 return story;
             }
         }
@@ -248,7 +247,7 @@ fn one_that_has_more_to_do_is_asked_again_and_starves_nobody() {
 #[test]
 fn one_that_is_reported_twice_in_a_turn_has_its_budget_once() {
     let mut world = world();
-    world.waits.report_apart();
+    world.network.report_as(Backend::Kqueue);
     let (_, greedy) = world.teller("greedy");
     let (_, modest) = world.teller("modest");
     world.settle();
@@ -299,10 +298,10 @@ impl Source<Told> for Reported {
 #[test]
 fn one_that_is_reported_twice_is_told_both_at_once() {
     let mut world = world();
-    world.waits.report_apart();
-    let (stream, peer) = connection();
+    world.network.report_as(Backend::Kqueue);
+    let (stream, peer) = world.network.pair();
     world.reactor.add(Box::new(Reported(stream))).unwrap();
-    assert_eq!(world.settle(), ["rw"]);
+    assert_eq!(world.settle(), ["w"]);
     peer.becomes_writable();
     peer.end();
     assert_eq!(world.settle(), ["rwe"]);

@@ -219,6 +219,9 @@ impl<T: Send, D: Fn(T, Outcome, Option<Worked>) + Send> Worker for Scribe<T, D> 
     }
 
     fn deliver(&mut self, worked: Option<Worked>) {
+        if planted(Bug::DroppedCompletion) && self.done.len() > 1 {
+            self.done.pop();
+        }
         for (tag, outcome) in self.done.drain(..) {
             (self.deliver)(tag, outcome, worked.clone());
         }

@@ -96,8 +96,8 @@ fn converse<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     taken: usize,
 ) -> Vec<u8> {
-    world.waits.hold_clock(true);
-    let peer = world.door.connect();
+    world.network.hold_clock(true);
+    let peer = world.network.connect();
     let mut received = Vec::new();
     let take = |received: &mut Vec<u8>| loop {
         if taken < usize::MAX {
@@ -118,7 +118,7 @@ fn converse<'b>(
     }
     peer.end();
     take(&mut received);
-    world.waits.hold_clock(false);
+    world.network.hold_clock(false);
     let mut turns = 0;
     while !peer.freed() {
         world.turn();
@@ -126,6 +126,7 @@ fn converse<'b>(
         assert!(turns < TURNS_MAX, "the connection is never freed");
     }
     received.extend(peer.received());
+    world.network.forget_freed();
     received
 }
 /// What some bytes are, read the plain way.

@@ -66,6 +66,7 @@ pub fn streams(data: &[u8]) {
         }
         follower.take_everything(last);
         follower.leave();
+        world.network.forget_freed();
         follower.check(last);
     });
 }
@@ -101,7 +102,7 @@ fn add_handlers(world: &World) {
 
 /// Publishes `count` events with so many bytes each; the id of the last.
 fn publish(world: &World, count: usize, bytes: usize) -> u64 {
-    let peer = world.door.connect();
+    let peer = world.network.connect();
     let path = format!("/publish/{count}/{bytes}");
     peer.send(format!("POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes());
     world.settle();
@@ -119,7 +120,7 @@ impl<'w> Follower<'w> {
             world,
             first: since,
             over_websocket,
-            peer: world.door.connect(),
+            peer: world.network.connect(),
             received: Vec::new(),
             told: Vec::new(),
         };
@@ -180,7 +181,7 @@ impl<'w> Follower<'w> {
     /// Goes away, and comes back for what follows the last that was told whole.
     fn resume(&mut self) {
         self.leave();
-        self.peer = self.world.door.connect();
+        self.peer = self.world.network.connect();
         self.ask(self.last_of(&[]));
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use loopgate::config::{Config, HashCost, Limits, OUTBOX_BYTES_FLOOR, SlowPolicy, StorePath};
-use loopgate::reactor::fake::{FakeAcceptor, FakeClock, FakeDoor, FakeWaits, fake_seams};
+use loopgate::reactor::fake::{FakeClock, Network, fake_seams};
 use loopgate::server::Server;
 use loopgate::token::Keys;
 use loopgate::work::password::Argon2id;
@@ -16,8 +16,7 @@ pub const EVENTS_KEPT_MAX: u64 = 12;
 
 pub struct World {
     pub server: RefCell<Server>,
-    pub waits: FakeWaits,
-    pub door: FakeDoor,
+    pub network: Network,
     pub limits: Limits,
     /// Jobs that a worker has.
     pub jobs: Rc<Cell<usize>>,
@@ -46,9 +45,7 @@ impl World {
             slow_subscriber,
             ..Config::default()
         };
-        let (seams, waits) = fake_seams(&FakeClock::default());
-        let acceptor = FakeAcceptor::default();
-        let door = acceptor.door();
+        let (seams, network) = fake_seams(&FakeClock::default());
         let store = store(config.hash_cost);
         let place = loopgate::server::World {
             store,
@@ -58,17 +55,18 @@ impl World {
             hasher: Argon2id::shared(),
         };
         let mut server = Server::in_world(config, place).expect("nothing keeps it from starting");
-        server.accept_from(acceptor).expect("there is room");
+        server
+            .accept_from(network.acceptor())
+            .expect("there is room");
         let jobs = Rc::new(Cell::new(0));
         let mut world = Self {
             server: server.into(),
-            waits,
-            door,
+            network,
             limits,
             jobs,
             sign: Vec::new(),
         };
-        world.waits.hold_clock(true); // else it would jump to the end of the session
+        world.network.hold_clock(true); // else it would jump to the end of the session
         world.sign = world.log_in();
         add_handlers(&world);
         let mut server = world.server.borrow_mut();
@@ -80,7 +78,7 @@ impl World {
     fn log_in(&self) -> Vec<u8> {
         let body = "username=admin&password=password";
         let length = body.len();
-        let peer = self.door.connect();
+        let peer = self.network.connect();
         peer.send(
             format!(
                 "POST /login HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\
@@ -108,9 +106,9 @@ impl World {
     /// Turns until nobody is ready, and no worker has anything to do.
     pub fn settle(&self) {
         loop {
-            let idle = self.waits.idle();
+            let idle = self.network.idle();
             self.turn();
-            let slept = self.waits.idle() > idle;
+            let slept = self.network.idle() > idle;
             match self.jobs.get() {
                 0 if slept => return,
                 0 => {}

@@ -2,15 +2,17 @@
 
 /// Numbers that look random, from one seed (`SplitMix64`: Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
     /// Seeds that are neighbours tell stories that have nothing in common.
-    pub(super) fn new(seed: u64) -> Self {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    /// The next number.
+    pub fn next_number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,30 +21,31 @@ impl Chance {
     }
 
     /// A source of its own, so that what one part of the world decides leaves the others' choices alone.
-    pub(super) fn fork(&mut self) -> Self {
-        Self(self.next())
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(self.next_number())
     }
 
     /// A number below `end`; 0 if that is 0.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         if end == 0 {
             return 0;
         }
-        (self.next() % end as u64) as usize
+        (self.next_number() % end as u64) as usize
     }
 
     /// From `first` to `last`, both included.
-    pub(super) fn between(&mut self, first: usize, last: usize) -> usize {
+    pub fn between(&mut self, first: usize, last: usize) -> usize {
         first + self.below(last - first + 1)
     }
 
     /// True once in so many times.
-    pub(super) fn one_in(&mut self, times: usize) -> bool {
+    pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
     /// One of them. `None` if there are none.
-    pub(super) fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
+    pub fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
         if from.is_empty() {
             return None;
         }
@@ -50,7 +53,7 @@ impl Chance {
     }
 
     /// Any order.
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             items.swap(end, self.below(end + 1));
         }

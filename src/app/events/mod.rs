@@ -208,7 +208,9 @@ impl Poll {
     }
 
     fn take(mut self, mut page: Page, cx: &mut Context<'_>) -> Reply {
-        if let Some(missing) = self.since.and_then(|since| page.missing_after(since)) {
+        // Who waits from the page's end on gets nothing that was delivered before.
+        let missing = page.catch_up(self.since.unwrap_or(0), cx.app.hub.delivered());
+        if let (Some(missing), Some(_)) = (missing, self.since) {
             self.found.push(super::gap_json(missing));
         }
         for event in page.events {

@@ -202,8 +202,9 @@ impl Feed {
         })
     }
 
-    /// Takes in what the store had.
-    pub(super) fn page(&mut self, page: Page, waiting: &Waiting) {
+    /// Takes in what the store had. The feed stays behind until it has read everything up to `delivered`, which live
+    /// feeds were offered.
+    pub(super) fn page(&mut self, mut page: Page, delivered: u64, waiting: &Waiting) {
         let Stage::Behind { since, reading } = &mut self.stage else {
             return;
         };
@@ -213,8 +214,7 @@ impl Feed {
         if std::mem::replace(reading, Reading::No) == Reading::Stale {
             return;
         }
-        let since = *since;
-        if let Some(missing) = page.missing_after(since) {
+        if let Some(missing) = page.catch_up(*since, delivered) {
             self.queue.push_back(Item::missing(self.wire, missing));
         }
         for event in page.events {

@@ -97,6 +97,8 @@ pub struct Hub {
     confirmed: VecDeque<Event>,
     /// The newest event there is.
     newest: u64,
+    /// The last event that was delivered to all that are live.
+    delivered: u64,
     /// What became of the events of feeds that have ended.
     ended: Balance,
     /// Bytes that wait for all peers.
@@ -208,9 +210,17 @@ impl Hub {
         self.newest
     }
 
+    /// The last event that was delivered to all feeds that are live; the newest of former times before the first.
+    ///
+    /// A reader that has read from the store up to here, or further, misses nothing from now on.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
     /// Takes note of the newest event of former times.
     pub fn begin_after(&mut self, newest: u64) {
-        self.newest = newest;
+        (self.newest, self.delivered) = (newest, newest);
     }
 
     /// Takes note of events that were committed, in the order of their ids.
@@ -232,7 +242,7 @@ impl Hub {
             return;
         };
         match page {
-            Ok(page) => feed.page(page, &self.waiting),
+            Ok(page) => feed.page(page, self.delivered, &self.waiting),
             // Busy is for a moment only, but a feed that asks again and again adds to it.
             Err(_) => feed.fail(),
         }
@@ -249,6 +259,7 @@ impl Hub {
                 break;
             };
             count += 1;
+            self.delivered = event.id;
             self.deliver_here(&event, &mut missed);
             if self.feeds.is_empty() {
                 continue;

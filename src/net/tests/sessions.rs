@@ -34,9 +34,9 @@ impl World {
         self.settle();
     }
 
-    /// A long poll that waits. The store has one event, the login: what a test confirms goes to the hub alone.
+    /// A long poll that waits for what follows the newest event.
     fn park(&mut self, sign: &str) -> FakePeer {
-        let since = 1;
+        let since = self.reactor.program.app.hub.newest();
         let feeds = self.reactor.program.app.hub.feeds();
         let peer = self.ask(sign, &format!("GET /events?since={since}&wait=60"), "");
         self.until("it waits", |world| {
@@ -88,7 +88,7 @@ fn streams_end_in_the_second_in_which_their_key_retires() {
     // It was the current key when they were opened.
     world.rotate_keys(20);
     world.pass(19 * SECOND);
-    world.happen(1, "before");
+    world.store(1, "before");
     assert!(text(&sse).contains("before"));
     assert_eq!(statuses(&parked), ["200"]);
     let parked = world.park(&sign);

@@ -49,21 +49,37 @@ impl World {
         self.settle();
     }
 
-    /// So many events are confirmed, as far as the hub knows.
+    /// So many events are confirmed, as far as the hub knows: the store does not have them.
     pub(super) fn confirm(&mut self, count: u64, data: &str) {
         let hub = &mut self.reactor.program.app.hub;
         let first = hub.newest() + 1;
+        let fact = tick(data);
         let event = |id| Event {
             id,
-            fact: NewEvent {
-                unix_ms: 0,
-                name: "tick".into(),
-                sender: "test".into(),
-                user_id: None,
-                data: data.into(),
-            },
+            fact: fact.clone(),
         };
         hub.confirmed((first..first + count).map(event).collect());
+    }
+
+    /// So many events are stored, confirmed and delivered.
+    pub(super) fn store(&mut self, count: u64, data: &str) {
+        let newest = self.reactor.program.app.hub.newest() + count;
+        for _ in 0..count {
+            self.reactor.program.app.emit(tick(data));
+        }
+        self.until("they are delivered", |world| {
+            world.reactor.program.app.hub.delivered() == newest
+        });
+    }
+}
+
+fn tick(data: &str) -> NewEvent {
+    NewEvent {
+        unix_ms: 0,
+        name: "tick".into(),
+        sender: "test".into(),
+        user_id: None,
+        data: data.into(),
     }
 }
 
@@ -147,6 +163,7 @@ fn a_long_poll_is_answered_with_no_more_than_it_asked_for() {
     let sign = world.log_in();
     let since = world.reactor.program.app.hub.newest();
     let park = |world: &mut World, limit| {
+        let since = world.reactor.program.app.hub.newest();
         let line = format!("GET /events?since={since}&wait=60&limit={limit}");
         let peer = world.ask(&sign, &line, "");
         world.until("it waits", |world| {
@@ -156,7 +173,7 @@ fn a_long_poll_is_answered_with_no_more_than_it_asked_for() {
     };
     let first = since + 1;
     let peer = park(&mut world, 2);
-    world.happen(5, "data");
+    world.store(5, "data");
     let answer = text(&peer);
     assert_eq!(answer.matches("\"tick\"").count(), 2, "{answer}");
     let ends = format!("\"last\":{},\"more\":true}}\n", first + 1);

@@ -50,9 +50,20 @@ pub struct Page {
 }
 
 impl Page {
-    /// What a reader cannot be given that has everything up to `since` and asks for what follows.
-    #[must_use]
-    pub fn missing_after(&self, since: u64) -> Option<Missing> {
+    /// Takes the page for a reader that has everything up to `since`, where live readers have been offered everything up
+    /// to `delivered`. Returns what this reader cannot be given.
+    ///
+    /// A page that ends before `delivered` was read too early: there is more, and a reader that is ahead of the page
+    /// stays where it is. `SQLite`'s pages never do, since they come back in order with the commits.
+    pub fn catch_up(&mut self, since: u64, delivered: u64) -> Option<Missing> {
+        if self.through < delivered {
+            self.more = true;
+            self.through = self.through.max(since);
+        }
+        self.missing_after(since)
+    }
+
+    fn missing_after(&self, since: u64) -> Option<Missing> {
         if since > self.through {
             return Some(Missing {
                 from: self.through + 1,

@@ -14,7 +14,7 @@ enum Step {
     Deliver,
     /// The peer takes so many bytes.
     Write(usize),
-    /// The store answers, if it was asked, with so many rows at most.
+    /// The store answers, if it was asked, with so many rows at most of what it had when it was asked.
     Answer(usize),
 }
 
@@ -38,7 +38,8 @@ struct World {
     hub: Hub,
     id: FeedId,
     stored: Vec<Event>,
-    asked: Option<u64>,
+    /// After which event is read, and the newest one that the store had then.
+    asked: Option<(u64, u64)>,
     written: String,
 }
 
@@ -75,19 +76,20 @@ impl World {
             Step::Write(count) => self.written += &write(&mut self.hub, self.id, count),
             Step::Answer(rows) => self.answer(rows),
         }
-        let feed = self.hub.feed(self.id).expect("it is there");
         if self.asked.is_none() {
-            self.asked = feed.next_page(usize::MAX).map(|query| query.since);
+            let newest = self.hub.newest();
+            let query = self.hub.next_page(self.id);
+            self.asked = query.map(|query| (query.since, newest));
         }
         balanced(&mut self.hub, self.id);
     }
 
     fn answer(&mut self, rows: usize) {
-        let Some(since) = self.asked.take() else {
+        let Some((since, newest)) = self.asked.take() else {
             return;
         };
-        let newest = self.hub.newest();
-        let read = self.stored.iter().filter(|event| event.id > since);
+        let ids = since + 1..=newest;
+        let read = self.stored.iter().filter(|event| ids.contains(&event.id));
         let read: Vec<Event> = read.take(rows).cloned().collect();
         let through = read.last().map_or(newest, |event| event.id);
         let page = Page {

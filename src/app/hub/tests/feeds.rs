@@ -226,6 +226,63 @@ fn a_reader_ahead_of_a_restored_store_is_told_and_given_another_place() {
 }
 
 #[test]
+fn a_feed_whose_page_ends_before_what_was_delivered_reads_on() {
+    let mut hub = Hub::default();
+    let feed = Feed::new(
+        Wire::Line,
+        everything(),
+        Some(0),
+        1 << 20,
+        SlowPolicy::DropOldest,
+    );
+    let id = hub.follow(owner(), feed);
+    hub.next_page(id).expect("it is behind");
+    hub.confirmed(events(1..=4));
+    hub.deliver();
+    hub.page(id, Ok(page(1..=2, false, 1)));
+    let mut written = write(&mut hub, id, usize::MAX);
+    assert!(!hub.feed(id).expect("it is there").is_done());
+    let query = hub.next_page(id).expect("the page ended too early");
+    assert_eq!(query.since, 2);
+    // What is confirmed and not delivered yet will be offered: it need not be read.
+    hub.confirmed(events(5..=6));
+    hub.page(id, Ok(page(3..=4, false, 1)));
+    hub.deliver();
+    written += &write(&mut hub, id, usize::MAX);
+    assert_eq!(
+        told(&written),
+        (1..=6).map(|id| (id, 0)).collect::<Vec<_>>()
+    );
+    assert!(hub.feed(id).expect("it is there").is_done());
+}
+
+#[test]
+fn a_page_older_than_its_reader_takes_no_reader_back() {
+    let mut hub = Hub::default();
+    hub.begin_after(9);
+    let (since, policy) = (Some(8), SlowPolicy::DropOldest);
+    let feed = Feed::new(Wire::Line, everything(), since, 1 << 20, policy);
+    let id = hub.follow(owner(), feed);
+    hub.next_page(id).expect("it is behind");
+    let nothing = Page {
+        events: vec![],
+        through: 7,
+        more: false,
+        oldest: 1,
+    };
+    hub.page(id, Ok(nothing));
+    assert_eq!(
+        write(&mut hub, id, usize::MAX),
+        "",
+        "the store was not restored"
+    );
+    let query = hub.next_page(id).expect("the page was too old");
+    assert_eq!(query.since, 8);
+    hub.page(id, Ok(page(9..=9, false, 1)));
+    assert_eq!(told(&write(&mut hub, id, usize::MAX)), [(9, 0)]);
+}
+
+#[test]
 fn a_feed_is_behind_as_long_as_its_reader_is() {
     let mut hub = Hub::default();
     let (bytes_max, since) = (10 * line_bytes(), Some(0));

@@ -1,12 +1,10 @@
 //! What the application does although nobody asked: expired sessions go, times of last use are
 //! written down.
 
-use serde_json::json;
-
 use super::sessions::Session;
 use super::{App, Context, Reply};
 use crate::planted::{Bug, planted};
-use crate::token::{self, Fingerprint};
+use crate::token::Fingerprint;
 use crate::work::{Change, Transaction};
 
 /// Seconds between two writings of the times of last use.
@@ -109,20 +107,16 @@ impl Context<'_> {
     }
 
     fn expired(&mut self, hash: [u8; 32], session: Session) -> Reply {
-        let data = json!({
-            "user_id": session.user_id.to_string(),
-            "session_id": token::base64url(&session.sid),
-        });
-        let event = self.event("session.expired", "sessions", Some(session.user_id), data);
+        let event = self.session_expired(session.user_id, &session.sid);
         let transaction = Transaction {
             changes: vec![Change::RemoveSessions(vec![hash])],
             events: vec![event],
             events_only_if_changed: true,
         };
         self.unasked(transaction, move |cx, on_disk| {
-            // Now, and not before the event that tells of it.
-            cx.app.streams.end(&hash);
+            // Where it is on disk, its streams have ended after the event that tells of it.
             if !on_disk {
+                cx.app.streams.end(&hash);
                 cx.app.chores.unremoved.push((hash, session));
             }
         })

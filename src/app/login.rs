@@ -8,13 +8,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::caller::{cross_site, unauthorized};
+use super::session_events::Revoked;
 use super::sessions::Session;
 use super::throttle::Refused;
 use super::{Context, Reply, Request, cookie, friendly, throttle, users};
-use crate::event::{NewEvent, Timestamp, rfc3339};
+use crate::event::{Timestamp, rfc3339};
 use crate::http::{Response, Status};
 use crate::ledger::Limit;
 use crate::planted::{Bug, planted};
@@ -119,9 +119,8 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Rep
 fn refuse(attempt: Attempt, cx: &mut Context<'_>) -> Reply {
     // What nobody is called is not kept: people type passwords into the wrong field.
     let known = attempt.user_id.is_some() || planted(Bug::KeptTypo);
-    let username = known.then_some(&attempt.username);
-    let data = json!({"username": username, "address": attempt.address.to_string()});
-    let event = cx.event("user.login_failed", "login", attempt.user_id, data);
+    let username = known.then_some(&*attempt.username);
+    let event = cx.login_failed(attempt.user_id, username, attempt.address);
     let transaction = Transaction {
         events: vec![event],
         ..Transaction::default()
@@ -142,12 +141,11 @@ fn confirm(
     cx: &mut Context<'_>,
 ) -> Reply {
     let (now_s, sid) = (cx.unix_s(), cx.random::<16>());
-    let sid_text = token::base64url(&sid);
     let key = cx.app.keys.current();
     let claims = Claims {
         iss: cx.app.config.issuer.clone(),
         sub: user_id.to_string(),
-        sid: sid_text.clone(),
+        sid: token::base64url(&sid),
         iat: now_s,
         exp: now_s
             + cx.app
@@ -173,25 +171,14 @@ fn confirm(
         .iter()
         .map(|(hash, sid)| Change::EndSession {
             hash: *hash,
-            event: revoked(user_id, sid, cx),
+            event: cx.session_revoked(user_id, sid, Revoked::TooMany),
         })
         .collect();
     changes.push(Change::AddSession(session.row(hash)));
-    changes.extend(
-        rehashed
-            .clone()
-            .map(|password| Change::SetPassword { user_id, password }),
-    );
-    let data = json!({
-        "user_id": user_id.to_string(),
-        "username": attempt.username,
-        "session_id": sid_text,
-        "address": attempt.address.to_string(),
-    });
-    let event = cx.event("user.logged_in", "login", Some(user_id), data);
+    changes.extend(rehashed.map(|password| Change::SetPassword { user_id, password }));
     let transaction = Transaction {
         changes,
-        events: vec![event],
+        events: vec![cx.logged_in(user_id, &attempt.username, &sid, attempt.address)],
         ..Transaction::default()
     };
     Reply::commit(transaction, move |committed, cx| {
@@ -201,26 +188,8 @@ fn confirm(
         {
             return error.into();
         }
-        if let Some(password) = rehashed {
-            cx.app.users.set_password(user_id, password);
-        }
-        cx.app.sessions.insert(hash, session);
-        for (hash, _) in &ended {
-            cx.app.sessions.remove(hash);
-            cx.app.streams.end(hash);
-        }
         confirmation(&sign, &session, attempt.over_tls, cx)
     })
-}
-
-/// The event of a session that ends since its user has too many.
-fn revoked(user_id: i64, sid: &[u8; 16], cx: &Context<'_>) -> NewEvent {
-    let data = json!({
-        "user_id": user_id.to_string(),
-        "session_id": token::base64url(sid),
-        "reason": "too_many_sessions",
-    });
-    cx.event("session.revoked", "login", Some(user_id), data)
 }
 
 /// The confirmation, and the cookie for browsers.

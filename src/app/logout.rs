@@ -1,13 +1,13 @@
 //! `POST /logout` and `DELETE /sessions/{id}`: sessions end.
 //!
 //! First the rows are deleted, in one transaction with the event; only then the sessions leave the
-//! table in memory and the client hears of it. Whoever is killed in between has confirmed nothing.
+//! table in memory, in `replica`, and the client hears of it. A server that is killed in between has confirmed nothing.
 
 use serde::Serialize;
-use serde_json::json;
 
 use super::caller::{caller_who_changes, no_session, user_of};
 use super::cookie;
+use super::session_events::Revoked;
 use super::{Context, Reply, Request};
 use crate::event::NewEvent;
 use crate::http::{Response, Status};
@@ -48,16 +48,10 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
         vec![caller.hash]
     };
     let username = user_of(&caller, cx)?.name.clone();
-    let data = json!({
-        "user_id": user_id.to_string(),
-        "username": username,
-        "session_id": token::base64url(&caller.session.sid),
-        "everywhere": everywhere,
-    });
     if planted(Bug::EndedEarly) {
         cx.app.sessions.remove(&caller.hash);
     }
-    let event = cx.event("user.logged_out", "logout", Some(user_id), data);
+    let event = cx.logged_out(user_id, &username, &caller.session.sid, everywhere);
     let ending = Ending::new("logout confirmed", user_id, true);
     Ok(end(
         hashes,
@@ -75,15 +69,11 @@ pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
     // A stranger's session and one that never was are the same to the caller.
     let id = request.parameter("id").and_then(token::from_base64url);
     let found = id.and_then(|sid| cx.app.sessions.find_of_user(user_id, &sid));
-    let Some(hash) = found.map(|(hash, _)| *hash) else {
+    let Some((hash, sid)) = found.map(|(hash, session)| (*hash, session.sid)) else {
         return Err(no_such_session());
     };
     let own = hash == caller.hash;
-    let data = json!({
-        "user_id": user_id.to_string(),
-        "session_id": request.parameter("id"),
-    });
-    let event = cx.event("session.revoked", "logout", Some(user_id), data);
+    let event = cx.session_revoked(user_id, &sid, Revoked::ById);
     let ending = Ending::new("session revoked", user_id, own);
     Ok(end(vec![hash], vec![event], ending))
 }
@@ -159,7 +149,7 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
         Vec::new()
     };
     let transaction = Transaction {
-        changes: vec![Change::RemoveSessions(hashes.clone())],
+        changes: vec![Change::RemoveSessions(hashes)],
         events,
         events_only_if_changed: true,
     };
@@ -167,12 +157,9 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
         match committed {
             Err(_) if ending.revoked > 0 => return Ending::incomplete(),
             Err(error) => return error.into(),
-            Ok(commit) => ending.revoked += commit.rows,
-        }
-        for hash in &hashes {
-            cx.app.sessions.remove(hash);
-            if !planted(Bug::StreamsStay) {
-                ending.streams_closed += cx.app.streams.end(hash);
+            Ok(confirmed) => {
+                ending.revoked += confirmed.rows;
+                ending.streams_closed += confirmed.streams_closed;
             }
         }
         if ending.everywhere && !planted(Bug::LateLoginsStay) {

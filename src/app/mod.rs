@@ -3,7 +3,8 @@
 //! A handler is a function from a [`Request`] and a [`Context`] to a [`Reply`]. It sees the state of
 //! the application and never a socket, a thread or a file: what blocks is returned as work, and
 //! done elsewhere. `routes` is the table that finds the handler; `login` and `logout` are the two
-//! that the rest is built around; `caller` decides who is asking, for all of them.
+//! that the rest is built around; `caller` decides who is asking, for all of them. `replica` is the one place where
+//! memory follows what was committed.
 
 mod arriving;
 mod caller;
@@ -21,10 +22,12 @@ pub mod monitor;
 mod origin;
 mod page;
 mod produced;
+mod replica;
 mod reply;
 mod request;
 mod routes;
 mod session;
+mod session_events;
 pub mod sessions;
 mod socket;
 mod status;
@@ -49,6 +52,7 @@ pub use hub::{
     SubscriptionId, Waiting, Wire, gap_json,
 };
 pub use produced::{event_of_line, name_of_command};
+pub use replica::Confirmed;
 pub use reply::{
     Continuation, Follow, Job, JobError, Later, Look, Output, Reply, Stream, Upgrade, Wait,
     internal_error,

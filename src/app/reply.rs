@@ -9,12 +9,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{Context, Conversation, Interest};
+use super::{Confirmed, Context, Conversation, Interest};
 use crate::http::{Prepared, Response, Status};
 use crate::planted::{Bug, planted};
 use crate::reactor::{Moment, Seen, Token};
 use crate::token::Fingerprint;
-use crate::work::{Commit, Findings, Page, Query, StoreError, Transaction};
+use crate::work::{Findings, Page, Query, StoreError, Transaction};
 
 /// A handler's answer.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub enum Later {
     /// On one of the hash threads.
     Job(Job, Continuation<Result<Output, JobError>>),
     /// On the storage thread, in one transaction.
-    Commit(Transaction, Continuation<Result<Commit, StoreError>>),
+    Commit(Transaction, Continuation<Result<Confirmed, StoreError>>),
     /// On the storage thread: events are read.
     Read(Query, Continuation<Result<Page, StoreError>>),
 }
@@ -211,11 +211,11 @@ impl Reply {
         Self::Later(Later::Job(job, Box::new(then)))
     }
 
-    /// Commits `transaction`, then answers with what `then` says. The transaction's events are
-    /// delivered in the same turn.
+    /// Commits `transaction`, then answers with what `then` says: memory has followed the transaction by then, and its
+    /// events are delivered in the same turn.
     pub fn commit(
         transaction: Transaction,
-        then: impl FnOnce(Result<Commit, StoreError>, &mut Context<'_>) -> Reply + 'static,
+        then: impl FnOnce(Result<Confirmed, StoreError>, &mut Context<'_>) -> Reply + 'static,
     ) -> Self {
         Self::Later(Later::Commit(transaction, Box::new(then)))
     }

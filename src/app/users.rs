@@ -40,6 +40,13 @@ pub struct Users {
 impl FromIterator<UserRow> for Users {
     fn from_iter<I: IntoIterator<Item = UserRow>>(rows: I) -> Self {
         let mut users = Self::default();
+        users.extend(rows);
+        users
+    }
+}
+
+impl Extend<UserRow> for Users {
+    fn extend<I: IntoIterator<Item = UserRow>>(&mut self, rows: I) {
         for UserRow {
             id,
             name,
@@ -48,9 +55,9 @@ impl FromIterator<UserRow> for Users {
             ..
         } in rows
         {
-            users.id_by_name.insert(name.clone(), id);
-            users.kinds.add(&password);
-            users.by_id.insert(
+            self.id_by_name.insert(name.clone(), id);
+            self.kinds.add(&password);
+            self.by_id.insert(
                 id,
                 User {
                     id,
@@ -60,7 +67,6 @@ impl FromIterator<UserRow> for Users {
                 },
             );
         }
-        users
     }
 }
 
@@ -79,6 +85,14 @@ impl Users {
     #[must_use]
     pub fn get(&self, id: i64) -> Option<&User> {
         self.by_id.get(&id)
+    }
+
+    /// Forgets a user, if there is one of that id.
+    pub fn remove(&mut self, id: i64) {
+        if let Some(user) = self.by_id.remove(&id) {
+            self.id_by_name.remove(&user.name);
+            self.kinds.remove(&user.password);
+        }
     }
 
     /// Takes note of a new password hash that was committed.

@@ -5,10 +5,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::message::{Completion, Message};
-use crate::app::{Context, Continuation, Job, JobError, Later, Output, Reply};
+use crate::app::{Confirmed, Context, Continuation, Job, JobError, Later, Output, Reply};
 use crate::ledger::{JobRecord, Label, Limit};
 use crate::reactor::{Completer, Moment, Slots, Token, Turn};
-use crate::work::{self, Busy, Commit, Delivery, Findings, Page, Pool, StoreError, Worked, Writer};
+use crate::work::{self, Busy, Delivery, Findings, Page, Pool, StoreError, Worked, Writer};
 
 /// The threads that do what blocks.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Desk {
     workers: Workers,
     completer: Completer<Completion>,
     pub(super) jobs: Table<Result<Output, JobError>>,
-    pub(super) commits: Table<Result<Commit, StoreError>>,
+    pub(super) commits: Table<Result<Confirmed, StoreError>>,
     pub(super) reads: Table<Result<Page, StoreError>>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Order {
 /// What no thread takes, and what would have followed it.
 pub(super) enum Refused {
     Job(Continuation<Result<Output, JobError>>),
-    Commit(Continuation<Result<Commit, StoreError>>),
+    Commit(Continuation<Result<Confirmed, StoreError>>),
     Read(Continuation<Result<Page, StoreError>>),
 }
 

@@ -98,8 +98,7 @@ impl Service {
         self.resume(pending, output, turn);
     }
 
-    /// The storage thread has done something: what was confirmed is for the hub, before anybody hears
-    /// of it.
+    /// The storage thread has done something: memory follows what was committed, before a client hears of it.
     pub(super) fn stored(
         &mut self,
         id: Token,
@@ -108,13 +107,13 @@ impl Service {
         turn: &mut Turn<'_, Message>,
     ) {
         match outcome {
-            Outcome::Committed(mut committed) => {
+            Outcome::Committed(committed) => {
                 let pending = self.desk.commits.take(id, times, turn);
-                match &mut committed {
-                    Ok(commit) => self.app.hub.confirmed(std::mem::take(&mut commit.events)),
-                    Err(error) => self.store_failed(error, turn),
+                if let Err(error) = &committed {
+                    self.store_failed(error, turn);
                 }
-                self.resume(pending, committed, turn);
+                let confirmed = committed.map(|commit| self.app.follow(commit));
+                self.resume(pending, confirmed, turn);
             }
             Outcome::Read(page) => {
                 let pending = self.desk.reads.take(id, times, turn);

@@ -49,7 +49,7 @@ impl World {
             let commit = store.apply(transaction)?;
             self.users.push(User {
                 name,
-                id: commit.added_user.unwrap_or_default(),
+                id: commit.added_users.first().copied().unwrap_or_default(),
                 role,
             });
             self.everywhere.push(0);

@@ -118,20 +118,20 @@ impl World {
                     self.with_context(|_, cx| then(Ok(output), cx))
                 }
                 Reply::Later(Later::Commit(transaction, then)) => {
-                    let committed = self.commit(transaction);
-                    self.with_context(|_, cx| then(committed, cx))
+                    let confirmed = self.commit(transaction);
+                    self.with_context(|_, cx| then(confirmed, cx))
                 }
                 other => panic!("{other:?}"),
             };
         }
     }
 
-    fn commit(&mut self, transaction: Transaction) -> Result<Commit, StoreError> {
+    fn commit(&mut self, transaction: Transaction) -> Result<Confirmed, StoreError> {
         if self.store_fails {
             return Err(StoreError::Busy);
         }
         let mut rows = 0;
-        for change in transaction.changes {
+        for change in &transaction.changes {
             rows += match change {
                 Change::AddSession(row) => usize::from(self.rows.insert(row.hash)),
                 Change::RemoveSessions(hashes) => {
@@ -149,12 +149,13 @@ impl World {
             let said = transaction.events.into_iter().map(|event| event.data);
             self.said.extend(said);
         }
-        Ok(Commit {
+        Ok(self.app.follow(Commit {
             rows,
-            added_user: None,
+            changes: transaction.changes,
+            added_users: Vec::new(),
             events: Vec::new(),
             last_event_id: 0,
-        })
+        }))
     }
 
     fn call(&mut self, line: &str, fields: &str, body: &str) -> Response {

@@ -90,24 +90,22 @@ impl Tables<'_> {
     ) -> Result<(Commit, u64), StoreError> {
         let mut commit = Commit {
             rows: 0,
-            added_user: None,
+            changes: Vec::new(),
+            added_users: Vec::new(),
             events: Vec::with_capacity(transaction.events.len()),
             last_event_id: 0,
         };
         let mut events = Vec::new();
-        for change in transaction.changes {
-            let adds_user = matches!(change, Change::AddUser { .. });
-            let rows = self.change(&change)?;
+        for change in &transaction.changes {
+            let rows = self.change(change)?;
             commit.rows += rows;
-            if adds_user {
-                commit.added_user = Some(self.sql.last_insert_rowid());
-            }
-            if let Change::EndSession { event, .. } = change
-                && rows > 0
-            {
-                events.push(event);
+            match change {
+                Change::AddUser { .. } => commit.added_users.push(self.sql.last_insert_rowid()),
+                Change::EndSession { event, .. } if rows > 0 => events.push(event.clone()),
+                _ => {}
             }
         }
+        commit.changes = transaction.changes;
         let without_change = transaction.events_only_if_changed && commit.rows == 0;
         if without_change && !planted(Bug::EndsTwice) {
             return Ok((commit, 0));

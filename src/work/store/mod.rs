@@ -158,12 +158,13 @@ pub struct Transaction {
 /// What a transaction did. It is on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
+    /// The changes, in their order: what else remembers users and sessions makes them, too.
+    pub changes: Vec<Change>,
     /// Rows of users and sessions that were added, changed or removed.
     pub rows: usize,
-    /// The id of the user that was added last, if one was.
-    pub added_user: Option<i64>,
-    /// The events with their ids; empty when they were not written. A server takes them out to deliver
-    /// them.
+    /// The ids of the users that were added, in the order of the changes.
+    pub added_users: Vec<i64>,
+    /// The events with their ids; empty when they were not written.
     pub events: Vec<Event>,
     /// The id of the last of them; 0 without one.
     pub last_event_id: u64,

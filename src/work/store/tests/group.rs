@@ -9,7 +9,7 @@ fn what_was_stored_comes_back() {
     let mut store = open(&path).unwrap();
     assert_eq!(store.load().unwrap().last_event_id, 0);
     let added = store.apply(changes([add_user("alice")])).unwrap();
-    assert_eq!((added.rows, added.added_user), (1, Some(1)));
+    assert_eq!((added.rows, added.added_users), (1, vec![1]));
     let sessions = [session(1, 1), session(2, 1), session(3, 1)];
     let login = Transaction {
         changes: sessions.iter().cloned().map(Change::AddSession).collect(),
@@ -90,7 +90,7 @@ fn a_user_who_is_gone_gets_no_session_and_no_password() {
         assert_eq!(store.apply(refused), Err(StoreError::NoSuchUser));
     }
     let again = store.apply(changes([add_user("alice")])).unwrap();
-    assert_eq!(again.added_user, Some(3), "an id is never used twice");
+    assert_eq!(again.added_users, [3], "an id is never used twice");
 }
 
 #[test]

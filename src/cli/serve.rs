@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
-use loopgate::config::{Config, ListenAddr, StorePath};
+use loopgate::config::{CheckedConfig, Config, ListenAddr, StorePath};
 use loopgate::event::Event;
 use loopgate::ledger::{Ledger, Limit};
 use loopgate::reactor::{OsEntropy, Signal, random};
@@ -37,10 +37,10 @@ pub(super) fn serve(
 ) -> Result<Outcome, Failure> {
     let demo = options.demo;
     let record = options.record.options();
-    let config = options.config(store);
-    if let Err(why) = config.check() {
-        return Ok(Outcome::Usage(format!("--{why}")));
-    }
+    let config = match options.config(store).checked() {
+        Ok(config) => config,
+        Err(why) => return Ok(Outcome::Usage(format!("--{why}"))),
+    };
     if demo && let Some(reachable) = beyond_loopback(&config.listen) {
         return Ok(Outcome::Usage(format!(
             "--demo listens on loopback only, and {reachable} is not; leave out --demo, or listen on 127.0.0.1"
@@ -85,7 +85,7 @@ pub(super) fn serve(
 /// What stays the same while one server follows another: after a handover that failed, the same process
 /// serves again.
 struct Running {
-    config: Config,
+    config: CheckedConfig,
     demo: bool,
     /// Where this program is. Asked at the beginning: a successor is to be what stands there by then.
     program: Option<PathBuf>,
@@ -94,7 +94,7 @@ struct Running {
 
 impl Running {
     fn run(self) -> Result<Stopped, Failure> {
-        Server::check(&self.config)?;
+        Server::check_files(&self.config)?;
         let mut predecessor = Predecessor::of_this_process()
             .map_err(|error| format!("cannot follow the process before this one: {error}"))?;
         let given = match &mut predecessor {
@@ -160,7 +160,7 @@ impl Running {
 
     /// Opens the store, which has a user then.
     fn open_store(&self) -> Result<Store, Failure> {
-        let config = &self.config;
+        let config: &Config = &self.config;
         let mut store = Store::open(&config.store, config)?;
         if store.load()?.users.is_empty() {
             add_first_user(&mut store, config, self.demo)?;
@@ -170,7 +170,7 @@ impl Running {
 
     /// The same with a server that is recorded. Its process is the first and the last of it.
     fn run_recorded(self, record: &RecordOptions) -> Result<Stopped, Failure> {
-        Server::check(&self.config)?;
+        Server::check_files(&self.config)?;
         if Predecessor::of_this_process()?.is_some() {
             return Err(
                 "a server that is recorded cannot follow another one; start it anew".into(),

@@ -11,6 +11,7 @@ mod socket_mode;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -189,12 +190,35 @@ pub fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
+/// A configuration whose parts fit together: what is made from it need not look again.
+#[derive(Clone, Debug)]
+pub struct CheckedConfig(Config);
+
+impl Deref for CheckedConfig {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.0
+    }
+}
+
+impl From<CheckedConfig> for Config {
+    fn from(config: CheckedConfig) -> Self {
+        config.0
+    }
+}
+
 impl Config {
-    /// Says what does not fit together, in a sentence for the user.
+    /// The same, known to fit together.
     ///
     /// # Errors
-    /// The first option that is out of range or contradicts another.
-    pub fn check(&self) -> Result<(), String> {
+    /// The first option that is out of range or contradicts another, in a sentence for the user.
+    pub fn checked(self) -> Result<CheckedConfig, String> {
+        self.check()?;
+        Ok(CheckedConfig(self))
+    }
+
+    fn check(&self) -> Result<(), String> {
         if let Some(address @ (ListenAddr::Tcp(tcp) | ListenAddr::Tls(tcp))) = &self.monitor
             && !tcp.ip().is_loopback()
         {

@@ -45,7 +45,7 @@ pub use seams::{
     RecordedAcceptor, RecordedClock, RecordedEntropy, RecordedSelector, RecordedStream,
 };
 
-use crate::config::Config;
+use crate::config::CheckedConfig;
 use crate::reactor::{OsClock, Seams, Signal};
 use crate::server::{Server, Sockets, StartError, Stopped, World, doors, keys_of};
 use crate::work::Store;
@@ -83,7 +83,7 @@ impl Recording {
     /// Whatever keeps the server or the recording from starting.
     pub fn begin(
         options: &RecordOptions,
-        config: Config,
+        config: CheckedConfig,
         store: Store,
         sockets: &Sockets,
     ) -> Result<Self, StartError> {
@@ -119,7 +119,7 @@ impl Recording {
             },
             hasher: Arc::new(RecordedHasher),
         };
-        let mut server = Server::in_world(config, world)?;
+        let mut server = Server::in_world(config.into(), world)?;
         tape.add(&Entry::TimesRequests(server.time_requests(None)));
         let doors = doors.into_iter().map(|(inner, realm, address)| {
             let tape = tape.clone();

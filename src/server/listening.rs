@@ -20,7 +20,15 @@ use crate::{
 /// Sockets that listen. They outlive a server that hands over, so that who connects meanwhile waits; a server
 /// that drains closes them, so that who connects is refused. A clone is another handle to the same ones.
 #[derive(Clone, Debug)]
-pub struct Sockets(Rc<RefCell<Vec<(Asked, OsAcceptor)>>>);
+pub struct Sockets(Rc<RefCell<Vec<Socket>>>);
+
+/// One of them.
+#[derive(Debug)]
+struct Socket {
+    realm: Realm,
+    asked: Asked,
+    acceptor: OsAcceptor,
+}
 
 /// The address under which a socket was asked for; none, where whoever started the program gave it.
 pub type Asked = Option<ListenAddr>;
@@ -47,46 +55,50 @@ impl Sockets {
 
     /// Sockets that listen already, and new ones for those addresses of `config`'s that are not among them. What
     /// is no longer asked for is closed. Sockets that nobody asked for by an address are all that clients get.
-    /// The monitor's is the last one.
     ///
     /// # Errors
     /// What is no socket that listens; or the first address that cannot be had.
     pub fn take_over(given: Vec<PassedSocket>, config: &Config) -> Result<Self, StartError> {
-        let mut open = Vec::new();
-        for socket in given {
-            let acceptor = OsAcceptor::adopt(socket.descriptor, socket.lock);
-            open.push((socket.asked, acceptor.map_err(StartError::Socket)?));
+        let (mut sockets, mut open) = (Vec::new(), Vec::new());
+        for PassedSocket {
+            asked,
+            descriptor,
+            lock,
+        } in given
+        {
+            let acceptor = OsAcceptor::adopt(descriptor, lock).map_err(StartError::Socket)?;
+            match asked {
+                None => sockets.push(Socket {
+                    realm: Realm::Clients,
+                    asked,
+                    acceptor,
+                }),
+                Some(address) => open.push((address, acceptor)),
+            }
         }
-        let (mut sockets, of_an_address): (Vec<_>, _) =
-            open.into_iter().partition(|(asked, _)| asked.is_none());
-        let mut open: Vec<_> = of_an_address;
         let of_clients = config.listen.iter().filter(|_| sockets.is_empty());
-        let addresses: Vec<_> = of_clients.chain(&config.monitor).collect();
-        for address in addresses {
-            let known = open
-                .iter()
-                .position(|(asked, _)| asked.as_ref() == Some(address));
-            let mode = if config.monitor.as_ref() == Some(address) {
-                SocketMode::OWNER
-            } else {
-                config.socket_mode
-            };
+        let of_clients = of_clients.map(|address| (Realm::Clients, address, config.socket_mode));
+        let of_monitor = config.monitor.iter();
+        let of_monitor = of_monitor.map(|address| (Realm::Monitor, address, SocketMode::OWNER));
+        let asked_for: Vec<_> = of_clients.chain(of_monitor).collect();
+        for (realm, address, mode) in asked_for {
+            let known = open.iter().position(|(asked, _)| asked == address);
             let acceptor = match known {
                 Some(at) => open.remove(at).1,
                 None => {
                     listen(address, mode).map_err(|e| StartError::Listen(address.clone(), e))?
                 }
             };
-            sockets.push((Some(address.clone()), acceptor));
+            sockets.push(Socket {
+                realm,
+                asked: Some(address.clone()),
+                acceptor,
+            });
         }
         for (_, acceptor) in &mut open {
             acceptor.owns_path(true); // nobody listens there any longer
         }
-        Ok(Self::of(sockets))
-    }
-
-    fn of(sockets: Vec<(Asked, OsAcceptor)>) -> Self {
-        Self(Rc::new(RefCell::new(sockets)))
+        Ok(Self(Rc::new(RefCell::new(sockets))))
     }
 
     /// Each of them, for a process that is to go on with it.
@@ -98,10 +110,11 @@ impl Sockets {
         if sockets.is_empty() {
             return Err(io::Error::other("the server is about to end"));
         }
-        let copies = sockets.iter().map(|(asked, acceptor)| {
+        let copies = sockets.iter().map(|socket| {
+            let acceptor = &socket.acceptor;
             let lock = acceptor.lock().map(|lock| lock.try_clone_to_owned());
             Ok(PassedSocket {
-                asked: asked.clone(),
+                asked: socket.asked.clone(),
                 descriptor: acceptor.as_fd().try_clone_to_owned()?,
                 lock: lock.transpose()?,
             })
@@ -117,8 +130,9 @@ impl Sockets {
     /// Whether the paths of unix sockets are removed when these are dropped. They are, for those that were
     /// bound here; another process that goes on with them needs them.
     pub fn own_paths(&self, own: bool) {
-        for (asked, acceptor) in self.0.borrow_mut().iter_mut() {
-            acceptor.owns_path(own && asked.is_some());
+        for socket in self.0.borrow_mut().iter_mut() {
+            let is_ours = own && socket.asked.is_some();
+            socket.acceptor.owns_path(is_ours);
         }
     }
 }
@@ -180,17 +194,10 @@ impl Listening {
     pub(super) fn doors(
         &self,
         sockets: &Sockets,
-        config: &Config,
     ) -> io::Result<Vec<(OsAcceptor, Realm, ListenAddr)>> {
         let sockets = sockets.0.borrow();
-        let of_clients = sockets.len() - usize::from(config.monitor.is_some());
-        let doors = sockets.iter().enumerate().map(|(at, (_, acceptor))| {
-            let acceptor = acceptor.try_clone()?;
-            let realm = if at < of_clients {
-                Realm::Clients
-            } else {
-                Realm::Monitor
-            };
+        let doors = sockets.iter().map(|socket| {
+            let (realm, acceptor) = (socket.realm, socket.acceptor.try_clone()?);
             #[cfg(feature = "tls")]
             let acceptor = match (realm, &self.tls) {
                 (Realm::Clients, Some((_, identity))) => acceptor.with_tls(identity.clone()),

@@ -34,7 +34,7 @@ use crate::app::{
     Context, HANDLERS, Incident, Methods, Reply, Request, Socket, Subscriber, SubscriptionId,
     endpoint, monitor,
 };
-use crate::config::{Config, ListenAddr};
+use crate::config::{CheckedConfig, Config, ListenAddr};
 use crate::http::Method;
 use crate::net::{Chores, Door, Realm, Service, adopt};
 use crate::reactor::{Acceptor, Clock as _, Listener, OsClock, Reactor, Seams};
@@ -95,9 +95,10 @@ impl Server {
     /// # Errors
     /// Whatever keeps it from starting.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        config.check().map_err(StartError::Config)?;
-        let store = Store::open(&config.store, &config)?;
-        Self::with_store(config, store)
+        let config = config.checked().map_err(StartError::Config)?;
+        let store = Store::open(&config.store, &*config)?;
+        let sockets = Sockets::bind(&config)?;
+        Self::with_sockets(config, store, sockets)
     }
 
     /// The same with a store that is open already.
@@ -105,7 +106,7 @@ impl Server {
     /// # Errors
     /// Whatever keeps it from starting.
     pub fn with_store(config: Config, store: Store) -> Result<Self, StartError> {
-        config.check().map_err(StartError::Config)?;
+        let config = config.checked().map_err(StartError::Config)?;
         let sockets = Sockets::bind(&config)?;
         Self::with_sockets(config, store, sockets)
     }
@@ -115,13 +116,12 @@ impl Server {
     /// # Errors
     /// Whatever keeps it from starting.
     pub fn with_sockets(
-        config: Config,
+        config: CheckedConfig,
         store: Store,
         sockets: Sockets,
     ) -> Result<Self, StartError> {
-        config.check().map_err(StartError::Config)?;
         let listening = Listening::new(&config)?;
-        let mut doors = listening.doors(&sockets, &config).map_err(StartError::Os)?;
+        let mut doors = listening.doors(&sockets).map_err(StartError::Os)?;
         let clock = OsClock::default();
         let of_workers = clock.clone();
         let mut crew = TimedThreads::new(move || of_workers.now().as_ns());
@@ -132,7 +132,7 @@ impl Server {
             seams: Seams::of_os(clock).map_err(StartError::Os)?,
             hasher: Argon2id::shared(),
         };
-        let mut server = Self::in_world(config, world)?;
+        let mut server = Self::in_world(config.into(), world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
         let stage = server.take_stage(&mut doors);
@@ -142,12 +142,11 @@ impl Server {
         Ok(server)
     }
 
-    /// Looks at everything that can be wrong before the store is opened.
+    /// Looks at the files that `config` names, before the store is opened.
     ///
     /// # Errors
-    /// The first thing that would keep a server from starting.
-    pub fn check(config: &Config) -> Result<(), StartError> {
-        config.check().map_err(StartError::Config)?;
+    /// The first one that would keep a server from starting.
+    pub fn check_files(config: &CheckedConfig) -> Result<(), StartError> {
         if let Some(path) = key_path(&config.store) {
             Keys::load(&path)?;
         }
@@ -166,7 +165,7 @@ impl Server {
 
 impl Server {
     /// A server in any world, which listens nowhere yet: what `config` says of that, of child
-    /// processes, and of where the store is, is left out.
+    /// processes, and of where the store is, is left out. Whether its parts fit together is not looked at.
     ///
     /// # Errors
     /// Whatever keeps it from starting.

@@ -182,7 +182,7 @@ pub(crate) fn doors(
     sockets: &Sockets,
 ) -> Result<Vec<(OsAcceptor, Realm, ListenAddr)>, StartError> {
     let listening = Listening::new(config)?;
-    listening.doors(sockets, config).map_err(StartError::Os)
+    listening.doors(sockets).map_err(StartError::Os)
 }
 
 /// Reads the key file on a worker thread, then signs with what it says.

@@ -1,9 +1,10 @@
 //! Who is connected, and what they hold of what is there for all.
 
+use std::os::fd::OwnedFd;
+
 use super::addresses::Addresses;
-use super::door::{OBSERVERS_MAX, Realm};
 use super::exchange::access_is_logged;
-use super::service::Passed;
+use super::realm::{OBSERVERS_MAX, Realm};
 use super::tally::Tally;
 use crate::config::Config;
 use crate::reactor::{Peer, Reason};
@@ -11,6 +12,17 @@ use crate::reactor::{Peer, Reason};
 /// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and a client that is
 /// connected already must not wait for all that connect at once.
 const HANDSHAKES_PER_TURN: usize = 8;
+
+/// A connection that one process gives to another: between two requests, or with a part of one.
+#[derive(Debug)]
+pub struct Passed {
+    /// The socket.
+    pub descriptor: OwnedFd,
+    /// Bytes that the peer has sent, and that are no whole request.
+    pub input: Vec<u8>,
+    /// Bytes of answers that the peer has not taken.
+    pub output: Vec<u8>,
+}
 
 /// Those who are connected.
 #[derive(Debug)]

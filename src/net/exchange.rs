@@ -2,9 +2,28 @@
 
 use std::time::Duration;
 
+use super::message::Message;
 use crate::http::{Head, Method, Status, Version, Wire};
 use crate::ledger::Label;
-use crate::reactor::{Moment, Peer};
+use crate::reactor::{Moment, Peer, Reason, Turn};
+
+/// How a connection ends once what waits is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) reason: Reason,
+    /// The peer may still be sending: our side is shut, and what comes is thrown away.
+    pub(super) linger: bool,
+}
+
+impl End {
+    /// The peer may still be sending.
+    pub(super) const fn lingering(reason: &'static str) -> Self {
+        Self {
+            reason: Reason(reason),
+            linger: true,
+        }
+    }
+}
 
 /// A request that a handler has seen and that is not answered yet.
 #[derive(Debug)]
@@ -17,6 +36,8 @@ pub(super) struct Exchange {
     pub(super) version: Version,
     /// The client wants the connection to go on.
     pub(super) keep_alive: bool,
+    /// The connection ends with the answer in any case.
+    pub(super) end: Option<End>,
     pub(super) began: Moment,
 }
 
@@ -38,18 +59,20 @@ impl Exchange {
                 .then(|| format!("{} {}", head.method, head.target.path.escape_debug()).into()),
             version: head.version,
             keep_alive: head.keep_alive,
+            end: None,
             began,
         }
     }
 
-    /// What could not be read as a request.
-    pub(super) fn unknown(logged: bool, began: Moment) -> Self {
+    /// What could not be read as a request. The connection ends with the answer.
+    pub(super) fn unknown(logged: bool, end: End, began: Moment) -> Self {
         Self {
             head_only: false,
             route: Label::NONE,
             logged_as: logged.then(|| "(no request)".into()),
             version: Version::Http11,
             keep_alive: false,
+            end: Some(end),
             began,
         }
     }
@@ -63,6 +86,15 @@ impl Exchange {
         self.version == Version::Http11
     }
 
+    /// How the connection ends with the answer where the two sides agree on that: a client that meant to go on may have
+    /// sent its next request already.
+    pub(super) fn agreed_end(&self) -> End {
+        End {
+            reason: Reason("as agreed"),
+            linger: self.keep_alive,
+        }
+    }
+
     /// How the answer is framed, and what every answer on its connection says.
     pub(super) fn wire<'f>(&self, close: bool, fields: &'f [u8]) -> Wire<'f> {
         Wire {
@@ -73,16 +105,24 @@ impl Exchange {
         }
     }
 
-    /// Whether this request's answer is worth a clock reading and a line in the access log.
-    pub(super) fn is_logged(&self) -> bool {
-        self.logged_as.is_some()
+    /// Counts the answer, and writes the access line, if there is one to write: only then is the clock read for it.
+    #[inline]
+    pub(super) fn answered(
+        &self,
+        peer: Peer,
+        status: Status,
+        bytes: usize,
+        turn: &mut Turn<'_, Message>,
+    ) {
+        turn.ledger().answered(self.route, status.code());
+        if let Some(logged_as) = &self.logged_as {
+            log_access(peer, logged_as, status, bytes, turn.measure() - self.began);
+        }
     }
+}
 
-    /// Writes the access line.
-    #[cold]
-    pub(super) fn log(&self, peer: Peer, status: Status, bytes: usize, took: Duration) {
-        let logged_as = self.logged_as.as_deref().unwrap_or_default();
-        let took_us = took.as_micros();
-        log::info!(target: ACCESS, "{peer} {logged_as} {status} {bytes}B {took_us}us");
-    }
+#[cold]
+fn log_access(peer: Peer, logged_as: &str, status: Status, bytes: usize, took: Duration) {
+    let took_us = took.as_micros();
+    log::info!(target: ACCESS, "{peer} {logged_as} {status} {bytes}B {took_us}us");
 }

@@ -1,8 +1,8 @@
 //! What is asserted of any bytes that bodies and the output of child processes are read from: for the
 //! fuzzer, and for the test below, which reads what is kept in `tests/fuzz/corpus`.
 
-use super::body::Body;
 use super::children::{Line, Lines};
+use super::framing::Body;
 use crate::config::Limits;
 use crate::http::{Fault, Framing, encode_chunk, encode_last_chunk};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::service::{Passed, Service};
+use super::clients::Passed;
+use super::service::Service;
 use crate::app::Reply;
 use crate::http::Fault;
 use crate::net::message::Message;

@@ -1,24 +1,21 @@
 //! The monitor's looks at the server: at numbers at once, at all sources in slices.
 
-use super::connection::Connection;
-use super::exchange::Exchange;
 use super::service::Service;
 use crate::app::monitor::Vitals;
 use crate::app::{Look, Reply, internal_error};
-use crate::http::{Response, Status};
 use crate::net::message::Message;
-use crate::reactor::{Seen, Stream, Token, Turn};
+use crate::reactor::{Seen, Token, Turn};
 
 /// Who may look at all sources at the same time: one after the other, so this bounds how long they wait.
-const LOOKS_MAX: usize = 8;
+pub(super) const LOOKS_MAX: usize = 8;
 
 /// A look at all sources that is not over yet.
 pub(super) struct Looking {
-    asker: Token,
+    pub(super) asker: Token,
     /// The slot where the rest begins.
     pub(super) from: usize,
-    seen: Vec<Seen>,
-    then: Look,
+    pub(super) seen: Vec<Seen>,
+    pub(super) then: Look,
 }
 
 impl Service {
@@ -63,33 +60,5 @@ impl Service {
         let reply = self.continue_with(turn, |cx| (then.0)(seen, cx));
         let reply = reply.unwrap_or_else(|| Reply::Now(internal_error()));
         turn.tell(asker, Message::Answer(reply));
-    }
-}
-
-impl<T: Stream> Connection<T> {
-    /// Waits until all sources have been looked at.
-    pub(super) fn look(
-        &mut self,
-        then: Look,
-        exchange: Exchange,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
-    ) {
-        if service.looks.len() == LOOKS_MAX {
-            let busy = Response::problem(
-                Status::SERVICE_UNAVAILABLE,
-                "busy",
-                "as many as may are looking at all sources already; try again",
-            );
-            let busy = busy.with_header("Retry-After", "1");
-            return self.answer(&busy, &exchange, service, turn);
-        }
-        service.looks.push_back(Looking {
-            asker: turn.token(),
-            from: 0,
-            seen: Vec::new(),
-            then,
-        });
-        self.waits(exchange);
     }
 }

@@ -9,15 +9,16 @@
 //! has deadlines only. `jobs` is how the service hands out work and goes on when it is done; `tally` counts.
 
 mod addresses;
-mod body;
+mod admission;
 mod buffers;
+mod call;
 mod children;
 mod chores;
 mod clients;
 mod connection;
 mod desk;
-mod door;
 mod exchange;
+mod framing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod held;
@@ -27,22 +28,25 @@ mod looking;
 mod message;
 mod outbox;
 mod pacing;
+mod realm;
+mod reply_writer;
 mod service;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod watching;
 
+pub use admission::Door;
 pub use children::{Child, Forked, Role, Roster};
 pub use chores::Chores;
-pub use clients::Clients;
+pub use clients::{Clients, Passed};
 pub use connection::adopt;
 pub use desk::Workers;
-pub use door::{Door, Realm};
 pub use held::Held;
 pub use lifecycle::Life;
 pub use message::{Completion, Message};
 pub use pacing::Paced;
-pub use service::{Passed, Service};
+pub use realm::Realm;
+pub use service::Service;
 pub use tally::Tally;
 pub use watching::Herald;

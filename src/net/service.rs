@@ -1,32 +1,19 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 
-use super::buffers::Buffers;
 use super::children::Roster;
 use super::clients::Clients;
 use super::desk::{Desk, Workers};
-use super::door::Realm;
 use super::lifecycle::Life;
 use super::looking::Looking;
 use super::pacing::Paced;
+use super::realm::Realm;
+use super::reply_writer::ReplyWriter;
 use super::watching::Watchers;
 use crate::app::{App, Context, Feed, FeedId, Interest, Reply, Routes, Wire};
-use crate::http::Date;
 use crate::net::message::{Completion, Message};
 use crate::reactor::{Completer, Delivered, Program, Seen, Standstill, Token, Turn};
-
-/// A connection that one process gives to another: between two requests, or with a part of one.
-#[derive(Debug)]
-pub struct Passed {
-    /// The socket.
-    pub descriptor: OwnedFd,
-    /// Bytes that the peer has sent, and that are no whole request.
-    pub input: Vec<u8>,
-    /// Bytes of answers that the peer has not taken.
-    pub output: Vec<u8>,
-}
 
 /// What a server's sources share.
 pub struct Service {
@@ -36,10 +23,8 @@ pub struct Service {
     pub routes: Routes,
     /// The monitor's.
     pub monitor_routes: Routes,
-    pub(super) buffers: Buffers,
-    pub(super) date: Date,
-    /// Field lines of every answer on a connection that is encrypted.
-    pub(super) secure_fields: Vec<u8>,
+    /// Writes answers.
+    pub(super) writer: ReplyWriter,
     /// Who is connected.
     pub clients: Clients,
     /// The processes that the server runs.
@@ -67,18 +52,12 @@ impl Service {
         completer: Completer<Completion>,
         connections_max: usize,
     ) -> Self {
-        let secure_fields = match app.config.hsts.as_secs() {
-            0 => Vec::new(),
-            // RFC 6797, section 6.1. Not for subdomains, which may be somebody else's.
-            age_s => format!("Strict-Transport-Security: max-age={age_s}\r\n").into(),
-        };
+        let writer = ReplyWriter::new(&app.config);
         Self {
             app,
             routes: Routes::default(),
             monitor_routes: Routes::default(),
-            buffers: Buffers::default(),
-            date: Date::new(0),
-            secure_fields,
+            writer,
             clients: Clients::new(connections_max),
             children: Roster::default(),
             chores: None,

@@ -197,7 +197,7 @@ impl Child {
         if let Some(feed) = self.feed.and_then(|feed| service.app.hub.feed(feed)) {
             if feed.is_over() {
                 process.end("it was too slow, or the store failed", turn.now());
-            } else if !process.write(feed, &mut service.buffers) {
+            } else if !process.write(feed, &mut service.writer.buffers) {
                 self.unfollow(service);
             }
         }
@@ -215,7 +215,7 @@ impl Child {
         };
         let name = name_of_command(&self.command);
         let (now, unix_ms) = (turn.now(), turn.unix_ms());
-        let mut buffer = service.buffers.take_read();
+        let mut buffer = service.writer.buffers.take_read();
         process.read_stderr(&mut buffer, name, now);
         let mut events = Vec::new();
         match (self.role, &self.produced) {
@@ -242,7 +242,7 @@ impl Child {
             }
             (Role::Producer, _) => {}
         }
-        service.buffers.give_read_back(buffer);
+        service.writer.buffers.give_read_back(buffer);
         if !events.is_empty() {
             self.publish(events, service, turn);
         }

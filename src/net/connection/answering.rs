@@ -2,51 +2,44 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Connection, State};
+use super::protocol::Protocol;
+use super::state::{State, Streaming};
 use crate::app::{Found, Reply, Request, Stream as Pieces, internal_error};
 use crate::http::{
     Date, Fault, Head, Response, Status, Wire, encode, encode_chunk, encode_last_chunk,
     encode_stream_head,
 };
 use crate::ledger::Limit;
-use crate::net::door::Realm;
-use crate::net::exchange::Exchange;
+use crate::net::call::Call;
+use crate::net::exchange::{End, Exchange};
 use crate::net::message::Message;
+use crate::net::realm::Realm;
 use crate::net::service::Service;
-use crate::reactor::{Next, Peer, Reason, Stream, Turn};
 
 /// Bytes of a stream that are made ready at a time.
 const STREAM_BYTES: usize = 64 * 1024;
 /// Pieces of a stream that are made ready at a time.
 const STREAM_PIECES: usize = 256;
 
-/// An answer whose body is made as it is taken.
-pub(super) struct Streaming {
-    pub(super) exchange: Exchange,
-    pub(super) pieces: Pieces,
-    /// The pieces are chunks; else the end of the connection ends the body.
-    pub(super) chunked: bool,
-    /// Bytes of body made so far, as they are on the wire.
-    pub(super) bytes: usize,
-}
-
-impl<T: Stream> Connection<T> {
-    /// A whole request: finds its handler, calls it, and answers or remembers to.
+impl Protocol {
+    /// A whole request: finds its handler, calls it, and answers or remembers to. With an `end`, the connection ends
+    /// with the answer, whatever the client wants.
     pub(super) fn handle(
         &mut self,
         head: &Head<'_>,
         body: &[u8],
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
+        end: Option<End>,
+        call: &mut Call<'_, '_>,
     ) {
         self.requests = self.requests.saturating_add(1);
-        let mut exchange = Exchange::new(head, service.clients.timed, turn.now());
+        let mut exchange = Exchange::new(head, call.service.clients.timed, call.turn.now());
+        exchange.end = end;
         let Service {
             routes,
             monitor_routes,
             app,
             ..
-        } = service;
+        } = &mut *call.service;
         let table = match self.realm {
             Realm::Clients => routes,
             Realm::Monitor => monitor_routes,
@@ -58,27 +51,27 @@ impl<T: Stream> Connection<T> {
                 parameters,
                 reads_body: _,
             } => {
-                turn.label(label);
+                call.turn.label(label);
                 exchange.route = label;
                 self.asked = label;
                 let request =
-                    Request::new(head, body, self.peer, parameters).over(self.stream.is_secure());
-                let mut cx = Service::context(app, turn);
+                    Request::new(head, body, self.peer, parameters).over(self.link.is_secure);
+                let mut cx = Service::context(app, call.turn);
                 catch_unwind(AssertUnwindSafe(|| handler(&request, &mut cx))).map_err(|_| label)
             }
             Found::NotImplemented => {
-                return self.answer_fault(Fault::METHOD_NOT_IMPLEMENTED, service, turn);
+                return self.answer_fault(Fault::METHOD_NOT_IMPLEMENTED, call);
             }
             found => Ok(Reply::Now(from_table(found))),
         };
         match reply {
-            Ok(reply) => self.reply(reply, exchange, service, turn),
+            Ok(reply) => self.reply(reply, exchange, call),
             Err(label) => {
-                let detail = format!("the handler of {} panicked", turn.ledger().name(label));
-                service
+                let detail = format!("the handler of {} panicked", call.turn.ledger().name(label));
+                call.service
                     .app
-                    .report("handler_panicked", detail, turn.unix_ms());
-                self.answer_panic("its handler panicked", &exchange, service, turn);
+                    .report("handler_panicked", detail, call.turn.unix_ms());
+                self.answer_panic("its handler panicked", exchange, call);
             }
         }
     }
@@ -87,76 +80,83 @@ impl<T: Stream> Connection<T> {
     pub(super) fn answer_panic(
         &mut self,
         why: &'static str,
-        exchange: &Exchange,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
+        mut exchange: Exchange,
+        call: &mut Call<'_, '_>,
     ) {
-        self.state = State::Closing {
-            reason: Reason(why),
-            linger: true,
-        };
-        self.answer(&internal_error(), exchange, service, turn);
+        exchange.end = Some(End::lingering(why));
+        self.answer(&internal_error(), &exchange, call);
+    }
+
+    /// Answers that there is no room now, and when to try again.
+    pub(super) fn answer_busy(
+        &mut self,
+        detail: &str,
+        exchange: &Exchange,
+        call: &mut Call<'_, '_>,
+    ) {
+        let busy = Response::problem(Status::SERVICE_UNAVAILABLE, "busy", detail);
+        self.answer(&busy.with_header("Retry-After", "1"), exchange, call);
     }
 
     /// Does what a reply says.
-    pub(super) fn reply(
-        &mut self,
-        reply: Reply,
-        exchange: Exchange,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
-    ) {
-        match service.submit_all(reply, Some(turn.token()), turn) {
+    pub(super) fn reply(&mut self, reply: Reply, exchange: Exchange, call: &mut Call<'_, '_>) {
+        match call
+            .service
+            .submit_all(reply, Some(call.turn.token()), call.turn)
+        {
             Some(Reply::Now(response)) => {
-                self.answer(&response, &exchange, service, turn);
-                service.app.reuse(response);
+                self.answer(&response, &exchange, call);
+                call.service.app.reuse(response);
             }
             Some(Reply::Prepared(prepared)) => {
                 let encode = |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| {
                     prepared.encode(wire, date, out);
                 };
-                self.answer_with(prepared.status(), encode, &exchange, service, turn);
+                self.answer_with(prepared.status(), encode, &exchange, call);
             }
-            Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, service, turn),
-            Some(Reply::Events(follow)) => self.follow(*follow, exchange, service, turn),
-            Some(Reply::Wait(wait)) => self.park(*wait, exchange, service, turn),
-            Some(Reply::WebSocket(upgrade)) => self.upgrade(*upgrade, exchange, service, turn),
+            Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, call),
+            Some(Reply::Events(follow)) => self.follow(*follow, exchange, call),
+            Some(Reply::Wait(wait)) => self.park(*wait, exchange, call),
+            Some(Reply::WebSocket(upgrade)) => self.upgrade(*upgrade, exchange, call),
             Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
-            Some(Reply::Look(look)) => self.look(look, exchange, service, turn),
-            Some(Reply::Watch(greeting)) => self.watch(greeting, &exchange, service, turn),
+            Some(Reply::Look(look)) => self.look(look, exchange, call),
+            Some(Reply::Watch(greeting)) => self.watch(greeting, &exchange, call),
             Some(Reply::End(source, response)) => {
-                turn.tell(source, Message::End);
-                self.answer(&response, &exchange, service, turn);
+                call.turn.tell(source, Message::End);
+                self.answer(&response, &exchange, call);
             }
-            None => self.waits(exchange),
+            None => self.waits(exchange, call),
         }
     }
 
     /// The answer comes in a message.
-    pub(in crate::net) fn waits(&mut self, exchange: Exchange) {
+    pub(super) fn waits(&mut self, exchange: Exchange, call: &mut Call<'_, '_>) {
         let exchange = Box::new(exchange);
-        self.state = State::Waiting { exchange };
+        self.enter(State::Waiting { exchange }, call.service);
     }
 
-    /// Whether the connection ends after this answer.
-    fn closes_after(&self, exchange: &Exchange, service: &Service) -> bool {
-        !exchange.keep_alive
+    /// How the connection ends after this answer, if it does.
+    #[inline]
+    fn end_of(&self, exchange: &Exchange, service: &Service) -> Option<End> {
+        if exchange.end.is_some() {
+            return exchange.end;
+        }
+        let ends = !exchange.keep_alive
             || service.life.is_draining()
-            || matches!(self.state, State::Closing { .. })
-            || (self.stream.is_secure() && service.life.is_handing_over())
+            || (self.link.is_secure && service.life.is_handing_over());
+        ends.then(|| exchange.agreed_end())
     }
 
     /// Puts a whole answer into the outbox.
-    pub(in crate::net) fn answer(
+    pub(super) fn answer(
         &mut self,
         response: &Response,
         exchange: &Exchange,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
+        call: &mut Call<'_, '_>,
     ) {
         let encode =
             |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| encode(response, wire, date, out);
-        self.answer_with(response.status, encode, exchange, service, turn);
+        self.answer_with(response.status, encode, exchange, call);
     }
 
     fn answer_with(
@@ -164,91 +164,80 @@ impl<T: Stream> Connection<T> {
         status: Status,
         encode: impl FnOnce(Wire<'_>, &Date, &mut Vec<u8>),
         exchange: &Exchange,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
+        call: &mut Call<'_, '_>,
     ) {
-        let close = self.closes_after(exchange, service);
-        service.date.refresh(turn.unix_ms() / 1000);
-        let waiting = self.outbox.len();
-        let fields = own_fields(&self.stream, &service.secure_fields);
-        let out = self.outbox.buffer(&mut service.buffers);
-        encode(exchange.wire(close, fields), &service.date, out);
-        let bytes = self.outbox.len() - waiting;
-        log(self.peer, exchange, status, bytes, turn);
-        self.after_answer(close, exchange.keep_alive, turn);
+        let end = self.end_of(exchange, call.service);
+        let (secure, unix_ms) = (self.link.is_secure, call.turn.unix_ms());
+        let writer = &mut call.service.writer;
+        let bytes = writer.write(&mut self.outbox, secure, unix_ms, |fields, date, out| {
+            encode(exchange.wire(end.is_some(), fields), date, out);
+        });
+        exchange.answered(self.peer, status, bytes, call.turn);
+        self.after_answer(end, call);
     }
 
-    pub(super) fn after_answer(
-        &mut self,
-        close: bool,
-        keep_alive: bool,
-        turn: &mut Turn<'_, Message>,
-    ) {
-        if !close {
-            self.become_idle(turn);
-        } else if !matches!(self.state, State::Closing { .. }) {
-            self.state = State::Closing {
-                reason: Reason("as agreed"),
-                // Who meant to go on may have sent its next request already.
-                linger: keep_alive,
-            };
-        }
+    /// The answer is whole: the next request, or the end.
+    #[inline]
+    fn after_answer(&mut self, end: Option<End>, call: &mut Call<'_, '_>) {
+        let next = match end {
+            None => State::Idle {
+                since: call.turn.now(),
+            },
+            Some(end) => State::Closing(end),
+        };
+        self.enter(next, call.service);
+    }
+
+    /// The answer is whole, and its end is that of the connection.
+    pub(super) fn end_after(&mut self, exchange: &Exchange, call: &mut Call<'_, '_>) {
+        let end = exchange.end.unwrap_or_else(|| exchange.agreed_end());
+        self.after_answer(Some(end), call);
     }
 
     /// Answers what was no request, or not in time, and ends the connection.
-    pub(super) fn answer_fault(
-        &mut self,
-        fault: Fault,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
-    ) {
+    pub(super) fn answer_fault(&mut self, fault: Fault, call: &mut Call<'_, '_>) {
         log::debug!("{} sent no request: {fault}", self.peer);
         match fault.status {
-            Status::REQUEST_TIMEOUT => turn.ledger().limit_reached(Limit::RequestTime),
+            Status::REQUEST_TIMEOUT => call.turn.ledger().limit_reached(Limit::RequestTime),
             Status::CONTENT_TOO_LARGE | Status::URI_TOO_LONG | Status::HEADER_FIELDS_TOO_LARGE => {
-                turn.ledger().limit_reached(Limit::RequestSize);
+                call.turn.ledger().limit_reached(Limit::RequestSize);
             }
             _ => {}
         }
-        self.state = State::Closing {
-            reason: Reason(fault.code),
-            linger: true,
-        };
-        let exchange = Exchange::unknown(service.clients.timed, turn.now());
-        self.answer(&fault.into(), &exchange, service, turn);
+        let end = End::lingering(fault.code);
+        let exchange = Exchange::unknown(call.service.clients.timed, end, call.turn.now());
+        self.answer(&fault.into(), &exchange, call);
     }
 
     /// Begins an answer whose body is made as it is taken.
-    fn stream(
-        &mut self,
-        pieces: Pieces,
-        exchange: Exchange,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
-    ) {
+    fn stream(&mut self, pieces: Pieces, exchange: Exchange, call: &mut Call<'_, '_>) {
         let chunked = exchange.can_be_chunked();
         // Without chunks only the end of the connection can end the body.
-        let close = self.closes_after(&exchange, service) || !chunked;
-        service.date.refresh(turn.unix_ms() / 1000);
-        let fields = own_fields(&self.stream, &service.secure_fields);
-        let (wire, date) = (exchange.wire(close, fields), &service.date);
-        let out = self.outbox.buffer(&mut service.buffers);
-        let chunked = encode_stream_head(&pieces.head, wire, date, chunked, out);
+        let close = self.end_of(&exchange, call.service).is_some() || !chunked;
+        let (secure, unix_ms) = (self.link.is_secure, call.turn.unix_ms());
+        let writer = &mut call.service.writer;
+        let mut is_chunked = chunked;
+        writer.write(&mut self.outbox, secure, unix_ms, |fields, date, out| {
+            let wire = exchange.wire(close, fields);
+            is_chunked = encode_stream_head(&pieces.head, wire, date, chunked, out);
+        });
         if exchange.head_only() || !pieces.head.status.allows_content() {
-            log(self.peer, &exchange, pieces.head.status, 0, turn);
-            return self.after_answer(close, exchange.keep_alive, turn);
+            exchange.answered(self.peer, pieces.head.status, 0, call.turn);
+            let end = close.then(|| exchange.end.unwrap_or_else(|| exchange.agreed_end()));
+            return self.after_answer(end, call);
         }
-        self.state = State::Streaming(Box::new(Streaming {
+        let streaming = Streaming {
             exchange,
             pieces,
-            chunked,
+            chunked: is_chunked,
             bytes: 0,
-        }));
-        self.fill(service, turn);
+        };
+        self.enter(State::Streaming(Box::new(streaming)), call.service);
+        self.fill(call);
     }
 
     /// Makes more of a stream's body, until enough is ready or it is whole.
-    fn fill(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
+    pub(super) fn fill(&mut self, call: &mut Call<'_, '_>) {
         let State::Streaming(streaming) = &mut self.state else {
             return;
         };
@@ -258,7 +247,7 @@ impl<T: Stream> Connection<T> {
             chunked,
             bytes,
         } = &mut **streaming;
-        let out = self.outbox.buffer(&mut service.buffers);
+        let out = self.outbox.buffer(&mut call.service.writer.buffers);
         let chunked = *chunked;
         let before = out.len();
         let whole = catch_unwind(AssertUnwindSafe(|| {
@@ -282,68 +271,21 @@ impl<T: Stream> Connection<T> {
                 if chunked {
                     encode_last_chunk(out);
                 }
-                log(self.peer, exchange, pieces.head.status, *bytes, turn);
-                let keep_alive = exchange.keep_alive;
-                let close = !keep_alive || !chunked || service.life.is_draining();
-                self.after_answer(close, keep_alive, turn);
+                exchange.answered(self.peer, pieces.head.status, *bytes, call.turn);
+                let close = !exchange.keep_alive || !chunked || call.service.life.is_draining();
+                let end = exchange
+                    .end
+                    .or_else(|| close.then(|| exchange.agreed_end()));
+                self.after_answer(end, call);
             }
             Err(_) => {
                 // Without its last chunk the peer sees that the body is not whole.
                 let detail = "a stream panicked".into();
-                service
-                    .app
-                    .report("handler_panicked", detail, turn.unix_ms());
-                self.state = State::Closing {
-                    reason: Reason("its stream panicked"),
-                    linger: true,
-                };
+                let unix_ms = call.turn.unix_ms();
+                call.service.app.report("handler_panicked", detail, unix_ms);
+                self.after_answer(Some(End::lingering("its stream panicked")), call);
             }
         }
-    }
-
-    /// The outbox is empty: what comes next?
-    pub(super) fn flushed(
-        &mut self,
-        was_blocked: bool,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
-    ) -> Next {
-        match self.state {
-            State::Streaming(_) => {
-                self.fill(service, turn);
-                turn.set_deadline(self.deadline(service));
-                turn.flush();
-                Next::Wait
-            }
-            State::Live(_) => self.live_flushed(was_blocked, service, turn),
-            State::Closing { reason, linger } => self.part(reason, linger, service, turn),
-            _ => self.settle(service, turn),
-        }
-    }
-}
-
-/// The fields of every answer on this connection.
-#[inline]
-pub(super) fn own_fields<'f>(stream: &impl Stream, secure_fields: &'f [u8]) -> &'f [u8] {
-    if stream.is_secure() {
-        secure_fields
-    } else {
-        &[]
-    }
-}
-
-/// Writes the access line, if there is one to write: only then is the clock read for it.
-#[inline]
-pub(super) fn log(
-    peer: Peer,
-    exchange: &Exchange,
-    status: Status,
-    bytes: usize,
-    turn: &mut Turn<'_, Message>,
-) {
-    turn.ledger().answered(exchange.route, status.code());
-    if exchange.is_logged() {
-        exchange.log(peer, status, bytes, turn.measure() - exchange.began);
     }
 }
 

@@ -1,23 +1,22 @@
-//! What a connection says of itself to whoever watches the loop.
+//! What a connection says of itself to those who watch the loop.
 
 use std::time::Duration;
 
-use super::{Connection, State};
-use crate::reactor::{Description, Moment, Stream};
+use super::protocol::Protocol;
+use super::state::State;
+use crate::reactor::{Description, Moment};
 
-impl<T: Stream> Connection<T> {
+impl Protocol {
     pub(super) fn described(&self) -> Description {
         let (state, idle_since) = match &self.state {
-            State::Idle { .. } if self.stream.is_secure() && self.bytes_in == 0 => {
-                ("handshake", None)
-            }
+            State::Idle { .. } if self.link.is_secure && self.bytes_in == 0 => ("handshake", None),
             State::Idle { since } => ("idle", Some(*since)),
             State::Head { .. } => ("head", None),
             State::Body { .. } => ("body", None),
             State::Waiting { .. } | State::Parked(_) => ("waiting", None),
             State::Streaming(_) => ("streaming", None),
             State::Live(live) => (live.name(), Some(live.quiet_since)),
-            State::Refused | State::Closing { .. } | State::Lingering { .. } => ("closing", None),
+            State::Refused | State::Closing(_) | State::Lingering { .. } => ("closing", None),
         };
         Description {
             peer: Some(self.peer),

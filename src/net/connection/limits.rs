@@ -1,20 +1,27 @@
 //! What one peer may not take of what is there for all.
 
 use super::live::LiveKind;
-use super::{Connection, State};
+use super::protocol::Protocol;
+use super::state::{Flow, State};
 use crate::http::{Fault, Response, Status};
 use crate::ledger::Limit;
 use crate::net::buffers::NEW_BYTES;
-use crate::net::exchange::Exchange;
-use crate::net::message::Message;
+use crate::net::call::Call;
+use crate::net::exchange::{End, Exchange};
 use crate::net::service::Service;
-use crate::reactor::{Next, Reason, Stream, Turn};
+use crate::reactor::{Next, Reason};
 use crate::websocket;
 
-impl<T: Stream> Connection<T> {
+impl Protocol {
+    /// Whether as much is held as before.
+    #[inline]
+    pub(super) fn holds_as_before(&self) -> bool {
+        self.held() == self.counted
+    }
+
     /// Bytes that are held of what is not whole.
     #[inline]
-    pub(super) fn held(&self) -> u32 {
+    fn held(&self) -> u32 {
         let in_parts = match &self.state {
             State::Body { body, .. } => body.held(),
             State::Live(live) => match &live.kind {
@@ -23,7 +30,7 @@ impl<T: Stream> Connection<T> {
             },
             _ => 0,
         };
-        (self.inbox.capacity() + in_parts + self.stream.held_bytes()) as u32
+        (self.inbox.capacity() + in_parts) as u32 + self.link.held
     }
 
     /// Brings the sum over all connections up to date.
@@ -35,42 +42,40 @@ impl<T: Stream> Connection<T> {
     }
 
     /// After a step that changed how much is held. If it is more, and all together hold more than the
-    /// server has room for, this peer is the one who goes: whoever sends a request in one piece holds
+    /// server has room for, this peer is the one that goes: a client that sends a request in one piece holds
     /// nothing, and is served all the time.
     #[cold]
-    pub(super) fn holds_otherwise(
-        &mut self,
-        next: Next,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
-    ) -> Next {
+    pub(super) fn holds_otherwise(&mut self, next: Next, call: &mut Call<'_, '_>) -> Flow {
         let before = self.counted;
-        self.count_held(service);
-        let over =
-            service.clients.unfinished_bytes > service.app.config.limits.unfinished_bytes_max;
+        self.count_held(call.service);
+        let over = call.service.clients.unfinished_bytes
+            > call.service.app.config.limits.unfinished_bytes_max;
         if self.counted < before || !over || matches!(next, Next::Close(_)) {
-            return next;
+            return next.into();
         }
-        turn.ledger().limit_reached(Limit::UnfinishedBytes);
-        if self.stream.is_handshaking() {
-            return Next::Close(Reason("no room for its handshake")); // it cannot be told
+        call.turn.ledger().limit_reached(Limit::UnfinishedBytes);
+        if self.link.is_handshaking {
+            return Next::Close(Reason("no room for its handshake")).into(); // it cannot be told
         }
         match &mut self.state {
             State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
-                self.answer_fault(Fault::OVERLOADED, service, turn);
+                self.answer_fault(Fault::OVERLOADED, call);
             }
             State::Live(_) => {
                 let words = "too many messages are on their way in pieces";
-                let out = self.outbox.buffer(&mut service.buffers);
+                let out = self.outbox.buffer(&mut call.service.writer.buffers);
                 websocket::encode_close(websocket::TRY_AGAIN_LATER, words, out);
-                self.hang_up(Reason("no room for its message"), service, turn);
+                self.hang_up(Reason("no room for its message"), call);
             }
-            // It has sent ahead what nobody can look at yet.
-            _ => return Next::Close(Reason("no room for what it sent ahead")),
+            // It has sent ahead what cannot be looked at yet.
+            _ => return Next::Close(Reason("no room for what it sent ahead")).into(),
         }
-        service.buffers.give_back(std::mem::take(&mut self.inbox));
-        self.count_held(service);
-        self.settle(service, turn)
+        call.service
+            .writer
+            .buffers
+            .give_back(std::mem::take(&mut self.inbox));
+        self.count_held(call.service);
+        Flow::On
     }
 
     /// Brings the sum of what waits for all peers up to date. What is written in the turn in which it was made never
@@ -93,22 +98,24 @@ impl<T: Stream> Connection<T> {
 
     /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:
     /// that would let them have more.
-    pub(super) fn refuse(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        turn.ledger().limit_reached(Limit::ConnectionsPerAddress);
+    pub(super) fn refuse(&mut self, call: &mut Call<'_, '_>) -> Flow {
+        call.turn
+            .ledger()
+            .limit_reached(Limit::ConnectionsPerAddress);
         let reason = Reason("too many connections of its address");
-        if self.stream.is_secure() {
-            return Next::Close(reason); // to tell it would take a handshake
+        if self.link.is_secure {
+            return Next::Close(reason).into(); // to tell it would take a handshake
         }
-        self.state = State::Closing {
-            reason,
-            linger: false,
-        };
         let detail =
             "as many connections as one address may have are open; use those, or close some";
         let answer = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_connections", detail)
             .with_header("Retry-After", "1");
-        let exchange = Exchange::unknown(service.clients.timed, turn.now());
-        self.answer(&answer, &exchange, service, turn);
-        self.settle(service, turn)
+        let end = End {
+            reason,
+            linger: false,
+        };
+        let exchange = Exchange::unknown(call.service.clients.timed, end, call.turn.now());
+        self.answer(&answer, &exchange, call);
+        Flow::On
     }
 }

@@ -1,19 +1,9 @@
 //! One client's connection: bytes in, requests to handlers, answers out.
 //!
-//! The states and what moves a connection from one to the next:
-//!
-//! ```text
-//!            first byte              head, body to come
-//!     Idle ─────────────▶ Head ────────────────────────▶ Body
-//!      ▲                   │  whole request               │ whole
-//!      │                   ▼                              ▼
-//!      │◀──── answered ── handler ◀───────────────────────┘
-//!      │                   │ later          │ stream
-//!      │◀──── answered ── Waiting           ▼
-//!      │◀──── last piece ───────────── Streaming
-//!      │
-//!      └─ any state ── fault, `Connection: close`, end ──▶ Closing ──▶ Lingering ──▶ freed
-//! ```
+//! A connection is a driver and a protocol. The driver, here, owns the stream: it reads, writes, shuts down, and gives
+//! the stream away. The [`Protocol`](protocol::Protocol) decides what follows; its states are in `state`. What it does
+//! in them: `reading` and `answering` requests, `polling` for events, `following` and `talking` on streams, `watching`
+//! and `looking` at the loop. `limits` is what one peer may not take of what is there for all.
 //!
 //! A connection reads only in `Idle`, `Head` and `Body`, and only while little waits in its outbox: a
 //! peer that does not take its answers, or whose request a worker has, cannot queue work without limit.
@@ -22,263 +12,165 @@
 mod answering;
 mod described;
 mod farewell;
+mod following;
 mod limits;
+mod link;
 mod live;
-mod parked;
-mod parting;
-mod passing;
+mod looking;
+mod polling;
+mod protocol;
 mod reading;
 mod session;
+mod standing;
+mod state;
+mod talk;
 mod talking;
 mod watching;
 
 use std::io;
-use std::time::Duration;
+use std::net::Shutdown;
 
-pub use self::passing::adopt;
-
-use self::answering::Streaming;
-use self::farewell::Farewell;
-use self::live::Live;
-use self::parked::Parked;
-use super::body::Body;
-use super::door::Realm;
-use super::exchange::Exchange;
-use super::outbox::{Flushed, Outbox};
+use self::link::Link;
+use self::protocol::Protocol;
+use self::reading::Received;
+use self::state::{Expiry, Flow, State};
+use super::call::Call;
+use super::clients::Passed;
+use super::message::Message;
+use super::realm::Realm;
 use super::service::Service;
-use super::tally::RESET;
-use crate::app::session_needed;
-use crate::http::Fault;
-use crate::ledger::{Label, Limit};
-use crate::net::message::Message;
 use crate::planted::{Bug, planted};
 use crate::reactor::{
-    Description, Moment, Next, Peer, Readiness, Reason, Selector, Source, Stream, Token, Turn,
+    Description, Moment, Next, OsStream, Peer, Reactor, Readiness, Reason, SHORT_MEANS_DRAINED,
+    Selector, Source, Stream, Token, Turn,
 };
-
-/// How long the rest of what a peer sends is read and thrown away, so that the reset which answers
-/// unread bytes does not destroy the last answer on its way (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-
-/// Bytes of answers that may wait before the next pipelined request is looked at. Answers are as long
-/// as handlers make them: a count of requests alone would not bound the outbox.
-const OUTBOX_BYTES_ENOUGH: usize = 64 * 1024;
 
 /// A client's connection.
 pub(super) struct Connection<T> {
     stream: T,
-    peer: Peer,
-    realm: Realm,
-    state: State,
-    /// Bytes that were read and belong to no request yet. Empty, and without memory, in between.
-    inbox: Vec<u8>,
-    outbox: Outbox,
-    /// Since when the peer has taken nothing of what waits for it.
-    blocked_since: Option<Moment>,
-    /// What can still be done, as far as is known: an edge is reported once.
-    can: Readiness,
-    /// Since which second it is there, and how many bytes were read, up to what fits here: for whoever
-    /// watches.
-    opened_s: u32,
-    bytes_in: u32,
-    /// What it was asked for last.
-    asked: Label,
-    /// Whole requests that have come.
-    requests: u32,
-    /// Bytes held of what is not whole, as they are in the sum over all connections.
-    counted: u32,
-    /// Bytes of the outbox, as they are in the sum of what waits for all peers: none, unless the peer takes no more.
-    waiting: u32,
-}
-
-enum State {
-    /// Its network has as many connections as it may. It is told so as soon as the loop turns to it.
-    Refused,
-    /// Between two requests.
-    Idle { since: Moment },
-    /// Part of a head has arrived.
-    Head { since: Moment },
-    /// A head and part of its body have arrived.
-    Body { since: Moment, body: Box<Body> },
-    /// A worker has it. Reading pauses.
-    Waiting { exchange: Box<Exchange> },
-    /// The body of an answer is being made piece by piece.
-    Streaming(Box<Streaming>),
-    /// It is answered when there are events, or when it has waited long enough.
-    Parked(Box<Parked>),
-    /// Events are sent as they come; on a WebSocket, messages go both ways.
-    Live(Box<Live>),
-    /// Once the outbox is empty, the connection ends.
-    Closing { reason: Reason, linger: bool },
-    /// Our side is shut; what still comes is thrown away.
-    Lingering { since: Moment, reason: Reason },
+    protocol: Protocol,
 }
 
 impl<T: Stream> Connection<T> {
-    /// Whoever is not admitted is told so, and no more.
+    /// A client that is not admitted is told so, and no more.
     pub(super) fn new(stream: T, peer: Peer, realm: Realm, admitted: bool) -> Self {
-        let since = Moment::default();
-        Self {
-            stream,
-            peer,
-            realm,
-            state: if admitted {
-                State::Idle { since }
-            } else {
-                State::Refused
-            },
-            inbox: Vec::new(),
-            outbox: Outbox::default(),
-            blocked_since: None,
-            can: Readiness::NONE,
-            opened_s: 0,
-            bytes_in: 0,
-            asked: Label::NONE,
-            requests: 0,
-            counted: 0,
-            waiting: 0,
-        }
+        let protocol = Protocol::new(Link::of(&stream), peer, realm, admitted);
+        Self { stream, protocol }
     }
 
-    /// Whether the next bytes may be looked at.
-    fn takes_bytes(&self) -> bool {
-        let takes = match &self.state {
-            State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
-                self.blocked_since.is_none()
+    /// Reads and handles as far as the descriptor, the outbox or the budget allows: what was read before, then what
+    /// one read gives.
+    fn advance(&mut self, call: &mut Call<'_, '_>) -> Flow {
+        let mut budget = Protocol::budget(call.turn.crowd());
+        let protocol = &mut self.protocol;
+        protocol.go_on(&mut budget, call);
+        if budget == 0 || !protocol.takes_bytes() || !protocol.can(Readiness::READABLE) {
+            return Flow::On;
+        }
+        if protocol.link.is_handshaking && !call.service.clients.may_shake_hands() {
+            return Next::Again.into();
+        }
+        let mut buffer = call.service.writer.buffers.take_read();
+        let read = self.stream.read(&mut buffer);
+        protocol.link.refresh(&self.stream);
+        let received = match read {
+            Ok(0) => Received::End,
+            Ok(count) => {
+                // Not if the peer's end was reported along with these bytes: no edge will report it
+                // again, so it has to be read.
+                let more = protocol.can(Readiness::ENDED) || self.stream.has_more();
+                if SHORT_MEANS_DRAINED && count < buffer.len() && !more {
+                    protocol.link.can = protocol.link.can.without(Readiness::READABLE);
+                }
+                Received::Bytes(&buffer[..count])
             }
-            // Whoever does not read may still have something to say: that it is about to end.
-            State::Live(live) => live.listens(),
-            State::Waiting { .. } => planted(Bug::ReadAhead),
-            _ => false,
+            Err(error) => Received::from(&error),
         };
-        takes && self.outbox.len() < OUTBOX_BYTES_ENOUGH
+        let flow = protocol.received(received, &mut budget, call);
+        call.service.writer.buffers.give_read_back(buffer);
+        flow
     }
 
-    fn become_idle(&mut self, turn: &Turn<'_, Message>) -> State {
-        std::mem::replace(&mut self.state, State::Idle { since: turn.now() })
-    }
-
-    /// When the patience with this peer ends. Computed from when things began, so that a drip of
-    /// bytes extends nothing.
-    #[inline]
-    fn deadline(&self, service: &Service) -> Moment {
-        let limits = &service.app.config.limits;
-        let blocked_until = self.blocked_since.map(|since| since + limits.write_timeout);
-        if let State::Live(live) = &self.state {
-            let deadline = live.deadline(blocked_until, service.life.streams_until());
-            return deadline.min(service.life.cut_at());
+    /// Throws away what still comes, until the end.
+    fn linger(&mut self, reason: Reason, service: &mut Service) -> Next {
+        // Not upon "writable", which a stream whose writing side is shut always is.
+        if !self.protocol.can(Readiness::READABLE) {
+            return Next::Wait;
         }
-        if let Some(until) = blocked_until {
-            return until.min(service.life.cut_at());
-        }
-        match &self.state {
-            State::Idle { since } if self.stream.is_handshaking() => {
-                (*since + limits.handshake_timeout).min(service.life.idle_until())
-            }
-            State::Idle { since } => (*since + limits.idle_timeout).min(service.life.idle_until()),
-            State::Head { since } => (*since + limits.head_timeout).min(service.life.busy_until()),
-            State::Body { since, .. } => {
-                (*since + limits.body_timeout).min(service.life.busy_until())
-            }
-            State::Lingering { since, .. } => (*since + LINGER).min(service.life.cut_at()),
-            State::Parked(parked) => {
-                let answer_at = parked.until.min(parked.look_at);
-                answer_at.min(service.life.streams_until())
-            }
-            State::Streaming(_) => service.life.cut_at(),
-            State::Refused => Moment::default(),
-            State::Waiting { .. } | State::Live(_) | State::Closing { .. } => Moment::NEVER,
-        }
-    }
-
-    /// After whatever was done: what to ask of the loop.
-    #[inline]
-    fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        if let State::Closing {
-            reason,
-            linger: false,
-        } = self.state
-            && self.has_written_all()
-        {
-            return Next::Close(reason);
-        }
-        let something_to_do =
-            !self.outbox.is_empty() || matches!(self.state, State::Closing { .. });
-        if service.life.is_handing_over() && self.passes(service, turn) {
-            return Next::Close(Reason("handed over"));
-        }
-        if something_to_do && self.blocked_since.is_none() {
-            turn.flush();
-        }
-        if self.requests == 0 || !planted(Bug::ForgottenTimer) {
-            turn.set_deadline(self.deadline(service));
-        }
-        if self.takes_bytes() && self.has_more() && !planted(Bug::LostAgain) {
-            Next::Again
-        } else {
-            Next::Wait
-        }
-    }
-
-    /// Whether the peer has been given everything: a stream that encrypts may hold some of it back.
-    fn has_written_all(&self) -> bool {
-        self.outbox.is_empty() && self.blocked_since.is_none()
-    }
-
-    /// Whether there is something to look at without a new edge: unread bytes, or whole requests
-    /// or messages that were read with an earlier one. Of a head in part, the rest comes with an edge.
-    fn has_more(&self) -> bool {
-        self.can.contains(Readiness::READABLE)
-            || (!self.inbox.is_empty() && matches!(self.state, State::Idle { .. } | State::Live(_)))
-    }
-
-    /// After a flush: what follows if all is written, and patience with a peer that takes nothing.
-    #[inline]
-    fn after_flush(
-        &mut self,
-        flushed: io::Result<Flushed>,
-        service: &mut Service,
-        turn: &mut Turn<'_, Message>,
-    ) -> Next {
-        match flushed {
-            Ok(Flushed::All) => {
-                let was_blocked = self.blocked_since.take().is_some();
-                if was_blocked {
-                    self.count_waiting(service);
-                }
-                if !was_blocked && matches!(self.state, State::Idle { .. }) && !self.has_more() {
-                    return Next::Wait; // nearly always: nothing has changed since it was settled
-                }
-                self.flushed(was_blocked, service, turn)
-            }
-            Ok(Flushed::Blocked(_)) if planted(Bug::LostWritable) => Next::Wait,
-            Ok(Flushed::Blocked(count)) => {
-                self.can = self.can.without(Readiness::WRITABLE);
-                // Every byte that is taken begins the patience anew: this is about a peer that
-                // takes none.
-                if count > 0 || self.blocked_since.is_none() {
-                    self.blocked_since = Some(turn.now());
-                }
-                self.count_waiting(service);
-                if self.has_more_than_its_share_waiting(service) {
-                    turn.ledger().limit_reached(Limit::WaitingBytes);
-                    return Next::Close(Reason("no room for the answers that it does not take"));
-                }
-                turn.set_deadline(self.deadline(service));
+        let mut buffer = service.writer.buffers.take_read();
+        let read = self.stream.read(&mut buffer);
+        service.writer.buffers.give_read_back(buffer);
+        match read {
+            Ok(1..) => Next::Again,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let can = &mut self.protocol.link.can;
+                *can = can.without(Readiness::READABLE);
                 Next::Wait
             }
-            Err(_) => Next::Close(RESET),
+            _ => Next::Close(reason),
         }
     }
+
+    /// Does with the stream what the protocol wants, and asks the loop for what comes next.
+    #[inline]
+    fn follow(&mut self, flow: Flow, call: &mut Call<'_, '_>) -> Next {
+        match flow {
+            Flow::On if call.service.life.is_handing_over() && self.passes(call) => {
+                Next::Close(Reason("handed over"))
+            }
+            Flow::On => self.protocol.settle(call),
+            Flow::Next(next) => next,
+            Flow::Part => {
+                self.stream.shutdown(Shutdown::Write);
+                call.turn
+                    .set_deadline(self.protocol.patience(call.service).0);
+                Next::Again
+            }
+        }
+    }
+
+    /// Gives the connection to another process, if it is between two requests or has a part of a head;
+    /// whether it has. What it has under way is finished before; an encrypted one cannot be given away.
+    #[cold]
+    fn passes(&mut self, call: &mut Call<'_, '_>) -> bool {
+        if !self.protocol.may_be_passed() {
+            return false;
+        }
+        call.turn.deregister(&mut self.stream);
+        let Some(descriptor) = self.stream.take_descriptor() else {
+            return call.turn.register(&mut self.stream).is_err();
+        };
+        let Protocol { inbox, outbox, .. } = &mut self.protocol;
+        call.service.clients.passed.push(Passed {
+            descriptor,
+            input: std::mem::take(inbox),
+            output: outbox.take(&mut call.service.writer.buffers),
+        });
+        true
+    }
+}
+
+/// Puts a connection on the loop that another process gave up. The time for a head begins anew.
+///
+/// # Errors
+/// When its peer has gone, or the system has no room for one more registration.
+pub fn adopt(reactor: &mut Reactor<Service>, passed: Passed) -> io::Result<()> {
+    let (stream, peer) = OsStream::adopt(passed.descriptor)?;
+    let Service { app, clients, .. } = &mut reactor.program;
+    clients.opened(peer, Realm::Clients, &app.config);
+    let mut connection = Connection::new(stream, peer, Realm::Clients, true);
+    connection.protocol.inbox = passed.input;
+    connection.protocol.outbox.put(passed.output);
+    reactor.add(Box::new(connection)).map(drop)
 }
 
 impl<T: Stream> Source<Service> for Connection<T> {
     fn kind(&self) -> &'static str {
-        self.realm.name_of_connections()
+        self.protocol.realm.name_of_connections()
     }
 
     fn is_observer(&self) -> bool {
-        self.realm == Realm::Monitor
+        self.protocol.realm == Realm::Monitor
     }
 
     fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
@@ -290,15 +182,12 @@ impl<T: Stream> Source<Service> for Connection<T> {
     }
 
     fn first_deadline(&mut self, service: &Service, now: Moment) -> Moment {
-        if let State::Idle { since } = &mut self.state {
-            *since = now;
-        }
-        self.opened_s = now.as_secs() as u32;
-        self.deadline(service)
+        self.protocol.begins(now);
+        self.protocol.patience(service).0
     }
 
     fn describe(&self) -> Description {
-        self.described()
+        self.protocol.described()
     }
 
     fn ready(
@@ -307,67 +196,53 @@ impl<T: Stream> Source<Service> for Connection<T> {
         service: &mut Service,
         turn: &mut Turn<'_, Message>,
     ) -> Next {
-        self.can = self.can.and(readiness);
+        let call = &mut Call { service, turn };
+        self.protocol.link.can = self.protocol.link.can.and(readiness);
         if readiness.contains(Readiness::ENDED) && planted(Bug::HalfCloseEnds) {
             return Next::Close(Reason("closed by the peer"));
         }
-        if let State::Lingering { reason, .. } = self.state {
-            return self.linger(service, reason);
+        if let State::Lingering { reason, .. } = self.protocol.state {
+            return self.linger(reason, call.service);
         }
         if readiness.contains(Readiness::WRITABLE) {
-            if self.blocked_since.is_some() {
-                turn.flush();
+            if self.protocol.blocked_since.is_some() {
+                call.turn.flush();
             } else {
                 // Part of a handshake that did not fit. A stream that fails tells when it is read.
                 let _ = self.stream.flush();
             }
         }
-        self.unpark_if_ended(service, turn);
-        let next = self.advance(service, turn);
-        if self.held() == self.counted {
+        self.protocol.unpark_if_ended(call);
+        let flow = self.advance(call);
+        let next = self.follow(flow, call);
+        if self.protocol.holds_as_before() {
             return next; // nearly always: nothing is held
         }
-        self.holds_otherwise(next, service, turn)
+        match self.protocol.holds_otherwise(next, call) {
+            Flow::Next(next) => next,
+            flow => self.follow(flow, call),
+        }
     }
 
     fn due(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        if self.deadline(service) > turn.now() {
-            return self.settle(service, turn); // it was moved in a flush, after the timers
+        let call = &mut Call { service, turn };
+        let (at, expiry) = self.protocol.patience(call.service);
+        if at > call.turn.now() {
+            return self.follow(Flow::On, call); // it was moved in a flush, after the timers
         }
-        let (now, patience) = (turn.now(), service.app.config.limits.write_timeout);
-        let stalled = |since| now >= since + patience;
-        if self.blocked_since.is_some() && turn.now() >= service.life.cut_at() {
-            return Next::Close(Reason("the server restarts"));
+        if expiry != Expiry::Blocked {
+            let flow = self.protocol.expired(expiry, call);
+            return self.follow(flow, call);
         }
-        if self.blocked_since.is_some_and(stalled) {
-            // An edge comes when a third of the socket's buffer is free (Linux, sk_stream_is_writeable): a
-            // peer that takes little may have taken something without one.
-            self.can = self.can.and(Readiness::WRITABLE);
-            let next = self.flush(service, turn);
-            if self.blocked_since.is_some_and(stalled) {
-                return Next::Close(Reason("took none of its answers for too long"));
-            }
-            return next;
+        // An edge comes when a third of the socket's buffer is free (Linux, sk_stream_is_writeable): a
+        // peer that takes little may have taken something without one.
+        self.protocol.link.can = self.protocol.link.can.and(Readiness::WRITABLE);
+        let flow = self.protocol.write_to(&mut self.stream, call);
+        let next = self.follow(flow, call);
+        if self.protocol.is_stalled(call) {
+            return Next::Close(Reason("took none of its answers for too long"));
         }
-        match self.state {
-            State::Refused => return self.refuse(service, turn),
-            State::Live(_) => return self.live_due(service, turn),
-            State::Parked(_) => self.parked_due(service, turn),
-            State::Idle { .. } if self.stream.is_handshaking() => {
-                return Next::Close(Reason("no TLS handshake in time"));
-            }
-            State::Idle { .. } => return Next::Close(Reason("idle for too long")),
-            State::Lingering { reason, .. } => return Next::Close(reason),
-            State::Streaming(_) => return Next::Close(Reason("the server restarts")),
-            State::Head { .. } | State::Body { .. } if turn.now() >= service.life.busy_until() => {
-                self.answer_fault(Fault::RESTARTING, service, turn);
-            }
-            State::Head { .. } => self.answer_fault(Fault::HEAD_TIMEOUT, service, turn),
-            State::Body { .. } => self.answer_fault(Fault::BODY_TIMEOUT, service, turn),
-            _ => {}
-        }
-        self.count_held(service);
-        self.settle(service, turn)
+        next
     }
 
     fn message(
@@ -376,62 +251,26 @@ impl<T: Stream> Source<Service> for Connection<T> {
         service: &mut Service,
         turn: &mut Turn<'_, Message>,
     ) -> Next {
-        match (&self.state, message) {
-            (State::Waiting { .. }, Message::Answer(reply)) => {
-                if let State::Waiting { exchange } = self.become_idle(turn) {
-                    let waited_ns = turn.now().ns_since(exchange.began);
-                    turn.ledger().waited(exchange.route, waited_ns);
-                    self.reply(reply, *exchange, service, turn);
-                }
-            }
-            (State::Waiting { .. }, Message::Panicked) => {
-                if let State::Waiting { exchange } = self.become_idle(turn) {
-                    self.answer_panic("what followed its job panicked", &exchange, service, turn);
-                }
-            }
-            (_, Message::End) => return Next::Close(Reason("ended by the operator")),
-            (State::Live(_), Message::Answer(reply)) => {
-                self.say(&reply, turn.now(), service);
-            }
-            (State::Live(_), Message::Batch(batch)) => self.tell(&batch, service),
-            (State::Live(_), Message::Panicked) => self.bid(Farewell::Failed, service, turn),
-            (State::Live(_), Message::SessionEnded) => self.bid(Farewell::Revoked, service, turn),
-            (State::Parked(_), Message::SessionEnded) => {
-                self.answer_parked(&session_needed(), service, turn);
-            }
-            (_, Message::LookAtSession) => {
-                let _it_has_ended_if_not = self.session_holds(service, turn);
-            }
-            _ => {}
-        }
-        self.settle(service, turn)
+        let call = &mut Call { service, turn };
+        let flow = self.protocol.told(message, call);
+        self.follow(flow, call)
     }
 
     fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        match &self.state {
-            State::Live(_) => return self.flush_live(service, turn),
-            State::Parked(parked) if parked.has_news(service) => self.unpark(service, turn),
-            _ => {}
-        }
-        let flushed = self.outbox.flush(&mut self.stream, &mut service.buffers);
-        self.after_flush(flushed, service, turn)
+        let call = &mut Call { service, turn };
+        let flow = self.protocol.write_to(&mut self.stream, call);
+        self.follow(flow, call)
     }
 
     fn ended(&mut self, reason: Reason, service: &mut Service) {
-        let Service { app, clients, .. } = service;
-        clients.ended(self.peer, self.realm, self.requests, reason, &app.config);
-        service.clients.unfinished_bytes -= self.counted as usize;
-        self.leave(service);
-        self.outbox.discard(&mut service.buffers);
-        self.count_waiting(service);
-        service.buffers.give_back(std::mem::take(&mut self.inbox));
+        self.protocol.ended(reason, service);
     }
 }
 
 impl<T> std::fmt::Debug for Connection<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("peer", &self.peer)
+            .field("peer", &self.protocol.peer)
             .finish_non_exhaustive()
     }
 }

@@ -211,7 +211,7 @@ fn an_idle_connection_holds_no_buffer() {
         world.settle();
     }
     // One buffer went round: each was given back before the next was borrowed.
-    assert_eq!(world.reactor.program.buffers.spares(), 1);
+    assert_eq!(world.reactor.program.writer.buffers.spares(), 1);
 }
 
 #[test]

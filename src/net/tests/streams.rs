@@ -151,7 +151,7 @@ fn what_is_emitted_in_one_turn_reaches_each_subscriber_in_one_write() {
     assert_eq!(text(&sse).matches("\nevent: tick\n").count(), 3000);
     assert_eq!(websocket.writes() - writes[1], 1 + 3000_usize.div_ceil(256));
     assert_eq!(
-        world.reactor.program.buffers.spares(),
+        world.reactor.program.writer.buffers.spares(),
         1,
         "streams hold no buffers"
     );

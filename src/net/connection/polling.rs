@@ -1,0 +1,81 @@
+//! Requests that wait for events: long polls.
+
+use super::protocol::Protocol;
+use super::state::{Parked, State};
+use crate::app::{Feed, Wait, Wire, polled};
+use crate::config::SlowPolicy;
+use crate::http::Response;
+use crate::net::call::Call;
+use crate::net::exchange::Exchange;
+use crate::reactor::Readiness;
+
+impl Protocol {
+    /// Waits for events, to answer with them.
+    pub(super) fn park(&mut self, wait: Wait, exchange: Exchange, call: &mut Call<'_, '_>) {
+        let Wait {
+            interest,
+            through,
+            limit,
+            until,
+            session,
+        } = wait;
+        if !self.opens(session, &exchange, call) {
+            return;
+        }
+        // What comes in one turn may be more than fits: the rest of it is in the store.
+        let (bytes_max, policy) = (
+            call.service.app.config.limits.outbox_bytes_max,
+            SlowPolicy::DropNewest,
+        );
+        let mut feed = Feed::new(Wire::Line, interest, Some(through), bytes_max, policy);
+        feed.has_all_through(through);
+        let feed = call.service.app.hub.follow(call.turn.token(), feed);
+        let parked = Parked {
+            exchange,
+            token: call.turn.token(),
+            session,
+            feed,
+            through,
+            limit,
+            until,
+            look_at: call.turn.now(),
+        };
+        self.enter(State::Parked(Box::new(parked)), call.service);
+        if self.session_holds(call) {
+            self.unpark_if_ended(call);
+        }
+    }
+
+    /// A client that has shut its side gets what there is up to now: most of them have gone, and would hold
+    /// their session's place for as long as they wanted to wait.
+    pub(super) fn unpark_if_ended(&mut self, call: &mut Call<'_, '_>) {
+        if self.link.can.contains(Readiness::ENDED) {
+            self.unpark(call);
+        }
+    }
+
+    /// Answers a request that waited, with what there is.
+    pub(super) fn unpark(&mut self, call: &mut Call<'_, '_>) {
+        if !self.session_holds(call) {
+            return; // it was answered
+        }
+        let State::Parked(parked) = &self.state else {
+            return;
+        };
+        let (mut events, mut more) = (Vec::new(), false);
+        if let Some(feed) = call.service.app.hub.feed(parked.feed) {
+            events = feed.take_json(parked.limit);
+            more = !feed.is_empty();
+        }
+        let through = events.last().map_or(parked.through, |(id, _)| *id);
+        let events: Vec<String> = events.into_iter().map(|(_, json)| json).collect();
+        let response = polled(&events, through, more);
+        self.answer_parked(&response, call);
+    }
+
+    pub(super) fn answer_parked(&mut self, response: &Response, call: &mut Call<'_, '_>) {
+        if let State::Parked(parked) = self.become_idle(call) {
+            self.answer(response, &parked.exchange, call);
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! What a connection does with what comes, and when its patience ends: everything but the stream itself.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::farewell::Farewell;
+use super::link::Link;
+use super::live::LiveKind;
+use super::state::{Expiry, Flow, State, sooner};
+use crate::app::session_needed;
+use crate::http::Fault;
+use crate::ledger::{Label, Limit};
+use crate::net::call::Call;
+use crate::net::exchange::End;
+use crate::net::message::Message;
+use crate::net::outbox::{Flushed, Outbox};
+use crate::net::realm::Realm;
+use crate::net::service::Service;
+use crate::net::tally::RESET;
+use crate::planted::{Bug, planted};
+use crate::reactor::{Moment, Next, Peer, Readiness, Reason, Turn};
+
+/// How long the rest of what a peer sends is read and thrown away, so that the reset which answers
+/// unread bytes does not destroy the last answer on its way (RFC 9112, section 9.6).
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of answers that may wait before the next pipelined request is looked at. Answers are as long
+/// as handlers make them: a count of requests alone would not bound the outbox.
+pub(super) const OUTBOX_BYTES_ENOUGH: usize = 64 * 1024;
+
+/// A connection without its stream: bytes in, requests to handlers, answers out.
+pub(super) struct Protocol {
+    pub(super) peer: Peer,
+    pub(super) realm: Realm,
+    /// What is known of the stream.
+    pub(super) link: Link,
+    /// Changed by [`enter`](Self::enter) alone.
+    pub(super) state: State,
+    /// Bytes that were read and belong to no request yet. Empty, and without memory, in between.
+    pub(super) inbox: Vec<u8>,
+    pub(super) outbox: Outbox,
+    /// Since when the peer has taken nothing of what waits for it.
+    pub(super) blocked_since: Option<Moment>,
+    /// Since which second it is there, and how many bytes were read, up to what fits here: for those who watch.
+    pub(super) opened_s: u32,
+    pub(super) bytes_in: u32,
+    /// What it was asked for last.
+    pub(super) asked: Label,
+    /// Whole requests that have come.
+    pub(super) requests: u32,
+    /// Bytes held of what is not whole, as they are in the sum over all connections.
+    pub(super) counted: u32,
+    /// Bytes of the outbox, as they are in the sum of what waits for all peers: none, unless the peer takes no more.
+    pub(super) waiting: u32,
+}
+
+impl Protocol {
+    /// A client that is not admitted is told so, and no more.
+    pub(super) fn new(link: Link, peer: Peer, realm: Realm, admitted: bool) -> Self {
+        let since = Moment::default();
+        Self {
+            peer,
+            realm,
+            link,
+            state: if admitted {
+                State::Idle { since }
+            } else {
+                State::Refused
+            },
+            inbox: Vec::new(),
+            outbox: Outbox::default(),
+            blocked_since: None,
+            opened_s: 0,
+            bytes_in: 0,
+            asked: Label::NONE,
+            requests: 0,
+            counted: 0,
+            waiting: 0,
+        }
+    }
+
+    /// It is put on the loop.
+    pub(super) fn begins(&mut self, now: Moment) {
+        if let State::Idle { since } = &mut self.state {
+            *since = now;
+        }
+        self.opened_s = now.as_secs() as u32;
+    }
+
+    /// Goes into another state, and gives back what the one before held of the application; that state.
+    #[inline]
+    pub(super) fn enter(&mut self, state: State, service: &mut Service) -> State {
+        if let State::Live(_) | State::Parked(_) = self.state {
+            self.leave(service);
+        }
+        std::mem::replace(&mut self.state, state)
+    }
+
+    /// Waits for the next request.
+    #[inline]
+    pub(super) fn become_idle(&mut self, call: &mut Call<'_, '_>) -> State {
+        let since = call.turn.now();
+        self.enter(State::Idle { since }, call.service)
+    }
+
+    /// Gives back what a stream or a request that waits holds of the application. To be called once,
+    /// however it ends.
+    #[cold]
+    fn leave(&mut self, service: &mut Service) {
+        let (token, session, feed) = match &mut self.state {
+            State::Live(live) => {
+                if let LiveKind::Watch = live.kind {
+                    service.end_watching(live.token);
+                }
+                let session = live.session.take().map(|session| session.fingerprint);
+                (live.token, session, live.feed.take())
+            }
+            State::Parked(parked) => (parked.token, Some(parked.session), Some(parked.feed)),
+            _ => return,
+        };
+        if let Some(session) = session {
+            service.app.streams.close(&session, token);
+        }
+        if let Some(balance) = feed.and_then(|feed| service.app.hub.unfollow(feed)) {
+            log::info!(target: "loopgate::streams", "{} {token}: {balance}", self.peer);
+        }
+    }
+
+    /// It has ended, and gives back everything.
+    pub(super) fn ended(&mut self, reason: Reason, service: &mut Service) {
+        let Service { app, clients, .. } = service;
+        clients.ended(self.peer, self.realm, self.requests, reason, &app.config);
+        clients.unfinished_bytes -= self.counted as usize;
+        self.leave(service);
+        self.outbox.discard(&mut service.writer.buffers);
+        self.count_waiting(service);
+        let inbox = std::mem::take(&mut self.inbox);
+        service.writer.buffers.give_back(inbox);
+    }
+
+    /// Whether the next bytes may be looked at.
+    pub(super) fn takes_bytes(&self) -> bool {
+        let takes = match &self.state {
+            State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
+                self.blocked_since.is_none()
+            }
+            // Whoever does not read may still have something to say: that it is about to end.
+            State::Live(live) => live.listens(),
+            State::Waiting { .. } => planted(Bug::ReadAhead),
+            _ => false,
+        };
+        takes && self.outbox.len() < OUTBOX_BYTES_ENOUGH
+    }
+
+    /// When the patience with this peer ends, and what that is about. Computed from when things began, so that a drip
+    /// of bytes extends nothing.
+    #[inline]
+    pub(super) fn patience(&self, service: &Service) -> (Moment, Expiry) {
+        let (limits, life) = (&service.app.config.limits, &service.life);
+        let blocked = self.blocked_since.map(|since| since + limits.write_timeout);
+        if let State::Live(live) = &self.state {
+            return live.patience(blocked, life);
+        }
+        if let Some(until) = blocked {
+            return sooner((life.cut_at(), Expiry::Cut), (until, Expiry::Blocked));
+        }
+        let restart = (life.busy_until(), Expiry::Restart);
+        match &self.state {
+            State::Idle { since } if self.link.is_handshaking => {
+                let until = *since + limits.handshake_timeout;
+                (until.min(life.idle_until()), Expiry::Handshake)
+            }
+            State::Idle { since } => {
+                let until = *since + limits.idle_timeout;
+                (until.min(life.idle_until()), Expiry::Idle)
+            }
+            State::Head { since } => sooner(restart, (*since + limits.head_timeout, Expiry::Head)),
+            State::Body { since, .. } => {
+                sooner(restart, (*since + limits.body_timeout, Expiry::Body))
+            }
+            State::Lingering { since, .. } => {
+                ((*since + LINGER).min(life.cut_at()), Expiry::Linger)
+            }
+            State::Parked(parked) => sooner(
+                (parked.until.min(life.streams_until()), Expiry::Poll),
+                (parked.look_at, Expiry::Session),
+            ),
+            State::Streaming(_) => (life.cut_at(), Expiry::Cut),
+            State::Refused => (Moment::default(), Expiry::Refusal),
+            State::Waiting { .. } | State::Live(_) | State::Closing(_) => {
+                (Moment::NEVER, Expiry::Never)
+            }
+        }
+    }
+
+    /// Its patience has ended.
+    pub(super) fn expired(&mut self, expiry: Expiry, call: &mut Call<'_, '_>) -> Flow {
+        let reason = match expiry {
+            Expiry::Handshake => "no TLS handshake in time",
+            Expiry::Idle => "idle for too long",
+            Expiry::Cut => "the server restarts",
+            // One whose session has ended meanwhile is told that.
+            Expiry::Pong if !self.session_holds(call) => return Flow::On,
+            Expiry::Pong => "no pong came",
+            Expiry::Refusal => return self.refuse(call),
+            Expiry::Head => return self.give_up(Fault::HEAD_TIMEOUT, call),
+            Expiry::Body => return self.give_up(Fault::BODY_TIMEOUT, call),
+            Expiry::Restart => return self.give_up(Fault::RESTARTING, call),
+            Expiry::Linger | Expiry::Ending => return self.end_now(),
+            Expiry::Poll => {
+                self.unpark(call);
+                return Flow::On;
+            }
+            Expiry::Session => {
+                let _it_was_answered_if_not = self.session_holds(call);
+                return Flow::On;
+            }
+            Expiry::Draining => {
+                self.bid(Farewell::Draining, call);
+                return Flow::On;
+            }
+            Expiry::Beat => {
+                self.beat(call);
+                return Flow::On;
+            }
+            Expiry::Never | Expiry::Blocked => return Flow::On,
+        };
+        Next::Close(Reason(reason)).into()
+    }
+
+    /// Its peer has had the time to see our end, or to take the last words.
+    fn end_now(&self) -> Flow {
+        let reason = match &self.state {
+            State::Lingering { reason, .. } => Some(*reason),
+            State::Live(live) => live.ending.map(|(_, reason)| reason),
+            _ => None,
+        };
+        reason.map_or(Flow::On, |reason| Next::Close(reason).into())
+    }
+
+    /// What has not arrived in time is answered that, and holds no memory any more.
+    fn give_up(&mut self, fault: Fault, call: &mut Call<'_, '_>) -> Flow {
+        self.answer_fault(fault, call);
+        self.count_held(call.service);
+        Flow::On
+    }
+
+    /// Whether its peer has taken nothing for as long as one may.
+    pub(super) fn is_stalled(&self, call: &Call<'_, '_>) -> bool {
+        let patience = call.service.app.config.limits.write_timeout;
+        let now = call.turn.now();
+        self.blocked_since
+            .is_some_and(|since| now >= since + patience)
+    }
+
+    /// After whatever was done: what to ask of the loop.
+    #[inline]
+    pub(super) fn settle(&mut self, call: &mut Call<'_, '_>) -> Next {
+        if let State::Closing(End {
+            reason,
+            linger: false,
+        }) = self.state
+            && self.has_written_all()
+        {
+            return Next::Close(reason);
+        }
+        let something_to_do = !self.outbox.is_empty() || matches!(self.state, State::Closing(_));
+        if something_to_do && self.blocked_since.is_none() {
+            call.turn.flush();
+        }
+        if self.requests == 0 || !planted(Bug::ForgottenTimer) {
+            call.turn.set_deadline(self.patience(call.service).0);
+        }
+        if self.takes_bytes() && self.has_more() && !planted(Bug::LostAgain) {
+            Next::Again
+        } else {
+            Next::Wait
+        }
+    }
+
+    /// Whether another process can go on with it: it is between two requests, or has a part of a head.
+    pub(super) fn may_be_passed(&self) -> bool {
+        let is_between = matches!(self.state, State::Idle { .. } | State::Head { .. });
+        is_between && !self.link.is_secure && self.realm == Realm::Clients
+    }
+
+    /// Whether the peer has been given everything: a stream that encrypts may hold some of it back.
+    pub(super) fn has_written_all(&self) -> bool {
+        self.outbox.is_empty() && self.blocked_since.is_none()
+    }
+
+    /// Whether there is something to look at without a new edge: unread bytes, or whole requests
+    /// or messages that were read with an earlier one. Of a head in part, the rest comes with an edge.
+    pub(super) fn has_more(&self) -> bool {
+        self.link.can.contains(Readiness::READABLE)
+            || (!self.inbox.is_empty() && matches!(self.state, State::Idle { .. } | State::Live(_)))
+    }
+
+    /// Another source has told it something.
+    pub(super) fn told(&mut self, message: Message, call: &mut Call<'_, '_>) -> Flow {
+        match (&self.state, message) {
+            (State::Waiting { .. }, Message::Answer(reply)) => {
+                if let State::Waiting { exchange } = self.become_idle(call) {
+                    let waited_ns = call.turn.now().ns_since(exchange.began);
+                    call.turn.ledger().waited(exchange.route, waited_ns);
+                    self.reply(reply, *exchange, call);
+                }
+            }
+            (State::Waiting { .. }, Message::Panicked) => {
+                if let State::Waiting { exchange } = self.become_idle(call) {
+                    self.answer_panic("what followed its job panicked", *exchange, call);
+                }
+            }
+            (_, Message::End) => return Next::Close(Reason("ended by the operator")).into(),
+            (State::Live(_), Message::Answer(reply)) => self.say(&reply, call),
+            (State::Live(_), Message::Batch(batch)) => self.tell(&batch, call),
+            (State::Live(_), Message::Panicked) => self.bid(Farewell::Failed, call),
+            (State::Live(_), Message::SessionEnded) => self.bid(Farewell::Revoked, call),
+            (State::Parked(_), Message::SessionEnded) => {
+                self.answer_parked(&session_needed(), call);
+            }
+            (_, Message::LookAtSession) => {
+                let _it_has_ended_if_not = self.session_holds(call);
+            }
+            _ => {}
+        }
+        Flow::On
+    }
+
+    /// Writes what waits.
+    #[inline]
+    pub(super) fn write_to(&mut self, stream: &mut impl Write, call: &mut Call<'_, '_>) -> Flow {
+        match &self.state {
+            State::Live(_) => return self.write_live(stream, call),
+            State::Parked(parked) => {
+                let feed = call.service.app.hub.feed(parked.feed);
+                if feed.is_none_or(|feed| !feed.is_empty()) {
+                    self.unpark(call);
+                }
+            }
+            _ => {}
+        }
+        let flushed = self.outbox.flush(stream, &mut call.service.writer.buffers);
+        self.wrote(flushed, call)
+    }
+
+    /// After a flush: what follows if all is written, and patience with a peer that takes nothing.
+    #[inline]
+    pub(super) fn wrote(&mut self, flushed: io::Result<Flushed>, call: &mut Call<'_, '_>) -> Flow {
+        match flushed {
+            Ok(Flushed::All) => {
+                let was_blocked = self.blocked_since.take().is_some();
+                if was_blocked {
+                    self.count_waiting(call.service);
+                }
+                if !was_blocked && matches!(self.state, State::Idle { .. }) && !self.has_more() {
+                    return Next::Wait.into(); // nearly always: nothing has changed since it was settled
+                }
+                self.wrote_all(was_blocked, call)
+            }
+            Ok(Flushed::Blocked(_)) if planted(Bug::LostWritable) => Next::Wait.into(),
+            Ok(Flushed::Blocked(count)) => {
+                self.link.can = self.link.can.without(Readiness::WRITABLE);
+                // Every byte that is taken begins the patience anew: this is about a peer that
+                // takes none.
+                if count > 0 || self.blocked_since.is_none() {
+                    self.blocked_since = Some(call.turn.now());
+                }
+                self.count_waiting(call.service);
+                if self.has_more_than_its_share_waiting(call.service) {
+                    call.turn.ledger().limit_reached(Limit::WaitingBytes);
+                    let reason = Reason("no room for the answers that it does not take");
+                    return Next::Close(reason).into();
+                }
+                self.wait_for_peer(call.turn, call.service)
+            }
+            Err(_) => Next::Close(RESET).into(),
+        }
+    }
+
+    /// Nothing can be done before the peer takes something, or the patience ends.
+    pub(super) fn wait_for_peer(&self, turn: &mut Turn<'_, Message>, service: &Service) -> Flow {
+        turn.set_deadline(self.patience(service).0);
+        Next::Wait.into()
+    }
+
+    /// The outbox is empty: what comes next?
+    fn wrote_all(&mut self, was_blocked: bool, call: &mut Call<'_, '_>) -> Flow {
+        match self.state {
+            State::Streaming(_) => {
+                self.fill(call);
+                call.turn.flush();
+                self.wait_for_peer(call.turn, call.service)
+            }
+            State::Live(_) => self.wrote_all_of_live(was_blocked, call),
+            State::Closing(End { reason, linger }) => self.part(reason, linger, call),
+            _ => Flow::On,
+        }
+    }
+
+    /// Ends the connection; if the peer may still be sending, not before it has seen our end.
+    pub(super) fn part(&mut self, reason: Reason, linger: bool, call: &mut Call<'_, '_>) -> Flow {
+        if !linger && !self.link.can.contains(Readiness::READABLE) {
+            return Next::Close(reason).into();
+        }
+        let since = call.turn.now();
+        self.enter(State::Lingering { since, reason }, call.service);
+        Flow::Part
+    }
+}

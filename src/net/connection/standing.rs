@@ -1,0 +1,75 @@
+//! Whether the session of a stream, or of a request that waits, still holds; and what follows if not.
+
+use super::farewell::Farewell;
+use super::protocol::{LINGER, Protocol};
+use super::session::{next_look, unix_s};
+use super::state::State;
+use crate::app::{Standing, session_needed};
+use crate::net::call::Call;
+
+impl Protocol {
+    /// Whether the session on whose strength this stream is open holds. If not, the stream ends, or a request
+    /// that waits is answered; one whose session has just expired is first told so.
+    pub(super) fn session_holds(&mut self, call: &mut Call<'_, '_>) -> bool {
+        match &self.state {
+            State::Live(_) => self.live_session_holds(call),
+            State::Parked(_) => self.parked_session_holds(call),
+            _ => true,
+        }
+    }
+
+    fn live_session_holds(&mut self, call: &mut Call<'_, '_>) -> bool {
+        let State::Live(live) = &mut self.state else {
+            return true;
+        };
+        let Some(session) = &mut live.session else {
+            return true;
+        };
+        // A clock that is set back does not bring it to life.
+        let standing = if session.has_expired {
+            Standing::Expiring
+        } else {
+            call.service
+                .app
+                .session_standing(&session.fingerprint, unix_s(call.turn))
+        };
+        match standing {
+            Standing::Until(until_s) => {
+                session.look_at = next_look(until_s, call.turn);
+                return true;
+            }
+            Standing::Expiring if !session.has_expired => {
+                session.has_expired = true;
+                session.look_at = call.turn.now() + LINGER;
+                let user_id = session.user_id;
+                if let Some(feed) = live.feed.and_then(|feed| call.service.app.hub.feed(feed)) {
+                    feed.narrow_to_expiry(user_id);
+                }
+            }
+            // The store may be slow, or refuse to remove it.
+            Standing::Expiring if call.turn.now() < session.look_at => {}
+            Standing::Expiring | Standing::Ended => self.bid(Farewell::Revoked, call),
+        }
+        false
+    }
+
+    fn parked_session_holds(&mut self, call: &mut Call<'_, '_>) -> bool {
+        let State::Parked(parked) = &mut self.state else {
+            return true;
+        };
+        match call
+            .service
+            .app
+            .session_standing(&parked.session, unix_s(call.turn))
+        {
+            Standing::Until(until_s) => {
+                parked.look_at = next_look(until_s, call.turn);
+                true
+            }
+            Standing::Expiring | Standing::Ended => {
+                self.answer_parked(&session_needed(), call);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Where requests begin and end in the bytes that a peer sends (RFC 9112, section 6).
+//!
+//! Bytes in, requests out: no stream, no clock, no state but that of a [`Body`] which has not fully arrived.
+
+use crate::app::{Found, Routes};
+use crate::config::Limits;
+use crate::http::{Chunked, Fault, Framing, Head, HeaderSlots, parse_head};
+
+/// What the front of some bytes is.
+pub(super) enum Framed<'b> {
+    /// Not a whole head.
+    Part,
+    /// A whole request.
+    Whole {
+        /// Its head.
+        head: Head<'b>,
+        /// Its body, as it stands in the bytes.
+        body: &'b [u8],
+    },
+    /// A head whose body is of no use to who answers. It may follow all the same, and would be taken for the next
+    /// request: the connection ends with the answer.
+    Unread(Head<'b>),
+    /// A head, whose body is not whole yet.
+    Begun {
+        /// Its bytes are at the front.
+        head: Head<'b>,
+        /// The client asks before it sends the body, and is to be told to go on.
+        asks: bool,
+    },
+}
+
+/// Looks at the front of `input` for a request that the handlers of `table` may be asked.
+///
+/// # Errors
+/// The fault to answer with; the connection must be closed after that.
+#[inline]
+pub(super) fn frame<'b>(
+    input: &'b [u8],
+    slots: &'b mut HeaderSlots<'b>,
+    table: &Routes,
+    limits: &Limits,
+) -> Result<Framed<'b>, Fault> {
+    let Some(head) = parse_head(input, slots, limits)? else {
+        return Ok(Framed::Part);
+    };
+    if head.framing == Framing::Length(0) {
+        return Ok(Framed::Whole { head, body: &[] });
+    }
+    frame_body(head, &input[head.length..], table, limits)
+}
+
+fn frame_body<'b>(
+    head: Head<'b>,
+    rest: &'b [u8],
+    table: &Routes,
+    limits: &Limits,
+) -> Result<Framed<'b>, Fault> {
+    // The client asks before it sends: it is told to go on only if the body will be of use.
+    let asks = head.expect_continue && rest.is_empty();
+    let (from_head, known) = match table.find(head.method, head.target.path) {
+        Found::Handler { reads_body, .. } => (!reads_body, true),
+        Found::NotImplemented => return Err(Fault::METHOD_NOT_IMPLEMENTED),
+        Found::Options(_) | Found::NotAllowed(_) | Found::Nothing => (false, false),
+    };
+    let bytes_max = limits.body_bytes_max as u64;
+    if !from_head && matches!(head.framing, Framing::Length(length) if length > bytes_max) {
+        return Err(Fault::BODY_TOO_LARGE);
+    }
+    if from_head || (asks && !known) {
+        return Ok(Framed::Unread(head));
+    }
+    if let Framing::Length(length) = head.framing
+        && let Some(body) = rest.get(..length as usize)
+    {
+        return Ok(Framed::Whole { head, body });
+    }
+    Ok(Framed::Begun { head, asks })
+}
+
+/// A request that waits for the rest of its body.
+pub(super) struct Body {
+    /// The head's bytes: parsed again when the body is whole, which is rarer than it is cheap.
+    pub(super) head: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+    rest: Rest,
+}
+
+enum Rest {
+    Bytes(usize),
+    Chunks(Chunked),
+}
+
+impl Body {
+    /// A body of which nothing has arrived. No memory is set aside for what a peer only announces.
+    pub(super) fn new(head: &[u8], framing: Framing) -> Self {
+        let rest = match framing {
+            // It was compared with the limit before.
+            Framing::Length(length) => Rest::Bytes(length as usize),
+            Framing::Chunked => Rest::Chunks(Chunked::new()),
+        };
+        Self {
+            head: head.to_vec(),
+            bytes: Vec::new(),
+            rest,
+        }
+    }
+
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.head.capacity() + self.bytes.capacity()
+    }
+
+    /// Takes what belongs to the body from the front of `input`; how many bytes that were, and
+    /// whether the body is whole.
+    ///
+    /// # Errors
+    /// The fault to answer with, when the framing is broken or the body too long.
+    pub(super) fn feed(&mut self, input: &[u8], limits: &Limits) -> Result<(usize, bool), Fault> {
+        match &mut self.rest {
+            Rest::Bytes(missing) => {
+                let count = input.len().min(*missing);
+                self.bytes.extend_from_slice(&input[..count]);
+                *missing -= count;
+                Ok((count, *missing == 0))
+            }
+            Rest::Chunks(chunked) => {
+                let progress = chunked.decode(input, &mut self.bytes, limits.body_bytes_max)?;
+                Ok((progress.consumed, progress.done))
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! A TCP echo server on the reactor alone. Run it, then: `nc 127.0.0.1 7007`
 
+use loopgate::reactor::{Kind, Next, Readiness, Reason, Source, Token};
 use loopgate::reactor::{Listener, OsAcceptor, OsStream, Reactor, Selector, Stream, Turn};
-use loopgate::reactor::{Next, Readiness, Reason, Source, Token};
 use std::io::{self, ErrorKind, Read, Write};
 
 /// A client that leaves so many bytes of its echo unread is not read either.
@@ -16,8 +16,8 @@ struct Echo {
 }
 
 impl Source<()> for Echo {
-    fn kind(&self) -> &'static str {
-        "echo"
+    fn kind(&self) -> Kind {
+        Kind::of("echo")
     }
 
     fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {

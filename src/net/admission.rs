@@ -4,22 +4,15 @@ use super::connection::Connection;
 use super::realm::Realm;
 use super::service::Service;
 use crate::net::message::Message;
-use crate::reactor::{Accept, Peer, Source, Stream};
+use crate::reactor::{Accept, Kind, Peer, Source, Stream};
 
 /// Lets in while there is room, and nobody when the server shuts down.
 #[derive(Debug)]
 pub struct Door(pub Realm);
 
 impl<T: Stream> Accept<Service, T> for Door {
-    fn kind(&self) -> &'static str {
-        match self.0 {
-            Realm::Clients => "listener",
-            Realm::Monitor => "monitor",
-        }
-    }
-
-    fn is_observer(&self) -> bool {
-        self.0 == Realm::Monitor
+    fn kind(&self) -> Kind {
+        self.0.kind_of_listeners()
     }
 
     fn has_room(&self, service: &Service) -> bool {

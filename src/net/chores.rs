@@ -4,7 +4,7 @@
 
 use super::service::Service;
 use crate::net::message::Message;
-use crate::reactor::{Moment, Next, Program, Readiness, Source, Turn};
+use crate::reactor::{Kind, Moment, Next, Program, Readiness, Source, Turn};
 
 /// Removes expired sessions, writes times of last use, and ends a drain that takes too long.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ impl Chores {
 }
 
 impl Source<Service> for Chores {
-    fn kind(&self) -> &'static str {
-        "chores"
+    fn kind(&self) -> Kind {
+        Kind::of("chores")
     }
 
     fn first_deadline(&mut self, _service: &Service, now: Moment) -> Moment {

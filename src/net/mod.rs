@@ -22,19 +22,18 @@ mod framing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod held;
+mod herald;
 mod jobs;
 mod lifecycle;
-mod looking;
 mod message;
+mod observers;
 mod outbox;
-mod pacing;
 mod realm;
 mod reply_writer;
 mod service;
 mod tally;
 #[cfg(test)]
 mod tests;
-mod watching;
 
 pub use admission::Door;
 pub use children::{Child, Forked, Role, Roster};
@@ -43,10 +42,10 @@ pub use clients::{Clients, Passed};
 pub use connection::adopt;
 pub use desk::Workers;
 pub use held::Held;
+pub use herald::Herald;
 pub use lifecycle::Life;
 pub use message::{Completion, Message};
-pub use pacing::Paced;
+pub use observers::Paced;
 pub use realm::Realm;
 pub use service::Service;
 pub use tally::Tally;
-pub use watching::Herald;

@@ -1,5 +1,7 @@
 //! Who may connect where.
 
+use crate::reactor::Kind;
+
 /// Which handler table answers on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Realm {
@@ -10,11 +12,19 @@ pub enum Realm {
 }
 
 impl Realm {
-    /// Its connections, as the ledger calls them.
-    pub(super) fn name_of_connections(self) -> &'static str {
+    /// What its listeners are.
+    pub(super) fn kind_of_listeners(self) -> Kind {
         match self {
-            Self::Clients => "connection",
-            Self::Monitor => "observer",
+            Self::Clients => Kind::of("listener"),
+            Self::Monitor => Kind::observer("monitor"),
+        }
+    }
+
+    /// What its connections are.
+    pub(super) fn kind_of_connections(self) -> Kind {
+        match self {
+            Self::Clients => Kind::of("connection"),
+            Self::Monitor => Kind::observer("observer"),
         }
     }
 }

@@ -1,19 +1,17 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
-use std::collections::VecDeque;
-
 use super::children::Roster;
 use super::clients::Clients;
 use super::desk::{Desk, Workers};
 use super::lifecycle::Life;
-use super::looking::Looking;
-use super::pacing::Paced;
+use super::observers::{Looked, Observers, Paced};
 use super::realm::Realm;
 use super::reply_writer::ReplyWriter;
-use super::watching::Watchers;
-use crate::app::{App, Context, Feed, FeedId, Interest, Reply, Routes, Wire};
+use crate::app::monitor::{Vitals, Watch};
+use crate::app::{App, Context, Feed, FeedId, Interest, Reply, Routes, Wire, internal_error};
+use crate::ledger::Ledger;
 use crate::net::message::{Completion, Message};
-use crate::reactor::{Completer, Delivered, Program, Seen, Standstill, Token, Turn};
+use crate::reactor::{Attention, Completer, Delivered, Occasion, Program, Token, Turn, View};
 
 /// What a server's sources share.
 pub struct Service {
@@ -31,12 +29,8 @@ pub struct Service {
     pub children: Roster,
     /// The chores' token, and when they are due as far as they know.
     pub(super) chores: Option<(Token, i64)>,
-    /// Who looks at all sources, the first one at this moment.
-    pub(super) looks: VecDeque<Looking>,
-    /// Who watches the loop.
-    pub(super) watchers: Watchers,
-    /// The loop is slowed down.
-    pub(super) paced: Option<Paced>,
+    /// Those who observe the loop.
+    pub(super) observers: Observers,
     /// What other threads do, and what follows it.
     pub(super) desk: Desk,
     /// Whether the server is shutting down.
@@ -61,9 +55,7 @@ impl Service {
             clients: Clients::new(connections_max),
             children: Roster::default(),
             chores: None,
-            looks: VecDeque::new(),
-            watchers: Watchers::default(),
-            paced: None,
+            observers: Observers::default(),
             desk: Desk::new(workers, completer),
             life: Life::Serving,
         }
@@ -131,6 +123,42 @@ impl Service {
         }
     }
 
+    /// From now on `herald` tells those who watch this loop.
+    pub fn heralded_by(&mut self, herald: Token) {
+        self.observers.heralded_by(herald);
+    }
+
+    /// From now on the loop is slowed down; it is to [pay attention](crate::reactor::Reactor::pay_attention) to each phase.
+    pub fn pace(&mut self, paced: Paced, ledger: &Ledger) {
+        self.app.watch = Some(Watch::begin(&mut self.app.hub, ledger));
+        self.observers.pace(paced);
+    }
+
+    /// What the monitor tells of what is not the application's.
+    pub(super) fn take_vitals(&mut self) {
+        self.app.vitals = Vitals {
+            connections: self.clients.open,
+            observers: self.clients.observers,
+            connections_max: self.clients.open_max,
+            connections_ended: self.clients.tally.connections,
+            resets: self.clients.tally.resets,
+            unfinished_bytes: self.clients.unfinished_bytes,
+            waiting_bytes: self.app.hub.waiting().bytes(),
+            pending: self.desk.len(),
+            hash_queue: self.desk.hash_queue(),
+            commit_groups: self.desk.commit_groups(),
+        };
+    }
+
+    /// All sources were looked at for a request, which is answered now.
+    fn answer_look(&mut self, looked: Looked, turn: &mut Turn<'_, Message>) {
+        let Looked { asker, seen, then } = looked;
+        self.take_vitals();
+        let reply = self.continue_with(turn, |cx| (then.0)(seen, cx));
+        let reply = reply.unwrap_or_else(|| Reply::Now(internal_error()));
+        turn.tell(asker, Message::Answer(reply));
+    }
+
     /// Tells the chores if something is due before they would look.
     #[inline]
     fn rearm_chores(&mut self, turn: &mut Turn<'_, Message>) {
@@ -155,29 +183,26 @@ impl Program for Service {
             Completion::Spawned(child, forked) => turn.tell(child, Message::Spawned(forked)),
             Completion::Drain => self.drain(turn),
             Completion::HandOver => self.hand_over(turn),
-            Completion::Batch(batch) => self.tell_watchers(&batch, turn),
+            Completion::Batch(batch) => self.observers.tell(&batch, turn),
         }
     }
 
-    #[inline]
-    fn is_paced(&self) -> bool {
-        self.paced.is_some()
-    }
-
-    fn stand_still(&mut self, still: &mut Standstill<'_, Self>) {
-        self.stand(still);
-    }
-
-    #[inline]
-    fn looks_from(&self) -> Option<usize> {
-        if self.looks.is_empty() {
-            return None; // nearly always
+    fn observe(&mut self, view: &mut View<'_, Message>) -> Attention {
+        match view.occasion {
+            Occasion::Before(phase) => {
+                if self.observers.hold(phase, view.turn.ledger()) {
+                    self.take_vitals();
+                    self.observers.stand(phase, &mut self.app, view);
+                }
+            }
+            Occasion::Delivered => {
+                if let Some(looked) = self.observers.look(view) {
+                    self.answer_look(looked, &mut view.turn);
+                }
+                self.observers.notice(&mut self.app, &mut view.turn);
+            }
         }
-        self.looks.front().map(|looking| looking.from)
-    }
-
-    fn looked(&mut self, seen: Vec<Seen>, next: Option<usize>, turn: &mut Turn<'_, Message>) {
-        self.take_look(seen, next, turn);
+        self.observers.attention()
     }
 
     #[inline]
@@ -202,9 +227,6 @@ impl Program for Service {
         self.clients.end_turn();
         self.commit_outgoing(turn);
         self.rearm_chores(turn);
-        if self.app.watch.is_some() {
-            self.notice_for_watchers(turn);
-        }
         delivered
     }
 }

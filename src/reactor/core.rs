@@ -8,6 +8,7 @@ use super::seams::Seams;
 use super::slots::Token;
 use super::source::Reason;
 use super::timers::Timers;
+use super::view::Attention;
 use crate::ledger::{Label, Ledger};
 
 /// Nanoseconds for which a reading of the wall clock is believed before it is read again.
@@ -28,8 +29,10 @@ pub(super) struct Core<M> {
     pub(super) flush_of: VecDeque<Token>,
     /// Sources that were to be dispatched in the last readiness phase.
     pub(super) crowd: usize,
-    /// The program has more to deliver.
+    /// The program has more to deliver, or to look at.
     pub(super) events_left: bool,
+    /// How much of the loop's turning the program looks at.
+    pub(super) attention: Attention,
     pub(super) ended: Vec<(Token, Reason)>,
     pub(super) short_of_descriptors: Vec<Token>,
     pub(super) ledger: Ledger,
@@ -62,6 +65,7 @@ impl<M> Core<M> {
             flush_of: VecDeque::new(),
             crowd: 0,
             events_left: false,
+            attention: Attention::None,
             ended: Vec::new(),
             short_of_descriptors: Vec::new(),
             ledger,
@@ -98,7 +102,7 @@ pub(super) struct Kinds {
     pub(super) program: Label,
     pub(super) events: Label,
     pub(super) flush: Label,
-    /// Whoever watches looks at all sources.
+    /// The program looks at the loop.
     pub(super) look: Label,
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use super::seams::{Acceptor, Peer, Readiness, Selector};
-use super::source::{Description, Next, Program, Source, Turn};
+use super::source::{Description, Kind, Next, Program, Source, Turn};
 use super::{Reason, Token};
 
 /// Peers accepted in one turn at most.
@@ -23,14 +23,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// What a listener does with those who connect. A function from a stream and a peer to a source
 /// takes them all.
 pub trait Accept<P: Program, T> {
-    /// What the listener is, for the ledger.
-    fn kind(&self) -> &'static str {
-        "listener"
-    }
-
-    /// Whether those who watch the loop come in here.
-    fn is_observer(&self) -> bool {
-        false
+    /// What the listener is.
+    fn kind(&self) -> Kind {
+        Kind::of("listener")
     }
 
     /// Whether one more may come in; the listener pauses while not.
@@ -97,12 +92,8 @@ impl<P: Program, A: Acceptor, C> Listener<P, A, C> {
 }
 
 impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<P, A, C> {
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> Kind {
         self.accept.kind()
-    }
-
-    fn is_observer(&self) -> bool {
-        self.accept.is_observer()
     }
 
     fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {

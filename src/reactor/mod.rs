@@ -23,7 +23,6 @@ mod core;
 mod dispatch;
 pub mod fake;
 mod listener;
-mod looking;
 mod mailbox;
 mod os;
 #[cfg(feature = "tls")]
@@ -37,6 +36,7 @@ mod tests;
 mod timers;
 #[cfg(feature = "tls")]
 mod tls;
+mod view;
 
 use std::io;
 use std::time::Duration;
@@ -44,15 +44,15 @@ use std::time::Duration;
 pub use clock::{Clock, Moment, OsClock};
 pub use completions::Completer;
 pub use listener::{Accept, Listener};
-pub use looking::Standstill;
 pub use os::{
     OsAcceptor, OsEntropy, OsSelector, OsStream, SHORT_MEANS_DRAINED, socket_pair, spawn,
 };
 pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake, random};
 pub use signals::{Arrivals, Signal, SignalSource};
 pub use slots::{Slots, Token};
-pub use source::{Delivered, Description, Next, Program, Reason, Seen, Source, Turn};
+pub use source::{Delivered, Description, Kind, Next, Program, Reason, Source, Turn};
 pub use timers::{Arming, Due, Timers};
+pub use view::{Attention, Occasion, Seen, View};
 
 /// Sources that go on in one turn with what they have left, the longest waiting first. Whoever has little to
 /// ask is always asked at once, and does not wait for all who have much.
@@ -60,8 +60,6 @@ pub const AGAINS_PER_TURN: usize = 64;
 /// Sources that are flushed in one turn because others asked for it: each costs a write, some
 /// microseconds.
 pub const FLUSHES_PER_TURN: usize = 1024;
-/// Slots that are looked at in one turn for whoever watches: some tens of microseconds.
-pub const LOOKS_PER_TURN: usize = 256;
 #[cfg(feature = "tls")]
 pub use tls::{Credentials, Identity, TlsError};
 
@@ -157,8 +155,9 @@ impl<P: Program> Reactor<P> {
     pub fn add(&mut self, mut source: Box<dyn Source<P>>) -> io::Result<Token> {
         let deadline = source.first_deadline(&self.program, self.core.now);
         let arming = Arming::until(deadline);
-        let kind = self.core.ledger.label(source.kind());
-        if source.is_observer() {
+        let Kind { name, observes } = source.kind();
+        let kind = self.core.ledger.label(name);
+        if observes {
             self.core.ledger.observed_by(kind);
         }
         let token = self.sources.insert(Entry {
@@ -337,8 +336,8 @@ impl<P: Program> Reactor<P> {
             recorder.finish(Next::Wait, core.now, &mut core.ledger);
         }
         self.insert_newcomers();
-        if let Some(from) = self.program.looks_from() {
-            self.look(from);
+        if self.core.attention != Attention::None {
+            self.observe(Occasion::Delivered);
         }
         count += self.deliver_mail(Phase::Events);
         self.end_phase(Phase::Events, began, count);
@@ -390,7 +389,7 @@ impl<P: Program> Reactor<P> {
             let Some(mut entry) = self.sources.remove(token) else {
                 continue;
             };
-            log::debug!("{} {token} ended: {}", entry.source.kind(), reason.0);
+            log::debug!("{} {token} ended: {}", entry.source.kind().name, reason.0);
             entry.source.deregister(&mut *self.core.seams.selector);
             entry.source.ended(reason, &mut self.program);
         }
@@ -408,6 +407,11 @@ impl<P: Program> Reactor<P> {
         }
         self.end_phase(Phase::Reap, began, count);
         self.core.ledger.end_turn(self.core.now.as_ns());
+    }
+
+    /// Has the program look at so much of the loop's turning at least.
+    pub fn pay_attention(&mut self, attention: Attention) {
+        self.core.attention = self.core.attention.max(attention);
     }
 
     /// What a worker needs to hand a completion back.

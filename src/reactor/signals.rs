@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::seams::{Readiness, Selector, Stream};
-use super::source::{Next, Program, Source, Turn};
+use super::source::{Kind, Next, Program, Source, Turn};
 use super::{OsStream, Token};
 
 /// A signal that a program listens for.
@@ -119,8 +119,8 @@ impl<T, F> std::fmt::Debug for SignalSource<T, F> {
 impl<P: Program, T: Stream, F: FnMut(&mut P, &mut Turn<'_, P::Message>)> Source<P>
     for SignalSource<T, F>
 {
-    fn kind(&self) -> &'static str {
-        "signal"
+    fn kind(&self) -> Kind {
+        Kind::of("signal")
     }
 
     fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {

@@ -10,11 +10,11 @@ use std::time::Duration;
 use super::clock::Moment;
 use super::core::Core;
 use super::dispatch::Recorder;
-use super::looking::Standstill;
 use super::mailbox::Mail;
 use super::seams::{Entropy, Peer, Readiness, Selector, Stream};
 use super::slots::Token;
 use super::timers::Arming;
+use super::view::{Attention, View};
 use crate::ledger::{Label, Ledger};
 
 /// What a source wants next.
@@ -33,7 +33,7 @@ pub enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason(pub &'static str);
 
-/// What a source says of itself to whoever watches the loop.
+/// What a source says of itself to those who watch the loop.
 #[derive(Clone, Debug, Default)]
 pub struct Description {
     /// Who is at the other end.
@@ -54,27 +54,36 @@ pub struct Description {
     pub outbox: usize,
 }
 
-/// A source that was looked at.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// Its name.
-    pub token: Token,
-    /// What it is.
-    pub kind: Label,
-    /// What it says.
-    pub description: Description,
+/// What a source is, for the ledger and for those who watch the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// A word: `connection`, `listener`.
+    pub name: &'static str,
+    /// Sources of this kind belong to those who watch the loop: what they do is not the server's own work, and marked
+    /// so.
+    pub observes: bool,
+}
+
+impl Kind {
+    /// One that does the program's own work.
+    #[must_use]
+    pub const fn of(name: &'static str) -> Self {
+        let observes = false;
+        Self { name, observes }
+    }
+
+    /// One that belongs to those who watch the loop.
+    #[must_use]
+    pub const fn observer(name: &'static str) -> Self {
+        let observes = true;
+        Self { name, observes }
+    }
 }
 
 /// One thing worth waiting for: a descriptor, or only a deadline, and the state that goes with it.
 pub trait Source<P: Program> {
-    /// What this is, for the ledger: `connection`, `listener`.
-    fn kind(&self) -> &'static str;
-
-    /// Whether its kind is that of sources which belong to whoever watches the loop: what those do is not the
-    /// server's own work, and marked so.
-    fn is_observer(&self) -> bool {
-        false
-    }
+    /// What this is.
+    fn kind(&self) -> Kind;
 
     /// Registers its descriptor, if it has one, under its name.
     ///
@@ -147,27 +156,10 @@ pub trait Program: Sized + 'static {
     /// A worker finished something. Completions phase.
     fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self::Message>) {}
 
-    /// Whether the loop goes from phase to phase more slowly than it could. Asked before each phase.
-    fn is_paced(&self) -> bool {
-        false
-    }
-
-    /// Holds such a loop before a phase for as long as it likes: the loop does nothing meanwhile, and what is due
-    /// comes late.
-    fn stand_still(&mut self, _still: &mut Standstill<'_, Self>) {}
-
-    /// From which slot on sources are to be looked at, if somebody watches. Asked once a turn.
-    fn looks_from(&self) -> Option<usize> {
-        None
-    }
-
-    /// Some of them were; the rest begins at the slot `next`. Events phase.
-    fn looked(
-        &mut self,
-        _seen: Vec<Seen>,
-        _next: Option<usize>,
-        _turn: &mut Turn<'_, Self::Message>,
-    ) {
+    /// Looks at the loop, and says how much of its turning it wants to look at from now on. Called only while it pays
+    /// [attention](Turn::pay_attention).
+    fn observe(&mut self, _view: &mut View<'_, Self::Message>) -> Attention {
+        Attention::None
     }
 
     /// Hands out what was emitted in this turn. Events phase.
@@ -346,6 +338,11 @@ impl<M> Turn<'_, M> {
     #[must_use]
     pub fn current_label(&self) -> Label {
         self.recorder.label
+    }
+
+    /// Has the program look at so much of the loop's turning at least, from this turn's events phase on.
+    pub fn pay_attention(&mut self, attention: Attention) {
+        self.core.attention = self.core.attention.max(attention);
     }
 
     /// Ends the loop after this turn.

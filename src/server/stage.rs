@@ -14,7 +14,7 @@ use crate::app::monitor::{Gate, Sight, sources_json};
 use crate::config::{Config, ListenAddr, Pace, StorePath};
 use crate::http::{Method, Status};
 use crate::net::{Herald, Paced, Realm};
-use crate::reactor::{Moment, OsAcceptor, OsClock, Seams};
+use crate::reactor::{Attention, Moment, OsAcceptor, OsClock, Seams};
 use crate::work::password::Argon2id;
 use crate::work::watchdog::Watchdog;
 use crate::work::{Crew as _, Hired, Once, Store, Threads};
@@ -67,6 +67,7 @@ impl Server {
         self.monitor_address = Some(address);
         let (program, ledger) = self.reactor.program_and_ledger();
         program.pace(paced, ledger);
+        self.reactor.pay_attention(Attention::EachPhase);
         Ok(())
     }
 }

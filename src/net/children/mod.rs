@@ -34,7 +34,7 @@ use crate::app::{
 use crate::event::NewEvent;
 use crate::http::Status;
 use crate::net::message::Message;
-use crate::reactor::{Moment, Next, Readiness, Reason, Source, Turn};
+use crate::reactor::{Kind, Moment, Next, Readiness, Reason, Source, Turn};
 use crate::work::{StoreError, Transaction};
 
 /// Shortest and longest rest before a process is started again.
@@ -344,8 +344,8 @@ impl Child {
 }
 
 impl Source<Service> for Child {
-    fn kind(&self) -> &'static str {
-        "child"
+    fn kind(&self) -> Kind {
+        Kind::of("child")
     }
 
     fn first_deadline(&mut self, service: &Service, now: Moment) -> Moment {

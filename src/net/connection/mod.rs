@@ -41,8 +41,8 @@ use super::realm::Realm;
 use super::service::Service;
 use crate::planted::{Bug, planted};
 use crate::reactor::{
-    Description, Moment, Next, OsStream, Peer, Reactor, Readiness, Reason, SHORT_MEANS_DRAINED,
-    Selector, Source, Stream, Token, Turn,
+    Description, Kind, Moment, Next, OsStream, Peer, Reactor, Readiness, Reason,
+    SHORT_MEANS_DRAINED, Selector, Source, Stream, Token, Turn,
 };
 
 /// A client's connection.
@@ -165,12 +165,8 @@ pub fn adopt(reactor: &mut Reactor<Service>, passed: Passed) -> io::Result<()> {
 }
 
 impl<T: Stream> Source<Service> for Connection<T> {
-    fn kind(&self) -> &'static str {
-        self.protocol.realm.name_of_connections()
-    }
-
-    fn is_observer(&self) -> bool {
-        self.protocol.realm == Realm::Monitor
+    fn kind(&self) -> Kind {
+        self.protocol.realm.kind_of_connections()
     }
 
     fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {

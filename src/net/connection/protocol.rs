@@ -110,7 +110,7 @@ impl Protocol {
         let (token, session, feed) = match &mut self.state {
             State::Live(live) => {
                 if let LiveKind::Watch = live.kind {
-                    service.end_watching(live.token);
+                    service.observers.end_watching(live.token, &mut service.app);
                 }
                 let session = live.session.take().map(|session| session.fingerprint);
                 (live.token, session, live.feed.take())

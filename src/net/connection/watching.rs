@@ -8,7 +8,8 @@ use super::state::State;
 use crate::http::{Response, Status};
 use crate::net::call::Call;
 use crate::net::exchange::Exchange;
-use crate::net::watching::WATCHER_BYTES_MAX;
+use crate::net::observers::WATCHER_BYTES_MAX;
+use crate::net::service::Service;
 
 impl Protocol {
     /// Begins to tell what happens, or answers why not.
@@ -18,7 +19,7 @@ impl Protocol {
         exchange: &Exchange,
         call: &mut Call<'_, '_>,
     ) {
-        if call.service.watchers.is_full() {
+        if call.service.observers.has_all_watchers() {
             let detail = "as many as may are watching already; close another page";
             return self.answer_busy(detail, exchange, call);
         }
@@ -29,7 +30,9 @@ impl Protocol {
         if exchange.head_only() {
             return self.end_after(exchange, call);
         }
-        let own = call.service.begin_to_watch(call.turn);
+        call.service.take_vitals();
+        let Service { observers, app, .. } = &mut *call.service;
+        let own = observers.begin_to_watch(app, call.turn);
         let out = self.outbox.buffer(&mut call.service.writer.buffers);
         out.extend_from_slice(greeting.as_deref().unwrap_or(&own));
         self.go_live(None, None, LiveKind::Watch, call);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::monitor::BATCH_EVERY;
 use crate::net::Herald;
-use crate::net::watching::{WATCHER_BYTES_MAX, WATCHERS_MAX};
+use crate::net::observers::{WATCHER_BYTES_MAX, WATCHERS_MAX};
 
 /// A world in which `/live` is there, and somebody who tells what happens.
 fn watched() -> World {

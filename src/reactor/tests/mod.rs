@@ -65,8 +65,8 @@ struct Teller {
 }
 
 impl Source<Told> for Teller {
-    fn kind(&self) -> &'static str {
-        "teller"
+    fn kind(&self) -> Kind {
+        Kind::of("teller")
     }
 
     fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
@@ -276,8 +276,8 @@ fn one_that_is_reported_twice_in_a_turn_has_its_budget_once() {
 struct Reported(FakeStream);
 
 impl Source<Told> for Reported {
-    fn kind(&self) -> &'static str {
-        "reported"
+    fn kind(&self) -> Kind {
+        Kind::of("reported")
     }
 
     fn register(&mut self, selector: &mut dyn Selector, token: Token) -> io::Result<()> {
@@ -343,8 +343,8 @@ fn a_deadline_comes_at_its_time_and_not_before() {
 struct Impatient;
 
 impl Source<Told> for Impatient {
-    fn kind(&self) -> &'static str {
-        "impatient"
+    fn kind(&self) -> Kind {
+        Kind::of("impatient")
     }
 
     fn first_deadline(&mut self, _: &Told, now: Moment) -> Moment {

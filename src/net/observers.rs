@@ -1,0 +1,260 @@
+//! Those who observe the loop: they look at its sources, watch what the ledger writes, or hold it at a gate.
+//!
+//! They cost nothing while there are none, and wake no one while nothing happens. What happens in one turn is sent in
+//! a later one, for which the [`Herald`](super::Herald) has a deadline.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::message::Message;
+use crate::app::monitor::{DEADLINES_MAX, Gate, Sight, Watch, sources_json};
+use crate::app::{App, Look};
+use crate::ledger::{Ledger, Phase};
+use crate::reactor::{Attention, Seen, Token, Turn, View};
+
+/// Who may watch at the same time: each takes a copy of everything.
+pub(super) const WATCHERS_MAX: usize = 8;
+
+/// Bytes that may wait for a watcher; above it, batches are left out. The page sees it: turns have numbers.
+pub(super) const WATCHER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Who may look at all sources at the same time: one after the other, so this bounds how long they wait.
+const LOOKS_MAX: usize = 8;
+
+/// Slots that are looked at in one turn: some tens of microseconds.
+const SLOTS_PER_TURN: usize = 256;
+
+/// Where a loop stands that is slowed down, and whom it tells.
+pub struct Paced {
+    /// Where it stands.
+    pub gate: Arc<Gate>,
+    /// Tells all who watch, in another thread.
+    pub tell: Box<dyn Fn(Arc<[u8]>)>,
+}
+
+impl std::fmt::Debug for Paced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Paced")
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A look at all sources that is not over yet.
+struct Looking {
+    asker: Token,
+    /// The slot where the rest begins.
+    from: usize,
+    seen: Vec<Seen>,
+    then: Look,
+}
+
+/// Those who observe the loop.
+#[derive(Default)]
+pub(super) struct Observers {
+    /// The first one looks at this moment.
+    looks: VecDeque<Looking>,
+    /// Connections that are sent what the ledger writes.
+    watchers: Vec<Token>,
+    /// The source that sends it, where watchers are told of this loop and not of another one.
+    herald: Option<Token>,
+    /// It has been told that there is something to send.
+    told: bool,
+    /// The loop is slowed down.
+    paced: Option<Paced>,
+}
+
+/// A look that is over: who asked, and what follows with what was seen.
+pub(super) struct Looked {
+    pub(super) asker: Token,
+    pub(super) seen: Vec<Seen>,
+    pub(super) then: Look,
+}
+
+impl Observers {
+    /// How much of the loop's turning they look at.
+    pub(super) fn attention(&self) -> Attention {
+        if self.paced.is_some() {
+            Attention::EachPhase
+        } else if self.looks.is_empty() && self.watchers.is_empty() {
+            Attention::None
+        } else {
+            Attention::EachTurn
+        }
+    }
+
+    /// From now on, `herald` tells those who watch.
+    pub(super) fn heralded_by(&mut self, herald: Token) {
+        self.herald = Some(herald);
+    }
+
+    /// From now on, the loop is slowed down.
+    pub(super) fn pace(&mut self, paced: Paced) {
+        self.paced = Some(paced);
+    }
+
+    /// Whether they are told in another thread.
+    pub(super) fn are_elsewhere(&self) -> bool {
+        self.paced.is_some()
+    }
+
+    /// The source being dispatched is to look at all sources. Whether it may: as many as may are looking already.
+    pub(super) fn begin_look(&mut self, then: Look, turn: &mut Turn<'_, Message>) -> bool {
+        if self.looks.len() == LOOKS_MAX {
+            return false;
+        }
+        self.looks.push_back(Looking {
+            asker: turn.token(),
+            from: 0,
+            seen: Vec::new(),
+            then,
+        });
+        turn.pay_attention(Attention::EachTurn);
+        true
+    }
+
+    /// Looks at some sources for the one who is first, and has the next turn come at once while there is more to look
+    /// at; its look, if those were the last.
+    pub(super) fn look(&mut self, view: &mut View<'_, Message>) -> Option<Looked> {
+        let looking = self.looks.front_mut()?;
+        let (seen, next) = view.sources(looking.from, SLOTS_PER_TURN);
+        looking.seen.extend(seen);
+        let looked = match next {
+            Some(next) => {
+                looking.from = next;
+                None
+            }
+            None => self.looks.pop_front(),
+        };
+        if !self.looks.is_empty() {
+            view.stay_awake();
+        }
+        looked.map(|looking| Looked {
+            asker: looking.asker,
+            seen: looking.seen,
+            then: looking.then,
+        })
+    }
+
+    pub(super) fn has_all_watchers(&self) -> bool {
+        self.watchers.len() == WATCHERS_MAX
+    }
+
+    /// The source being dispatched watches. What it is told first, and as much as the ledger has.
+    pub(super) fn begin_to_watch(
+        &mut self,
+        app: &mut App,
+        turn: &mut Turn<'_, Message>,
+    ) -> Vec<u8> {
+        let sight = sight(turn, false);
+        self.watchers.push(turn.token());
+        turn.pay_attention(Attention::EachTurn);
+        let ledger = turn.ledger();
+        if app.watch.is_none() {
+            app.watch = Some(Watch::begin(&mut app.hub, ledger));
+        }
+        app.greeting(ledger, &sight)
+    }
+
+    /// It does not any more. To be called once or more often.
+    pub(super) fn end_watching(&mut self, connection: Token, app: &mut App) {
+        self.watchers.retain(|one| *one != connection);
+        if self.watchers.is_empty()
+            && let Some(watch) = app.watch.take()
+        {
+            watch.end(&mut app.hub);
+        }
+    }
+
+    /// If something happened in this turn, those who watch will be told.
+    pub(super) fn notice(&mut self, app: &mut App, turn: &mut Turn<'_, Message>) {
+        if self.told {
+            return;
+        }
+        if let (Some(herald), Some(watch)) = (self.herald, &mut app.watch)
+            && watch.has_news(turn.ledger())
+        {
+            self.told = true;
+            turn.tell(herald, Message::Rearm);
+        }
+    }
+
+    /// Tells what has happened since this was done last.
+    pub(super) fn tell_news(&mut self, app: &mut App, turn: &mut Turn<'_, Message>) {
+        self.told = false;
+        let sight = sight(turn, false);
+        if self.are_elsewhere() {
+            self.show(app, turn.ledger(), &sight, None, b"");
+        } else if let Some(batch) = app.batch(turn.ledger(), &sight) {
+            self.tell(&batch.into(), turn);
+        }
+    }
+
+    /// Tells all who watch.
+    pub(super) fn tell(&self, batch: &Arc<[u8]>, turn: &mut Turn<'_, Message>) {
+        for connection in &self.watchers {
+            turn.tell(*connection, Message::Batch(Arc::clone(batch)));
+        }
+    }
+
+    /// Whether the loop stands before that phase.
+    pub(super) fn hold(&self, before: Phase, ledger: &Ledger) -> bool {
+        let turn = ledger.turn_number();
+        self.paced
+            .as_ref()
+            .is_some_and(|paced| paced.gate.holds(turn, before))
+    }
+
+    /// Stands before a phase; before the wait it does not, where it stands still in any case.
+    pub(super) fn stand(&mut self, before: Phase, app: &mut App, view: &mut View<'_, Message>) {
+        let Some(paced) = &self.paced else {
+            return;
+        };
+        let gate = Arc::clone(&paced.gate);
+        let now = view.turn.measure();
+        let sight = sight(&view.turn, true);
+        let sources = view.all_sources();
+        let ledger = view.turn.ledger();
+        let turn = ledger.turn_number();
+        let sources = sources_json(&sources, app, ledger, &sight);
+        if before == Phase::Wait {
+            return self.show(app, ledger, &sight, Some(sources), &Gate::sleeps(turn));
+        }
+        let halted = gate.halted(turn, before, now);
+        self.show(app, ledger, &sight, Some(sources), &halted);
+        if gate.stand(turn, before)
+            && let Some(paced) = &self.paced
+        {
+            (paced.tell)(Gate::resumed(turn).into());
+        }
+    }
+
+    /// Shows what there is to see to those who watch in another thread, and to those who will.
+    pub(super) fn show(
+        &self,
+        app: &mut App,
+        ledger: &Ledger,
+        sight: &Sight,
+        sources: Option<String>,
+        halted: &[u8],
+    ) {
+        let batch = app.batch(ledger, sight);
+        let (Some(paced), Some(mut batch)) = (&self.paced, batch) else {
+            return;
+        };
+        batch.extend_from_slice(halted);
+        let mut greeting = app.greeting(ledger, sight);
+        greeting.extend_from_slice(halted);
+        paced.gate.show(greeting.into(), sources);
+        (paced.tell)(batch.into());
+    }
+}
+
+fn sight(turn: &Turn<'_, Message>, stands_still: bool) -> Sight {
+    Sight {
+        now: turn.now(),
+        unix_ms: turn.unix_ms(),
+        deadlines: turn.deadlines(DEADLINES_MAX),
+        stands_still,
+    }
+}

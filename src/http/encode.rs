@@ -4,7 +4,7 @@
 //! nothing but digits. Which fields say how the message ends is decided here and nowhere else.
 
 use super::date::Date;
-use super::head::Version;
+use super::message::Version;
 use super::response::Response;
 use super::status::Status;
 use crate::planted::{Bug, planted};

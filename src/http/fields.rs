@@ -8,7 +8,7 @@ use httparse::Header;
 
 use super::fault::Fault;
 use super::grammar::{is_token, list_elements};
-use super::head::{Framing, Version};
+use super::message::{Framing, Version};
 use super::target::is_host_and_port;
 
 /// The fields that a connection must understand.

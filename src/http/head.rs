@@ -14,6 +14,7 @@ use httparse::{Error, Header, Request, Status};
 
 use super::fault::Fault;
 use super::fields::Fields;
+use super::message::{Framing, Version};
 use super::method::Method;
 use super::target::Target;
 use crate::config::{HEADERS_CEILING, Limits};
@@ -44,25 +45,6 @@ impl Default for HeaderSlots<'_> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// The version that a request speaks. Answers always say HTTP/1.1 (RFC 9110, section 6.2).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Version {
-    /// Knows neither chunks nor interim answers, and closes unless it asked not to.
-    Http10,
-    /// Keeps the connection unless either side says `close`.
-    Http11,
-}
-
-/// How the end of a request body is found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Framing {
-    /// So many bytes follow the head; 0 is no body. It may be more than any body may have: who reads the body
-    /// compares it, and who answers from the head alone does not care.
-    Length(u64),
-    /// A [`Chunked`](super::Chunked) body follows.
-    Chunked,
 }
 
 /// A request head that may be acted upon, borrowed from the bytes it came in.

@@ -2,7 +2,7 @@
 
 use super::date::Date;
 use super::encode::{Wire, encode};
-use super::head::Version;
+use super::message::Version;
 use super::response::Response;
 use super::status::Status;
 

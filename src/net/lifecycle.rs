@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use super::clients::Passed;
-use super::service::Service;
-use crate::app::Reply;
-use crate::http::Fault;
-use crate::net::message::Message;
-use crate::reactor::{Moment, Turn};
+use crate::reactor::Moment;
 
 /// How long an idle connection may still send a request after draining began: closing at once
 /// would race with a request that is on its way.
@@ -44,7 +39,15 @@ pub enum Life {
 pub struct Ending {
     since: Moment,
     /// Streams have been told of it, or cannot be.
-    announced: bool,
+    pub(super) announced: bool,
+}
+
+impl Ending {
+    /// One of which no stream has been told yet.
+    pub(super) fn begun(since: Moment) -> Self {
+        let announced = false;
+        Self { since, announced }
+    }
 }
 
 impl Life {
@@ -113,71 +116,5 @@ impl Life {
             Self::HandingOver(_) => CHILD_GRACE_HANDOVER,
             _ => CHILD_GRACE,
         }
-    }
-}
-
-impl Service {
-    /// Begins to shut down: no new client comes in, what is under way is finished.
-    pub fn drain(&mut self, turn: &mut Turn<'_, Message>) {
-        if !self.life.is_draining() {
-            log::info!("draining: open connections: {}", self.clients.open);
-            self.app.draining = true;
-            self.end_with(Life::Draining, turn);
-        }
-    }
-
-    /// Begins to leave everything to another process: requests under way are finished, and connections
-    /// that have none are given up as they are.
-    pub fn hand_over(&mut self, turn: &mut Turn<'_, Message>) {
-        if self.life == Life::Serving {
-            log::info!("handing over: open connections: {}", self.clients.open);
-            self.end_with(Life::HandingOver, turn);
-        }
-    }
-
-    fn end_with(&mut self, life: fn(Ending) -> Life, turn: &mut Turn<'_, Message>) {
-        self.life = life(Ending {
-            since: turn.now(),
-            announced: false,
-        });
-        self.app.end_announced = false;
-        let data = serde_json::json!({ "restarting": self.life.is_handing_over() });
-        self.app.announce("server.draining", data, turn.unix_ms());
-        turn.tell_all(|| Message::Drain);
-    }
-
-    /// The event that tells of the end has been delivered: streams have nothing more to wait for.
-    #[cold]
-    pub(super) fn end_streams(&mut self, turn: &mut Turn<'_, Message>) {
-        self.app.end_announced = false;
-        if let Life::Draining(ending) | Life::HandingOver(ending) = &mut self.life {
-            ending.announced = true;
-            turn.tell_all(|| Message::EndAnnounced);
-        }
-    }
-
-    /// Another process waits for this one for long enough: requests that wait for a worker are answered that
-    /// they were not done. One that waits for the disk may be done already, and is finished.
-    pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Message>) {
-        for connection in self.desk.give_up_jobs() {
-            let answer = Reply::Now(Fault::RESTARTING.into());
-            turn.tell(connection, Message::Answer(answer));
-        }
-    }
-
-    /// The connections that another process is to go on with.
-    pub fn take_passed(&mut self) -> Vec<Passed> {
-        std::mem::take(&mut self.clients.passed)
-    }
-
-    /// Whether shutting down, or handing over, is complete: no connection is open, no child runs, no job is under way, and
-    /// everything that was confirmed is delivered.
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        self.life.is_ending()
-            && self.clients.open == 0
-            && self.children.left == 0
-            && self.desk.len() == 0
-            && !self.app.hub.has_more()
     }
 }

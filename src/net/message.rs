@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::children::Forked;
+use super::children::forked::Forked;
 use crate::app::{JobError, Output, Reply};
 use crate::reactor::Token;
 use crate::work::{Outcome, Worked};

@@ -17,6 +17,7 @@ mod chores;
 mod clients;
 mod connection;
 mod desk;
+mod ending;
 mod exchange;
 mod framing;
 #[cfg(any(test, fuzzing))]

@@ -1,6 +1,6 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
-use super::children::Roster;
+use super::children::roster::Roster;
 use super::clients::Clients;
 use super::desk::{Desk, Workers};
 use super::lifecycle::Life;

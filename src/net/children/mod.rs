@@ -14,19 +14,21 @@
 //!
 //! `process` has the pipes and the lines, `lines` cuts them, `spawn` starts and kills.
 
+pub(super) mod forked;
 mod lines;
 mod process;
-mod roster;
+pub(super) mod roster;
 mod spawn;
 
 use std::io;
 use std::time::Duration;
 
+pub use self::forked::Forked;
 #[cfg(any(test, fuzzing))]
 pub(super) use self::lines::{Line, Lines};
 use self::process::{Heard, Process};
 pub use self::roster::Roster;
-pub use self::spawn::Forked;
+
 use super::service::Service;
 use crate::app::{
     Audience, FeedId, Interest, Pattern, Reply, Wire, event_of_line, name_of_command,

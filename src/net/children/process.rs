@@ -4,11 +4,11 @@ use std::io::{self, Read};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Signal, test_kill_process_group};
 
+use super::forked::{Forked, group, kill_group};
 use super::lines::{Line, Lines};
 use super::roster::Roster;
-use super::spawn::Forked;
 use crate::app::Feed;
 use crate::net::buffers::Buffers;
 use crate::net::message::Message;
@@ -311,7 +311,7 @@ impl Process {
     /// Reaps it, if it has ended, and looks whether what it started has ended as well.
     pub(super) fn look_whether_it_ended(&mut self, roster: &mut Roster) {
         if self.status.is_none() {
-            self.status = self.forked.reap(roster);
+            self.status = self.forked.reap(roster.take(self.id()));
         }
         if self.status.is_some() && !self.group_ended {
             self.stdin = None;
@@ -349,15 +349,4 @@ impl Process {
 /// Whether any process is left of a group.
 fn has_members(id: u32) -> bool {
     group(id).is_some_and(|group| test_kill_process_group(group).is_ok())
-}
-
-fn group(id: u32) -> Option<Pid> {
-    i32::try_from(id).ok().and_then(Pid::from_raw)
-}
-
-/// Signals all processes of a group; those that are gone are not meant.
-pub(super) fn kill_group(id: u32, signal: Signal) {
-    if let Some(group) = group(id) {
-        let _ = kill_process_group(group, signal);
-    }
 }

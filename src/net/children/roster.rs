@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 use rustix::process::{Signal, WaitOptions, wait};
 
-use super::process::kill_group;
+use super::forked::kill_group;
 use crate::net::message::Message;
 use crate::reactor::{Token, Turn};
 

@@ -16,7 +16,7 @@ impl Protocol {
             State::Waiting { .. } | State::Parked(_) => ("waiting", None),
             State::Streaming(_) => ("streaming", None),
             State::Live(live) => (live.name(), Some(live.quiet_since)),
-            State::Refused | State::Closing(_) | State::Lingering { .. } => ("closing", None),
+            State::Refused | State::Closing(_) | State::Lingering(_) => ("closing", None),
         };
         Description {
             peer: Some(self.peer),

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
+use super::expiry::HEARTBEAT;
 use super::farewell::Farewell;
-use super::live::{HEARTBEAT, Live, LiveKind};
+use super::live::{Live, LiveKind};
 use super::protocol::Protocol;
 use super::session::StreamSession;
 use super::state::{Flow, State};

@@ -4,19 +4,12 @@
 //! writes its outbox, which holds the head of the answer and small things like pings, and its feed,
 //! which the hub fills. It ends by saying why, unless the connection just breaks.
 
-use std::time::Duration;
-
-use super::protocol::LINGER;
+use super::expiry::{Expiry, HEARTBEAT, LINGER, sooner};
 use super::session::StreamSession;
-use super::state::{Expiry, sooner};
 use super::talk::Talk;
 use crate::app::FeedId;
 use crate::net::lifecycle::Life;
 use crate::reactor::{Moment, Reason, Token};
-
-/// How long a stream is silent before a comment or a ping shows that it is not dead: proxies cut what
-/// says nothing for a minute, some for half of one.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// A connection on which events are sent.
 pub(super) struct Live {

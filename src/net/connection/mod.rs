@@ -11,6 +11,7 @@
 
 mod answering;
 mod described;
+mod expiry;
 mod farewell;
 mod following;
 mod limits;
@@ -30,10 +31,11 @@ mod watching;
 use std::io;
 use std::net::Shutdown;
 
+use self::expiry::Expiry;
 use self::link::Link;
 use self::protocol::Protocol;
 use self::reading::Received;
-use self::state::{Expiry, Flow, State};
+use self::state::{Flow, State};
 use super::call::Call;
 use super::clients::Passed;
 use super::message::Message;
@@ -197,7 +199,8 @@ impl<T: Stream> Source<Service> for Connection<T> {
         if readiness.contains(Readiness::ENDED) && planted(Bug::HalfCloseEnds) {
             return Next::Close(Reason("closed by the peer"));
         }
-        if let State::Lingering { reason, .. } = self.protocol.state {
+        if let State::Lingering(end) = &self.protocol.state {
+            let reason = end.reason;
             return self.linger(reason, call.service);
         }
         if readiness.contains(Readiness::WRITABLE) {

@@ -1,12 +1,12 @@
 //! What a connection does with what comes, and when its patience ends: everything but the stream itself.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
+use super::expiry::{Expiry, LINGER, sooner};
 use super::farewell::Farewell;
 use super::link::Link;
 use super::live::LiveKind;
-use super::state::{Expiry, Flow, State, sooner};
+use super::state::{Flow, Lingering, State};
 use crate::app::session_needed;
 use crate::http::Fault;
 use crate::ledger::{Label, Limit};
@@ -19,10 +19,6 @@ use crate::net::service::Service;
 use crate::net::tally::RESET;
 use crate::planted::{Bug, planted};
 use crate::reactor::{Moment, Next, Peer, Readiness, Reason, Turn};
-
-/// How long the rest of what a peer sends is read and thrown away, so that the reset which answers
-/// unread bytes does not destroy the last answer on its way (RFC 9112, section 9.6).
-pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Bytes of answers that may wait before the next pipelined request is looked at. Answers are as long
 /// as handlers make them: a count of requests alone would not bound the outbox.
@@ -178,9 +174,7 @@ impl Protocol {
             State::Body { since, .. } => {
                 sooner(restart, (*since + limits.body_timeout, Expiry::Body))
             }
-            State::Lingering { since, .. } => {
-                ((*since + LINGER).min(life.cut_at()), Expiry::Linger)
-            }
+            State::Lingering(end) => ((end.since + LINGER).min(life.cut_at()), Expiry::Linger),
             State::Parked(parked) => sooner(
                 (parked.until.min(life.streams_until()), Expiry::Poll),
                 (parked.look_at, Expiry::Session),
@@ -231,7 +225,7 @@ impl Protocol {
     /// Its peer has had the time to see our end, or to take the last words.
     fn end_now(&self) -> Flow {
         let reason = match &self.state {
-            State::Lingering { reason, .. } => Some(*reason),
+            State::Lingering(end) => Some(end.reason),
             State::Live(live) => live.ending.map(|(_, reason)| reason),
             _ => None,
         };
@@ -404,7 +398,8 @@ impl Protocol {
             return Next::Close(reason).into();
         }
         let since = call.turn.now();
-        self.enter(State::Lingering { since, reason }, call.service);
+        let end = Box::new(Lingering { since, reason });
+        self.enter(State::Lingering(end), call.service);
         Flow::Part
     }
 }

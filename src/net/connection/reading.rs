@@ -124,7 +124,7 @@ impl Protocol {
 
     /// Whether bytes that were read and not used are of any use.
     fn wants_more(&self) -> bool {
-        !matches!(self.state, State::Closing(_) | State::Lingering { .. })
+        !matches!(self.state, State::Closing(_) | State::Lingering(_))
     }
 
     /// Keeps what was not used of the inbox.

@@ -4,7 +4,7 @@
 //! their keys retire. So each stream knows how long its session holds as things are, and looks again when that
 //! moment comes. Use of the session only moves the moment away, so a stream never looks too late.
 
-use super::live::HEARTBEAT;
+use super::expiry::HEARTBEAT;
 use crate::app::Standing;
 use crate::net::call::Call;
 use crate::net::message::Message;

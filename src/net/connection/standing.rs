@@ -1,7 +1,8 @@
 //! Whether the session of a stream, or of a request that waits, still holds; and what follows if not.
 
+use super::expiry::LINGER;
 use super::farewell::Farewell;
-use super::protocol::{LINGER, Protocol};
+use super::protocol::Protocol;
 use super::session::{next_look, unix_s};
 use super::state::State;
 use crate::app::{Standing, session_needed};

@@ -39,8 +39,14 @@ pub(super) enum State {
     Live(Box<Live>),
     /// Once the outbox is empty, the connection ends.
     Closing(End),
-    /// Our side is shut; what still comes is thrown away.
-    Lingering { since: Moment, reason: Reason },
+    /// Our side is shut; what still comes is thrown away. In a box, for a connection is as long as its longest state.
+    Lingering(Box<Lingering>),
+}
+
+/// An end of which the peer has been told.
+pub(super) struct Lingering {
+    pub(super) since: Moment,
+    pub(super) reason: Reason,
 }
 
 /// An answer whose body is made as it is taken.
@@ -64,49 +70,6 @@ pub(super) struct Parked {
     pub(super) until: Moment,
     /// When its session has to be looked at again.
     pub(super) look_at: Moment,
-}
-
-/// What a connection's patience is about: what is done when it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expiry {
-    /// Nothing is expected of the peer.
-    Never,
-    /// The peer is to be told that its network has too many connections.
-    Refusal,
-    /// No handshake came in time.
-    Handshake,
-    /// No request came in time.
-    Idle,
-    /// No whole head came in time.
-    Head,
-    /// No whole body came in time.
-    Body,
-    /// A request has not arrived, and another process waits to go on.
-    Restart,
-    /// The peer has taken nothing of what waits for it.
-    Blocked,
-    /// Another process waits, and whatever this is about has taken too long.
-    Cut,
-    /// The peer has had its time to see our end.
-    Linger,
-    /// A request has waited for events for long enough.
-    Poll,
-    /// The session of a request that waits may have ended.
-    Session,
-    /// A stream has had its time to take its last words.
-    Ending,
-    /// The server shuts down, and a stream has nothing more to wait for.
-    Draining,
-    /// No pong came.
-    Pong,
-    /// A stream shows that it is not dead, and looks at its session.
-    Beat,
-}
-
-/// The earlier of two moments; if they are the same, the first.
-#[inline]
-pub(super) fn sooner(one: (Moment, Expiry), other: (Moment, Expiry)) -> (Moment, Expiry) {
-    if other.0 < one.0 { other } else { one }
 }
 
 /// What a connection does after something was done.

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
+use super::attention::Attention;
 use super::clock::{Clock, Moment};
 use super::mailbox::Mailbox;
+use super::next::Reason;
 use super::seams::Seams;
 use super::slots::Token;
-use super::source::Reason;
 use super::timers::Timers;
-use super::view::Attention;
 use crate::ledger::{Label, Ledger};
 
 /// Nanoseconds for which a reading of the wall clock is believed before it is read again.

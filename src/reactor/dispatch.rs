@@ -1,13 +1,13 @@
 //! Calling sources: what happens around each call, whatever the phase.
 
 use super::clock::Moment;
-use super::core::Core;
 use super::mailbox::Mail;
+use super::next::Next;
 use super::slots::Token;
-use super::source::{Next, Program, Source, Turn};
-use super::timers::Arming;
+use super::source::{Program, Source};
+use super::turn::{Recorder, Turn};
 use super::{Again, Reactor};
-use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase, SLOW_NS};
+use crate::ledger::{Label, Phase, SLOW_NS};
 
 impl<P: Program> Reactor<P> {
     /// Calls a source, records it, and sees to what it wants next.
@@ -178,65 +178,5 @@ impl<P: Program> Reactor<P> {
             let duration_ns = core.now.ns_since(began);
             core.ledger.end_phase(phase, duration_ns, count);
         }
-    }
-}
-
-impl<'t, M> Turn<'t, M> {
-    pub(super) fn new(core: &'t mut Core<M>, token: Token, phase: Phase, kind: Label) -> Self {
-        core.ledger.does(kind);
-        let recorder = Recorder {
-            token,
-            phase,
-            kind,
-            label: Label::NONE,
-            began: core.now,
-        };
-        Turn {
-            core,
-            token,
-            arming: Arming::default(),
-            flush: false,
-            newcomers: false,
-            recorder,
-        }
-    }
-}
-
-/// A dispatch that is not over yet.
-pub(super) struct Recorder {
-    token: Token,
-    phase: Phase,
-    kind: Label,
-    pub(super) label: Label,
-    began: Moment,
-}
-
-impl Recorder {
-    /// Records what was done under one label, and goes on.
-    pub(super) fn split(&mut self, now: Moment, ledger: &mut Ledger) {
-        self.record(Outcome::Continued, now, ledger);
-        self.began = now;
-    }
-
-    pub(super) fn finish(self, next: Next, now: Moment, ledger: &mut Ledger) {
-        let outcome = match next {
-            Next::Wait => Outcome::Wait,
-            Next::Again => Outcome::Again,
-            Next::Close(_) => Outcome::Close,
-        };
-        self.record(outcome, now, ledger);
-    }
-
-    #[inline]
-    fn record(&self, outcome: Outcome, now: Moment, ledger: &mut Ledger) {
-        ledger.dispatched(DispatchRecord {
-            token: self.token.as_u64(),
-            began_ns: self.began.as_ns(),
-            duration_ns: now.ns_since(self.began),
-            kind: self.kind,
-            label: self.label,
-            phase: self.phase,
-            outcome,
-        });
     }
 }

@@ -8,9 +8,12 @@
 use std::io;
 use std::time::Duration;
 
+use super::description::{Description, Kind};
+use super::next::{Next, Reason};
 use super::seams::{Acceptor, Peer, Readiness, Selector};
-use super::source::{Description, Kind, Next, Program, Source, Turn};
-use super::{Reason, Token};
+use super::slots::Token;
+use super::source::{Program, Source};
+use super::turn::Turn;
 
 /// Peers accepted in one turn at most.
 const ACCEPTS_PER_TURN: usize = 64;

@@ -14,16 +14,21 @@
 //! What is deliberately absent: callbacks that change the loop while it runs (a source answers, and
 //! asks through [`Turn`]), reference counting, locks, and any second place that sleeps.
 //!
-//! Reading order: this file, then `source` (what runs), `slots` (how it is named), `timers`
-//! (how it is woken), `completions` (how workers answer), `seams` and `os` (where the world is).
+//! Reading order: this file, then `source` and `next` (what runs, and what it answers), `turn` (what it may ask for),
+//! `slots` (how it is named), `timers` (how it is woken), `completions` (how workers answer), `dispatch` (what happens
+//! around each call), `seams` and `os` (where the world is); last `view` (how a loop is looked at).
 
+mod attention;
 mod clock;
 mod completions;
 mod core;
+mod description;
 mod dispatch;
 pub mod fake;
 mod listener;
 mod mailbox;
+mod next;
+mod observing;
 mod os;
 #[cfg(feature = "tls")]
 mod records;
@@ -36,23 +41,28 @@ mod tests;
 mod timers;
 #[cfg(feature = "tls")]
 mod tls;
+mod turn;
 mod view;
 
 use std::io;
 use std::time::Duration;
 
+pub use attention::{Attention, Occasion};
 pub use clock::{Clock, Moment, OsClock};
 pub use completions::Completer;
+pub use description::{Description, Kind, Seen};
 pub use listener::{Accept, Listener};
+pub use next::{Next, Reason};
 pub use os::{
     OsAcceptor, OsEntropy, OsSelector, OsStream, SHORT_MEANS_DRAINED, socket_pair, spawn,
 };
 pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake, random};
 pub use signals::{Arrivals, Signal, SignalSource};
 pub use slots::{Slots, Token};
-pub use source::{Delivered, Description, Kind, Next, Program, Reason, Source, Turn};
+pub use source::{Delivered, Program, Source};
 pub use timers::{Arming, Due, Timers};
-pub use view::{Attention, Occasion, Seen, View};
+pub use turn::Turn;
+pub use view::View;
 
 /// Sources that go on in one turn with what they have left, the longest waiting first. Whoever has little to
 /// ask is always asked at once, and does not wait for all who have much.

@@ -12,8 +12,11 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
+use super::description::Kind;
+use super::next::Next;
 use super::seams::{Readiness, Selector, Stream};
-use super::source::{Kind, Next, Program, Source, Turn};
+use super::source::{Program, Source};
+use super::turn::Turn;
 use super::{OsStream, Token};
 
 /// A signal that a program listens for.

@@ -11,7 +11,7 @@
 //!    [`websocket`]: bytes in, messages out.
 //! 3. [`app`]: what is decided. The handler table, login, logout, sessions, the event hub. No I/O.
 //! 4. [`work`]: what may block, on threads of its own: password hashes, the store, the log.
-//! 5. [`net`]: where they meet. A client's connection as a state machine on the loop; child processes.
+//! 5. [`net`]: where they meet. A client's connection, a driver with its protocol, on the loop; child processes.
 //! 6. [`server`]: wires it all together.
 //! 7. `simulation`: a whole server in a world that one seed decides, with everything that can go wrong; and
 //!    `recording`: what a real one met, written down and played again.

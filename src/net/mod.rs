@@ -1,12 +1,16 @@
 //! Where sockets meet protocols: the sources of a server, and the program that they share.
 //!
-//! `service` is what all sources share, composed of objects that do not know it: `clients` (who is admitted, and what they
-//! hold), `desk` (work that other threads have, and what follows it), `children` (the processes that the server runs),
-//! `lifecycle` (whether it serves or ends). `message` is what sources tell each other, and what other threads send back.
+//! Lowest first. `realm`, `lifecycle` (whether it serves or ends), `buffers` (memory that connections borrow), `framing`
+//! (where requests begin and end), `message` (what sources tell each other, and what other threads send back),
+//! `exchange` (what is remembered of a request), `outbox` and `reply_writer` (what answers are written into, and with).
 //!
-//! `connection` is the state machine of one client; `body` and `outbox` are its two halves that hold bytes; `buffers`
-//! lends them memory, so that a connection that says nothing holds none. `chores` is the source without a descriptor: it
-//! has deadlines only. `jobs` is how the service hands out work and goes on when it is done; `tally` counts.
+//! `service` is what all sources share, composed of objects that do not know it: `clients` (who is admitted, and what they
+//! hold), `desk` (work that other threads have, and what follows it), `children::roster` (the processes that the server
+//! runs), `observers` (those who look at the loop, and watch it). What it does with several of them at once: `jobs` (it
+//! hands out work and goes on when it is done), `ending`, `held`.
+//!
+//! The sources: `connection` is one client's; `admission` lets them in; `children` are processes; `chores` and `herald`
+//! have deadlines only.
 
 mod addresses;
 mod admission;

@@ -15,6 +15,7 @@ mod balance;
 mod encoded;
 mod feed;
 mod item;
+#[path = "../../event/interest.rs"]
 mod pattern;
 #[cfg(test)]
 mod tests;

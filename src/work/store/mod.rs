@@ -18,13 +18,18 @@
 //! Read next: `group`, where "confirmed means on disk" is kept.
 
 mod disk;
+#[path = "sqlite/door.rs"]
 mod door;
 mod error;
+#[path = "sqlite/group.rs"]
 mod group;
+#[path = "sqlite/kept.rs"]
 mod kept;
 mod reading;
+#[path = "sqlite/schema.rs"]
 mod schema;
 #[cfg(test)]
+#[path = "sqlite/tests/mod.rs"]
 mod tests;
 mod writer;
 

@@ -48,8 +48,7 @@ pub(crate) use caller::session_needed;
 pub use events::polled;
 pub use friendly::limited_peer;
 pub use hub::{
-    After, Audience, Balance, Feed, FeedId, Hub, Interest, Missed, Pattern, Subscriber,
-    SubscriptionId, Waiting, Wire, gap_json,
+    After, Balance, Feed, FeedId, Hub, Missed, Subscriber, SubscriptionId, Waiting, Wire, gap_json,
 };
 pub use produced::{event_of_line, name_of_command};
 pub use replica::Confirmed;
@@ -64,6 +63,7 @@ pub use socket::{Conversation, Socket};
 pub use streams::{Standing, Streams};
 
 use crate::config::{Config, ListenAddr};
+pub use crate::event::{Audience, Interest, Pattern};
 use crate::event::{NewEvent, is_name};
 use crate::http::{Blank, Body, Method, Response};
 use crate::ledger::Ledger;

@@ -58,12 +58,12 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
             password_stdin,
         } => {
             let mut store = open(store)?;
-            let user = find(&store, &name)?;
+            let user = find(&mut store, &name)?;
             let password = hashed(
                 read_password(&name, password_stdin)?.as_bytes(),
                 HashCost::DEFAULT,
             );
-            let sessions = sessions_of(&store, user.id)?;
+            let sessions = sessions_of(&mut store, user.id)?;
             let ended = count(sessions.len() as u64, "session", "sessions");
             change(
                 &mut store,
@@ -81,11 +81,11 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
         }
         UserCommand::Remove { name } => {
             let mut store = open(store)?;
-            let user = find(&store, &name)?;
+            let user = find(&mut store, &name)?;
             change(&mut store, vec![Change::RemoveUser { user_id: user.id }])?;
             print(format_args!("removed {name}"))?;
         }
-        UserCommand::List => list(&open(store)?)?,
+        UserCommand::List => list(&mut open(store)?)?,
         UserCommand::Import { file } => import(&mut open(store)?, &file)?,
     }
     Ok(Outcome::Done)
@@ -128,7 +128,7 @@ fn hashed(password: &[u8], cost: HashCost) -> String {
     hash(password, random(&mut OsEntropy), cost)
 }
 
-fn find(store: &Store, name: &str) -> Result<UserRow, Failure> {
+fn find(store: &mut Store, name: &str) -> Result<UserRow, Failure> {
     let users = store.load()?.users;
     users
         .into_iter()
@@ -136,7 +136,7 @@ fn find(store: &Store, name: &str) -> Result<UserRow, Failure> {
         .ok_or_else(|| format!("there is no user {name:?}; `loopgate user list` lists them").into())
 }
 
-fn sessions_of(store: &Store, user_id: i64) -> Result<Vec<[u8; 32]>, StoreError> {
+fn sessions_of(store: &mut Store, user_id: i64) -> Result<Vec<[u8; 32]>, StoreError> {
     let sessions = store.load()?.sessions.into_iter();
     Ok(sessions
         .filter(|row| row.user_id == user_id)
@@ -162,7 +162,7 @@ fn read_password(name: &str, from_stdin: bool) -> Result<String, Failure> {
     Ok(password)
 }
 
-fn list(store: &Store) -> Result<(), Failure> {
+fn list(store: &mut Store) -> Result<(), Failure> {
     let mut users = store.load()?.users;
     users.sort_by(|a, b| a.name.cmp(&b.name));
     print(format_args!(
@@ -202,7 +202,7 @@ fn import(store: &mut Store, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_lines(file: &Path, store: &Store) -> Result<Vec<Line>, Failure> {
+fn read_lines(file: &Path, store: &mut Store) -> Result<Vec<Line>, Failure> {
     let shown = file.display();
     let text = fs::read(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
     let mut reader = csv::ReaderBuilder::new()

@@ -1,8 +1,8 @@
-//! Which events somebody wants, and which they may see.
+//! Which events a subscriber wants, and which it may see.
 
 use std::fmt;
 
-use crate::event::{NewEvent, is_name, is_prefix_of_names, is_public};
+use super::{NewEvent, is_name, is_prefix_of_names, is_public};
 use crate::planted::{Bug, planted};
 
 /// Which events a subscriber wants.
@@ -75,8 +75,8 @@ impl Audience {
     }
 }
 
-/// What somebody wants of what they may see.
-#[derive(Clone, Debug)]
+/// What a subscriber wants of what it may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interest {
     /// Whose events.
     pub audience: Audience,
@@ -85,13 +85,22 @@ pub struct Interest {
 }
 
 impl Interest {
+    /// All events.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self {
+            audience: Audience::Everything,
+            patterns: vec![Pattern::All],
+        }
+    }
+
     /// Whether an event of that name, which concerns that user, is wanted and may be seen.
     #[must_use]
     pub fn covers(&self, name: &str, user_id: Option<i64>) -> bool {
         self.audience.sees(name, user_id) && self.patterns.iter().any(|p| p.matches(name))
     }
 
-    pub(super) fn covers_event(&self, fact: &NewEvent) -> bool {
+    pub(crate) fn covers_event(&self, fact: &NewEvent) -> bool {
         self.covers(&fact.name, fact.user_id)
     }
 }

@@ -3,11 +3,15 @@
 //! An event is never "a socket became ready"; that is readiness. Ids are given by the store when
 //! the transaction that contains the event commits, so a failed commit leaves no gap.
 
+mod interest;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use interest::{Audience, Interest, Pattern};
 
 /// Longest name of an event, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;

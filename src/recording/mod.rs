@@ -50,7 +50,7 @@ use crate::reactor::{OsClock, Seams, Signal};
 use crate::server::{Server, Sockets, StartError, Stopped, World, doors, keys_of};
 use crate::work::Store;
 use entry::Entry;
-use seams::{RecordedDisk, RecordedHasher};
+use seams::{RecordedEngine, RecordedHasher};
 use tape::Tape;
 
 /// How a server is recorded.
@@ -84,7 +84,7 @@ impl Recording {
     pub fn begin(
         options: &RecordOptions,
         config: CheckedConfig,
-        store: Store,
+        mut store: Store,
         sockets: &Sockets,
     ) -> Result<Self, StartError> {
         let doors = doors(&config, sockets)?;
@@ -100,13 +100,13 @@ impl Recording {
             *secrets,
             &config,
             &keys,
-            &store,
+            &mut store,
             doors.len(),
         )
         .map_err(StartError::Config)?;
         let selector = RecordedSelector::new(tape.clone()).map_err(StartError::Os)?;
         let world = World {
-            store: store.watched_by(Box::new(RecordedDisk)),
+            store: Store::on(RecordedEngine(store)),
             keys,
             crew: &mut selector.crew.clone(),
             seams: Seams {

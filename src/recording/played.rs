@@ -11,7 +11,9 @@ use crate::reactor::{
     Acceptor, Clock, Entropy, Moment, Peer, Ready, Selector, Stream, Token, Wake,
 };
 use crate::work::password::{Asked, Checked, Hasher, Verdict};
-use crate::work::{Disk, Finding, Findings, Page, StoreError};
+use crate::work::{
+    Commit, Engine, Finding, Findings, Page, Query, Snapshot, Store, StoreError, Transaction,
+};
 
 /// Shows the time that was.
 pub struct PlayedClock(pub(super) Player);
@@ -226,25 +228,29 @@ impl Hasher for PlayedHasher {
     }
 }
 
-/// Fails as the disk did, and reads what was read.
-pub(super) struct PlayedDisk;
+/// Fails as the store did, and reads what was read. What is committed is kept in memory.
+pub(super) struct PlayedEngine(pub(super) Store);
 
-impl Disk for PlayedDisk {
-    fn commits(&mut self, found: &mut Findings) -> Result<(), StoreError> {
+impl Engine for PlayedEngine {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.0.load()
+    }
+
+    fn commit(
+        &mut self,
+        group: Vec<Transaction>,
+        found: &mut Findings,
+    ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
         match found.pop_front() {
-            Some(Finding::Committed(outcome)) => outcome,
-            _ => Ok(()),
+            Some(Finding::Committed(Err(why))) => Err(why),
+            _ => self.0.commit(group, found),
         }
     }
 
-    fn read(
-        &self,
-        page: Result<Page, StoreError>,
-        found: &mut Findings,
-    ) -> Result<Page, StoreError> {
+    fn read(&mut self, query: &Query, found: &mut Findings) -> Result<Page, StoreError> {
         match found.pop_front() {
             Some(Finding::Read(recorded)) => recorded,
-            _ => page,
+            _ => self.0.read(query, found),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::OTHER_SIGNALS;
 use super::blocks::{Blocks, Damaged};
 use super::entry::{Entry, Head, MAGIC, MAGIC_OF_ALL};
 use super::played::{
-    PlayedAcceptor, PlayedClock, PlayedDisk, PlayedEntropy, PlayedHasher, PlayedSelector,
+    PlayedAcceptor, PlayedClock, PlayedEngine, PlayedEntropy, PlayedHasher, PlayedSelector,
     PlayedStream,
 };
 use super::player::{LastWait, Player, Stop};
@@ -236,7 +236,7 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server, Rep
         ..config
     };
     let world = World {
-        store: Store::from_snapshot(&store, Box::new(PlayedDisk))?,
+        store: Store::on(PlayedEngine(Store::from_snapshot(&store)?)),
         keys: Keys::from_json(&keys).map_err(ReplayError::Damaged)?,
         seams: Seams {
             clock: Box::new(PlayedClock(player.clone())),

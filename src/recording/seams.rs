@@ -14,7 +14,9 @@ use crate::reactor::{
 };
 use crate::work::password::{Argon2id, Asked, Checked, Hasher};
 use crate::work::stepped::{Step, SteppedCrew};
-use crate::work::{Disk, Finding, Findings, Page, StoreError};
+use crate::work::{
+    Commit, Engine, Finding, Findings, Page, Query, Snapshot, Store, StoreError, Transaction,
+};
 
 /// Writes down what the clocks show.
 pub struct RecordedClock {
@@ -259,18 +261,26 @@ impl Hasher for RecordedHasher {
 }
 
 /// Notes what became of commits and readings.
-pub(super) struct RecordedDisk;
+pub(super) struct RecordedEngine(pub(super) Store);
 
-impl Disk for RecordedDisk {
-    fn committed(&mut self, outcome: Result<(), &StoreError>, found: &mut Findings) {
-        found.push_back(Finding::Committed(outcome.map_err(Clone::clone)));
+impl Engine for RecordedEngine {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.0.load()
     }
 
-    fn read(
-        &self,
-        page: Result<Page, StoreError>,
+    fn commit(
+        &mut self,
+        group: Vec<Transaction>,
         found: &mut Findings,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
+        let committed = self.0.commit(group, found);
+        let outcome = committed.as_ref().map(|_| ()).map_err(Clone::clone);
+        found.push_back(Finding::Committed(outcome));
+        committed
+    }
+
+    fn read(&mut self, query: &Query, found: &mut Findings) -> Result<Page, StoreError> {
+        let page = self.0.read(query, found);
         found.push_back(Finding::Read(page.clone()));
         page
     }

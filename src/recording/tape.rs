@@ -53,7 +53,7 @@ impl Tape {
         with_secrets: bool,
         config: &Config,
         keys: &Keys,
-        store: &Store,
+        store: &mut Store,
         listeners: usize,
     ) -> Result<Self, String> {
         let of_store = |why: StoreError| why.to_string();

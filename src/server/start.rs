@@ -102,7 +102,7 @@ pub fn key_path(store: &StorePath) -> Option<PathBuf> {
 /// What the sources of a server share, made from what the store remembers.
 pub(super) fn service(
     config: Config,
-    store: Store,
+    mut store: Store,
     keys: Keys,
     crew: &mut dyn Crew,
     hasher: Arc<dyn Hasher>,

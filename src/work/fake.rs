@@ -5,12 +5,17 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::crew::{Crew, Hired, Worker};
 use super::findings::{Finding, Findings};
-use super::store::{Disk, Keep, Snapshot, Store, StoreError};
+use super::store::{
+    Commit, Engine, Keep, Page, Query, Snapshot, Sqlite, Store, StoreError, Transaction,
+};
 use crate::event::Event;
+use crate::planted::{Bug, planted};
 
 /// Workers that do nothing by themselves. Clones are the same crew.
 #[derive(Clone, Default)]
@@ -110,7 +115,7 @@ impl Crew for FakeCrew {
 /// A disk in memory, with a store on it.
 pub struct FakeDisk {
     /// Keeps what is stored while no server has it open, and looks at it from outside.
-    keeper: Store,
+    keeper: Sqlite,
     name: String,
     trouble: Trouble,
 }
@@ -132,13 +137,35 @@ impl Trouble {
     }
 }
 
-impl Disk for Trouble {
-    fn commits(&mut self, _: &mut Findings) -> Result<(), StoreError> {
-        self.answer()
+/// An engine on such a disk.
+struct Failing {
+    engine: Sqlite,
+    trouble: Trouble,
+}
+
+impl Engine for Failing {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.engine.load()
     }
 
-    fn reads(&self) -> Result<(), StoreError> {
-        self.answer()
+    fn commit(
+        &mut self,
+        group: Vec<Transaction>,
+        found: &mut Findings,
+    ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
+        if let Err(why) = self.trouble.answer() {
+            if planted(Bug::SkippedIds) {
+                let events: usize = group.iter().map(|one| one.events.len()).sum();
+                self.engine.use_up_ids(events as u64);
+            }
+            return Err(why);
+        }
+        self.engine.commit(group, found)
+    }
+
+    fn read(&mut self, query: &Query, found: &mut Findings) -> Result<Page, StoreError> {
+        self.trouble.answer()?;
+        self.engine.read(query, found)
     }
 }
 
@@ -153,7 +180,7 @@ impl FakeDisk {
         let number = DISKS.fetch_add(1, Ordering::Relaxed);
         let name = format!("file:/loopgate-{number}?vfs=memdb");
         let trouble = Trouble::default();
-        let keeper = Store::on_memory(&name, Keep::ALL, true, Box::new(trouble.clone()))?;
+        let keeper = Sqlite::on_memory(&name, Keep::ALL, true)?;
         Ok(Self {
             keeper,
             name,
@@ -166,8 +193,10 @@ impl FakeDisk {
     /// # Errors
     /// When memory runs out.
     pub fn open(&self, keep: impl Into<Keep>) -> Result<Store, StoreError> {
-        let disk = Box::new(self.trouble.clone());
-        Store::on_memory(&self.name, keep.into(), false, disk)
+        Ok(Store::on(Failing {
+            engine: Sqlite::on_memory(&self.name, keep.into(), false)?,
+            trouble: self.trouble.clone(),
+        }))
     }
 
     /// From now on the disk answers this, or works again.
@@ -202,9 +231,57 @@ impl FakeDisk {
     /// When they cannot be read.
     pub fn events(&mut self, since: u64) -> Result<Vec<Event>, StoreError> {
         self.keeper.refresh()?;
-        let trouble = self.trouble.0.lock().map(|mut trouble| trouble.take());
-        let events = self.keeper.events_since(since, usize::MAX);
-        self.fail(trouble.unwrap_or_default());
-        events
+        self.keeper.events_since(since, usize::MAX)
+    }
+}
+
+/// Readings of a store that wait until they are let go.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct HeldReads(Arc<Mutex<Option<Held>>>);
+
+/// Says that a reading has begun, and waits.
+#[cfg(test)]
+type Held = (mpsc::Sender<()>, mpsc::Receiver<()>);
+
+#[cfg(test)]
+impl HeldReads {
+    /// The same store, some of whose readings are held.
+    pub(crate) fn hold(&self, store: Store) -> impl Engine + 'static {
+        HeldEngine(store, self.clone())
+    }
+
+    /// The next reading says that it has begun, and waits until the sender is dropped.
+    pub(crate) fn next(&self) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let ((begun, begins), (release, released)) = (mpsc::channel(), mpsc::channel());
+        *self.0.lock().unwrap() = Some((begun, released));
+        (begins, release)
+    }
+}
+
+#[cfg(test)]
+struct HeldEngine(Store, HeldReads);
+
+#[cfg(test)]
+impl Engine for HeldEngine {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.0.load()
+    }
+
+    fn commit(
+        &mut self,
+        group: Vec<Transaction>,
+        found: &mut Findings,
+    ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
+        self.0.commit(group, found)
+    }
+
+    fn read(&mut self, query: &Query, found: &mut Findings) -> Result<Page, StoreError> {
+        let held = self.1.0.lock().unwrap().take();
+        if let Some((begun, released)) = held {
+            let _ = begun.send(());
+            let _ = released.recv_timeout(std::time::Duration::from_secs(20));
+        }
+        self.0.read(query, found)
     }
 }

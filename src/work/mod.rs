@@ -8,7 +8,7 @@
 //! | `lines` | a queue in which each client has a line of its own | |
 //! | `pool` | a few threads behind one such queue, which is bounded | `loopgate-hash-0` … |
 //! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
-//! | `store` | users, sessions and events in one `SQLite` file, committed in groups | `loopgate-store` |
+//! | `store` | users, sessions and events, kept by an engine (`SQLite`), committed in groups | `loopgate-store` |
 //! | `log_writer` | log lines on their way to stderr or a file | `loopgate-log` |
 //! | `watchdog` | says which turn does not end | `loopgate-watch` |
 //! | `appender` | bytes on their way to a file | `loopgate-tape` |
@@ -40,6 +40,6 @@ pub use crew::{Crew, Hired, Once, Threads, TimedThreads, Worked, Worker};
 pub use findings::{Finding, Findings};
 pub use pool::{Busy, Delivery, Job, Pool};
 pub use store::{
-    Change, Commit, Disk, Keep, Missing, Outcome, Page, Query, SessionRow, Snapshot, Store,
+    Change, Commit, Engine, Keep, Missing, Outcome, Page, Query, SessionRow, Snapshot, Store,
     StoreError, Transaction, UserRow, Writer,
 };

@@ -253,6 +253,14 @@ fn no_bug_is_planted_in_the_reactor() {
 }
 
 #[test]
+fn only_its_engine_names_sqlite() {
+    let wrong = who_names(&["rusqlite"], |source| {
+        source.name.starts_with("work/store/sqlite/")
+    });
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn only_work_spawns_threads() {
     let words = ["thread::spawn", "thread::Builder", "thread::scope"];
     let wrong = who_names(&words, |source| source.top() == "work");

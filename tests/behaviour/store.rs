@@ -269,7 +269,7 @@ fn a_disk_that_takes_no_more_costs_nothing_that_was_confirmed() {
     let program = Program::start_in(&directory, &[]);
     check(&mut program.connect());
     drop(program);
-    let store = stored::open(&directory.store());
+    let mut store = stored::open(&directory.store());
     let events = store.events_since(0, usize::MAX).unwrap();
     for (expected, event) in (1..).zip(events) {
         assert_eq!(event.id, expected, "ids grow by one");

@@ -185,12 +185,11 @@ struct Poll {
 impl Poll {
     /// Reads the next page of what is kept.
     fn read(self) -> Reply {
-        let interest = self.asked.interest.clone();
         let query = Query {
             since: self.since.unwrap_or(0),
             events_max: self.limit - self.found.len(),
             bytes_max: ANSWER_BYTES_MAX - self.bytes,
-            wanted: Box::new(move |name, user_id| interest.covers(name, user_id)),
+            wanted: self.asked.interest.clone(),
         };
         Reply::read(query, |page, cx| {
             let session = self.asked.session;

@@ -18,9 +18,9 @@ use std::rc::Rc;
 use super::balance::Balance;
 use super::encoded::{Encoded, Wire};
 use super::item::{Gap, Item};
-use super::pattern::{Audience, Interest, Pattern};
 use super::waiting::Waiting;
 use crate::config::SlowPolicy;
+use crate::event::{Audience, Interest, Pattern};
 use crate::planted::{Bug, planted};
 use crate::work::{Page, Query};
 
@@ -193,12 +193,11 @@ impl Feed {
         *reading = Reading::Yes;
         let bytes_max = self.page_bytes.min(self.bytes_max / 2).min(share);
         self.page_bytes = (self.page_bytes * 2).min(PAGE_BYTES_MAX);
-        let interest = self.interest.clone();
         Some(Query {
             since: *since,
             events_max: PAGE_EVENTS_MAX,
             bytes_max,
-            wanted: Box::new(move |name, user_id| interest.covers(name, user_id)),
+            wanted: self.interest.clone(),
         })
     }
 

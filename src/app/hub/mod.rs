@@ -6,7 +6,7 @@
 //! whose bytes leave in the flush phase. A subscriber that panics misses that one event; the others
 //! do not notice.
 //!
-//! `pattern` says who wants and may see what, `encoded` is an event as bytes, `feed` the bounded
+//! `encoded` is an event as bytes, `feed` the bounded
 //! queue of one remote subscriber and `item` what stands in it, `waiting` the sum of what waits for all.
 
 use crate::planted::{Bug, planted};
@@ -15,8 +15,6 @@ mod balance;
 mod encoded;
 mod feed;
 mod item;
-#[path = "../../event/interest.rs"]
-mod pattern;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -30,10 +28,9 @@ pub use balance::Balance;
 pub(crate) use encoded::Encoded;
 pub use encoded::{Wire, gap_json};
 pub use feed::Feed;
-pub use pattern::{Audience, Interest, Pattern};
 pub use waiting::Waiting;
 
-use crate::event::Event;
+use crate::event::{Event, Pattern};
 use crate::reactor::{Slots, Token};
 use crate::work::{Page, Query, StoreError};
 

@@ -20,6 +20,7 @@ use crate::ledger::{Label, Phase};
 use crate::reactor::fake::{FakeClock, FakePeer, Network, fake_seams};
 use crate::reactor::{Listener, Reactor};
 use crate::token::Keys;
+use crate::work::fake::HeldReads;
 use crate::work::{Change, Pool, Store, Threads, Transaction, password};
 
 const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -28,9 +29,11 @@ struct World {
     reactor: Reactor<Service>,
     clock: FakeClock,
     network: Network,
+    reads: HeldReads,
 }
 
 fn world() -> World {
+    let reads = HeldReads::default();
     let clock = FakeClock::default();
     let (seams, network) = fake_seams(&clock);
     let reactor = Reactor::with_seams(seams, |completer| {
@@ -45,7 +48,9 @@ fn world() -> World {
         let deliver = move |id, outcome, _| stored.complete(Completion::Stored(id, outcome, None));
         let workers = Workers {
             pool: Pool::start(&mut Threads, 1, 1).unwrap(),
-            writer: store.into_writer(&mut Threads, deliver).unwrap(),
+            writer: Store::on(reads.hold(store))
+                .into_writer(&mut Threads, deliver)
+                .unwrap(),
         };
         let sessions = Sessions::new(&config.limits);
         let app = App::new(config, users, sessions, Keys::ephemeral(1, [1; 32], 0));
@@ -65,6 +70,7 @@ fn world() -> World {
         reactor,
         clock,
         network,
+        reads,
     }
 }
 

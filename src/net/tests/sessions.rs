@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use super::streams::SECOND;
 use super::websockets::{CLOSE, TEXT, frame, frames};
 use super::*;
+use crate::event::Interest;
 use crate::reactor::Clock as _;
 use crate::token::fingerprint;
 use crate::work::Query;
@@ -47,18 +48,13 @@ impl World {
 
     /// `GET /hold`: the store reads, and is not done before it is let go.
     fn hold_store(&mut self) -> mpsc::Sender<()> {
-        let (let_go, held) = mpsc::channel();
-        let held = std::cell::Cell::new(Some(held));
-        self.on("/hold", move || {
-            let held = held.take().expect("asked once");
+        let (_begun, let_go) = self.reads.next();
+        self.on("/hold", || {
             let query = Query {
                 since: 0,
                 events_max: 1,
                 bytes_max: 1,
-                wanted: Box::new(move |_, _| {
-                    let _ = held.recv_timeout(Duration::from_secs(20));
-                    true
-                }),
+                wanted: Interest::everything(),
             };
             Reply::read(query, |_, _| Reply::empty(204))
         });

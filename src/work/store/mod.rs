@@ -1,53 +1,39 @@
-//! Users, sessions and events in one `SQLite` file.
+//! Users, sessions and events, kept by an engine.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `mod` | what is stored, what can change, and [`Store`]: open, load, apply |
-//! | `door` | who may open which file: everything that is refused, before anything is written |
-//! | `schema` | the tables and the settings of a connection |
-//! | `group` | many transactions, one commit |
-//! | `kept` | which events are kept |
-//! | `reading` | pages of events that are kept |
+//! | `mod` | what is stored, what can change, and [`Store`]: an engine that is open |
+//! | `engine` | what an engine does: the seam on which another than `SQLite` can stand |
+//! | `sqlite` | the engine that keeps all in one file |
+//! | `reading` | pages of events that are kept: what is asked for, and what is answered |
+//! | `keep` | how many events are kept |
 //! | `writer` | the thread `loopgate-store`, and the loop's handle to it |
-//! | `disk` | what a disk says to a commit: nothing, but in a written world |
 //! | `error` | everything that can go wrong, each with what to do about it |
 //!
-//! The file is read once, at start: afterwards the loop answers from its own memory and this folder
-//! only writes. There are no queries here beyond that, on purpose.
+//! An engine is loaded once, at start: afterwards the loop answers from its own memory, and only old events are read.
 //!
-//! Read next: `group`, where "confirmed means on disk" is kept.
+//! Read next: `engine`, then `sqlite/group.rs`, where "confirmed means on disk" is kept.
 
-mod disk;
-#[path = "sqlite/door.rs"]
-mod door;
+mod engine;
 mod error;
-#[path = "sqlite/group.rs"]
-mod group;
-#[path = "sqlite/kept.rs"]
-mod kept;
+mod keep;
 mod reading;
-#[path = "sqlite/schema.rs"]
-mod schema;
-#[cfg(test)]
-#[path = "sqlite/tests/mod.rs"]
-mod tests;
+mod sqlite;
 mod writer;
 
 use std::fmt;
-use std::path::PathBuf;
 
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use crate::config::StorePath;
 use crate::event::{Event, NewEvent};
 use crate::work::Findings;
-use kept::Kept;
 
-pub use disk::Disk;
+pub use engine::Engine;
 pub use error::StoreError;
-pub use kept::Keep;
-pub use reading::{Missing, Page, Query, ROWS_READ_MAX, Wanted};
+pub use keep::Keep;
+pub use reading::{Missing, Page, Query, ROWS_READ_MAX};
+pub(super) use sqlite::Sqlite;
 pub use writer::{Outcome, TRANSACTIONS_WAITING_MAX, Writer};
 
 /// A user as stored.
@@ -189,24 +175,11 @@ pub struct Snapshot {
 /// An open store that belongs to one thread.
 ///
 /// `loopgate user …` uses it as it is; a server loads it and turns it into a [`Writer`].
-pub struct Store {
-    // The order matters: fields drop in it, and the lock must outlive the connection.
-    connection: Connection,
-    path: PathBuf,
-    keep: Keep,
-    kept: Kept,
-    last_event_id: u64,
-    disk: Box<dyn Disk>,
-    /// Held until the store is closed; `None` in memory.
-    _lock: Option<door::Lock>,
-}
+pub struct Store(Box<dyn Engine>);
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("path", &self.path)
-            .field("last_event_id", &self.last_event_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").finish_non_exhaustive()
     }
 }
 
@@ -223,56 +196,7 @@ impl Store {
     /// Whatever a [`StoreError`] can say about a file. A file that is refused is left as it was,
     /// byte for byte, and gains no companions but the lock file.
     pub fn open(path: &StorePath, keep: impl Into<Keep>) -> Result<Self, StoreError> {
-        let (connection, path, lock) = match path {
-            StorePath::Memory => (schema::in_memory()?, PathBuf::from(":memory:"), None),
-            StorePath::File(path) => {
-                let (connection, path, lock) = door::open(path)?;
-                (connection, path, Some(lock))
-            }
-        };
-        let mut store = Self {
-            connection,
-            path,
-            keep: keep.into(),
-            kept: Kept::NOTHING,
-            last_event_id: 0,
-            disk: Box::new(disk::Real),
-            _lock: lock,
-        };
-        store.refresh()?;
-        store.trim();
-        Ok(store)
-    }
-
-    /// Removes what is too much. A disk that is too full for that is found out by who writes.
-    fn trim(&mut self) {
-        let trimmed = self
-            .kept
-            .trim_all(&self.connection, self.keep, self.last_event_id)
-            .and_then(|()| kept::shrink(&self.connection));
-        if let Err(why) = trimmed {
-            log::warn!("{} is not made smaller: {why}", self.path.display());
-        }
-    }
-
-    /// The same in memory that has a name, so that it can be opened again as long as somebody has it open.
-    pub(super) fn on_memory(
-        name: &str,
-        keep: Keep,
-        is_new: bool,
-        disk: Box<dyn Disk>,
-    ) -> Result<Self, StoreError> {
-        let mut store = Self {
-            connection: schema::named_memory(name, is_new)?,
-            path: PathBuf::from(":memory:"),
-            keep,
-            kept: Kept::NOTHING,
-            last_event_id: 0,
-            disk,
-            _lock: None,
-        };
-        store.refresh()?;
-        Ok(store)
+        Ok(Self::on(Sqlite::open(path, keep.into())?))
     }
 
     /// A store in memory, with what `snapshot` says in it and no events; the next one has the id that follows
@@ -280,57 +204,22 @@ impl Store {
     ///
     /// # Errors
     /// When memory runs out, or the snapshot contradicts itself.
-    pub fn from_snapshot(snapshot: &Snapshot, disk: Box<dyn Disk>) -> Result<Self, StoreError> {
-        let connection = schema::in_memory()?;
-        let path = PathBuf::from(":memory:");
-        schema::fill(&connection, snapshot).map_err(|why| StoreError::from_sqlite(&path, &why))?;
-        Ok(Self {
-            connection,
-            path,
-            keep: Keep::ALL,
-            kept: Kept::NOTHING,
-            last_event_id: snapshot.last_event_id,
-            disk,
-            _lock: None,
-        })
+    pub fn from_snapshot(snapshot: &Snapshot) -> Result<Self, StoreError> {
+        Ok(Self::on(Sqlite::from_snapshot(snapshot)?))
     }
 
-    /// The same store, whose commits and readings `disk` hears of.
+    /// A store that this engine keeps.
     #[must_use]
-    pub fn watched_by(self, disk: Box<dyn Disk>) -> Self {
-        Self { disk, ..self }
-    }
-
-    /// Takes note of what others have written.
-    pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
-        let read = || {
-            Ok((
-                schema::last_event_id(&self.connection)?,
-                Kept::read(&self.connection)?,
-            ))
-        };
-        (self.last_event_id, self.kept) =
-            read().map_err(|why| StoreError::from_sqlite(&self.path, &why))?;
-        Ok(())
+    pub fn on(engine: impl Engine + 'static) -> Self {
+        Self(Box::new(engine))
     }
 
     /// Reads all users and sessions.
     ///
     /// # Errors
-    /// When the file cannot be read or holds what does not belong there.
-    pub fn load(&self) -> Result<Snapshot, StoreError> {
-        let read = || -> rusqlite::Result<Snapshot> {
-            let mut users = self.connection.prepare(schema::USERS)?;
-            let users = users.query_map([], schema::user_of)?;
-            let mut sessions = self.connection.prepare(schema::SESSIONS)?;
-            let sessions = sessions.query_map([], schema::session_of)?;
-            Ok(Snapshot {
-                users: users.collect::<Result<_, _>>()?,
-                sessions: sessions.collect::<Result<_, _>>()?,
-                last_event_id: self.last_event_id,
-            })
-        };
-        read().map_err(|why| StoreError::from_sqlite(&self.path, &why))
+    /// When the store cannot be read or holds what does not belong there.
+    pub fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.0.load()
     }
 
     /// Applies one transaction and waits until it is on disk.
@@ -338,7 +227,34 @@ impl Store {
     /// # Errors
     /// Nothing of the transaction was stored, and no event id was used up.
     pub fn apply(&mut self, transaction: Transaction) -> Result<Commit, StoreError> {
-        self.commit_group(vec![transaction], &mut Findings::new())?
-            .swap_remove(0)
+        Engine::apply(self, transaction)
+    }
+
+    /// Reads the events after `since` that are still kept, oldest first, page by page; `limit` of them
+    /// at most.
+    ///
+    /// # Errors
+    /// Like [`load`](Self::load).
+    pub fn events_since(&mut self, since: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
+        Engine::events_since(self, since, limit)
+    }
+}
+
+/// A store is what its engine is, so that another engine can stand before it.
+impl Engine for Store {
+    fn load(&mut self) -> Result<Snapshot, StoreError> {
+        self.0.load()
+    }
+
+    fn commit(
+        &mut self,
+        group: Vec<Transaction>,
+        found: &mut Findings,
+    ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
+        self.0.commit(group, found)
+    }
+
+    fn read(&mut self, query: &Query, found: &mut Findings) -> Result<Page, StoreError> {
+        self.0.read(query, found)
     }
 }

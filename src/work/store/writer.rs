@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, mem};
 
-use super::{Commit, Page, Query, Store, StoreError, Transaction};
+use super::{Commit, Engine, Page, Query, Store, StoreError, Transaction};
 use crate::planted::{Bug, planted};
 use crate::work::{Busy, Crew, Findings, Hired, Worked, Worker};
 
@@ -59,7 +59,7 @@ impl Store {
         });
         let scribe = Box::new(Scribe {
             shared: Arc::clone(&shared),
-            store: self,
+            engine: self.0,
             deliver,
             taken: None,
             done: Vec::new(),
@@ -192,7 +192,7 @@ type Group<T> = (Vec<(T, Transaction)>, Option<(T, Query)>);
 /// Writes one group after the other.
 struct Scribe<T, D> {
     shared: Arc<Shared<T>>,
-    store: Store,
+    engine: Box<dyn Engine>,
     deliver: D,
     taken: Option<Group<T>>,
     /// What is to be delivered, in this order.
@@ -213,7 +213,7 @@ impl<T: Send, D: Fn(T, Outcome, Option<Worked>) + Send> Worker for Scribe<T, D> 
             self.commit(group, found);
         }
         if let Some((tag, query)) = query {
-            let page = self.store.read(&query, found);
+            let page = self.engine.read(&query, found);
             self.done.push((tag, Outcome::Read(page)));
         }
     }
@@ -235,10 +235,7 @@ impl<T: Send, D: Fn(T, Outcome, Option<Worked>) + Send> Worker for Scribe<T, D> 
 impl<T, D> Scribe<T, D> {
     fn commit(&mut self, group: Vec<(T, Transaction)>, found: &mut Findings) {
         let (tags, transactions): (Vec<T>, Vec<Transaction>) = group.into_iter().unzip();
-        let committed = self.store.commit_group(transactions, found);
-        let outcome = committed.as_ref().map(|_| ());
-        self.store.disk.committed(outcome, found);
-        match committed {
+        match self.engine.commit(transactions, found) {
             Ok(outcomes) => {
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
                 let outcomes = outcomes.into_iter().map(Outcome::Committed);

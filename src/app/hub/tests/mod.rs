@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::config::SlowPolicy;
-use crate::event::NewEvent;
+use crate::event::{Audience, Interest, NewEvent};
 use crate::websocket;
 
 fn event(id: u64, name: &'static str) -> Event {

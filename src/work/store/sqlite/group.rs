@@ -9,12 +9,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, Params, TransactionBehavior};
 
-use super::{Change, Commit, Keep, SessionRow, Store, StoreError, Transaction, kept, schema};
+use super::{Change, Commit, Keep, SessionRow, Sqlite, StoreError, Transaction, kept, schema};
 use crate::event::{Event, NewEvent};
 use crate::planted::{Bug, planted};
-use crate::work::Findings;
 
-impl Store {
+impl Sqlite {
     /// Applies all of `group` and waits until it is on disk; one outcome for each, in order.
     ///
     /// # Errors
@@ -22,7 +21,6 @@ impl Store {
     pub(super) fn commit_group(
         &mut self,
         group: Vec<Transaction>,
-        found: &mut Findings,
     ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
         let path = &self.path;
         let fail = |why| StoreError::from_sqlite(path, &why);
@@ -57,10 +55,6 @@ impl Store {
             };
             kept.trim(&sql, keep, last_event_id, added).map_err(fail)?;
         }
-        if planted(Bug::SkippedIds) {
-            self.last_event_id = last_event_id;
-        }
-        self.disk.commits(found)?;
         sql.commit().map_err(fail)?;
         (self.last_event_id, self.kept) = (last_event_id, kept);
         Ok(outcomes)

@@ -7,7 +7,7 @@
 
 use rusqlite::Connection;
 
-use crate::config::Config;
+use super::Keep;
 
 /// Bytes that an event counts beside its name, its sender and its data.
 const EVENT_BYTES: u64 = 64;
@@ -17,43 +17,6 @@ const TRIMMED_BYTES: u64 = 256 * 1024;
 const TRIMMED_AT_OPEN_BYTES: u64 = 4 * 1024 * 1024;
 /// A file is made anew when it is opened and so many bytes of it are unused, and half of it is.
 const UNUSED_BYTES_MAX: i64 = 16 * 1024 * 1024;
-
-/// How much is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// Events.
-    pub events: u64,
-    /// Bytes of their names, senders and data, and 64 for each.
-    pub bytes: u64,
-}
-
-impl Keep {
-    /// Everything.
-    pub const ALL: Self = Self {
-        events: u64::MAX,
-        bytes: u64::MAX,
-    };
-}
-
-/// So many events, however long.
-impl From<u64> for Keep {
-    fn from(events: u64) -> Self {
-        Self {
-            events,
-            ..Self::ALL
-        }
-    }
-}
-
-/// As much as is configured.
-impl From<&Config> for Keep {
-    fn from(config: &Config) -> Self {
-        Self {
-            events: config.limits.events_kept_max as u64,
-            bytes: config.limits.events_kept_bytes_max as u64,
-        }
-    }
-}
 
 /// What there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +31,19 @@ pub(super) fn bytes_of(name: &str, sender: &str, data: &str) -> u64 {
     (name.len() + sender.len() + data.len()) as u64 + EVENT_BYTES
 }
 
-// Both read lengths only, not the data: a long value is not on the page of its row.
-const SUM: &str = "SELECT coalesce(min(id), 0), coalesce(sum( \
-     octet_length(name) + octet_length(sender) + octet_length(data) + ?1), 0) FROM events";
-const OLDEST: &str = "SELECT id, octet_length(name) + octet_length(sender) + octet_length(data) + ?1 \
-     FROM events ORDER BY id";
+/// What an event counts, in SQL; as [`bytes_of`]. It reads lengths only, not the data: a long value is not on the page of
+/// its row.
+macro_rules! bytes_in_sql {
+    () => {
+        "octet_length(name) + octet_length(sender) + octet_length(data) + ?1"
+    };
+}
+const SUM: &str = concat!(
+    "SELECT coalesce(min(id), 0), coalesce(sum(",
+    bytes_in_sql!(),
+    "), 0) FROM events"
+);
+const OLDEST: &str = concat!("SELECT id, ", bytes_in_sql!(), " FROM events ORDER BY id");
 const REMOVE: &str = "DELETE FROM events WHERE id <= ?1";
 
 impl Kept {

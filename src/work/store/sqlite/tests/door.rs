@@ -261,7 +261,7 @@ fn a_checkpoint_cut_short_is_not_damage() {
     let whole = fs::read(folder.path().join("s.db")).unwrap();
     assert!(whole.len() > fs::read(&left).unwrap().len());
     patch(&left, 0, &whole[..4096]);
-    let store = open(&left).unwrap();
+    let mut store = open(&left).unwrap();
     assert_eq!(store.load().unwrap().last_event_id, 400);
     assert_eq!(store.events_since(0, 1000).unwrap().len(), 400);
 }
@@ -293,7 +293,7 @@ fn what_could_not_be_loaded_is_refused_before_the_log_goes_into_the_file() {
         drop(store);
         misspell(&left, what, with);
         let before = contents(folder.path());
-        let refused = open(&left).and_then(|store| store.load()).unwrap_err();
+        let refused = open(&left).and_then(|mut store| store.load()).unwrap_err();
         assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
         assert!(contents(folder.path()) == before, "{refused}");
     }

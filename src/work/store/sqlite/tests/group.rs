@@ -28,7 +28,7 @@ fn what_was_stored_comes_back() {
     assert_eq!(store.apply(changed).unwrap().rows, 1);
     drop(store);
 
-    let store = open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let found = store.load().unwrap();
     assert_eq!(found.users.len(), 1);
     assert_eq!(found.users[0].name, "alice");
@@ -54,10 +54,7 @@ fn a_transaction_that_contradicts_the_tables_is_undone_alone() {
         events_only_if_changed: false,
     };
     let outcomes = store
-        .commit_group(
-            vec![events(&["a"]), half, events(&["b", "c"])],
-            &mut Findings::new(),
-        )
+        .commit_group(vec![events(&["a"]), half, events(&["b", "c"])])
         .unwrap();
     assert_eq!(ids(&outcomes[0].as_ref().unwrap().events), [1]);
     assert_eq!(outcomes[1], Err(StoreError::UserExists("alice".into())));
@@ -119,7 +116,7 @@ fn event_ids_go_on_after_trimming_failure_and_reopening() {
         let path = StorePath::File(folder.path().join("s.db"));
         let mut expected = 0;
         for _ in 0..3 {
-            let mut store = Store::open(&path, kept).unwrap();
+            let mut store = Sqlite::open(&path, kept.into()).unwrap();
             assert_eq!(store.load().unwrap().last_event_id, expected);
             for _ in 0..2 {
                 let commit = store.apply(events(&["a", "b"])).unwrap();
@@ -161,11 +158,11 @@ fn a_full_disk_costs_the_group_and_nothing_else() {
         events: vec![large_event()],
         ..changes([add_user("alice")])
     };
-    let failed = store.commit_group(vec![events(&["b"]), large], &mut Findings::new());
+    let failed = store.commit_group(vec![events(&["b"]), large]);
     assert_eq!(failed, Err(StoreError::Full));
     assert_eq!(ids(&store.apply(events(&["c"])).unwrap().events), [2]);
     drop(store);
-    let store = open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     let names: Vec<_> = store.events_since(0, 9).unwrap();
     let names: Vec<_> = names.iter().map(|event| &*event.fact.name).collect();
     assert_eq!(names, ["a", "c"]);

@@ -14,7 +14,7 @@ fn long(bytes: usize) -> NewEvent {
     }
 }
 
-fn publish(store: &mut Store, times: usize, event: &NewEvent) {
+fn publish(store: &mut Sqlite, times: usize, event: &NewEvent) {
     for _ in 0..times {
         let events = vec![event.clone()];
         let transaction = Transaction {
@@ -26,7 +26,7 @@ fn publish(store: &mut Store, times: usize, event: &NewEvent) {
 }
 
 /// Lengths are as they are also if the disk is not waited for.
-fn hurry(store: &Store) {
+fn hurry(store: &Sqlite) {
     let connection = &store.connection;
     connection
         .pragma_update(None, "synchronous", "OFF")
@@ -39,14 +39,14 @@ fn bytes_max(bytes: u64) -> Keep {
 }
 
 /// What the store says that it keeps is what it has.
-fn assert_right(store: &Store) {
+fn assert_right(store: &Sqlite) {
     assert_eq!(
         store.kept.bytes,
         Kept::read(&store.connection).unwrap().bytes
     );
 }
 
-fn oldest(store: &Store) -> u64 {
+fn oldest(store: &mut Sqlite) -> u64 {
     store.events_since(0, 1).unwrap()[0].id
 }
 
@@ -57,21 +57,21 @@ fn length(path: &Path, suffix: &str) -> u64 {
 
 #[test]
 fn the_newest_events_are_kept_so_many_bytes_of_them() {
-    let mut store = Store::open(&StorePath::Memory, bytes_max(MIB)).unwrap();
+    let mut store = Sqlite::open(&StorePath::Memory, bytes_max(MIB)).unwrap();
     // Its name, its sender and what it counts beside them make it 64 KiB.
     let event = long(64 * 1024 - 64 - 4 - 4);
     publish(&mut store, 40, &event);
     assert_right(&store);
-    assert_eq!((store.kept.bytes, oldest(&store)), (MIB, 25));
+    assert_eq!((store.kept.bytes, oldest(&mut store)), (MIB, 25));
     // A small one is one too many.
     publish(&mut store, 1, &super::event("small"));
     assert_right(&store);
-    assert_eq!(oldest(&store), 26);
+    assert_eq!(oldest(&mut store), 26);
 }
 
 #[test]
 fn many_small_events_make_room_for_few_long_ones() {
-    let mut store = Store::open(&StorePath::Memory, bytes_max(MIB)).unwrap();
+    let mut store = Sqlite::open(&StorePath::Memory, bytes_max(MIB)).unwrap();
     for _ in 0..100 {
         store.apply(events(&["small"; 200])).unwrap();
     }
@@ -84,7 +84,7 @@ fn many_small_events_make_room_for_few_long_ones() {
 
 #[test]
 fn an_event_that_is_longer_than_all_that_may_be_kept_is_not() {
-    let mut store = Store::open(&StorePath::Memory, bytes_max(1000)).unwrap();
+    let mut store = Sqlite::open(&StorePath::Memory, bytes_max(1000)).unwrap();
     publish(&mut store, 3, &long(5000));
     assert_right(&store);
     assert_eq!((store.kept.bytes, store.last_event_id), (0, 3));
@@ -92,10 +92,10 @@ fn an_event_that_is_longer_than_all_that_may_be_kept_is_not() {
         since: 0,
         events_max: 9,
         bytes_max: usize::MAX,
-        wanted: Box::new(|_, _| true),
+        wanted: Interest::everything(),
     };
     assert_eq!(
-        store.read(&query, &mut Findings::new()).unwrap().oldest,
+        store.page(&query).unwrap().oldest,
         4,
         "a reader is told a gap"
     );
@@ -107,7 +107,7 @@ fn what_a_transaction_that_fails_would_have_added_does_not_count() {
     let mut refused = changes([Change::RemoveUser { user_id: 5 }]);
     refused.events = vec![long(1000)];
     let group = vec![events(&["a"]), refused, events(&["b"])];
-    store.commit_group(group, &mut Findings::new()).unwrap();
+    store.commit_group(group).unwrap();
     assert_right(&store);
 }
 
@@ -141,7 +141,7 @@ fn a_store_with_too_many_events_is_trimmed_and_shorter_when_it_is_opened() {
     drop(store);
     assert!(length(&path, "") > 30 * MIB);
     let keep = bytes_max(4 * MIB);
-    let mut store = Store::open(&StorePath::File(path.clone()), keep).unwrap();
+    let mut store = Sqlite::open(&StorePath::File(path.clone()), keep).unwrap();
     assert_right(&store);
     assert!(store.kept.bytes <= 4 * MIB);
     assert_eq!(store.last_event_id, 500);
@@ -160,7 +160,7 @@ fn the_file_and_its_log_stay_within_bounds_whatever_is_published() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.db");
         let keep = bytes_max(2 * MIB);
-        let mut store = Store::open(&StorePath::File(path.clone()), keep).unwrap();
+        let mut store = Sqlite::open(&StorePath::File(path.clone()), keep).unwrap();
         hurry(&store);
         for _ in 0..8 * MIB as usize / bytes / 16 {
             let transaction = Transaction {
@@ -180,7 +180,7 @@ fn a_log_that_grew_under_a_reader_is_cut_when_the_reader_has_gone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.db");
     let keep = bytes_max(2 * MIB);
-    let mut store = Store::open(&StorePath::File(path.clone()), keep).unwrap();
+    let mut store = Sqlite::open(&StorePath::File(path.clone()), keep).unwrap();
     let reader = Connection::open(&path).unwrap();
     let count = "SELECT count(*) FROM users";
     reader.execute_batch("BEGIN").unwrap();

@@ -10,13 +10,15 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
+use crate::event::{Event, Interest, NewEvent};
+use crate::work::{Outcome, Store, Writer};
 
-fn open(path: &Path) -> Result<Store, StoreError> {
-    Store::open(&StorePath::File(path.into()), 1000)
+fn open(path: &Path) -> Result<Sqlite, StoreError> {
+    Sqlite::open(&StorePath::File(path.into()), 1000.into())
 }
 
-fn in_memory() -> Store {
-    Store::open(&StorePath::Memory, 1000).unwrap()
+fn in_memory() -> Sqlite {
+    Sqlite::open(&StorePath::Memory, 1000.into()).unwrap()
 }
 
 fn add_user(name: &str) -> Change {
@@ -68,7 +70,7 @@ fn ids(events: &[Event]) -> Vec<u64> {
 }
 
 /// Leaves the store room for `pages` more pages, as a disk does that is almost full.
-fn leave_room(store: &Store, pages: i64) {
+fn leave_room(store: &Sqlite, pages: i64) {
     let used: i64 = store
         .connection
         .pragma_query_value(None, "page_count", |row| row.get(0))

@@ -4,6 +4,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
+use crate::event::Pattern;
+use crate::work::fake::HeldReads;
+use crate::work::store::TRANSACTIONS_WAITING_MAX;
 use crate::work::{Busy, Threads};
 
 type Delivered = (u32, Result<Commit, StoreError>);
@@ -16,7 +19,7 @@ fn committed(outcome: Outcome) -> Result<Commit, StoreError> {
 }
 
 /// A writer that stops in its first delivery until the sender is dropped.
-fn held(store: Store) -> (Writer<u32>, mpsc::Receiver<Delivered>, mpsc::Sender<()>) {
+fn held(engine: Sqlite) -> (Writer<u32>, mpsc::Receiver<Delivered>, mpsc::Sender<()>) {
     let (send, delivered) = mpsc::channel();
     let (release, released) = mpsc::channel();
     let deliver = move |tag, outcome, _| {
@@ -24,7 +27,9 @@ fn held(store: Store) -> (Writer<u32>, mpsc::Receiver<Delivered>, mpsc::Sender<(
         let _ = released.recv();
     };
     (
-        store.into_writer(&mut Threads, deliver).unwrap(),
+        Store::on(engine)
+            .into_writer(&mut Threads, deliver)
+            .unwrap(),
         delivered,
         release,
     )
@@ -79,8 +84,7 @@ fn nothing_is_delivered_before_it_is_on_disk() {
         let commit = committed(outcome).unwrap();
         send.send((commit.events, survived)).unwrap();
     };
-    let writer = open(&path)
-        .unwrap()
+    let writer = Store::on(open(&path).unwrap())
         .into_writer(&mut Threads, deliver)
         .unwrap();
     writer.submit((), events(&["a", "b"])).unwrap();
@@ -149,7 +153,9 @@ fn a_delivery_that_panics_closes_the_queue() {
         let _dropped_with_the_thread = &send;
         panic!("this panic belongs to the test");
     };
-    let writer = in_memory().into_writer(&mut Threads, deliver).unwrap();
+    let writer = Store::on(in_memory())
+        .into_writer(&mut Threads, deliver)
+        .unwrap();
     writer.submit((), Transaction::default()).unwrap();
     assert!(thread_ended.recv().is_err());
     assert_eq!(writer.submit((), Transaction::default()), Err(Busy));
@@ -159,14 +165,19 @@ fn a_delivery_that_panics_closes_the_queue() {
 fn what_is_read_contains_what_was_submitted_before() {
     let (send, delivered) = mpsc::channel();
     let deliver = move |tag, outcome, _| send.send((tag, outcome)).unwrap();
-    let writer = in_memory().into_writer(&mut Threads, deliver).unwrap();
+    let writer = Store::on(in_memory())
+        .into_writer(&mut Threads, deliver)
+        .unwrap();
     for round in 1..=20 {
         writer.submit("commit", events(&["a", "b"])).unwrap();
         let query = Query {
             since: 0,
             events_max: 100,
             bytes_max: usize::MAX,
-            wanted: Box::new(|name, _| name == "b"),
+            wanted: Interest {
+                patterns: vec![Pattern::Exact("b".into())],
+                ..Interest::everything()
+            },
         };
         writer.read("read", query).unwrap();
         let (first, _) = delivered.recv().unwrap();
@@ -191,26 +202,23 @@ fn a_transaction_waits_for_one_reading_and_not_for_all() {
     let deliver = move |tag: u32, _, _| {
         let _ = send.send(tag);
     };
-    let writer = store.into_writer(&mut Threads, deliver).unwrap();
-    let (begun, begins) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    let query = |wanted| Query {
+    let reads = HeldReads::default();
+    let engine = reads.hold(Store::on(store));
+    let writer = Store::on(engine)
+        .into_writer(&mut Threads, deliver)
+        .unwrap();
+    // Held in the middle of the first reading, while others and a transaction come.
+    let (begun, release) = reads.next();
+    let query = Query {
         since: 0,
         events_max: 1,
         bytes_max: usize::MAX,
-        wanted,
+        wanted: Interest::everything(),
     };
-    // Held in the middle of the first reading, while others and a transaction come.
-    let held = move |_: &str, _| {
-        let _ = begun.send(());
-        let _ = released.lock().unwrap().recv();
-        true
-    };
-    writer.read(1, query(Box::new(held))).unwrap();
-    begins.recv().unwrap();
+    writer.read(1, query.clone()).unwrap();
+    begun.recv().unwrap();
     for tag in [2, 3] {
-        writer.read(tag, query(Box::new(|_, _| true))).unwrap();
+        writer.read(tag, query.clone()).unwrap();
     }
     writer.submit(4, events(&["b"])).unwrap();
     drop(release);

@@ -113,9 +113,10 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<P,
         program: &mut P,
         turn: &mut Turn<'_, P::Message>,
     ) -> Next {
-        let mut invalid_left = match self.acceptor.lost_peer_is_invalid() {
-            true => INVALID_PER_TURN_MAX,
-            false => 0,
+        let mut invalid_left = if self.acceptor.lost_peer_is_invalid() {
+            INVALID_PER_TURN_MAX
+        } else {
+            0
         };
         for _ in 0..ACCEPTS_PER_TURN {
             if !self.accept.has_room(program) {

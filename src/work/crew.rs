@@ -168,8 +168,8 @@ fn on_a_thread(
 ) -> io::Result<Hired> {
     let work = move || {
         while worker.take() {
-            let worked = time(&mut || worker.work(&mut Findings::new()));
-            worker.deliver(worked);
+            let times = time(&mut || worker.work(&mut Findings::new()));
+            worker.deliver(times);
         }
     };
     let thread = thread::Builder::new().name(name).spawn(work)?;

@@ -42,6 +42,7 @@ fn what_cannot_be_asked_for_ends_with_code_2() {
         &["simulate", "--seeds", "18446744073709551615"],
         &["simulate", "--steps", "18446744073709551615"],
         &["simulate", "--steps", "0"],
+        &["simulate", "--readiness", "select"],
         &["user", "add", "x", "--role", "king"],
     ] {
         let refused = run(bare(arguments));
@@ -443,4 +444,17 @@ fn only_stories_that_were_played_are_reported() {
         assert_eq!(simulate(&nothing).code, Some(2), "{nothing:?}");
     }
     assert_eq!(run(bare(&["simulate", "--steps", "0"])).code, Some(2));
+}
+
+#[test]
+fn a_story_is_told_as_the_selector_reports_that_was_asked_for() {
+    let digest = |arguments: &[&str]| {
+        let told = run(bare(&[&["simulate"], arguments].concat()));
+        let told = told.succeeded().to_owned();
+        let digest = told.split("digest ").nth(1).expect("a digest");
+        digest.lines().next().unwrap_or_default().to_owned()
+    };
+    let epoll = digest(&["--readiness", "epoll"]);
+    assert_eq!(epoll, digest(&[]), "it is the default");
+    assert_ne!(epoll, digest(&["--readiness", "kqueue"]));
 }

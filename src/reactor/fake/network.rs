@@ -315,6 +315,10 @@ impl Network {
     }
 
     /// Lets up to so many bytes arrive. How many did.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "most callers have all of them arrive"
+    )]
     pub fn arrive(&self, id: WireId, at_most: usize) -> usize {
         let mut net = self.0.borrow_mut();
         let wire = &mut net.wires[id];

@@ -13,6 +13,8 @@ mod world;
 
 use std::collections::BTreeMap;
 
+use loopgate::reactor::fake::Backend;
+
 use crate::judge::{Who, judge};
 use crate::world::World;
 
@@ -26,8 +28,17 @@ fn none_fails(wrong: &[String]) {
 
 #[test]
 fn every_row_holds_however_it_is_cut() {
+    every_row_holds_however_cut(Backend::Epoll);
+}
+
+#[test]
+fn every_row_holds_however_it_is_cut_where_directions_are_reported_apart() {
+    every_row_holds_however_cut(Backend::Kqueue);
+}
+
+fn every_row_holds_however_cut(backend: Backend) {
     let rows = rows::all();
-    let mut world = World::new();
+    let mut world = World::new(backend);
     let (mut wrong, mut runs) = (Vec::new(), 0);
     for row in &rows {
         let whole = world.run(row, [&row.sent[..]]);

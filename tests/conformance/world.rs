@@ -6,7 +6,7 @@ use std::rc::Rc;
 use loopgate::app::{Reply, Request};
 use loopgate::config::{Config, HashCost, Limits, StorePath};
 use loopgate::http::Method;
-use loopgate::reactor::fake::{FakeClock, FakePeer, Network, fake_seams};
+use loopgate::reactor::fake::{Backend, FakeClock, FakePeer, Network, fake_seams};
 use loopgate::server::Server;
 use loopgate::token::Keys;
 use loopgate::work::password::Argon2id;
@@ -85,8 +85,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(backend: Backend) -> Self {
         let (seams, network) = fake_seams(&FakeClock::default());
+        network.report_as(backend);
         let store = Store::open(&StorePath::Memory, 1000).expect("memory");
         let world = loopgate::server::World {
             store,

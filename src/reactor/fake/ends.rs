@@ -158,6 +158,9 @@ impl Stream for FakeStream {
         if !wire.arrived.is_empty() || wire.ended {
             wire.becomes(Readiness::READABLE);
         }
+        if wire.ended && net.backend == Backend::Kqueue {
+            wire.becomes(Readiness::ENDED);
+        }
         Ok(())
     }
 

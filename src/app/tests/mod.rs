@@ -1,6 +1,7 @@
 //! The handlers without a server around them: requests go in, answers come out, and the test is the store.
 //! What they decide is asserted here; how it looks on the wire, in `tests/behaviour`.
 
+mod events;
 mod logins;
 mod logouts;
 mod sessions;

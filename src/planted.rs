@@ -47,7 +47,7 @@ bugs! {
     ConfirmedAnyway,
     /// An expired session still counts.
     NeverExpires,
-    /// A logout leaves the streams of its session open.
+    /// A session that ends leaves its streams open.
     StreamsStay,
     /// A login that no worker took keeps its place in the throttle.
     KeptPlace,

@@ -1,18 +1,19 @@
 //! loopgate: a login/logout server and event hub on one hand-rolled, single-threaded event loop.
 //!
-//! This page is the map. The program and its endpoints are in `README.md`, the reasons in
-//! `docs/architecture.md`.
+//! This page is the map. `README.md` has the program, its endpoints and the reading order file by file;
+//! `docs/architecture.md` has the reasons.
 //!
 //! # Reading order
 //!
 //! 1. [`reactor`]: the loop. One turn is seven phases, `wait → readiness → completions → timers →
 //!    events → flush → reap`. It knows nothing of HTTP; `docs/examples/echo.rs` runs on it alone.
-//! 2. [`http`]: bytes in, requests out; answers in, bytes out. It knows nothing of sockets. Nor does
-//!    [`websocket`]: bytes in, messages out.
-//! 3. [`app`]: what is decided. The handler table, login, logout, sessions, the event hub. No I/O.
+//! 2. [`http`]: bytes in, requests out; answers in, bytes out. It knows nothing of sockets. Nor do
+//!    [`websocket`] (bytes in, messages out) and [`token`] (signatures).
+//! 3. [`app`]: what is decided. The handler table, login, logout, sessions, the event hub. No I/O. What an event is, is in
+//!    [`event`]; what may be configured, in [`config`].
 //! 4. [`work`]: what may block, on threads of its own: password hashes, the store, the log.
 //! 5. [`net`]: where they meet. A client's connection, a driver with its protocol, on the loop; child processes.
-//! 6. [`server`]: wires it all together.
+//! 6. [`server`]: wires it all together. What each turn did is in the [`ledger`].
 //! 7. `simulation`: a whole server in a world that one seed decides, with everything that can go wrong; and
 //!    `recording`: what a real one met, written down and played again.
 //!
@@ -38,7 +39,7 @@
 //! | source | one thing worth waiting for: a descriptor or a deadline, and the state that goes with it |
 //! | token | a source's name: slot and generation, so that a stale one is recognised |
 //! | event | a fact of the application, as `user.logged_in`; never readiness |
-//! | handler, subscriber | the function registered for a request; whoever receives events |
+//! | handler, subscriber | the function registered for a request; a function, object, client or process that receives events |
 //! | job, completion | blocking work given to a worker thread; its result, back on the loop |
 //! | deadline | a point in time after which something is closed, cancelled or retried |
 //! | outbox, feed | bytes waiting to be written; events waiting for one remote subscriber |

@@ -1,4 +1,4 @@
-//! Who is asking. The one place where a signature is looked up.
+//! Which user sends a request. The one place where a signature is looked up.
 
 use super::sessions::Session;
 use super::users::User;

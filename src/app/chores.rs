@@ -1,4 +1,4 @@
-//! What the application does although nobody asked: expired sessions go, times of last use are
+//! Maintenance, which no request asks for: expired sessions go, times of last use are
 //! written down.
 
 use super::sessions::Session;

@@ -1,9 +1,9 @@
-//! Decisions, without I/O: who may do what, and what is answered.
+//! Decisions, without I/O: which user may do what, and what is answered.
 //!
 //! A handler is a function from a [`Request`] and a [`Context`] to a [`Reply`]. It sees the state of
 //! the application and never a socket, a thread or a file: what blocks is returned as work, and
 //! done elsewhere. `routes` is the table that finds the handler; `login` and `logout` are the two
-//! that the rest is built around; `caller` decides who is asking, for all of them. `replica` is the one place where
+//! that the rest is built around; `caller` finds the user and session of a request, for all of them. `replica` is the one place where
 //! memory follows what was committed.
 
 mod arriving;

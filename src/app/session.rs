@@ -1,4 +1,4 @@
-//! `GET /session`, `GET /sessions`, `GET /verify`: who is logged in.
+//! `GET /session`, `GET /sessions`, `GET /verify`: which user is logged in.
 
 use std::fmt::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! The events that tell what becomes of sessions: their names, who says them, and what is in them.
+//! The events about sessions: their names, their senders, and what is in them.
 
 use std::net::IpAddr;
 

@@ -1,6 +1,6 @@
 //! Which streams belong to which session, so that they end with it.
 //!
-//! A stream is whatever is sent to a client for as long as its session lasts: server-sent events, a
+//! A stream is sent to a client for as long as its session lasts: server-sent events, a
 //! WebSocket, a request that waits for events.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! How a loop goes from phase to phase, for those who want to watch it do so.
+//! How a loop goes from phase to phase: at once, slowly, or step by step at a gate.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Who may connect to a unix socket.
+//! Which users of the machine may connect to a unix socket.
 
 use std::fmt;
 

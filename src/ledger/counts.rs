@@ -1,4 +1,4 @@
-//! Sums over everything since the start: they only grow, so whoever asks twice learns what was in between.
+//! Sums over everything since the start: they only grow, so two readings tell what was in between.
 
 use super::{Label, Outcome};
 

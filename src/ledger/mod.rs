@@ -2,7 +2,7 @@
 //!
 //! The ledger is always on. Writing to it allocates nothing and forgets the oldest record when a
 //! ring is full, so a server that has run for a year holds as much of it as one that just started. How much
-//! that is depends on whether somebody may look ([`Memory`]).
+//! that is depends on whether there is a monitor ([`Memory`]).
 //! It never reads a clock: the reactor hands in the readings that it needs anyway. Times are
 //! nanoseconds since the reactor's clock began.
 

@@ -1,4 +1,4 @@
-//! Who lets clients in: a listener's decisions.
+//! Which clients a listener lets in.
 
 use super::connection::Connection;
 use super::realm::Realm;

@@ -1,4 +1,4 @@
-//! What has to be done although nobody asked: a source without a descriptor.
+//! Maintenance, which no request asks for: a source without a descriptor.
 //!
 //! It sleeps until something is due, so a server with nothing to do does nothing.
 

@@ -1,4 +1,4 @@
-//! Who is connected, and what they hold of what is there for all.
+//! Which clients are connected, and how much they hold of what all share.
 
 use std::os::fd::OwnedFd;
 

@@ -1,4 +1,4 @@
-//! How a server comes to its end: it drains, or leaves everything to another process.
+//! How a server ends: it drains, or hands over to another process.
 
 use super::clients::Passed;
 use super::lifecycle::{Ending, Life};

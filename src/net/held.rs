@@ -1,4 +1,4 @@
-//! What a server holds for others at a moment.
+//! What a server holds for its clients at a moment.
 
 use super::service::Service;
 

@@ -1,4 +1,4 @@
-//! The source that tells those who watch the loop what has happened in it.
+//! The source that sends each connection that watches the loop what has happened in it.
 
 use super::message::Message;
 use super::service::Service;

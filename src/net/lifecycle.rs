@@ -1,4 +1,4 @@
-//! The life of a server: it serves, then drains or leaves everything to another process.
+//! The life of a server: it serves, then drains or hands over to another process.
 
 use std::time::Duration;
 

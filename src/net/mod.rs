@@ -1,16 +1,20 @@
 //! Where sockets meet protocols: the sources of a server, and the program that they share.
 //!
-//! Lowest first. `realm`, `lifecycle` (whether it serves or ends), `buffers` (memory that connections borrow), `framing`
-//! (where requests begin and end), `message` (what sources tell each other, and what other threads send back),
-//! `exchange` (what is remembered of a request), `outbox` and `reply_writer` (what answers are written into, and with).
+//! Lowest first. `realm` (clients or monitor), `lifecycle` (whether it serves or ends), `addresses` (connections of each
+//! address), `buffers` (memory that connections borrow), `framing` (where requests begin and end), `message` (what sources
+//! tell each other, and what other threads send back), `exchange` (what is remembered of a request), `outbox` and
+//! `reply_writer` (what answers are written into, and with).
 //!
-//! `service` is what all sources share, composed of objects that do not know it: `clients` (who is admitted, and what they
+//! `service` is what all sources share, composed of objects that do not know it: `clients` (which connections are admitted, and what they
 //! hold), `desk` (work that other threads have, and what follows it), `children::roster` (the processes that the server
-//! runs), `observers` (those who look at the loop, and watch it). What it does with several of them at once: `jobs` (it
-//! hands out work and goes on when it is done), `ending`, `held`.
+//! runs), `observers` (connections that watch the loop). What it does with several of them at once: `jobs` (it hands out
+//! work and goes on when it is done), `ending` (it drains or hands over), `held` (what it holds at a moment), `tally` (what
+//! it has done since its start). `call` is the service and the turn together, which most functions need.
 //!
-//! The sources: `connection` is one client's; `admission` lets them in; `children` are processes; `chores` and `herald`
-//! have deadlines only.
+//! The sources: `connection` is one client's; `admission` decides which clients a listener lets in; `children` are
+//! processes; `chores` (maintenance) and `herald` (batches for connections that watch the loop) have deadlines only.
+//!
+//! Read next: `service`, then `connection`.
 
 mod addresses;
 mod admission;

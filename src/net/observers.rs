@@ -1,6 +1,7 @@
-//! Those who observe the loop: they look at its sources, watch what the ledger writes, or hold it at a gate.
+//! The observers of the loop: requests that list its sources, connections that watch what the ledger writes, a gate that
+//! holds it between phases.
 //!
-//! They cost nothing while there are none, and wake no one while nothing happens. What happens in one turn is sent in
+//! Without observers this costs nothing, and observing an idle loop does not wake it. What happens in one turn is sent in
 //! a later one, for which the [`Herald`](super::Herald) has a deadline.
 
 use std::collections::VecDeque;

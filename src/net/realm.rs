@@ -1,4 +1,4 @@
-//! Who may connect where.
+//! Which handler table answers on a socket: the clients' or the monitor's.
 
 use crate::reactor::Kind;
 

@@ -1,5 +1,5 @@
 //! What a server has done since it started, in a few numbers: for its last line in the log, and for
-//! whoever compares them with what a client has counted.
+//! tests that compare them with what a client has counted.
 
 use std::fmt;
 

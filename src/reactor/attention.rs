@@ -1,4 +1,4 @@
-//! How much of a loop's turning its program looks at, and when.
+//! Which phases of its loop a program observes.
 
 use crate::ledger::Phase;
 

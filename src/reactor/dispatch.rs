@@ -1,4 +1,4 @@
-//! Calling sources: what happens around each call, whatever the phase.
+//! Calling sources: what happens around each call, the same in every phase.
 
 use super::clock::Moment;
 use super::mailbox::Mail;

@@ -1,6 +1,6 @@
 //! A source that accepts.
 //!
-//! One report of readiness may stand for many waiting peers, so it accepts until nobody waits or
+//! One report of readiness may stand for many waiting peers, so it accepts until no peer waits or
 //! its budget is spent. When descriptors run out, `accept` fails at once and for ever: trying on
 //! would spin, and waiting for the next edge would stall until one more peer connects. So the
 //! listener pauses, and tries again when a source was freed or its timer comes.

@@ -14,9 +14,12 @@
 //! What is deliberately absent: callbacks that change the loop while it runs (a source answers, and
 //! asks through [`Turn`]), reference counting, locks, and any second place that sleeps.
 //!
-//! Reading order: this file, then `source` and `next` (what runs, and what it answers), `turn` (what it may ask for),
-//! `slots` (how it is named), `timers` (how it is woken), `completions` (how workers answer), `dispatch` (what happens
-//! around each call), `seams` and `os` (where the world is); last `view` (how a loop is looked at).
+//! Reading order: this file, then `source` and `next` (what runs, and what it answers), `turn` and `core` (what it may
+//! ask for), `dispatch` (what happens around each call), `slots` (how it is named), `timers` (how it is woken),
+//! `completions` (how workers answer), `mailbox` (how sources send each other messages). `listener` and `signals` are
+//! two sources. `seams` are the traits through which the world enters, `clock` and `os` the real one, `fake` one in
+//! memory, `tls` (with `records`) a stream on another. Last, how a program observes its loop: `attention`,
+//! `observing`, `view`, `description`.
 
 mod attention;
 mod clock;

@@ -1,4 +1,4 @@
-//! How a program looks at its loop.
+//! How a program observes its loop.
 //!
 //! Nothing here costs a loop more than one comparison a phase while its program pays no attention.
 

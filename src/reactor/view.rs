@@ -1,4 +1,4 @@
-//! What a program sees of its loop when it looks at it.
+//! What a program sees of its loop when it observes it.
 
 use super::attention::Occasion;
 use super::description::Seen;

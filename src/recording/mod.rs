@@ -9,7 +9,7 @@
 //! so of heads, `bodies` of what follows them, and `secrets` what stands for the rest. `mask` follows what a client
 //! sends.
 //!
-//! Read next: `entry`, what is in the file; `seams`, who writes; `player` and `played`, who reads.
+//! Read next: `entry`, what is in the file; `seams`, which write; `player` and `played`, which read.
 
 /// `Debug` for what has nothing to show.
 macro_rules! opaque {

@@ -1,4 +1,4 @@
-//! A recording, and how far it has been played: hands out entries to whoever asks for just those.
+//! A recording, and how far it has been played: hands out entries to the seam that asks for just those.
 
 use std::cell::RefCell;
 use std::io;

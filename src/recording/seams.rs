@@ -1,4 +1,4 @@
-//! The system's seams, with somebody who writes down what they say.
+//! The system's seams, and a recorder that writes down what they say.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! Where a server listens, and who it says it is there.
+//! Where a server listens, and the certificate that it shows there.
 
 use std::cell::RefCell;
 use std::io;

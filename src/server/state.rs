@@ -1,4 +1,4 @@
-//! What a server knows and holds, for whoever looks at it from outside.
+//! What a server knows and holds, as seen from outside.
 
 use sha2::{Digest as _, Sha256};
 

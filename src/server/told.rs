@@ -1,4 +1,4 @@
-//! A turn in words: who was ready, and what was done for whom in which phase.
+//! A turn in words: which sources were ready, and what was done for which source in which phase.
 
 use crate::ledger::{DispatchRecord, Ledger, Outcome, Phase, TurnRecord};
 use crate::reactor::Readiness;

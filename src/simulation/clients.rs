@@ -1,4 +1,4 @@
-//! Those who use the server: what they ask, and how.
+//! The clients of the server: what they ask, and how.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What happened, in words: nothing is written unless somebody reads.
+//! What happened, in words: nothing is written unless the story is shown.
 
 use std::fmt;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Signatures: the `user_sign` that a login answers with. Floor 0.
+//! Signatures: the `user_sign` that a login answers with. Floor 1.
 //!
 //! A signature is a JSON Web Token (RFC 7519) in JWS compact form (RFC 7515), signed with HS256
 //! (RFC 7518, section 3.2), so that any JWT library can verify it. This server itself does not: it

@@ -1,4 +1,4 @@
-//! Who does what blocks: threads, or whoever a written world says.
+//! Crews run what blocks: on threads, or step by step as a test decides.
 
 use std::io;
 use std::sync::Arc;

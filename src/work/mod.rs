@@ -2,12 +2,12 @@
 //!
 //! | file | holds | thread |
 //! |---|---|---|
-//! | `crew` | who works: threads, or a written world | |
+//! | `crew` | what runs the work: threads, or a test, step by step | |
 //! | `findings` | what a worker finds out that would not come out the same a second time | |
 //! | `stepped` | threads that begin and end where the loop says | as those of the next |
 //! | `lines` | a queue in which each client has a line of its own | |
 //! | `pool` | a few threads behind one such queue, which is bounded | `loopgate-hash-0` … |
-//! | `password` | Argon2id hashing, and checking without telling by time who exists | whoever calls; in a server, the pool |
+//! | `password` | Argon2id hashing, and checking without telling by time which names exist | the caller's; in a server, the pool's |
 //! | `store` | users, sessions and events, kept by an engine (`SQLite`), committed in groups | `loopgate-store` |
 //! | `log_writer` | log lines on their way to stderr or a file | `loopgate-log` |
 //! | `watchdog` | says which turn does not end | `loopgate-watch` |

@@ -1,7 +1,7 @@
 //! A few named threads behind one bounded queue, in which clients stand in lines of their own.
 //!
 //! It deliberately knows no results: a job returns what delivers its own, so one pool serves password
-//! hashing and whatever a handler wants to have done elsewhere.
+//! hashing and the jobs of handlers.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

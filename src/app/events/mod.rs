@@ -1,10 +1,10 @@
 //! `GET /events` and `POST /events`: one path, four transports, one sequence.
 //!
 //! GET answers with what the client asks for: a WebSocket on `Upgrade`, server-sent events on
-//! `Accept: text/event-stream`, else JSON, at once or after waiting. Who leaves one of them goes on in
+//! `Accept: text/event-stream`, else JSON, at once or after waiting. A client that leaves one of them goes on in
 //! another from the same id.
 //!
-//! Here is who is told what, and JSON; `publish` is POST, `talk` what a client says over a WebSocket.
+//! This file decides which events a client may see, and has JSON; `publish` is POST, `talk` what a client says over a WebSocket.
 
 mod publish;
 mod talk;

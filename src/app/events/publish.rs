@@ -1,4 +1,4 @@
-//! `POST /events`: who may put which event into the sequence.
+//! `POST /events`: which user may publish which event.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

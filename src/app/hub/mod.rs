@@ -1,8 +1,8 @@
-//! Who receives events.
+//! The subscribers of events, and how each event reaches them.
 //!
 //! An event reaches the hub when the transaction that contains it has been committed, and its
 //! subscribers in the events phase of that same turn, or the next ones if many come at once: first the functions and objects, in
-//! registration order, one event after the other; then the [`Feed`]s of those who are elsewhere,
+//! registration order, one event after the other; then the [`Feed`]s of remote subscribers,
 //! whose bytes leave in the flush phase. A subscriber that panics misses that one event; the others
 //! do not notice.
 //!

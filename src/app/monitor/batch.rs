@@ -1,4 +1,4 @@
-//! How what the ledger has is written for those who watch: one JSON object a batch. `docs/monitor.md` describes it.
+//! The ledger's records as JSON, for connections that watch: one object a batch. `docs/monitor.md` describes it.
 
 use std::collections::BTreeMap;
 

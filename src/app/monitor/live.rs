@@ -1,7 +1,7 @@
-//! `GET /live`: what the ledger has written, soon after it was written, for whoever watches.
+//! `GET /live`: what the ledger has written, soon after it was written, for connections that watch.
 //!
 //! Server-sent events: `hello` once, then a `batch` at most every [`BATCH_EVERY`], and only if something happened that
-//! was not the monitor's own work. So nobody who watches an idle loop wakes it. Of a busy loop a batch has the
+//! was not the monitor's own work. So watching an idle loop does not wake it. Of a busy loop a batch has the
 //! newest part, and says how much it left out.
 
 use std::sync::mpsc::{self, Receiver};

@@ -1,6 +1,6 @@
 //! The session table: in memory, keyed by the fingerprint of the signature.
 //!
-//! It is the one authority on who is logged in. It keeps no signature and touches no disk; a use
+//! It is the one authority on which users are logged in. It keeps no signature and touches no disk; a use
 //! costs one look-up and one store. At a million sessions each takes less than 200 bytes:
 //!
 //! * `entries` holds the sessions, in slots that are reused;

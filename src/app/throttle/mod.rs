@@ -1,13 +1,13 @@
 //! The login throttle: how many attempts a user name and an address have, and what follows.
 //!
 //! * An attempt is asked about twice: before its password is hashed, and again when the hash is
-//!   there, before anybody learns whether it was right. Of attempts in parallel, those that end after
+//!   there, before the client learns whether it was right. Of attempts in parallel, those that end after
 //!   the limit was reached are refused unseen; and good logins in parallel are never refused, since
 //!   nothing counts before it has failed.
 //! * No more than `failed_logins_per_name_max` and `failed_logins_per_address_max` failures are told in any
 //!   [`WINDOW_S`]. From the one that reaches the limit, the name or the address is refused, for
 //!   [`REFUSAL_S_MIN`].
-//! * Refused attempts count for nothing and prolong nothing: who waits as long as told is heard.
+//! * Refused attempts count for nothing and prolong nothing: a client that waits as long as it was told is heard.
 //! * After a refusal the first failure refuses again, for twice as long, up to [`REFUSAL_S_MAX`].
 //! * [`QUIET_S`] after the end of the last refusal all is forgotten. A success forgets everything
 //!   about the name at once, and nothing about the address, or one good account would be a licence
@@ -17,11 +17,11 @@
 //!   from however many addresses. Between addresses the queue itself is fair (`work::pool`).
 //! * Requests that are friendly (`app::friendly`) have no network, and only their names count.
 //!
-//! The tables are bounded. When one is full, who has not been seen for the longest time is
+//! The tables are bounded. When one is full, the name or address that has not been seen for the longest time is
 //! forgotten, so that a flood can make the throttle forget but never locks out others.
 //!
-//! Nobody can be kept from locking out a known name for up to a quarter of an hour at a time:
-//! that is the price of limiting names at all.
+//! An attacker can lock out a known name for up to a quarter of an hour at a time: that is the price of limiting
+//! names at all.
 
 mod under_way;
 

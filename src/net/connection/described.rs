@@ -1,4 +1,4 @@
-//! What a connection says of itself to those who watch the loop.
+//! How a connection describes itself for the monitor.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! When the patience with a peer ends, and what that is about.
+//! What a connection's deadlines are about, and how long some of them are.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How a stream ends: what its peer is told last.
+//! How a stream ends: the last event that its peer gets.
 
 use super::live::LiveKind;
 use crate::reactor::Reason;

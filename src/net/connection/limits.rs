@@ -1,4 +1,4 @@
-//! What one peer may not take of what is there for all.
+//! How much of what all clients share one peer may take.
 
 use super::live::LiveKind;
 use super::protocol::Protocol;

@@ -1,4 +1,4 @@
-//! A request that is answered when all sources have been looked at.
+//! A request whose answer describes all sources (`GET /ps`): it is answered when all have been described.
 
 use super::protocol::Protocol;
 use crate::app::Look;

@@ -1,9 +1,12 @@
 //! One client's connection: bytes in, requests to handlers, answers out.
 //!
 //! A connection is a driver and a protocol. The driver, here, owns the stream: it reads, writes, shuts down, and gives
-//! the stream away. The [`Protocol`](protocol::Protocol) decides what follows; its states are in `state`. What it does
-//! in them: `reading` and `answering` requests, `polling` for events, `following` and `talking` on streams, `watching`
-//! and `looking` at the loop. `limits` is what one peer may not take of what is there for all.
+//! the stream away. The [`Protocol`](protocol::Protocol), in `protocol`, decides what follows. It knows of the stream what
+//! is in `link`, its states are in `state`, its deadlines in `expiry`, its bounds in `limits`.
+//!
+//! What it does in its states: `reading` and `answering` requests; `polling`, a long poll; `following`, server-sent events;
+//! `talking`, a WebSocket; `watching` and `looking`, answers to the monitor's clients. A stream's data are in `live`, and in
+//! `talk` where it is a WebSocket. It ends with its session (`session`, `standing`), by a last event (`farewell`).
 //!
 //! A connection reads only in `Idle`, `Head` and `Body`, and only while little waits in its outbox: a
 //! peer that does not take its answers, or whose request a worker has, cannot queue work without limit.

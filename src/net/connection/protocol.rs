@@ -1,4 +1,6 @@
-//! What a connection does with what comes, and when its patience ends: everything but the stream itself.
+//! What a connection does with the bytes that come, and with its deadlines: everything but the stream itself.
+//!
+//! Read next: `reading`, the way in, and `answering`, the way out.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! A WebSocket: what a stream does that also listens.
+//! A WebSocket: a stream that also takes messages from its peer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

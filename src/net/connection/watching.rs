@@ -1,4 +1,4 @@
-//! A connection of a person who watches the loop.
+//! A connection that watches the loop.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The path of a unix socket: who may listen there.
+//! The path of a unix socket: which process may listen there.
 
 use std::fs;
 use std::io;

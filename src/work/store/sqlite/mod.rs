@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `door` | who may open which file: everything that is refused, before anything is written |
+//! | `door` | which files are opened: everything that is refused, before anything is written |
 //! | `schema` | the tables and the settings of a connection |
 //! | `group` | many transactions, one commit |
 //! | `kept` | which events are kept |

@@ -58,7 +58,7 @@ fn the_same_seed_is_the_same_story() {
 }
 
 #[test]
-fn a_story_differs_by_who_reports_readiness() {
+fn a_story_differs_by_the_selector_that_reports_readiness() {
     let digests = BACKENDS.map(|backend| simulation::run(1, STEPS, backend, None).unwrap().digest);
     assert_ne!(digests[0], digests[1]);
 }

@@ -86,7 +86,7 @@ fn a_drip_does_not_extend_the_deadline_of_a_body() {
 }
 
 #[test]
-fn who_sends_nothing_at_all_is_let_go() {
+fn a_client_that_sends_nothing_at_all_is_closed() {
     let server = server(|config| config.limits.idle_timeout = SOON);
     let began = Instant::now();
     let mut silent = server.connect();
@@ -156,7 +156,7 @@ fn endless(server: &mut Server, tell: mpsc::Sender<()>) {
 }
 
 #[test]
-fn who_takes_nothing_of_an_answer_is_cut() {
+fn a_client_that_takes_nothing_of_an_answer_is_cut() {
     let (tell, over) = mpsc::channel();
     let mut config = config();
     config.limits.write_timeout = SOON;
@@ -186,7 +186,7 @@ fn who_takes_nothing_of_an_answer_is_cut() {
 }
 
 #[test]
-fn who_takes_a_little_now_and_then_is_not_cut() {
+fn a_client_that_takes_a_little_now_and_then_is_not_cut() {
     let (tell, over) = mpsc::channel();
     let mut config = config();
     config.limits.write_timeout = SOON;
@@ -203,7 +203,7 @@ fn who_takes_a_little_now_and_then_is_not_cut() {
 }
 
 #[test]
-fn who_goes_away_within_a_stream_ends_it() {
+fn a_client_that_leaves_within_a_stream_ends_it() {
     let (tell, over) = mpsc::channel();
     let server = TestServer::with(config(), |server| endless(server, tell));
     for reset in [false, true] {

@@ -35,7 +35,7 @@ fn with_few_descriptors() -> Program {
 }
 
 #[test]
-fn who_finds_no_descriptor_waits_and_is_served_in_the_end() {
+fn clients_wait_for_a_descriptor_and_are_served_in_the_end() {
     let program = with_few_descriptors();
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| program.connect()).collect();
     for client in &mut clients {

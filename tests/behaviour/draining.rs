@@ -112,7 +112,7 @@ fn a_server_without_clients_drains_at_once() {
 }
 
 #[test]
-fn who_did_not_know_of_the_drain_is_not_met_with_a_reset() {
+fn a_client_that_did_not_know_of_the_drain_gets_no_reset() {
     let (hold, prepare) = Hold::new();
     let server = TestServer::with(config(), prepare);
     let mut client = server.connect();
@@ -214,7 +214,7 @@ fn a_stuck_client_does_not_hold_the_end_up() {
 }
 
 #[test]
-fn who_reads_nothing_does_not_hold_the_end_up() {
+fn a_client_that_reads_nothing_does_not_delay_the_end() {
     let mut config = config();
     config.limits.drain_timeout = Duration::from_millis(600);
     let server = TestServer::with(config, |server| {

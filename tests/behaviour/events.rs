@@ -138,7 +138,7 @@ fn the_same_thousand_events_reach_everyone_over_every_transport() {
 }
 
 #[test]
-fn who_changes_transports_in_the_middle_misses_nothing_and_sees_nothing_twice() {
+fn a_client_that_changes_transports_misses_nothing_and_sees_nothing_twice() {
     let server = TestServer::start();
     let address = server.address;
     let sign = server.connect().log_in("admin");

@@ -17,7 +17,7 @@ use crate::stored::Stored;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_session_that_nobody_uses_expires() {
+fn an_unused_session_expires() {
     let stored = Stored::new();
     let mut config = stored.config();
     config.limits.session_idle = SECOND;
@@ -210,7 +210,7 @@ fn a_rotated_key_signs_new_logins_and_old_sessions_stay() {
 }
 
 #[test]
-fn who_takes_the_key_away_ends_all_sessions() {
+fn taking_the_key_away_ends_all_sessions() {
     let program = Program::start(&[]);
     let mut client = program.connect();
     let old = client.log_in("alice");

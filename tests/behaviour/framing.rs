@@ -147,7 +147,7 @@ fn a_slow_request_keeps_its_place_in_the_pipeline() {
 }
 
 #[test]
-fn who_stops_sending_still_gets_answers() {
+fn a_client_that_stops_sending_still_gets_answers() {
     let (hold, prepare) = Hold::new();
     let server = TestServer::with(config(), |server| {
         echo(server);
@@ -173,7 +173,7 @@ fn who_stops_sending_still_gets_answers() {
 }
 
 #[test]
-fn who_stops_within_a_request_gets_the_answers_before_it() {
+fn a_client_that_stops_within_a_request_gets_the_answers_before_it() {
     let server = TestServer::with(config(), echo);
     let whole = post("/login", JSON, JSON_BODY);
     for at in [1, 20, whole.len() - 1] {

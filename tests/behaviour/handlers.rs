@@ -193,7 +193,7 @@ fn a_stream_for_http_1_0_ends_with_the_connection() {
 }
 
 #[test]
-fn a_slow_reader_of_a_stream_holds_nobody_up() {
+fn a_slow_reader_of_a_stream_delays_no_other_client() {
     let server = TestServer::with(config(), large);
     let (mut slow, mut other) = (server.connect(), server.connect());
     slow.send(get("/large") + &get("/healthz"));

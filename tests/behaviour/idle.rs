@@ -48,7 +48,7 @@ fn an_idle_program_uses_no_time() {
 }
 
 #[test]
-fn who_stays_after_a_fault_causes_no_turns() {
+fn a_client_that_stays_after_a_fault_causes_no_turns() {
     let server = TestServer::start();
     let mut client = server.connect();
     client.send("no request\r\n\r\n");

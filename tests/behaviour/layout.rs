@@ -159,7 +159,7 @@ fn code(text: &str) -> String {
 }
 
 /// Which sources, but for those that may, contain one of the words.
-fn who_names(words: &[&str], may: impl Fn(&Source) -> bool) -> Vec<String> {
+fn files_that_name(words: &[&str], may: impl Fn(&Source) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| !may(source)) {
         for (number, line) in (1..).zip(source.code.lines()) {
@@ -237,10 +237,10 @@ fn only_the_reactor_and_net_name_mio_and_only_http_names_httparse() {
         ("hmac", &["token", "simulation"]),
         ("clap", &["cli"]),
     ] {
-        let wrong = who_names(&[word], |source| tops.contains(&source.top()));
+        let wrong = files_that_name(&[word], |source| tops.contains(&source.top()));
         assert!(wrong.is_empty(), "{word}: {wrong:#?}");
         assert!(
-            !who_names(&[word], |_| false).is_empty(),
+            !files_that_name(&[word], |_| false).is_empty(),
             "nobody names {word}"
         );
     }
@@ -248,13 +248,13 @@ fn only_the_reactor_and_net_name_mio_and_only_http_names_httparse() {
 
 #[test]
 fn no_bug_is_planted_in_the_reactor() {
-    let wrong = who_names(&["planted"], |source| source.top() != "reactor");
+    let wrong = files_that_name(&["planted"], |source| source.top() != "reactor");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn only_its_engine_names_sqlite() {
-    let wrong = who_names(&["rusqlite"], |source| {
+    let wrong = files_that_name(&["rusqlite"], |source| {
         source.name.starts_with("work/store/sqlite/")
     });
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -263,9 +263,9 @@ fn only_its_engine_names_sqlite() {
 #[test]
 fn only_work_spawns_threads() {
     let words = ["thread::spawn", "thread::Builder", "thread::scope"];
-    let wrong = who_names(&words, |source| source.top() == "work");
+    let wrong = files_that_name(&words, |source| source.top() == "work");
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(!who_names(&words, |_| false).is_empty());
+    assert!(!files_that_name(&words, |_| false).is_empty());
 }
 
 #[test]
@@ -276,18 +276,18 @@ fn only_the_reactors_clock_reads_the_clock() {
         "UNIX_EPOCH.elapsed",
         "clock_gettime",
     ];
-    let wrong = who_names(&words, |source| source.name == "reactor/clock.rs");
+    let wrong = files_that_name(&words, |source| source.name == "reactor/clock.rs");
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(!who_names(&words, |_| false).is_empty());
+    assert!(!files_that_name(&words, |_| false).is_empty());
 }
 
 #[test]
 fn only_main_exits_and_nothing_is_unsafe() {
-    let wrong = who_names(&["process::exit", "process::abort"], |source| {
+    let wrong = files_that_name(&["process::exit", "process::abort"], |source| {
         source.name == "main.rs"
     });
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let wrong = who_names(&["unsafe", "allow(unsafe_code)"], |_| false);
+    let wrong = files_that_name(&["unsafe", "allow(unsafe_code)"], |_| false);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

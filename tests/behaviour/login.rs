@@ -64,7 +64,7 @@ fn every_way_to_fail_is_answered_alike() {
 }
 
 #[test]
-fn the_hash_of_nobody_costs_what_a_users_does() {
+fn the_hash_of_an_unknown_user_costs_what_a_users_does() {
     let cost = |phc: &str| {
         let parts: Vec<_> = phc.split('$').map(str::to_owned).collect();
         (parts[..4].to_vec(), parts[4].len(), parts[5].len())

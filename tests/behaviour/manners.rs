@@ -134,7 +134,7 @@ fn answered(
 const TRIES: usize = 50;
 
 #[test]
-fn head_is_get_for_every_handler_whatever_is_accepted() {
+fn head_is_get_for_every_handler_and_every_accept() {
     let (server, monitor) = monitor::start(monitor::watched(), |_| {});
     let sign = server.connect().log_in("alice");
     let bearer = format!("Bearer {sign}");

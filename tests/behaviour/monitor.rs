@@ -192,7 +192,7 @@ fn prometheus_has_nothing_to_say_against_the_metrics() {
 }
 
 #[test]
-fn who_looks_is_this_machine_and_not_another_sites_page() {
+fn only_this_machine_may_look_and_no_page_of_another_site() {
     let (server, monitor) = start(watched(), |_| {});
     let mut client = Client::connect(monitor);
     for (host, status) in [

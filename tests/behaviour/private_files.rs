@@ -54,7 +54,7 @@ fn modes(directory: &Path) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn whatever_the_umask_files_are_for_their_owner_and_sockets_for_whom_they_should() {
+fn under_any_umask_files_are_for_their_owner_and_sockets_have_their_mode() {
     for (umask, options, socket) in [
         ("000", &[][..], 0o660),
         ("077", &[], 0o660),

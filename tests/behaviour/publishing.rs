@@ -207,7 +207,7 @@ fn a_user_sees_their_own_events_on_every_transport_and_an_admin_sees_all() {
 }
 
 #[test]
-fn who_listens_is_told_what_they_asked_for_and_can_change_their_mind() {
+fn a_subscriber_gets_the_patterns_that_it_asked_for_and_can_change_them() {
     let server = TestServer::start();
     let mut client = server.connect();
     let sign = client.log_in("admin");

@@ -198,7 +198,7 @@ fn logins_under_way_are_answered_once() {
 }
 
 #[test]
-fn answers_that_nobody_has_taken_yet_are_not_lost_and_not_sent_twice() {
+fn answers_that_clients_have_not_taken_yet_are_not_lost_and_not_sent_twice() {
     const COUNT: usize = 20_000;
     let mut server = Generations::start(&[]);
     let mut client = server.connect();
@@ -224,7 +224,7 @@ fn answers_that_nobody_has_taken_yet_are_not_lost_and_not_sent_twice() {
 }
 
 #[test]
-fn whoever_follows_events_comes_back_and_has_missed_none() {
+fn a_subscriber_comes_back_after_a_restart_and_has_missed_no_event() {
     let mut server = Generations::start(&[]);
     let mut client = server.connect();
     let sign = client.log_in("admin");
@@ -273,7 +273,7 @@ fn connections_that_are_encrypted_end_in_order_and_come_back() {
 }
 
 #[test]
-fn a_body_that_does_not_come_holds_nobody_up() {
+fn a_body_that_does_not_come_delays_no_other_client() {
     let mut server = Generations::start(&[]);
     let (mut stuck, mut other) = (server.connect(), server.connect());
     let whole = login("alice", "password");
@@ -412,7 +412,7 @@ while True:
 "#;
 
 #[test]
-fn a_service_manager_gives_the_sockets_and_is_told_who_serves() {
+fn a_service_manager_gives_the_sockets_and_is_told_which_process_serves() {
     if !are_installed(&[PYTHON]) {
         return;
     }

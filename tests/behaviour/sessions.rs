@@ -232,7 +232,7 @@ fn users_list_and_revoke_their_own_sessions_only() {
 }
 
 #[test]
-fn revoking_twice_at_once_does_not_deny_the_one_who_asks() {
+fn revoking_twice_at_once_does_not_deny_the_caller() {
     let (server, events) = heard();
     let (mut left, mut right) = (server.connect(), server.connect());
     for _ in 0..ROUNDS {

@@ -106,7 +106,7 @@ fn signal(process: u32, signal: Signal) {
 }
 
 #[test]
-fn who_is_stopped_is_told_exactly_what_they_missed_and_nobody_else_misses_anything() {
+fn a_stopped_reader_is_told_exactly_which_events_it_missed_and_no_other_misses_any() {
     if !are_installed(&[CURL, PYTHON, PYTHON_WEBSOCKETS]) {
         return;
     }
@@ -192,7 +192,7 @@ fn who_is_stopped_is_told_exactly_what_they_missed_and_nobody_else_misses_anythi
 }
 
 #[test]
-fn the_policy_says_who_loses_what() {
+fn the_policy_says_which_events_a_slow_reader_loses() {
     for (policy, ends) in [
         ("drop-oldest", false),
         ("drop-newest", false),
@@ -271,7 +271,7 @@ fn takes(stream: &TcpStream, events: u64) {
 }
 
 #[test]
-fn many_who_resume_and_take_little_hold_little_and_lose_nothing() {
+fn many_subscribers_that_resume_and_take_little_hold_little_and_lose_nothing() {
     const STREAMS: usize = 20;
     const EVENTS: u64 = 1000;
     const EVENT_BYTES: usize = 4000;

@@ -131,7 +131,7 @@ fn a_store_that_a_server_has_is_refused_by_the_name_of_its_process() {
 }
 
 #[test]
-fn a_store_is_free_as_soon_as_it_is_closed_whoever_is_started_meanwhile() {
+fn a_store_is_free_as_soon_as_it_is_closed_even_if_processes_are_started_meanwhile() {
     let directory = Directory::new();
     directory.add_users();
     let done = AtomicBool::new(false);
@@ -185,7 +185,7 @@ fn a_path_where_no_store_can_be_is_refused() {
 }
 
 #[test]
-fn a_first_start_makes_a_store_that_nobody_else_can_read() {
+fn a_first_start_makes_a_store_that_no_other_user_can_read() {
     let directory = Directory::new();
     drop(Program::start_in(&directory, &[]));
     for entry in fs::read_dir(directory.path()).unwrap() {

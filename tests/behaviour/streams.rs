@@ -160,7 +160,7 @@ fn a_session_has_so_many_streams_and_not_one_more() {
 }
 
 #[test]
-fn whoever_drains_tells_its_streams_and_ends_them() {
+fn a_draining_server_tells_its_streams_and_ends_them() {
     let server = TestServer::start();
     let sign = server.connect().log_in("alice");
     let mut streams = Streams::open(&server, &sign);

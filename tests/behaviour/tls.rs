@@ -222,7 +222,7 @@ fn shown_to(client: &Secure) -> &[u8] {
 }
 
 #[test]
-fn a_certificate_is_replaced_and_nobody_is_disconnected() {
+fn a_certificate_is_replaced_and_no_client_is_disconnected() {
     let directory = Directory::new();
     directory.add_users();
     let (first, second) = (Certificate::new(), Certificate::new());
@@ -325,7 +325,7 @@ fn what_cannot_be_a_certificate_is_said_at_the_start() {
 }
 
 #[test]
-fn who_does_not_finish_the_handshake_is_cut() {
+fn a_client_that_does_not_finish_the_handshake_is_cut() {
     let secured = Secured::with(
         Limits {
             handshake_timeout: Duration::from_millis(300),
@@ -367,7 +367,7 @@ fn who_does_not_finish_the_handshake_is_cut() {
 }
 
 #[test]
-fn who_speaks_http_is_told_to_use_tls() {
+fn a_client_that_speaks_http_is_told_to_use_tls() {
     let secured = Secured::start();
     let mut client = secured.server.connect();
     let answer = client.ask(get("/healthz"));
@@ -460,7 +460,7 @@ fn requests_are_cut_into_records_in_any_way() {
 }
 
 #[test]
-fn a_broken_record_ends_the_connection_whatever_came_before_it() {
+fn a_broken_record_ends_the_connection_after_any_bytes() {
     let secured = Secured::start();
     for before in [String::new(), get("/healthz"), get("/healthz").repeat(40)] {
         let mut client = secured.connect();
@@ -549,7 +549,7 @@ fn a_large_answer_arrives_whole_however_slowly_it_is_read() {
 }
 
 #[test]
-fn who_takes_nothing_is_cut() {
+fn a_peer_that_takes_nothing_is_cut() {
     let secured = Secured::with(
         Limits {
             write_timeout: Duration::from_millis(300),
@@ -622,7 +622,7 @@ fn a_socket_on_a_path_stays_plain() {
 }
 
 #[test]
-fn many_handshakes_at_once_keep_nobody_from_being_served() {
+fn many_handshakes_at_once_do_not_keep_other_clients_waiting() {
     let secured = Secured::start();
     let mut open = secured.connect();
     assert_eq!(open.ask(get("/healthz")).status, 200);

@@ -69,7 +69,7 @@ fn every_method_is_asked_for_its_session() {
 }
 
 #[test]
-fn it_answers_from_the_head_alone_whatever_body_is_announced() {
+fn it_answers_from_the_head_alone_with_any_body_announced() {
     let server = TestServer::with(
         Config {
             limits: Limits {
@@ -121,7 +121,7 @@ fn it_answers_from_the_head_alone_whatever_body_is_announced() {
 }
 
 #[test]
-fn without_a_body_the_connection_goes_on_whatever_the_method() {
+fn without_a_body_the_connection_goes_on_with_any_method() {
     let server = TestServer::start();
     let mut client = server.connect();
     let sign = client.log_in("alice");

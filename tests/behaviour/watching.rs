@@ -93,7 +93,7 @@ fn label(hello: &Value, name: &str) -> usize {
 }
 
 #[test]
-fn whoever_watches_sees_what_held_the_loop_and_what_workers_did() {
+fn watchers_see_what_held_the_loop_and_what_workers_did() {
     let held = Duration::from_millis(200);
     let (server, monitor) = start(watched(), move |server| {
         server.on(Method::Get, "/blocks", move |_, _| {
@@ -151,7 +151,7 @@ fn whoever_watches_sees_what_held_the_loop_and_what_workers_did() {
 }
 
 #[test]
-fn nobody_is_told_of_what_the_monitor_does_alone() {
+fn the_monitors_own_work_is_not_reported() {
     let (server, monitor) = start(watched(), |_| {});
     let (_, mut watcher) = Watcher::open(monitor);
     let mut looker = Client::connect(monitor);
@@ -215,7 +215,7 @@ fn turns_come_in_order_and_what_was_left_out_is_said() {
 }
 
 #[test]
-fn only_so_many_watch_and_who_leaves_makes_room() {
+fn only_so_many_watch_and_a_watcher_that_leaves_makes_room() {
     let (_server, monitor) = start(watched(), |_| {});
     let mut watchers: Vec<Watcher> = (0..8).map(|_| Watcher::open(monitor).1).collect();
     let mut ninth = Client::connect(monitor);
@@ -246,7 +246,7 @@ fn at_the_gate() -> Config {
 }
 
 #[test]
-fn a_loop_at_a_gate_goes_on_step_by_step_and_answers_nobody_meanwhile() {
+fn a_loop_at_a_gate_goes_on_step_by_step_and_answers_no_client_meanwhile() {
     let (server, monitor) = start(at_the_gate(), |_| {});
     let (hello, mut watcher) = Watcher::open(monitor);
     assert_eq!(hello["mode"], "gate");

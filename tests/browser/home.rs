@@ -88,7 +88,7 @@ fn a_session_is_ended_from_the_list_and_a_wrong_password_is_said() {
 }
 
 #[test]
-fn whoever_has_no_scripts_logs_in_and_out_all_the_same() {
+fn without_scripts_a_user_logs_in_and_out_all_the_same() {
     let Some(browser) = Browser::start() else {
         return;
     };

@@ -178,7 +178,7 @@ fn frame(first: u8, payload: &[u8], mask: [u8; 4], out: &mut Vec<u8>) {
 
 proptest! {
     #[test]
-    fn messages_are_heard_whole_whatever_their_frames(
+    fn messages_are_heard_whole_in_any_frames(
         messages in messages(),
         mask: [u8; 4],
         cut in 1_usize..50,

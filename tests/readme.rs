@@ -245,7 +245,7 @@ fn run(steps: &[Step], address: &str) -> Vec<Vec<String>> {
         .args(["--noprofile", "--norc"])
         .arg(&script_path)
         .current_dir(&directory)
-        // Nobody's settings of curl and of the shell have a say in this.
+        // The user's own settings of curl and of the shell play no part in this.
         .env("HOME", directory.path())
         .env("CURL_HOME", directory.path())
         .env("LC_ALL", "C")

@@ -52,7 +52,10 @@ fn the_same_seed_is_the_same_story() {
             assert_eq!(story(seed).as_ref(), Ok(report));
         }
         let sum = |part: fn(&simulation::Report) -> u64| reports.iter().map(part).sum::<u64>();
-        assert!(sum(|report| report.sessions) > 30, "hardly anybody logs in");
+        assert!(
+            sum(|report| report.sessions) > 30,
+            "hardly any client logs in"
+        );
         assert!(sum(|report| report.events) > 100, "hardly anything is told");
     }
 }

@@ -51,7 +51,7 @@ const PLAIN: Attack = Attack {
 pub(crate) const ATTACKS: &[Attack] = &[
     Attack {
         name: "none",
-        what: "nobody else is there",
+        what: "no attacker",
         ..PLAIN
     },
     Attack {

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Witness {
     pub(crate) address: SocketAddr,
     pub(crate) sign: String,
-    /// Whether it opens new connections, too: where nobody gets one, it cannot.
+    /// Whether it opens new connections, too: where no client gets one, it cannot.
     pub(crate) new_connections: bool,
     /// Whether 503 for a login is what is to be expected.
     pub(crate) busy_logins: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Seen {
 impl Seen {
     fn nothing() -> Self {
         Self {
-            // Up to a minute, which is longer than anybody waits here.
+            // Up to a minute, which is longer than any client waits here.
             latency_us: Histogram::new_with_max(60_000_000, 3).expect("3 digits are allowed"),
             failed: 0,
             busy: 0,

@@ -7,7 +7,7 @@
 //! there.
 //!
 //! What would surprise: the kernel's side of a `send` on loopback includes receiving it, so a delivery
-//! costs microseconds whatever the program does, and the program's own part disappears in it.
+//! costs microseconds in every program, and the program's own part disappears in it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! What does it cost that the loop keeps a record of itself, and that somebody watches it?
+//! What does it cost that the loop keeps a record of itself, and that a client watches it?
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -39,7 +39,7 @@ pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, S
     drop(programs);
     let (batches, bytes, seconds) = page.close()?;
     Ok(Section {
-        title: "The ledger, and somebody who watches".into(),
+        title: "The ledger, and a client that watches".into(),
         question: "Every turn, every dispatch and every answer is recorded, always: what does that cost \
                    beside a build that does not, and reads the clock once a turn? And what does a page of the \
                    monitor cost that watches all of it? Ratios are taken within a round; behind the median \

@@ -1,4 +1,4 @@
-//! A client that asks at a fixed rate, whatever the server does (an open loop).
+//! A client that asks at a fixed rate, however slow the server is (an open loop).
 //!
 //! wrk waits for an answer before it asks again, so a server that stalls is asked less, and the stall
 //! counts once instead of once for everybody who would have come meanwhile (coordinated omission, Gil

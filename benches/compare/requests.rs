@@ -60,7 +60,7 @@ pub(crate) const SESSION: Plan = Plan {
 pub(crate) const CLOSE: Plan = Plan {
     title: "GET /healthz, one connection for each",
     question: "Accept, register, read, write, close. The floor closes after its first answer to \
-               anybody.",
+               any client.",
     request: "GET /healthz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n",
     script: "close",
     close: true,
@@ -190,7 +190,7 @@ pub(crate) fn rounds(
     for round in 0..=options.rounds {
         let seconds = if round == 0 { 1 } else { options.seconds };
         eprint!("  round {round} of {}:", options.rounds);
-        // Every other round backwards: who runs after whom is not always the same.
+        // Every other round backwards: the order of the programs is not always the same.
         let mut order: Vec<usize> = (0..programs.len()).collect();
         if round % 2 == 1 {
             order.reverse();

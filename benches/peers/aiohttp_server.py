@@ -49,7 +49,7 @@ def log_in():
 
 
 def session_of(authorization):
-    """The session of whoever sent this header, or None."""
+    """The session of the client that sent this header, or None."""
     if authorization is None or not authorization.startswith(BEARER):
         return None
     token = authorization[len(BEARER) :]

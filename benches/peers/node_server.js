@@ -41,7 +41,7 @@ function sign() {
   return `${signed}.${hmac(signed).toString('base64url')}`;
 }
 
-// The session of whoever sent `authorization`, or undefined.
+// The session of the client that sent `authorization`, or undefined.
 function sessionOf(authorization) {
   if (!authorization?.startsWith('Bearer ')) return undefined;
   const token = authorization.slice('Bearer '.length);

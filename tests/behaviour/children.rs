@@ -1,4 +1,4 @@
-//! Child processes that read events, and that write them: whatever they do, the loop is unharmed, the
+//! Child processes that read events, and that write them: they cannot harm the loop, the
 //! log says what happened, and none outlives the server.
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Deadlines count from a fixed start, end those who are late, and nobody else.
+//! Deadlines count from a fixed start, and end late connections and no others.
 
 use std::io::{Read, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -79,7 +79,7 @@ fn a_drip_does_not_extend_the_deadline_of_a_body() {
     let head = request("POST", "/login", &[fields[0], ("Expect", "100-continue")]);
     let (said, took) = drip(server.connect(), &head);
     let said = said.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n");
-    // Its first byte may have arrived with the head, and then nobody waits to be asked.
+    // Its first byte may have arrived with the head, and then no `100 Continue` is sent.
     if let Some(said) = said {
         expect_timeout((said.to_owned(), took), "body_timeout");
     }
@@ -128,7 +128,7 @@ fn deadlines_leave_the_diligent_alone() {
         }
         assert_eq!(diligent.answer().status, 400);
     }
-    // Whoever waits for us is not late either.
+    // A client that waits for the server is not late either.
     hold.let_go();
     assert_eq!(waiting.answer().body, "let go");
     diligent.log_in("alice");
@@ -169,7 +169,7 @@ fn a_client_that_takes_nothing_of_an_answer_is_cut() {
     let began = Instant::now();
     let mut stalled = [server.connect(), server.connect()];
     stalled[0].send(get("/endless"));
-    // Behind an answer that nobody takes, nothing is done either.
+    // Behind an answer that the client does not take, nothing is done either.
     stalled[1].send(get("/large") + &get("/endless"));
     let mut others = server.connect();
     while over.try_recv().is_err() {

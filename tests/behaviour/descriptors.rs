@@ -67,7 +67,7 @@ fn clients_wait_for_a_descriptor_and_are_served_in_the_end() {
             (200, "{\"status\":\"ok\"}\n")
         );
     }
-    // Before anybody else comes: they might find the places of those who left still taken.
+    // Before another client comes: it might find the places of clients that left still taken.
     assert_eq!(program.directory().log().matches(says).count(), 1);
     assert_eq!(program.connect().ask(get("/healthz")).status, 200);
 }

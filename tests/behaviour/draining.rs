@@ -1,4 +1,4 @@
-//! The server stops: what is under way is finished, nobody new comes in, and it ends in time.
+//! The server stops: requests under way are finished, new clients are refused, and it ends in time.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
@@ -40,7 +40,7 @@ impl Asking {
     }
 }
 
-/// Whether nobody listens any longer.
+/// Waits until no server listens any longer.
 fn wait_until_refused(address: SocketAddr) {
     wait_until("new connections are refused", || {
         TcpStream::connect(address).is_err().then_some(())
@@ -70,7 +70,7 @@ fn what_is_under_way_is_finished() {
     server.drain();
     asking.wait_until_draining();
     wait_until_refused(server.address);
-    // Nobody asked anything of it, so it ends while the others are still at it.
+    // No request came on it, so it ends while the others are still busy.
     assert!(idle.ends());
 
     unfinished.send("}");

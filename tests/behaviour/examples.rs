@@ -59,7 +59,7 @@ fn echo_keeps_what_a_slow_reader_has_not_taken_and_stops_reading_from_it() {
             other.write_all(b"x").expect("it reads");
             other.read_exact(&mut [0]).expect("it echoes");
         }
-        assert!(taken < BYTES, "all was taken, and nobody reads");
+        assert!(taken < BYTES, "all was taken, and no client reads");
     }
     stream.set_nonblocking(false).expect("an option");
     let rest = sent[taken..].to_vec();

@@ -225,7 +225,7 @@ fn taking_the_key_away_ends_all_sessions() {
     let new = client.log_in("alice");
     assert_ne!(kid_of(&old), kid_of(&new));
     assert_eq!(client.ask(signed("GET", "/session", &new)).status, 200);
-    // A session without a key is of no use to anybody, so it is not kept for ever.
+    // A session without a key is of no use, so it is not kept for ever.
     drop(program);
     let rows = crate::stored::open(&directory.store())
         .load()

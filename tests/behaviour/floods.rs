@@ -1,4 +1,4 @@
-//! Much of the same at once: what is done without being asked must not stand in anybody's way.
+//! Much of the same at once: maintenance must not keep clients waiting.
 
 use std::sync::mpsc;
 

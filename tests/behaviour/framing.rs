@@ -220,7 +220,7 @@ fn an_unread_body_is_never_a_request() {
     let hidden = get("/echo/hidden");
     let length = hidden.len().to_string();
     let with_length = [("Content-Length", length.as_str())];
-    // Nobody there wants a body, and yet it is no request.
+    // No handler there wants a body, and yet it is no request.
     for target in ["/echo/1", "/nowhere"] {
         let mut client = server.connect();
         client.send(request("GET", target, &with_length) + &hidden);

@@ -1,4 +1,4 @@
-//! Nobody asks, nothing happens: an idle server sleeps in one piece.
+//! No client asks, nothing happens: an idle server sleeps in one piece.
 
 use std::thread;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn an_idle_server_makes_no_turn() {
     for client in &mut clients {
         assert_eq!(client.ask(get("/healthz")).status, 200);
     }
-    // Somebody is logged in: sessions expire some day, and nothing is due before.
+    // A user is logged in: sessions expire some day, and nothing is due before.
     clients[0].log_in("alice");
     // What is left of the last turns is over by then, on the slowest machine.
     let settled = Duration::from_millis(500);

@@ -79,7 +79,7 @@ impl Written {
         }
     }
 
-    /// Whoever has something to do takes it, and finishes it.
+    /// Each worker that has something to do takes it and finishes it.
     fn work(&mut self) {
         for worker in self.crew.wanted() {
             let _took = self.crew.step(worker);

@@ -241,7 +241,7 @@ fn only_the_reactor_and_net_name_mio_and_only_http_names_httparse() {
         assert!(wrong.is_empty(), "{word}: {wrong:#?}");
         assert!(
             !files_that_name(&[word], |_| false).is_empty(),
-            "nobody names {word}"
+            "no file names {word}"
         );
     }
 }

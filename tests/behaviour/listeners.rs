@@ -96,7 +96,7 @@ pub(crate) struct Sse {
     next_line: Box<dyn FnMut() -> Option<String> + Send>,
 }
 
-/// One of them, or whatever else stands between empty lines.
+/// One of them, or any other lines that stand between empty lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) id: Option<String>,

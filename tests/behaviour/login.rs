@@ -1,4 +1,4 @@
-//! Logging in: what is refused, how, and that nobody learns from it who exists.
+//! Logging in: what is refused, how, and that a refusal does not tell which users exist.
 
 use loopgate::config::HashCost;
 use loopgate::work::password::decoy;
@@ -83,7 +83,7 @@ fn an_unknown_user_waits_for_a_hash_like_a_known_one() {
     let (mut nobody, mut alice) = (server.connect(), server.connect());
     nobody.send(login("nobody", "password"));
     server.catch_up();
-    // The one place in the queue is taken, so it is nobody's login that waits there.
+    // The one place in the queue is taken, so it is the unknown user's login that waits there.
     let refused = alice.ask(login("alice", "password"));
     assert_eq!((refused.status, refused.code().as_str()), (503, "busy"));
     assert!(refused.header("retry-after").is_some());

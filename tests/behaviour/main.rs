@@ -1,6 +1,6 @@
 //! How the server behaves, seen from outside: one module per behaviour.
 //!
-//! Every server listens on port 0, nobody sleeps for what can be waited for, and every child is
+//! Every server listens on port 0, no test sleeps where it can wait for an event, and every child is
 //! ended by the test that started it.
 
 mod children;
@@ -29,7 +29,7 @@ mod manners;
 mod many_sessions;
 mod masking;
 mod monitor;
-#[expect(dead_code, reason = "nobody asks for its log here")]
+#[expect(dead_code, reason = "no test asks for its log here")]
 #[path = "../conformance/nginx.rs"]
 mod nginx;
 mod origin;

@@ -336,7 +336,7 @@ fn targets_are_understood_in_their_forms() {
     assert_eq!(client.ask("\r\n".to_owned() + &get("/healthz")).status, 200);
 }
 
-/// A method that nobody knows is one thing, a path that does not take it another.
+/// A method that the server does not know is one thing, a path that does not take it another.
 #[test]
 fn unknown_methods_are_not_implemented() {
     let server = TestServer::start();

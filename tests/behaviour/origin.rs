@@ -1,4 +1,4 @@
-//! Pages of other sites can neither log anybody in nor use the cookie to change anything.
+//! Pages of other sites can neither log a visitor in nor use the cookie to change anything.
 
 use loopgate::config::Config;
 

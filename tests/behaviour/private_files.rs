@@ -1,4 +1,4 @@
-//! What the server writes is for its own user, whatever the umask, and what others may use is refused.
+//! What the server writes is for its own user under any umask, and files that others may use are refused.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};

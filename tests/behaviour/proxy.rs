@@ -90,7 +90,7 @@ fn behind_the_readmes_nginx_no_client_passes_for_another_user() {
     assert_eq!(received(&answer, "X-User-Name"), ["alice"]);
     assert_eq!(received(&answer, "X-User-Role"), ["user"]);
     assert_eq!(received(&answer, "X-User-Id"), ["2"]);
-    // Whose session it is, nobody claims without one.
+    // Without a session, the proxy passes on no user.
     assert_eq!(
         connect().ask(request("GET", "/app/", &forged[1..])).status,
         401

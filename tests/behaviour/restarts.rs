@@ -53,7 +53,7 @@ impl Generations {
         (Self::spawn(&directory, command), program)
     }
 
-    /// In a process group of their own, so that none is left behind whatever happens.
+    /// In a process group of their own, so that none is left behind in any case.
     pub(crate) fn spawn(directory: &Directory, mut command: Command) -> Self {
         command.process_group(0);
         let first = Program::spawn(directory, command);
@@ -103,7 +103,7 @@ impl Generations {
         if self.restarts == 0 {
             assert!(self.first.wait().success());
         } else {
-            // It is not our child; whoever inherited it may not have noticed its end.
+            // It is not our child; the process that inherited it may not have reaped it yet.
             wait_until("the process before it has ended", || {
                 let stat = fs::read_to_string(format!("/proc/{before}/stat"));
                 stat.map_or(true, |stat| stat.contains(") Z "))
@@ -379,7 +379,7 @@ fn a_socket_on_a_path_stays_until_the_last_of_them_ends() {
     command.args(["--listen", &format!("unix:{}", path.display())]);
     let mut server = Generations::spawn(&directory, command);
     let ask = || {
-        let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("somebody listens");
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("a server listens");
         let request = request("GET", "/healthz", &[("Connection", "close")]);
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = String::new();
@@ -418,7 +418,7 @@ fn a_service_manager_gives_the_sockets_and_is_told_which_process_serves() {
     }
     let directory = Directory::new();
     directory.add_users();
-    // The address is in nobody's way: what the service manager gives stands in its place.
+    // This address is not used: the sockets of the service manager take its place.
     let usual = directory.command(&["serve", "--listen", "192.0.2.1:1", "--log", "log"]);
     let mut command = Command::new("python3");
     command.arg("-c").arg(SUPERVISOR);
@@ -486,7 +486,7 @@ fn visit(address: SocketAddr, stop: &AtomicBool) -> usize {
     requests
 }
 
-/// Ends wrk, which then says what it measured, and the visitors, whatever panics.
+/// Ends wrk, which then says what it measured, and the visitors, even if the test panics.
 struct Stop<'s>(Pid, &'s AtomicBool);
 
 impl Drop for Stop<'_> {

@@ -374,7 +374,7 @@ fn a_logout_ends_the_signature_and_clears_the_cookie() {
         assert_no_session(&client.ask(signed("GET", target, &sign)));
     }
     assert_no_session(&client.ask(signed("POST", "/logout", &sign)));
-    // Following a link must not log anybody out.
+    // Following a link must not log a user out.
     let sign = client.log_in("alice");
     assert_eq!(client.ask(signed("GET", "/logout", &sign)).status, 405);
     assert_eq!(client.ask(signed("GET", "/session", &sign)).status, 200);
@@ -386,7 +386,7 @@ fn each_login_is_a_new_session() {
     let mut client = server.connect();
     let signs: Vec<_> = (0..5).map(|_| client.log_in("alice")).collect();
     let mut ids: Vec<_> = signs.iter().map(|sign| id_of(&mut client, sign)).collect();
-    // Whoever logs in with a session at hand does not get that one again.
+    // A client that logs in while it has a session gets a new one.
     let cookie = format!("session={}", signs[0]);
     let headers = [("Cookie", &*cookie), ("Sec-Fetch-Site", "same-origin")];
     let again = client

@@ -199,7 +199,7 @@ fn a_first_start_makes_a_store_that_no_other_user_can_read() {
         );
     }
     let users = stored::open(&directory.store()).load().unwrap().users;
-    assert_eq!(users, [], "nobody could have been told the password");
+    assert_eq!(users, [], "no operator could have been told the password");
 }
 
 #[cfg(target_os = "linux")]

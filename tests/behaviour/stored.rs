@@ -35,7 +35,7 @@ impl Stored {
         add(&self.directory.path().join("store.db"), name, role);
     }
 
-    /// Adds a user with whatever stands for a hash.
+    /// Adds a user with any text in place of a hash.
     pub(crate) fn add_hashed(&self, name: &str, role: &str, password: String) {
         add_hashed(&mut self.open(), name, role, password);
     }
@@ -64,7 +64,7 @@ pub(crate) fn add(path: &Path, name: &str, role: &str) {
     add_hashed(&mut open(path), name, role, password);
 }
 
-/// The same with whatever stands for a hash.
+/// The same with any text in place of a hash.
 pub(crate) fn add_hashed(store: &mut Store, name: &str, role: &str, password: String) {
     let changes = vec![Change::AddUser {
         name: name.into(),

@@ -25,7 +25,7 @@ impl Streams {
             parked,
         };
         // The one that waits is a stream as soon as the store has been asked for what came before. It
-        // answers one after the other, so whoever asks later is answered later.
+        // answers one after the other, so a client that asks later is answered later.
         server.catch_up();
         let asked_later = poll(&mut server.connect(), sign, "pattern=none&since=0&wait=0");
         assert_eq!(asked_later.status, 200);
@@ -181,7 +181,7 @@ fn a_draining_server_tells_its_streams_and_ends_them() {
     assert_eq!(ended.stopped, loopgate::server::Stopped::Drained);
     assert!(
         began.elapsed() < Duration::from_secs(5),
-        "it waited for nobody"
+        "it waited for no client"
     );
 }
 

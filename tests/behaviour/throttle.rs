@@ -1,4 +1,4 @@
-//! Who fails to log in too often has to wait, and nobody else has to.
+//! A client or name with too many failed logins has to wait, and no other has to.
 
 use loopgate::app::throttle::REFUSAL_S_MIN;
 
@@ -171,7 +171,7 @@ fn failures_from_this_machine_lock_no_client_out() {
             assert_eq!(answer.status, 401);
         }
         client.log_in("alice");
-        // Nor those who come by a proxy here, of whom each has an address if the proxy is trusted.
+        // Nor clients behind a proxy here, each of which has an address if the proxy is trusted.
         for address in ["192.0.2.1", "127.0.0.1"] {
             let headers = [("X-Forwarded-For", address)];
             let answer = client.ask(login_with("alice", "password", &headers));

@@ -401,7 +401,7 @@ fn garbage_costs_nothing_but_its_own_connection() {
         let mut client = secured.tcp();
         client.write_all(&bytes).expect("sent");
         client.shutdown(Shutdown::Write).expect("open");
-        // Whatever it says, it comes to an end.
+        // The answer does not matter, but it ends.
         let mut answer = Vec::new();
         if let Err(error) = client.read_to_end(&mut answer) {
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "round {round}");

@@ -1,4 +1,4 @@
-//! What whoever watches the loop is told, and what that costs the loop; and loops that are slowed down to be watched.
+//! What a connection that watches the loop gets, and what that costs the loop; and loops that are slowed down to be watched.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::listeners::{Sse, are_installed, in_project};
 use crate::monitor::{ask_json, start, watched};
 use crate::run::run;
 
-/// Somebody who watches.
+/// A client that watches the loop.
 struct Watcher(Sse);
 
 impl Watcher {
@@ -263,7 +263,7 @@ fn a_loop_at_a_gate_goes_on_step_by_step_and_answers_no_client_meanwhile() {
             (turn, phases) = (ns(&halted, "turn"), Vec::new());
         }
         let before = halted["before"].as_str().expect("a phase").to_owned();
-        // Whoever begins to watch just when the loop halts may be told twice.
+        // A watcher that begins just when the loop halts may be told twice.
         if phases.last() == Some(&before) {
             continue;
         }
@@ -391,7 +391,7 @@ fn the_turns_that_are_recorded_are_the_waits_of_the_system() {
     let log = directory.path().join("strace");
     let served = directory.command(&["serve", "--listen", "127.0.0.1:0", "--log", "log"]);
     let mut strace = Command::new("strace");
-    // As a child of the program: whoever waits for it waits for the program itself.
+    // As a child of the program: a caller that waits for it waits for the program itself.
     strace.args([
         "-D",
         "-f",
@@ -421,7 +421,7 @@ fn the_turns_that_are_recorded_are_the_waits_of_the_system() {
     }
     client.log_in("alice");
     watcher.until(|seen| (!seen.jobs.is_empty()).then_some(()));
-    // Whoever watches an idle loop wakes it once more at most, with what came last.
+    // Watching an idle loop wakes it once more at most, with what came last.
     thread::sleep(Duration::from_millis(300)); // this silence is what is measured
     let turns = monitor().ask(get("/turns?last=1000")).json();
     let turns = turns["turns"].as_array().expect("a list").clone();

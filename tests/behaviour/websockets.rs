@@ -160,11 +160,11 @@ fn a_strangers_endpoint_hears_and_says_and_ends_as_it_likes() {
     let mut panics = Ws::open(server.address, &sign, "/own");
     say(&mut panics, Message::text("panic"));
     assert_eq!(panics.close_code(), 1011);
-    // Whoever logged in to open it loses it with the session.
+    // A socket that was opened with a session ends with that session.
     let answer = client.ask(signed("POST", "/logout", &sign));
     assert_eq!(answer.json()["streams_closed"], 1, "the one that is left");
     assert_eq!(alice.close_code(), 4401);
-    // From a page of another site the cookie opens it for nobody.
+    // From a page of another site the cookie opens no socket.
     let sign = client.log_in("alice");
     let cookie = format!("session={sign}");
     let fields = [("Cookie", &*cookie), ("Origin", "https://evil.example")];

@@ -37,7 +37,7 @@ fn a_login_too_many_is_told_when_to_come_back() {
     server.catch_up();
     for _ in 0..10 {
         let mut refused = server.connect();
-        // At once: the worker is still held. Somebody else, since one user does not get all places.
+        // At once: the worker is still held. Another user, since one user does not get all places.
         let answer = refused.ask(login("admin", "password"));
         assert_eq!((answer.status, &*answer.code()), (503, "busy"));
         let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! The page for whoever logs in.
+//! The page for users.
 
 use crate::harness::{TestServer, post};
 use crate::listeners::publish;
@@ -37,7 +37,7 @@ fn people_log_in_see_their_events_and_are_out_when_they_log_out_elsewhere() {
         log_in(&page, "admin", "password");
         page.wait_for(INSIDE);
         assert_eq!(page.text("#username"), "admin");
-        // Somebody else does something that this user may see.
+        // Another client does something that this user may see.
         let mut client = server.connect();
         let sign = client.log_in("admin");
         publish(&mut client, &sign, "door.opened", &json!({"door": 3}));

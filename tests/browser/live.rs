@@ -91,7 +91,7 @@ fn what_holds_the_loop_is_seen_and_looked_at_turn_by_turn() {
         page.wait_for("document.querySelector('#source-rows').textContent.includes('connection')");
         page.wait_for("document.querySelector('#sentence').textContent.includes('the loop slept')");
         page.picture(&format!("live-{name}"), 1280, 1250);
-        // Frozen, it stays as it is, whatever happens.
+        // Frozen, it stays as it is while the server goes on.
         page.press(" ");
         page.wait_for_text("#mode", "frozen");
         let frozen = number(&page);
@@ -148,7 +148,7 @@ fn every_control_has_a_name_and_is_reached_by_the_keyboard() {
     page.wait_for("document.activeElement.textContent === 'Really end?'");
     page.press("Enter");
     assert!(client.ends(), "the connection has ended");
-    // Whoever wants no motion gets none.
+    // A person who wants no motion gets none.
     let motion = "getComputedStyle(document.querySelector('.pointer')).transitionDuration";
     assert_eq!(page.value(motion), "0s");
     page.expect_no_complaints();

@@ -17,7 +17,7 @@ use crate::listeners::are_installed;
 /// How long something may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A command of the `DevTools` protocol, whatever it answers.
+/// A command of the `DevTools` protocol; its answer is not looked at.
 macro_rules! command {
     ($name:ident = $method:literal { $($field:ident: $kind:ty),* }) => {
         #[derive(Debug, Serialize)]
@@ -42,7 +42,7 @@ struct Feature {
     value: &'static str,
 }
 
-/// How whoever looks likes it.
+/// What the person at the screen prefers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     Light,
@@ -243,7 +243,7 @@ impl Page {
         panic!("the keyboard does not come to {selector}");
     }
 
-    /// Roles and names of everything that can be used, as somebody who does not see is told.
+    /// Roles and names of everything that can be used, as a screen reader gets them.
     pub(crate) fn controls(&self) -> Vec<(String, String)> {
         let tree = self.call(AccessibilityTree {});
         let nodes = tree["nodes"].as_array().expect("a list").iter();

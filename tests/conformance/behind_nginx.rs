@@ -35,7 +35,7 @@ fn nginx_and_loopgate_understand_the_same_requests() {
             .filter(|answer| answer.is_final())
             .count();
     }
-    // Those that reached a handler: whatever else came of a request, nginx was told.
+    // Only requests that reached a handler: nginx was told of all others.
     let paths = ["/t", "/next", "/hidden", "/probe"];
     let log = nginx.stop();
     let understood: Vec<&str> = log

@@ -6,9 +6,12 @@
 #[expect(dead_code, reason = "nothing is cut here, and compared")]
 mod answers;
 mod judge;
-#[expect(dead_code, reason = "nobody is between the rows and the servers here")]
+#[expect(
+    dead_code,
+    reason = "no proxy is between the rows and the servers here"
+)]
 mod network;
-#[expect(dead_code, reason = "nobody is behind nginx here")]
+#[expect(dead_code, reason = "no server is behind nginx here")]
 mod nginx;
 mod rows;
 #[expect(dead_code, reason = "here is a network")]

@@ -8,7 +8,7 @@ use crate::rows::{Check, End, Row};
 pub(crate) enum Who {
     /// Exact statuses and codes, one answer to what is refused.
     Loopgate,
-    /// Whatever the RFCs leave a server.
+    /// Anything that the RFCs allow a server.
     Another,
 }
 

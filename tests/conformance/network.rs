@@ -1,4 +1,4 @@
-//! The same over sockets: to loopgate in a thread of this test, and to whoever else listens.
+//! The same over sockets: to loopgate in a thread of this test, and to any other server that listens.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -70,7 +70,7 @@ impl Drop for Loopgate {
     }
 }
 
-/// Sends a row, and whatever shows how the connection is afterwards; what came back.
+/// Sends a row, and a probe of how the connection is afterwards; returns what came back.
 pub(crate) fn run(row: &Row, address: SocketAddr, who: Who) -> Transcript {
     let mut client = Client::connect(address, who);
     let heads = heads(row);
@@ -78,7 +78,7 @@ pub(crate) fn run(row: &Row, address: SocketAddr, who: Who) -> Transcript {
     let enough = |seen: &Transcript| seen.answers.len() >= row.wants.len();
     let waiting = matches!(row.end, End::Waits | End::Switched);
     if waiting && who == Who::Loopgate {
-        // What the loop has read by the time that it has answered somebody else, it has seen.
+        // When the loop has answered another client, it has seen what it had read before.
         client.read_until(&heads, enough);
         for _ in 0..2 {
             Client::connect(address, who).ask_probe();
@@ -99,7 +99,7 @@ pub(crate) fn run(row: &Row, address: SocketAddr, who: Who) -> Transcript {
     client.read_until(&heads, |_| false)
 }
 
-/// Sends a row and the probe behind it, whatever comes back meanwhile; what came back.
+/// Sends a row and the probe behind it without waiting for answers; returns what came back.
 pub(crate) fn send_at_once(row: &Row, address: SocketAddr) -> Transcript {
     let mut client = Client::connect(address, Who::Another);
     // A proxy that is given up within a request may never say what came of it.
@@ -117,7 +117,7 @@ struct Client {
 
 impl Client {
     fn connect(address: SocketAddr, who: Who) -> Self {
-        let stream = TcpStream::connect(address).expect("somebody listens");
+        let stream = TcpStream::connect(address).expect("a server listens");
         let patience = match who {
             Who::Loopgate => PATIENCE,
             Who::Another => OTHERS_PATIENCE,

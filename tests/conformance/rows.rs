@@ -41,7 +41,7 @@ pub(crate) struct Want {
     pub(crate) status: u16,
     /// What others may answer instead.
     pub(crate) allowed: Vec<RangeInclusive<u16>>,
-    /// It answers a HEAD, so whatever it says, no body follows.
+    /// It answers a HEAD, so no body follows, with any fields.
     pub(crate) head: bool,
     pub(crate) checks: Vec<Check>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct Want {
 pub(crate) enum Check {
     Has(&'static str),
     Lacks(&'static str),
-    /// The field has this value, whatever the case.
+    /// The field has this value, in any case of letters.
     Is(&'static str, &'static str),
     Body(String),
     /// The `code` of the problem in the body; loopgate's own.

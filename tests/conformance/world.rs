@@ -111,7 +111,7 @@ impl World {
         }
     }
 
-    /// Sends a row in these pieces, and whatever shows how the connection is afterwards.
+    /// Sends a row in these pieces, and a probe of how the connection is afterwards.
     pub(crate) fn run<'p>(
         &mut self,
         row: &Row,

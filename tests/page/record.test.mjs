@@ -72,7 +72,7 @@ test("turns that were not told before one that is hidden were not told before th
   assert.deepEqual(record.shown(false).map((one) => [one.n, one.gap]), [[1, 0], [5, 2]]);
 });
 
-test("what is looked at stands still, whatever comes", () => {
+test("what is looked at stands still while more comes", () => {
   const record = recorded({ turns: [turn(1, 1000)], dispatches: [dispatch(1000)] });
   const still = record.still();
   record.add(batch({ turns: [turn(2, 3000)], labels: { 3: "GET /y" }, events: [{ id: 1 }] }));

@@ -134,7 +134,7 @@ proptest! {
                 prop_assert!(is_name(&some_name) && pattern.matches(&some_name));
                 prop_assert_eq!(pattern.to_string(), text);
             }
-            // Whatever goes on from there is no name.
+            // Nothing that begins like that is a name.
             None => prop_assert!(!is_name(&format!("{fixed}{rest}")), "{}", text),
         }
     }

@@ -77,7 +77,7 @@ impl Program {
         Self::start_in(&directory, arguments)
     }
 
-    /// Starts it on whatever store the directory has.
+    /// Starts it on the store that the directory has, if it has one.
     pub(crate) fn start_in(directory: &Directory, arguments: &[&str]) -> Self {
         let mut command = directory.command(&["serve", "--listen", "127.0.0.1:0", "--log", "log"]);
         command.args(arguments);

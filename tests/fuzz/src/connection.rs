@@ -210,7 +210,7 @@ fn check(answers: &[u8], expected: &Expected) {
             .expect("a status");
         assert_ne!(status, 500, "something panicked: {}", show());
         if status == 100 {
-            assert!(expected.asks_first, "nobody asked: {}", show());
+            assert!(expected.asks_first, "no client asked: {}", show());
             continue;
         }
         let Some(is_head) = requests.next() else {

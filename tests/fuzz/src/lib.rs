@@ -1,7 +1,7 @@
 //! What is asserted of any bytes. A target of the fuzzer calls one of these functions, and
 //! `tests/corpora.rs` calls them with the bytes that are kept in `corpus`.
 //!
-//! What concerns types that nobody outside of the crate sees is in `src/net/fuzz.rs` and
+//! What concerns types that are private to the crate is in `src/net/fuzz.rs` and
 //! `src/app/fuzz.rs`.
 
 mod connection;

@@ -1,4 +1,4 @@
-//! A whole server in memory, in which somebody has logged in.
+//! A whole server in memory, in which a user has logged in.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -103,7 +103,7 @@ impl World {
         server.turn().expect("this selector does not fail");
     }
 
-    /// Turns until nobody is ready, and no worker has anything to do.
+    /// Turns until no source is ready, and no worker has anything to do.
     pub fn settle(&self) {
         loop {
             let idle = self.network.idle();

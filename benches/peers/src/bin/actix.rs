@@ -3,7 +3,7 @@
 //! Built without its default features, so without compression, cookies, HTTP/2 and macros. No
 //! `Logger`. `KeepAlive::Os` and no request timeout, as in its TechEmpower entry: no request arms a
 //! timer. mimalloc instead of that entry's snmalloc. Accepting has a thread of its own in actix,
-//! whatever the number of workers; the bench pins both to one core.
+//! for any number of workers; the bench pins both to one core.
 
 use std::io;
 use std::time::Duration;

@@ -145,7 +145,7 @@ async fn session_of_caller(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 impl App {
-    /// The session of whoever sent `request`, as JSON.
+    /// The session of the client that sent `request`, as JSON.
     fn session(&self, request: &Request) -> Option<Vec<u8>> {
         let authorization = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
         let token = authorization.strip_prefix("Bearer ")?;

@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-/// `src/work/store/schema.rs`, word for word.
+/// `src/work/store/sqlite/schema.rs`, word for word.
 const TABLES: &str = "
     CREATE TABLE users (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -8,7 +8,7 @@ use loopgate::simulation::{self, Backend};
 /// Steps of a story: long enough for logins, streams, a kill or two.
 const STEPS: u64 = 400;
 
-/// Who reports readiness in them.
+/// The selector that reports readiness in them.
 const BACKENDS: [Backend; 2] = [Backend::Epoll, Backend::Kqueue];
 
 /// Stories that went wrong, of which a failed test tells.

@@ -291,7 +291,7 @@ fn under_attack(
         });
         let watching = threads.spawn(|| witness.watch(&stop, Duration::MAX));
         let logging_in = threads.spawn(|| witness.log_in_now_and_then(&stop));
-        // The witness is there before the attackers are: it is about who is served, not about who came first.
+        // The witness is there before the attackers are: the question is which clients are served, not which came first.
         std::thread::sleep(Duration::from_millis(200));
         let note = (attack.run)(scene);
         stop.store(true, Ordering::Relaxed);

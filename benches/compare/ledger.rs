@@ -47,7 +47,7 @@ pub(crate) fn measure(kitchen: &Kitchen, options: &Options) -> Result<Section, S
             .into(),
         tables: vec![table],
         notes: vec![format!(
-            "Who watched was told {} batches, {} bytes a second, and asked for the sources once a second, as the \
+            "The watcher got {} batches, {} bytes a second, and asked for the sources once a second, as the \
              page does.",
             grouped(batches, 0),
             grouped(bytes / seconds, 0)
@@ -125,7 +125,7 @@ impl Page {
         let (batches, bytes) = self.stream.join().expect("no panic");
         self.sources.join().expect("no panic")?;
         if batches < 1.0 {
-            return Err("who watched was told nothing".into());
+            return Err("the watcher got nothing".into());
         }
         Ok((batches, bytes, seconds))
     }

@@ -106,7 +106,7 @@ pub(crate) fn measure_hashing(kitchen: &Kitchen, options: &Options) -> Result<Se
     })
 }
 
-/// Who waits when others log in?
+/// Which clients wait when others log in?
 pub(crate) fn measure_others(kitchen: &Kitchen, options: &Options) -> Result<Section, String> {
     const PER_S: f64 = 1_000.0;
     let program = start_on_disk(kitchen, "others.db", 1, true)?;

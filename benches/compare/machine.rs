@@ -1,4 +1,4 @@
-//! The machine that a bench runs on: what it is, and who runs where on it.
+//! The machine that a bench runs on: what it is, and which program runs on which core.
 
 use std::fs;
 use std::process::Command;

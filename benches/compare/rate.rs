@@ -1,7 +1,7 @@
 //! A client that asks at a fixed rate, however slow the server is (an open loop).
 //!
 //! wrk waits for an answer before it asks again, so a server that stalls is asked less, and the stall
-//! counts once instead of once for everybody who would have come meanwhile (coordinated omission, Gil
+//! counts once instead of once for each client that would have come meanwhile (coordinated omission, Gil
 //! Tene). Here each request is due at a time that was fixed before; what is measured is the time from
 //! then to its answer, also where it had to wait for the one before on its connection.
 //!
@@ -127,7 +127,7 @@ impl Opened<'_> {
                     total - done
                 ));
             }
-            // Who is due is asked, in turn.
+            // Each client that is due asks, in turn.
             while asked < total {
                 let due = begin + Duration::from_secs_f64(asked as f64 / rate.per_s);
                 let now = Instant::now();

@@ -219,7 +219,7 @@ pub(crate) fn rounds(
     Ok(measured)
 }
 
-/// What wrk does to `program`. Who has no sessions gets a signature of the same length all the same.
+/// What wrk does to `program`. A program without sessions gets a signature of the same length all the same.
 fn load(plan: &Plan, seconds: usize, program: &Program, all: &[(Peer, Program)]) -> Load {
     let sign = program.sign.clone();
     let sign = sign.or_else(|| all.iter().find_map(|(_, program)| program.sign.clone()));

@@ -75,7 +75,7 @@ fn a_drip_does_not_extend_the_deadline_of_a_body() {
     let head = request("POST", "/login", &[("Transfer-Encoding", "chunked")]);
     let begun = head + "ffff\r\n";
     expect_timeout(drip(server.connect(), &begun), "body_timeout");
-    // Who was asked to go on has to do so.
+    // A client that was told to continue has to do so.
     let head = request("POST", "/login", &[fields[0], ("Expect", "100-continue")]);
     let (said, took) = drip(server.connect(), &head);
     let said = said.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n");

@@ -56,7 +56,7 @@ fn clients_wait_for_a_descriptor_and_are_served_in_the_end() {
         used < CPU_SHARE_MAX,
         "{used:.2} of a core, to let clients wait"
     );
-    // Who is inside is served meanwhile, as often as it likes.
+    // A client that has a connection is served meanwhile, as often as it likes.
     assert_eq!(first.ask(get("/readyz")).status, 200);
 
     drop(first);

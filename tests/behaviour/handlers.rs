@@ -244,7 +244,7 @@ fn a_slow_handler_is_named_in_the_ledger() {
         });
     });
     let mut client = server.connect();
-    // Among others of the same turn: the name is that of the one who held the loop.
+    // Among others of the same turn: the name is that of the handler that held the loop.
     client.send(
         [
             get("/healthz"),

@@ -1,4 +1,4 @@
-//! The floors of the house: who may know whom, checked in the source itself; and what stands at the top level.
+//! The floors of the house: which folder may import which, checked in the source itself; and what stands at the top level.
 //!
 //! | floor | |
 //! |---|---|

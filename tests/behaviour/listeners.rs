@@ -1,4 +1,4 @@
-//! Those who follow events, each over a transport of its own.
+//! Subscribers of events, each over a transport of its own.
 
 use std::io::{BufRead as _, BufReader, Cursor, Read, Write};
 use std::net::{SocketAddr, TcpStream};

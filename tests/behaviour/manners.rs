@@ -38,7 +38,7 @@ fn a_body_that_will_be_of_use_is_asked_for() {
         let head = expecting("POST", "/login", body.len(), expectation);
         assert_eq!(client.ask(&head).status, 100);
         assert_eq!(client.ask(body).status, 200);
-        // Who does not wait for the interim answer does not get one.
+        // A client that does not wait for the interim answer does not get one.
         assert_eq!(client.ask(head + body).status, 200);
     }
     // 1.0 does not know interim answers.

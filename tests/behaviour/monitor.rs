@@ -1,4 +1,4 @@
-//! What the monitor shows, and to whom.
+//! What the monitor shows, and to which clients.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

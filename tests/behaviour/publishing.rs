@@ -1,4 +1,4 @@
-//! Who may put an event into the sequence, and who sees it.
+//! Which users may publish an event, and which users see it.
 
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ fn without_a_session_or_from_another_site_nothing_is_published_or_followed() {
             None,
         ),
         (
-            // Who presents the signature itself is no page of another site, wherever it comes from.
+            // A client that presents the signature itself is no page of another site, from any origin.
             &[
                 ("Authorization", &*bearer),
                 ("Sec-Fetch-Site", "cross-site"),
@@ -406,7 +406,7 @@ fn what_is_no_longer_kept_is_a_gap_on_every_transport() {
     let events = events_of(&poll(&mut client, &sign, "since=2"));
     assert_eq!(events[0], gap);
     assert_eq!(events.len(), 11);
-    // Who does not say where they were has missed nothing, and can wait for what comes.
+    // A client that names no last id has missed nothing, and can wait for what comes.
     let events = events_of(&poll(&mut client, &sign, ""));
     assert_eq!(id_of(&events[0]), oldest);
     let answer = poll(&mut client, &sign, "pattern=none&wait=1");

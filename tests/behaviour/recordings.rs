@@ -189,7 +189,7 @@ fn no_password_or_signature_is_in_a_recording_unless_asked_for() {
     let key: serde_json::Value = serde_json::from_str(&key).expect("JSON");
     let secret = key["keys"][0]["secret"].as_str().expect("a secret");
     assert!(!has_bytes(&bytes, secret));
-    // All the same, it is known who was logged in.
+    // All the same, the replay knows which users were logged in.
     let told = replay(&directory, &[]).succeeded().to_owned();
     assert!(told.contains("1 state compared and the same"), "{told}");
 

@@ -1,4 +1,4 @@
-//! Sessions: who presents one, who sees which, and how they end when a user ends them.
+//! Sessions: how a client presents one, which ones a user sees, and how they end when a user ends them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};

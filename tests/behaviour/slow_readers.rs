@@ -296,12 +296,12 @@ fn many_subscribers_that_resume_and_take_little_hold_little_and_lose_nothing() {
         for mut stream in &slow {
             stream.read_exact(&mut [0; 100]).expect("it is sent"); // and they take no more
         }
-        // A reader who takes what there is gets all of it meanwhile.
+        // A reader that takes what there is gets all of it meanwhile.
         takes(&resume(&program, &sign, 1 << 20), EVENTS);
         let grown = program.memory_bytes().saturating_sub(before);
         println!("{STREAMS} streams hold {grown} bytes of {bytes_max}");
         assert!(grown < (STREAMS * each) as u64, "{grown} of {bytes_max}");
-        // Those who are slow lose nothing.
+        // Slow readers lose nothing.
         takes(&slow[0], 100);
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Secure
     Client::over(StreamOwned::new(session(config), tcp(address)))
 }
 
-/// A server of this test's with a certificate, and who trusts it.
+/// A server of this test's with a certificate, and the configuration of a client that trusts it.
 struct Secured {
     server: TestServer,
     client: Arc<ClientConfig>,
@@ -249,7 +249,7 @@ fn a_certificate_is_replaced_and_no_client_is_disconnected() {
     server.signal(Signal::HUP);
     log_has("the certificate was read again");
     assert_eq!(open.ask(get("/healthz")).status, 200);
-    // Who was there before need not be shown the new one: its session goes on.
+    // A client from before need not be shown the new one: its session goes on.
     let mut again = connect(server.address, &trusts_first);
     assert_eq!(again.ask(get("/healthz")).status, 200);
     assert_eq!(
@@ -362,7 +362,7 @@ fn a_client_that_does_not_finish_the_handshake_is_cut() {
         let _ = client.shutdown(Shutdown::Both);
     }
     dripper.join().expect("it ends");
-    // Who has finished it has the time that idle connections have.
+    // A client that has finished it has the time that idle connections have.
     assert_eq!(idle.ask(get("/healthz")).status, 200);
 }
 

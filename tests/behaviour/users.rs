@@ -1,4 +1,4 @@
-//! `loopgate user`: who can log in, decided at the command line.
+//! `loopgate user`: which users can log in, decided at the command line.
 
 use std::fs;
 

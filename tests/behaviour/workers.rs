@@ -46,7 +46,7 @@ fn a_login_too_many_is_told_when_to_come_back() {
     }
     hold.let_go();
     assert_eq!(queued.answer().status, 200);
-    // Being refused was no failed attempt: the throttle lets in who knows the password.
+    // Being refused was no failed attempt: the throttle lets a user in who knows the password.
     server.connect().log_in("alice");
 }
 

@@ -41,7 +41,7 @@ fn open(browser: &Browser, monitor: SocketAddr, look: Look) -> Page {
     page
 }
 
-/// A server that has answered a request while a page was open; who asked is still connected.
+/// A server that has answered a request while a page was open; the client that asked is still connected.
 fn answered(browser: &Browser, look: Look) -> (TestServer, Page, Client) {
     let (server, monitor) = start(Pace::Free);
     let page = open(browser, monitor, look);

@@ -3,7 +3,7 @@
 use crate::answers::{Answer, Transcript};
 use crate::rows::{Check, End, Row};
 
-/// Who is judged.
+/// Which server is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     /// Exact statuses and codes, one answer to what is refused.
@@ -57,7 +57,7 @@ pub(crate) fn judge(row: &Row, seen: &Transcript, who: Who) -> Result<(), String
             holds(check, answer, who).map_err(|why| format!("answer {}: {why}", index + 1))?;
         }
     }
-    // Who does not need a body may answer before it is there.
+    // A server that does not need a body may answer before it is there.
     let early = who == Who::Another && row.end == End::Waits;
     if answers.len() > row.wants.len() && !early {
         return Err(format!(

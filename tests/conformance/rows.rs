@@ -1,4 +1,4 @@
-//! The table: what is sent, what must come of it, and who says so. The README beside this file describes
+//! The table: what is sent, what must come of it, and which document says so. The README beside this file describes
 //! how rows are written.
 
 use std::ops::RangeInclusive;

@@ -74,7 +74,7 @@ pub(crate) fn wait_until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -
     }
 }
 
-/// A stranger is accepted behind all who came before, and answered at the end of a turn in which
+/// A new client is accepted behind all that came before, and answered at the end of a turn in which
 /// all were read that had sent something: so the answer tells that the loop has seen them.
 fn catch_up(address: SocketAddr) {
     assert_eq!(Client::connect(address).ask(get("/healthz")).status, 200);

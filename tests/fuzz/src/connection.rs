@@ -43,7 +43,7 @@ pub fn connection(data: &[u8]) {
     });
 }
 
-/// What waits for threads of its own accord is replaced: answers must not depend on who is faster.
+/// What waits for threads of its own accord is replaced: answers must not depend on which thread is faster.
 fn add_handlers(world: &World) {
     let mut server = world.server.borrow_mut();
     for (method, path) in [

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::choice;
 use super::world::World;
 
-/// As many pages as those who went away may have asked for, and more.
+/// As many pages as subscribers that went away may have asked for, and more.
 const ROUNDS_MAX: usize = 200;
 
 thread_local! {
@@ -26,7 +26,7 @@ enum Told {
     Gap(u64, u64),
 }
 
-/// One who follows the events, reads as slowly as they like, and comes back where they were.
+/// A subscriber that reads as slowly as it likes, and comes back where it was.
 struct Follower<'w> {
     world: &'w World,
     /// The event after which it began.

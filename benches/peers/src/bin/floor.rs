@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         match arg.as_str() {
             "--answer" => answer = Some(fs::read(args.next().ok_or("--answer needs a file")?)?),
             "--close" => close = true,
-            // Nothing but being there: the kernel then counts who uses a descriptor, in every call.
+            // Nothing but being there: the kernel then counts the users of a descriptor, in every call.
             "--second-thread" => drop(thread::spawn(|| {
                 loop {
                     thread::park()
@@ -194,7 +194,7 @@ impl Connection {
                     Ok(true) if shared.close => return false,
                     Ok(true) => {}
                     Ok(false) => {
-                        // No more is read before this is sent: who does not read is not served.
+                        // No more is read before this is sent: a client that does not read is not served.
                         self.waits = true;
                         return self.register(WRITING, shared).is_ok();
                     }

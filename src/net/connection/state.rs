@@ -12,6 +12,9 @@
 //!      │
 //!      └─ any state ── fault, `Connection: close`, end ──▶ Closing ──▶ Lingering ──▶ freed
 //! ```
+//!
+//! Not drawn: `Refused`, which a connection begins in when its network has too many and which leads to `Closing`; `Parked`
+//! and `Live`, which follow from a handler or from `Waiting`, like `Streaming`.
 
 use super::live::Live;
 use crate::app::{FeedId, Stream as Pieces};

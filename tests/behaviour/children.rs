@@ -333,7 +333,7 @@ fn a_producer_that_writes_without_end_leaves_room_for_others() {
 }
 
 #[test]
-fn what_came_to_pass_while_a_child_was_not_running_is_told_to_it_later() {
+fn a_child_gets_the_events_that_it_missed_while_it_was_not_running() {
     let mut program = Program::start(&["--subscribe", "read line && echo \"told $line\""]);
     logged(program.directory(), &["told", "server.started"]);
     logged(program.directory(), &["again in 1 s"]);

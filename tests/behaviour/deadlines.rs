@@ -100,7 +100,7 @@ fn a_client_that_sends_nothing_at_all_is_closed() {
 }
 
 #[test]
-fn deadlines_leave_the_diligent_alone() {
+fn deadlines_leave_clients_alone_that_keep_to_them() {
     let (hold, prepare) = Hold::new();
     let mut config = config();
     let limits = &mut config.limits;

@@ -193,7 +193,7 @@ fn a_second_signal_stops_at_once() {
 }
 
 #[test]
-fn a_stuck_client_does_not_hold_the_end_up() {
+fn a_stuck_client_does_not_delay_the_end() {
     let limit = Duration::from_millis(600);
     let mut program = Program::start(&["--drain-timeout", "600ms"]);
     let mut stuck = almost_logged_in(program.connect());

@@ -81,7 +81,7 @@ fn assert_complete(events: &[Value]) {
 }
 
 #[test]
-fn the_same_thousand_events_reach_everyone_over_every_transport() {
+fn the_same_thousand_events_arrive_over_every_transport() {
     if !are_installed(&[CURL, PYTHON, PYTHON_WEBSOCKETS]) {
         return;
     }

@@ -124,7 +124,7 @@ fn a_successor_that_hangs_holds_nothing_up() {
 }
 
 #[test]
-fn newcomers_wait_for_two_seconds_at_most() {
+fn new_clients_wait_two_seconds_at_most_for_a_handover() {
     let deaf = "trap '' TERM; echo deaf; while :; do sleep 1; done";
     let mut server = Generations::start(&["--subscribe", deaf]);
     server.wait_for_log("deaf");

@@ -24,7 +24,7 @@ fn expecting(method: &str, target: &str, length: usize, expectation: &str) -> St
 }
 
 #[test]
-fn a_body_that_will_be_of_use_is_asked_for() {
+fn a_body_that_will_be_used_is_asked_for() {
     let server = TestServer::start();
     let mut client = server.connect();
     let whole = login("alice", "password");
@@ -50,7 +50,7 @@ fn a_body_that_will_be_of_use_is_asked_for() {
 }
 
 #[test]
-fn a_body_that_will_not_be_of_use_is_not_asked_for() {
+fn a_body_that_will_not_be_used_is_not_asked_for() {
     let (tell, called) = mpsc::channel();
     let server = TestServer::with(config(), |server| {
         server.on(Method::Get, "/hidden", move |_, _| {
@@ -198,7 +198,7 @@ fn head_of_a_stream_takes_no_place_and_is_refused_where_get_is() {
 }
 
 #[test]
-fn the_table_answers_for_itself() {
+fn the_handler_table_answers_options_and_405() {
     let server = TestServer::start();
     let mut client = server.connect();
     for (method, target, status, allow) in [

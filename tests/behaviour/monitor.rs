@@ -177,7 +177,7 @@ fn what_the_metrics_count_is_what_was_sent() {
 }
 
 #[test]
-fn prometheus_has_nothing_to_say_against_the_metrics() {
+fn prometheus_accepts_the_metrics() {
     if !are_installed(&[&["promtool", "--version"]]) {
         return;
     }
@@ -236,7 +236,7 @@ fn a_monitor_that_others_could_reach_is_refused() {
 }
 
 #[test]
-fn a_connection_that_is_ended_is_that_one_and_no_other() {
+fn ending_a_connection_ends_that_one_and_no_other() {
     let (server, monitor) = start(watched(), |_| {});
     let mut client = server.connect();
     let sign = client.log_in("alice");

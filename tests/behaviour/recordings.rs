@@ -234,7 +234,7 @@ fn a_recording_that_is_full_ends_and_the_server_goes_on() {
 }
 
 #[test]
-fn a_server_that_does_something_else_is_told_by_the_turn() {
+fn a_replay_that_goes_another_way_says_at_which_turn() {
     let program = Program::start(&["--record", "tape"]);
     assert_eq!(program.connect().ask(get("/healthz")).status, 200);
     let directory = end(program);

@@ -6,7 +6,7 @@ use crate::harness::{Directory, Program, get};
 use crate::listeners::are_installed;
 
 #[test]
-fn socket_options_that_are_refused_are_told_and_missed() {
+fn socket_options_that_are_refused_are_logged_and_left_out() {
     if !are_installed(&[&["strace", "-V"]]) {
         return;
     }

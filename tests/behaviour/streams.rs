@@ -205,7 +205,7 @@ fn a_listener_that_shuts_its_side_is_told_what_there_is_and_then_the_end() {
 }
 
 #[test]
-fn what_a_listener_sends_on_its_stream_is_nothing_to_anyone() {
+fn what_a_subscriber_sends_on_its_stream_is_ignored() {
     let server = TestServer::start();
     let mut client = server.connect();
     let sign = client.log_in("admin");

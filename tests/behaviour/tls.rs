@@ -481,7 +481,7 @@ fn a_broken_record_ends_the_connection_after_any_bytes() {
 }
 
 #[test]
-fn an_end_is_announced_and_half_an_end_is_none() {
+fn a_tls_end_is_announced_and_a_half_closed_client_is_still_served() {
     let secured = Secured::with(
         Limits {
             head_timeout: Duration::from_millis(300),

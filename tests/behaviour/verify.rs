@@ -181,7 +181,7 @@ fn a_question_that_is_not_clear_is_never_a_yes() {
 }
 
 #[test]
-fn a_verdict_that_panics_is_no_yes() {
+fn a_verify_handler_that_panics_is_never_a_yes() {
     let server = TestServer::with(config(), |server| {
         server.on(Methods::Any, "/verify", |_, _| -> Reply {
             panic!("on purpose")

@@ -111,7 +111,7 @@ fn frames_that_come_with_the_handshake_are_not_lost() {
 }
 
 #[test]
-fn a_strangers_endpoint_hears_and_says_and_ends_as_it_likes() {
+fn an_embedders_websocket_receives_sends_and_closes() {
     let server = TestServer::with(config(), |server| {
         server.websocket("/own", |message, socket| match message {
             Heard::Text(text) if text == "bye" => {

@@ -25,7 +25,7 @@ fn others_are_served_while_a_password_is_hashed() {
 }
 
 #[test]
-fn a_login_too_many_is_told_when_to_come_back() {
+fn a_login_too_many_is_told_when_to_try_again() {
     let (hold, prepare) = Hold::new();
     let mut config = config();
     config.limits.hash_jobs_max = 1;

@@ -1,4 +1,4 @@
-//! What is asserted of any bytes that somebody logs in or presents a session with: for the fuzzer, and
+//! What is asserted of any bytes in a login or in place of a session's signature: for the fuzzer, and
 //! for the test below, which reads what is kept in `tests/fuzz/corpus`.
 
 use super::cookie::{Presented, bearer, session_cookie};

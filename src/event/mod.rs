@@ -1,4 +1,4 @@
-//! Application facts: what happened, to whom, in one sequence. Floor 0.
+//! Application facts: what happened, which user it concerns, in one sequence. Floor 0.
 //!
 //! An event is never "a socket became ready"; that is readiness. Ids are given by the store when
 //! the transaction that contains the event commits, so a failed commit leaves no gap.

@@ -2,7 +2,7 @@
 //!
 //! | | store, `-wal`, `-shm` | lock | key | recording | log |
 //! |---|---|---|---|---|---|
-//! | made with mode 0600, whatever the umask | yes | yes | yes | yes | yes |
+//! | made with mode 0600, under any umask | yes | yes | yes | yes | yes |
 //! | refused when group or others may | read or write it | read or write it | read or write it | (always new) | write it |
 //! | a symbolic link is | resolved, once | refused | checked where it leads | refused | refused |
 //!

@@ -1,6 +1,6 @@
 //! Request targets (RFC 9112, section 3.2) and percent-decoding (RFC 3986, section 2.1).
 //!
-//! The path stays as it came: decoding it, dot segments and double slashes are for whoever matches
+//! The path stays as it came: decoding it, dot segments and double slashes are for the code that matches
 //! paths, and matching the raw path exactly is the safest of the choices.
 
 use std::borrow::Cow;

@@ -1,8 +1,8 @@
 //! What must not be in a recording, and what stands for it there.
 //!
-//! Everything keeps its length, and whatever else the server looks at, so that a replay does the same with it:
-//! a password becomes a password of as many bytes, a signature of this server's one by a key that everybody
-//! knows. Names that nobody has are replaced, too, since people type passwords into the wrong field; the same
+//! Everything keeps its length, and anything else that the server looks at, so that a replay does the same with it:
+//! a password becomes a password of as many bytes, a signature of this server's one by a key that is public.
+//! Names that no user has are replaced, too, since people type passwords into the wrong field; the same
 //! name becomes the same other one.
 
 use std::collections::HashSet;

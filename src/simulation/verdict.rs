@@ -1,4 +1,4 @@
-//! Is this the answer? Whatever it says is compared with what it must say.
+//! Is this the answer? Everything that it says is compared with what it must say.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Bytes on their way to a file, written by a thread, so that no disk can stop the loop.
 //!
-//! Unlike the log's, none of these may be missing, so nothing is dropped here: whoever appends bounds the whole
+//! Unlike the log's, none of these may be missing, so nothing is dropped here: the code that appends bounds the whole
 //! file. Should the disk fail, the file ends there and [`Appender::failure`] says why.
 
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! Workers on threads of their own, whose work begins and ends where the loop says.
 //!
-//! An ordinary worker takes what waits, and delivers what came of it, at whatever moment its thread gets there,
+//! An ordinary worker takes what waits, and delivers what came of it, at any moment at which its thread gets there,
 //! so two runs of the same server are never the same. Here a thread does what blocks and nothing else: the loop
 //! has the worker take something, gives it to its thread, and has it deliver when the thread is done. What is
 //! between two such [`Step`]s depends on nothing but them.

@@ -1,4 +1,4 @@
-//! Who is let in, what they are told, and what is written down.
+//! Which logins succeed, what is answered, and what is written down.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What happens on the strength of a session ends with it, whatever ends it.
+//! What a session allows ends with it, in every way in which a session can end.
 
 use std::sync::mpsc;
 

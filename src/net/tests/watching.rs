@@ -1,4 +1,4 @@
-//! Those who watch the loop, over connections whose every write is known.
+//! Clients that watch the loop, over connections whose every write is known.
 
 use super::*;
 use crate::app::monitor::BATCH_EVERY;

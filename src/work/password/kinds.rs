@@ -2,7 +2,7 @@
 //!
 //! Hashes that were imported cost what they cost where they came from. If a failed login cost only the hash of the
 //! name that was tried, its time would tell which names exist, and the time that others wait for a worker behind it
-//! would tell it as well. So each failed login costs a hash of every kind that the store has, whatever name was
+//! would tell it as well. So each failed login costs a hash of every kind that the store has, whichever name was
 //! tried: the same work in the same order. No thread sleeps, and no clock is read.
 //!
 //! The price is bounded: all kinds together fill [`WORK_OF_ALL_KIB_MAX`]. What would go beyond that is not

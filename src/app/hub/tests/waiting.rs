@@ -1,4 +1,4 @@
-//! What waits for all subscribers together, and who has less of it when it is too much.
+//! What waits for all subscribers together, and which subscribers have less of it when it is too much.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Who may open which file. Everything that is refused is refused here, before a byte is written.
+//! Which files are opened. Everything that is refused is refused here, before a byte is written.
 //!
 //! The order is the point. A look at the header comes first, so that nothing appears beside a file
 //! that is not ours. Then the lock, which leaves one server. Then the whole file is read for damage,

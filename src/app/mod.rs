@@ -14,6 +14,7 @@ mod events;
 mod friendly;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod handshake;
 mod home;
 mod hub;
 mod login;
@@ -29,7 +30,6 @@ mod routes;
 mod session;
 mod session_events;
 pub mod sessions;
-mod socket;
 mod status;
 mod streams;
 #[cfg(test)]
@@ -47,19 +47,18 @@ use serde_json::{Value, json};
 pub(crate) use caller::session_needed;
 pub use events::polled;
 pub use friendly::limited_peer;
+pub(crate) use handshake::endpoint;
 pub use hub::{
     After, Balance, Feed, FeedId, Hub, Missed, Subscriber, SubscriptionId, Waiting, Wire, gap_json,
 };
 pub use produced::{event_of_line, name_of_command};
 pub use replica::Confirmed;
 pub use reply::{
-    Continuation, Follow, Job, JobError, Later, Look, Output, Reply, Stream, Upgrade, Wait,
-    internal_error,
+    Continuation, Conversation, Follow, Job, JobError, Later, Look, Output, Reply, Socket, Stream,
+    Upgrade, Wait, internal_error,
 };
 pub use request::{Parameters, Request};
 pub use routes::{Found, Handler, Methods, Routes};
-pub(crate) use socket::endpoint;
-pub use socket::{Conversation, Socket};
 pub use streams::{Standing, Streams};
 
 use crate::config::{Config, ListenAddr};

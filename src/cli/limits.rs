@@ -4,7 +4,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use loopgate::config::{Amount, Bounds, LIMITS, Limit, Limits};
 
-use super::options::time;
+use super::time::time;
 
 /// The limits that are asked for.
 #[derive(Debug)]

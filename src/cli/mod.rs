@@ -18,6 +18,7 @@ mod restart;
 mod serve;
 mod simulate;
 mod supervisor;
+mod time;
 mod users;
 mod watching;
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::limits::LimitOptions;
 use super::recording::{RecordingOptions, ReplayOptions};
+use super::time::time;
 use super::watching::WatchingOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopgate::config::{
-    Config, HashCost, ListenAddr, SlowPolicy, SocketMode, StorePath, TIME_MAX, TlsFiles,
-    default_workers,
+    Config, HashCost, ListenAddr, SlowPolicy, SocketMode, StorePath, TlsFiles, default_workers,
 };
 
 /// A login/logout server and event hub on one hand-rolled event loop.
@@ -310,29 +310,6 @@ fn files((certificate, key): (PathBuf, PathBuf)) -> TlsFiles {
     TlsFiles { certificate, key }
 }
 
-/// A time as people write it: `250ms`, `10s`, `30m`, `24h`; a bare number is seconds.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits_end);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "expected a time, as in 250ms, 10s, 30m, 24h")?;
-    let unit_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60 * 1000,
-        "h" => 60 * 60 * 1000,
-        _ => return Err(format!("unknown unit {unit:?}: use ms, s, m or h")),
-    };
-    number
-        .checked_mul(unit_ms)
-        .map(Duration::from_millis)
-        .filter(|time| *time <= TIME_MAX)
-        .ok_or_else(|| format!("at most {}h", TIME_MAX.as_secs() / 3600))
-}
-
 /// The arguments with the command that is meant: `serve`, where none is named.
 pub(super) fn with_command(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<OsString> = args.collect();
@@ -402,32 +379,6 @@ mod tests {
             let given = [args("loopgate"), args(line)].concat();
             let meant = [args("loopgate"), args(command), args(line)].concat();
             assert_eq!(with_command(given.into_iter()), meant, "{line}");
-        }
-    }
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        for (text, ms) in [
-            ("250ms", 250),
-            ("10s", 10_000),
-            ("10", 10_000),
-            ("30m", 1_800_000),
-            ("24h", 86_400_000),
-        ] {
-            assert_eq!(time(text), Ok(Duration::from_millis(ms)));
-        }
-        for wrong in [
-            "",
-            "s",
-            "-1",
-            "1.5s",
-            "1d",
-            "99999999999999999999",
-            "9999999999999h",
-            "87601h",
-            "18446744073709551615ms",
-        ] {
-            assert!(time(wrong).is_err(), "{wrong:?} was accepted");
         }
     }
 }

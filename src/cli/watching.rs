@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use loopgate::config::{ListenAddr, Pace};
 
-use super::options::time;
+use super::time::time;
 
 #[derive(Args, Debug)]
 pub(super) struct WatchingOptions {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 
-use super::StartError;
+use super::error::StartError;
 use crate::app::Reply;
 use crate::config::{Config, ListenAddr, SocketMode};
 use crate::net::Realm;

@@ -3,6 +3,7 @@
 
 mod children;
 mod descriptors;
+mod error;
 mod handle;
 mod listening;
 mod signals;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use crate::net::{Held, Passed};
 pub use descriptors::raise_descriptor_limit;
+pub use error::StartError;
 pub use handle::Handle;
 use listening::Listening;
 pub use listening::{Asked, PassedSocket, Sockets};
@@ -26,9 +28,9 @@ pub use signals::Signals;
 use stage::Stage;
 #[cfg(feature = "simulation")]
 pub(crate) use start::doors;
+pub use start::key_path;
 pub(crate) use start::keys_of;
 use start::service;
-pub use start::{StartError, key_path};
 
 use crate::app::{
     Context, HANDLERS, Incident, Methods, Reply, Request, Socket, Subscriber, SubscriptionId,

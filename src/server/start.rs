@@ -1,29 +1,27 @@
-//! What a server is made from when it starts, and why it may not start.
+//! What a server is made from when it starts.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use thiserror::Error;
-
+use super::error::StartError;
 #[cfg(feature = "simulation")]
 use super::{Sockets, listening::Listening};
 use crate::app::App;
 use crate::app::Reply;
 use crate::app::sessions::{Session, Sessions};
 use crate::app::users::Users;
-use crate::config::{Config, ListenAddr, StorePath};
+#[cfg(feature = "simulation")]
+use crate::config::ListenAddr;
+use crate::config::{Config, StorePath};
 #[cfg(feature = "simulation")]
 use crate::net::Realm;
 use crate::net::{Completion, Service, Workers};
 #[cfg(feature = "simulation")]
 use crate::reactor::OsAcceptor;
-#[cfg(feature = "tls")]
-use crate::reactor::TlsError;
 use crate::reactor::{Clock as _, Completer, OsClock, OsEntropy, random};
-use crate::token::{KeyError, Keys};
+use crate::token::Keys;
 use crate::work::password::Hasher;
-use crate::work::{Crew, Pool, Store, StoreError};
+use crate::work::{Crew, Pool, Store};
 
 /// What an older version imported.
 const TOLD_BY_TIME: &str = "a password hash so costly that the time of a failed login tells that the name exists; give a new password with `loopgate user passwd`";
@@ -33,62 +31,6 @@ const DESCRIPTORS_RESERVED: usize = 32;
 
 /// Those of a child process: three pipes, and their other ends while it is started.
 const DESCRIPTORS_OF_A_CHILD: usize = 8;
-
-/// Why a server could not start: what, why, and what to do.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// Options that contradict each other.
-    #[error("{0}")]
-    Config(String),
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The key file cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The certificate or its key cannot be used.
-    #[cfg(feature = "tls")]
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// What was given to listen on is no socket that listens.
-    #[error(
-        "what was given to listen on is no TCP or unix socket that listens: {0}; look at the service manager's unit"
-    )]
-    Socket(io::Error),
-    /// Somebody else has the address, or it is not ours.
-    #[error("{}", cannot_listen(.0, .1))]
-    Listen(ListenAddr, io::Error),
-    /// The system gave no thread or descriptor.
-    #[error(
-        "the system gave no thread or descriptor: {0}; raise its limits (ulimit -n, -u, -v), or start fewer workers"
-    )]
-    Os(io::Error),
-}
-
-/// Why an address cannot be had, and what to do.
-fn cannot_listen(address: &ListenAddr, error: &io::Error) -> String {
-    let address = address.to_string();
-    let address = address
-        .trim_start_matches("http://")
-        .trim_start_matches("https://");
-    let why = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "the address is in use; stop the other server, or choose another address with --listen"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied; choose a port above 1023 or a directory you may write, with --listen"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address; choose one of its own with --listen"
-        }
-        _ => {
-            return format!(
-                "cannot listen on {address}: {error}; choose another address with --listen"
-            );
-        }
-    };
-    format!("cannot listen on {address}: {why}")
-}
 
 /// Where the key file of a store is: beside it. A store in memory has none.
 #[must_use]

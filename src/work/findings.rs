@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::password::Checked;
 use super::store::{Page, StoreError};
+use super::verdict::Checked;
 
 /// One answer of the world's.
 #[derive(Clone, Debug, PartialEq)]

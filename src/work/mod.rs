@@ -34,6 +34,7 @@ pub mod password;
 pub mod pool;
 pub mod stepped;
 pub mod store;
+mod verdict;
 pub mod watchdog;
 
 pub use crew::{Crew, Hired, Once, Threads, TimedThreads, Worked, Worker};

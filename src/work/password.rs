@@ -17,6 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::findings::Findings;
+pub use super::verdict::{Checked, Verdict};
 use crate::config::HashCost;
 
 pub use kinds::{Kind, Kinds, WORK_OF_ALL_KIB_MAX, check_phc};
@@ -38,26 +39,6 @@ const KEPT_BLOCKS_MAX: usize = 64 * 1024;
 /// `M_MMAP_THRESHOLD`), and may keep several times 19 MiB of what is smaller. What is not written takes no
 /// memory.
 const MAPPED_BLOCKS_MIN: usize = 33 * 1024;
-
-/// What [`verify`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Not the password.
-    Wrong,
-    /// The password.
-    Right,
-    /// The password, but hashed at less than today's cost: hash it again while it is at hand.
-    RightButWeak,
-}
-
-/// What was found out about a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checked {
-    /// Whether it is the one.
-    pub verdict: Verdict,
-    /// The same password, hashed anew, where the stored hash is weaker than it should be.
-    pub rehashed: Option<String>,
-}
 
 /// What is asked about a password.
 #[derive(Clone, Copy)]

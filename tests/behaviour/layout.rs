@@ -10,9 +10,9 @@
 //! | 5 | `simulation`, `recording` |
 //!
 //! Each may name what is on a lower floor, and nothing else but `planted`. The program, `main` and `cli`, stands
-//! outside and uses the crate as strangers do.
+//! outside and uses the crate as strangers do. Inside a floor, no file imports one that imports it, by whatever way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,44 @@ impl Source {
     fn top(&self) -> &str {
         let top = self.name.split('/').next().unwrap_or_default();
         top.strip_suffix(".rs").unwrap_or(top)
+    }
+
+    /// The module that it is, from the root of the crate.
+    fn module(&self) -> Vec<String> {
+        let name = self.name.trim_end_matches(".rs").trim_end_matches("/mod");
+        name.split('/').map(str::to_owned).collect()
+    }
+
+    /// All paths in it that begin at the crate or relative to it, and whether they are said to be its own as well.
+    fn paths(&self) -> Vec<(Vec<String>, bool)> {
+        let begins = ["crate::", "super::", "self::"];
+        let mut paths = Vec::new();
+        for (at, _) in self.code.match_indices("::") {
+            let (before, _) = self.code.split_at(at + 2);
+            let Some(begin) = begins.iter().find(|begin| before.ends_with(**begin)) else {
+                continue;
+            };
+            let before = &before[..before.len() - begin.len()];
+            // In the middle of a path, or of a word, none begins.
+            if before.ends_with(|c: char| c == ':' || c == '_' || c.is_alphanumeric()) {
+                continue;
+            }
+            let statement = before.rsplit([';', '}']).next().unwrap_or_default();
+            let is_re_export =
+                statement.trim_start().starts_with("pub") && statement.trim_end().ends_with("use");
+            let rest = &self.code[before.len()..];
+            paths.extend(expand(rest).into_iter().map(|path| (path, is_re_export)));
+        }
+        // What a module takes from those below it may be said without `self`.
+        for (at, found) in self.code.match_indices("pub use ") {
+            let rest = &self.code[at + found.len()..];
+            let is_relative = begins.iter().any(|begin| rest.starts_with(begin));
+            if !is_relative && rest.starts_with(char::is_lowercase) {
+                let paths_of = expand(rest).into_iter();
+                paths.extend(paths_of.map(|path| ([vec!["self".to_owned()], path].concat(), true)));
+            }
+        }
+        paths
     }
 
     fn is_program(&self) -> bool {
@@ -84,6 +122,137 @@ impl Source {
         used.retain(|word| FLOORS.iter().any(|floor| floor.contains(&&**word)));
         used
     }
+}
+
+/// Which file has which module, and what each file takes from which other.
+struct Imports<'s> {
+    sources: &'s [Source],
+    /// The place of a module's file: `["net", "desk"]`.
+    modules: BTreeMap<Vec<String>, usize>,
+}
+
+impl<'s> Imports<'s> {
+    fn of(sources: &'s [Source]) -> Self {
+        let modules = sources.iter().enumerate();
+        let modules = modules.map(|(at, source)| (source.module(), at)).collect();
+        Self { sources, modules }
+    }
+
+    /// The files that a file imports from, without itself.
+    fn from(&self, at: usize) -> BTreeSet<usize> {
+        let own = self.sources[at].module();
+        let paths = self.sources[at].paths().into_iter();
+        let paths = paths.filter(|(_, is_re_export)| !is_re_export);
+        let found = paths.filter_map(|(path, _)| self.file_of(&absolute(&own, &path), 8));
+        found.filter(|file| *file != at).collect()
+    }
+
+    /// The file that defines what a path names: re-exports are followed, so many at most.
+    fn file_of(&self, path: &[String], re_exports: usize) -> Option<usize> {
+        let known = (1..=path.len()).rev();
+        let length = known
+            .clone()
+            .find(|length| self.modules.contains_key(&path[..*length]))?;
+        let (module, rest) = path.split_at(length);
+        let file = self.modules[module];
+        let Some(item) = rest.first().filter(|_| re_exports > 0) else {
+            return Some(file);
+        };
+        let mut elsewhere = self.sources[file].paths().into_iter();
+        let elsewhere =
+            elsewhere.find(|(path, is_re_export)| *is_re_export && path.last() == Some(item));
+        elsewhere
+            .and_then(|(path, _)| self.file_of(&absolute(module, &path), re_exports - 1))
+            .or(Some(file))
+    }
+
+    /// Every file from which one comes back to it.
+    fn circles(&self) -> Vec<String> {
+        let imports: Vec<_> = (0..self.sources.len()).map(|at| self.from(at)).collect();
+        let mut reached = imports.clone();
+        loop {
+            let before: usize = reached.iter().map(BTreeSet::len).sum();
+            for at in 0..reached.len() {
+                let further = reached[at].iter().flat_map(|next| reached[*next].clone());
+                let further: Vec<usize> = further.collect();
+                reached[at].extend(further);
+            }
+            if before == reached.iter().map(BTreeSet::len).sum::<usize>() {
+                break;
+            }
+        }
+        let mut circles = Vec::new();
+        for (at, source) in self.sources.iter().enumerate() {
+            let back = imports[at]
+                .iter()
+                .filter(|next| reached[**next].contains(&at));
+            let names: Vec<&str> = back.map(|next| &*self.sources[*next].name).collect();
+            if !names.is_empty() {
+                circles.push(format!("src/{} imports {}", source.name, names.join(", ")));
+            }
+        }
+        circles
+    }
+}
+
+/// A path as it is from the root of the crate; `own` is the module that says it.
+fn absolute(own: &[String], path: &[String]) -> Vec<String> {
+    let mut absolute = match path.first().map(String::as_str) {
+        Some("self" | "super") => own.to_vec(),
+        _ => Vec::new(),
+    };
+    for word in path {
+        match &**word {
+            "crate" | "self" => {}
+            "super" => drop(absolute.pop()),
+            word => absolute.push(word.to_owned()),
+        }
+    }
+    absolute
+}
+
+/// The paths of `crate::{a::B, c}`, each word by word.
+fn expand(text: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut words = Vec::new();
+    let mut rest = text;
+    loop {
+        let word = first_word(rest);
+        if word.is_empty() {
+            break;
+        }
+        rest = &rest.trim_start()[word.len()..];
+        words.push(word);
+        let Some(after) = rest.strip_prefix("::") else {
+            break;
+        };
+        let after = after.trim_start();
+        let Some(group) = after.strip_prefix('{') else {
+            rest = after;
+            continue;
+        };
+        let (mut depth, mut from) = (1, 0);
+        for (at, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 || (depth == 1 && c == ',') {
+                for path in expand(&group[from..at]) {
+                    paths.push([words.clone(), path].concat());
+                }
+                from = at + 1;
+            }
+            if depth == 0 {
+                return paths;
+            }
+        }
+    }
+    if !words.is_empty() {
+        paths.push(words);
+    }
+    paths
 }
 
 fn first_word(text: &str) -> String {
@@ -197,6 +366,38 @@ fn each_floor_knows_only_those_below() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_file_imports_one_that_imports_it() {
+    let sources = sources();
+    let imports = Imports::of(&sources);
+    // A story, its world, its clients and what judges them are one machine, told in several files.
+    let is_of_a_story = |circle: &String| circle.starts_with("src/simulation/");
+    let (of_stories, wrong): (Vec<_>, Vec<_>) =
+        imports.circles().into_iter().partition(is_of_a_story);
+    assert!(wrong.is_empty(), "circles of imports: {wrong:#?}");
+    assert!(!of_stories.is_empty(), "there is none left to be allowed");
+
+    // What this test sees: a file's own imports, those through a re-export, and those inside of a group.
+    let at = |name: &str| {
+        sources
+            .iter()
+            .position(|source| source.name == name)
+            .expect(name)
+    };
+    for (who, whom) in [
+        ("net/service.rs", "net/desk.rs"),
+        ("net/service.rs", "app/hub/feed.rs"),
+        ("net/desk.rs", "work/pool.rs"),
+        ("reactor/dispatch.rs", "reactor/mod.rs"),
+        ("app/login.rs", "http/status.rs"),
+    ] {
+        assert!(
+            imports.from(at(who)).contains(&at(whom)),
+            "{who} imports {whom}"
+        );
+    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use std::time::Duration;
 pub(super) use publish::publish;
 
 use super::caller::{caller_who_changes, caller_who_follows, no_session, user_of};
+use super::handshake::{handshake, is_asked_for};
 use super::reply::{Follow, Upgrade, Wait};
-use super::socket::{handshake, is_asked_for};
 use super::users::User;
 use super::{Audience, Context, Interest, Pattern, Reply, Request};
 use crate::http::{Response, Status};

@@ -9,6 +9,49 @@ use std::time::Duration;
 use super::network::{Backend, Network, Wait, WireId};
 use crate::reactor::{Acceptor, Peer, Readiness, Ready, Selector, Stream, Token, Wake};
 
+impl Network {
+    /// What a loop waits with.
+    #[must_use]
+    pub fn selector(&self) -> FakeSelector {
+        FakeSelector(self.clone())
+    }
+
+    /// What a server accepts from.
+    #[must_use]
+    pub fn acceptor(&self) -> FakeAcceptor {
+        FakeAcceptor(self.clone())
+    }
+
+    /// Two ends of one connection that nobody had to accept.
+    #[must_use]
+    pub fn pair(&self) -> (FakeStream, FakePeer) {
+        let id = self.add(Peer::Unix, usize::MAX);
+        let network = self.clone();
+        self.0.borrow_mut().wires[id].accepted = true;
+        (FakeStream { network, id }, self.peer(id))
+    }
+
+    /// The far end of that connection.
+    fn peer(&self, id: WireId) -> FakePeer {
+        let network = self.clone();
+        FakePeer { network, id }
+    }
+
+    /// Somebody on this machine connects, who takes any number of bytes.
+    #[must_use]
+    pub fn connect(&self) -> FakePeer {
+        self.connect_from(Peer::Unix)
+    }
+
+    /// The same from anywhere.
+    #[must_use]
+    pub fn connect_from(&self, from: Peer) -> FakePeer {
+        let id = self.add(from, usize::MAX);
+        self.knock(id);
+        self.peer(id)
+    }
+}
+
 /// Reports what the network decides.
 #[derive(Debug)]
 pub struct FakeSelector(pub(super) Network);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Chance, FakeAcceptor, FakeClock, FakePeer, FakeSelector, FakeStream};
+use super::{Chance, FakeClock};
 use crate::reactor::{Peer, Readiness, Token};
 
 /// Which connection, in the order in which they were made.
@@ -169,18 +169,6 @@ impl Network {
         })))
     }
 
-    /// What a loop waits with.
-    #[must_use]
-    pub fn selector(&self) -> FakeSelector {
-        FakeSelector(self.clone())
-    }
-
-    /// What a server accepts from.
-    #[must_use]
-    pub fn acceptor(&self) -> FakeAcceptor {
-        FakeAcceptor(self.clone())
-    }
-
     /// From now on readiness is reported like this.
     pub fn report_as(&self, backend: Backend) {
         self.0.borrow_mut().backend = backend;
@@ -219,7 +207,7 @@ impl Network {
         self.0.borrow().last_wait.clone()
     }
 
-    fn add(&self, from: Peer, room: usize) -> WireId {
+    pub(super) fn add(&self, from: Peer, room: usize) -> WireId {
         let mut net = self.0.borrow_mut();
         net.wires.push(Wire {
             from,
@@ -244,35 +232,6 @@ impl Network {
         net.wires.len() - 1
     }
 
-    /// Two ends of one connection that nobody had to accept.
-    #[must_use]
-    pub fn pair(&self) -> (FakeStream, FakePeer) {
-        let id = self.add(Peer::Unix, usize::MAX);
-        let network = self.clone();
-        self.0.borrow_mut().wires[id].accepted = true;
-        (FakeStream { network, id }, self.peer(id))
-    }
-
-    /// The far end of that connection.
-    fn peer(&self, id: WireId) -> FakePeer {
-        let network = self.clone();
-        FakePeer { network, id }
-    }
-
-    /// Somebody on this machine connects, who takes any number of bytes.
-    #[must_use]
-    pub fn connect(&self) -> FakePeer {
-        self.connect_from(Peer::Unix)
-    }
-
-    /// The same from anywhere.
-    #[must_use]
-    pub fn connect_from(&self, from: Peer) -> FakePeer {
-        let id = self.add(from, usize::MAX);
-        self.knock(id);
-        self.peer(id)
-    }
-
     /// Somebody connects, from one of a few addresses; so many bytes fit in between.
     #[must_use]
     pub fn connect_with_room(&self, room: usize) -> WireId {
@@ -284,7 +243,7 @@ impl Network {
         id
     }
 
-    fn knock(&self, id: WireId) {
+    pub(super) fn knock(&self, id: WireId) {
         let mut net = self.0.borrow_mut();
         net.door.push_back(id);
         net.door_edge = true;

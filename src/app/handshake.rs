@@ -1,82 +1,12 @@
-//! A WebSocket, as handlers see it: a handshake, then a conversation.
+//! How a WebSocket begins: the handshake.
 
 use std::rc::Rc;
 
 use super::caller::{Caller, caller_of_socket};
-use super::reply::Upgrade;
-use super::{Context, FeedId, Interest, Reply, Request};
+use super::reply::{Socket, Upgrade};
+use super::{Context, Reply, Request};
 use crate::http::{Method, Response, Status};
-use crate::reactor::Token;
 use crate::websocket::{self, Message};
-
-/// What is done with the messages of one WebSocket.
-pub trait Conversation {
-    /// The peer sent a message. It must not block.
-    fn heard(&mut self, message: Message, socket: &mut Socket<'_>);
-}
-
-/// One function serves all sockets of a path.
-impl<F: Fn(Message, &mut Socket<'_>) + ?Sized> Conversation for Rc<F> {
-    fn heard(&mut self, message: Message, socket: &mut Socket<'_>) {
-        self(message, socket);
-    }
-}
-
-/// A WebSocket while one of its messages is handled. What is sent leaves at the end of the turn, in
-/// one write.
-pub struct Socket<'s> {
-    /// The application, as handlers see it.
-    pub cx: Context<'s>,
-    pub(crate) id: Token,
-    pub(crate) user_id: Option<i64>,
-    pub(crate) feed: Option<FeedId>,
-    pub(crate) out: &'s mut Vec<u8>,
-    pub(crate) replies: Vec<Reply>,
-    pub(crate) close: Option<(u16, String)>,
-}
-
-impl Socket<'_> {
-    /// Sends a message.
-    pub fn send(&mut self, message: impl Into<Message>) {
-        websocket::encode_message(&message.into(), self.out);
-    }
-
-    /// Closes with a code (RFC 6455, section 7.4) and a reason of at most 123 bytes, after what was
-    /// sent before.
-    pub fn close(&mut self, code: u16, reason: &str) {
-        self.close = Some((code, reason.to_owned()));
-    }
-
-    /// Tells this socket from all others, past and present.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id.as_u64()
-    }
-
-    /// Whose session came with the handshake, if one did. The socket is closed when that ends.
-    #[must_use]
-    pub fn user_id(&self) -> Option<i64> {
-        self.user_id
-    }
-
-    /// What this socket's peer wants of the events, where it gets some.
-    pub(super) fn interest(&mut self) -> Option<&mut Interest> {
-        let feed = self.cx.app.hub.feed(self.feed?)?;
-        Some(feed.interest_mut())
-    }
-
-    /// Does what `reply` says; the body of its answer is sent as a text message, after those of all replies
-    /// before it. What blocks in it must be a commit: the order in which those come back is known.
-    pub(super) fn reply(&mut self, reply: Reply) {
-        self.replies.push(reply);
-    }
-}
-
-impl std::fmt::Debug for Socket<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Socket({})", self.id)
-    }
-}
 
 /// A function that deals with messages.
 pub(crate) type Listener = dyn Fn(Message, &mut Socket<'_>);

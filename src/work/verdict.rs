@@ -1,0 +1,21 @@
+//! What comes of looking at a password.
+
+/// What [`verify`](super::password::verify) found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not the password.
+    Wrong,
+    /// The password.
+    Right,
+    /// The password, but hashed at less than today's cost: hash it again while it is at hand.
+    RightButWeak,
+}
+
+/// What was found out about a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Whether it is the one.
+    pub verdict: Verdict,
+    /// The same password, hashed anew, where the stored hash is weaker than it should be.
+    pub rehashed: Option<String>,
+}

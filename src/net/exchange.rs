@@ -15,16 +15,6 @@ pub(super) struct End {
     pub(super) linger: bool,
 }
 
-impl End {
-    /// The peer may still be sending.
-    pub(super) const fn lingering(reason: &'static str) -> Self {
-        Self {
-            reason: Reason(reason),
-            linger: true,
-        }
-    }
-}
-
 /// A request that a handler has seen and that is not answered yet.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -36,8 +26,8 @@ pub(super) struct Exchange {
     pub(super) version: Version,
     /// The client wants the connection to go on.
     pub(super) keep_alive: bool,
-    /// The connection ends with the answer in any case.
-    pub(super) end: Option<End>,
+    /// The connection ends with the answer, whatever the client wants: why.
+    pub(super) end: Option<Reason>,
     pub(super) began: Moment,
 }
 
@@ -65,7 +55,7 @@ impl Exchange {
     }
 
     /// What could not be read as a request. The connection ends with the answer.
-    pub(super) fn unknown(logged: bool, end: End, began: Moment) -> Self {
+    pub(super) fn unknown(logged: bool, end: Reason, began: Moment) -> Self {
         Self {
             head_only: false,
             route: Label::NONE,
@@ -86,12 +76,12 @@ impl Exchange {
         self.version == Version::Http11
     }
 
-    /// How the connection ends with the answer where the two sides agree on that: a client that meant to go on may have
-    /// sent its next request already.
-    pub(super) fn agreed_end(&self) -> End {
+    /// How the connection ends with the answer, if it does.
+    pub(super) fn how_it_ends(&self) -> End {
         End {
-            reason: Reason("as agreed"),
-            linger: self.keep_alive,
+            reason: self.end.unwrap_or(Reason("as agreed")),
+            // A client that meant to go on may have sent its next request already, or the rest of this one.
+            linger: self.keep_alive || self.end.is_some(),
         }
     }
 

@@ -4,53 +4,41 @@
 
 use crate::app::{Found, Routes};
 use crate::config::Limits;
-use crate::http::{Chunked, Fault, Framing, Head, HeaderSlots, parse_head};
+use crate::http::{Chunked, Fault, Framing, Head};
 
-/// What the front of some bytes is.
+/// How much of a request there is whose head is whole.
 pub(super) enum Framed<'b> {
-    /// Not a whole head.
-    Part,
-    /// A whole request.
-    Whole {
-        /// Its head.
-        head: Head<'b>,
-        /// Its body, as it stands in the bytes.
-        body: &'b [u8],
-    },
-    /// A head whose body is of no use to who answers. It may follow all the same, and would be taken for the next
+    /// All of it. Its body, as it stands in the bytes.
+    Whole(&'b [u8]),
+    /// Its body is of no use to the handler that answers. It may follow all the same, and would be taken for the next
     /// request: the connection ends with the answer.
-    Unread(Head<'b>),
-    /// A head, whose body is not whole yet.
+    Unread,
+    /// Its body is not whole yet.
     Begun {
-        /// Its bytes are at the front.
-        head: Head<'b>,
         /// The client asks before it sends the body, and is to be told to go on.
         asks: bool,
     },
 }
 
-/// Looks at the front of `input` for a request that the handlers of `table` may be asked.
+/// Looks for the body of a request for the handlers of `table` in `rest`, which follows its head.
 ///
 /// # Errors
 /// The fault to answer with; the connection must be closed after that.
 #[inline]
 pub(super) fn frame<'b>(
-    input: &'b [u8],
-    slots: &'b mut HeaderSlots<'b>,
+    head: &Head<'_>,
+    rest: &'b [u8],
     table: &Routes,
     limits: &Limits,
 ) -> Result<Framed<'b>, Fault> {
-    let Some(head) = parse_head(input, slots, limits)? else {
-        return Ok(Framed::Part);
-    };
     if head.framing == Framing::Length(0) {
-        return Ok(Framed::Whole { head, body: &[] });
+        return Ok(Framed::Whole(&[]));
     }
-    frame_body(head, &input[head.length..], table, limits)
+    frame_body(head, rest, table, limits)
 }
 
 fn frame_body<'b>(
-    head: Head<'b>,
+    head: &Head<'_>,
     rest: &'b [u8],
     table: &Routes,
     limits: &Limits,
@@ -67,14 +55,14 @@ fn frame_body<'b>(
         return Err(Fault::BODY_TOO_LARGE);
     }
     if from_head || (asks && !known) {
-        return Ok(Framed::Unread(head));
+        return Ok(Framed::Unread);
     }
     if let Framing::Length(length) = head.framing
         && let Some(body) = rest.get(..length as usize)
     {
-        return Ok(Framed::Whole { head, body });
+        return Ok(Framed::Whole(body));
     }
-    Ok(Framed::Begun { head, asks })
+    Ok(Framed::Begun { asks })
 }
 
 /// A request that waits for the rest of its body.

@@ -2,9 +2,13 @@
 //! fuzzer, and for the test below, which reads what is kept in `tests/fuzz/corpus`.
 
 use super::children::{Line, Lines};
-use super::framing::Body;
+use super::framing::{Body, Framed, frame};
+use crate::app::{Reply, Routes};
 use crate::config::Limits;
-use crate::http::{Fault, Framing, encode_chunk, encode_last_chunk};
+use crate::http::{
+    Fault, Framing, HeaderSlots, Method, encode_chunk, encode_last_chunk, parse_head,
+};
+use crate::ledger::Label;
 
 /// Longest body that is read here, in bytes: short enough to be exceeded.
 const BODY_BYTES_MAX: usize = 12;
@@ -71,6 +75,104 @@ fn read<'b>(
     Ok((taken, body.bytes, false))
 }
 
+/// What one client sends: the first byte chooses how it is cut.
+///
+/// - The same requests, one after the other, however the bytes are cut, up to the fault or the body that is not read.
+/// - What a client announces and does not send holds no memory.
+///
+/// # Panics
+/// When that does not hold.
+pub fn requests(data: &[u8]) {
+    let (choice, bytes) = choice(data);
+    let mut table = Routes::default();
+    let reads = |_: &crate::app::Request<'_>, _: &mut crate::app::Context<'_>| Reply::empty(204);
+    table.on(Method::Post, "/reads", Label::NONE, Box::new(reads));
+    let (whole, end) = requests_of([bytes], &table);
+    for length in [1, 1 + choice] {
+        let (cut, cut_end) = requests_of(bytes.chunks(length), &table);
+        // A client that asks before it sends is answered at once where its bytes come apart.
+        if cut_end == RequestsEnd::Unread || end == RequestsEnd::Unread {
+            let both = cut.len().min(whole.len());
+            assert_eq!(cut[..both], whole[..both], "in pieces of {length}");
+        } else {
+            assert_eq!((&cut, &cut_end), (&whole, &end), "in pieces of {length}");
+        }
+    }
+}
+
+/// The bytes of a head, and those of the body.
+type WholeRequest = (Vec<u8>, Vec<u8>);
+
+/// Why no more requests were read.
+#[derive(Debug, PartialEq)]
+enum RequestsEnd {
+    /// The bytes ended.
+    Bytes,
+    /// A body follows that no handler reads.
+    Unread,
+    Fault(Fault),
+}
+
+/// The heads' bytes and the bodies, as a connection would hand them to handlers.
+fn requests_of<'b>(
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+    table: &Routes,
+) -> (Vec<WholeRequest>, RequestsEnd) {
+    let limits = Limits {
+        body_bytes_max: BODY_BYTES_MAX,
+        ..Limits::default()
+    };
+    let (mut inbox, mut body, mut requests) = (Vec::new(), None::<Body>, Vec::new());
+    for piece in pieces {
+        inbox.extend_from_slice(piece);
+        while !inbox.is_empty() {
+            match next_request(&inbox, &mut body, table, &limits) {
+                Ok((0, None)) => break,
+                Ok((taken, request)) => {
+                    inbox.drain(..taken);
+                    requests.extend(request);
+                }
+                Err(end) => return (requests, end),
+            }
+            if let Some(body) = &body {
+                assert!(body.held() <= limits.head_bytes_max + 2 * BODY_BYTES_MAX + 64);
+            }
+        }
+    }
+    (requests, RequestsEnd::Bytes)
+}
+
+/// How many bytes were taken, and the request that is whole with them.
+fn next_request(
+    input: &[u8],
+    body: &mut Option<Body>,
+    table: &Routes,
+    limits: &Limits,
+) -> Result<(usize, Option<WholeRequest>), RequestsEnd> {
+    if let Some(begun) = body {
+        let (count, whole) = begun.feed(input, limits).map_err(RequestsEnd::Fault)?;
+        let request = whole.then(|| body.take()).flatten();
+        return Ok((count, request.map(|body| (body.head, body.bytes))));
+    }
+    let mut slots = HeaderSlots::new();
+    let head = parse_head(input, &mut slots, limits).map_err(RequestsEnd::Fault)?;
+    let Some(head) = head else {
+        return Ok((0, None));
+    };
+    let (bytes, rest) = input.split_at(head.length);
+    match frame(&head, rest, table, limits).map_err(RequestsEnd::Fault)? {
+        Framed::Whole(content) => {
+            let request = (bytes.to_vec(), content.to_vec());
+            Ok((bytes.len() + content.len(), Some(request)))
+        }
+        Framed::Unread => Err(RequestsEnd::Unread),
+        Framed::Begun { .. } => {
+            *body = Some(Body::new(bytes, head.framing));
+            Ok((bytes.len(), None))
+        }
+    }
+}
+
 /// What a child process writes: the first byte chooses how it is cut. The same lines as one gets by
 /// splitting the whole.
 ///
@@ -129,7 +231,26 @@ mod tests {
         "D\r\n",
     ];
 
+    const REQUESTS: &[&str] = &[
+        "POST /reads HTTP/1.1\r\nHost: a\r\n",
+        "GET /nothing HTTP/1.1\r\nHost: a\r\n",
+        "POST /nothing HTTP/1.1\r\nHost: a\r\n",
+        "Content-Length: 5\r\n",
+        "Content-Length: 13\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Expect: 100-continue\r\n",
+        "\r\n",
+        "hello",
+        "5\r\nhello\r\n",
+        "0\r\n\r\n",
+    ];
+
     proptest! {
+        #[test]
+        fn requests_are_the_same_however_they_are_cut(bytes in made_of(REQUESTS)) {
+            requests(&bytes);
+        }
+
         #[test]
         fn bodies_are_the_same_however_they_are_cut(bytes in made_of(CHUNKS)) {
             body(&bytes);
@@ -145,6 +266,7 @@ mod tests {
 
     #[test]
     fn the_corpora_are_read() {
+        replay("framing", requests);
         replay("body", body);
         replay("lines", lines);
     }

@@ -131,8 +131,6 @@ impl Service {
     }
 
     /// Hands work to a worker, if it is work that is replied; `None` if one took it, else the answer.
-    /// What is refused may be followed by other work, but not for ever: nothing waits in between.
-    #[inline]
     pub(super) fn submit_all(
         &mut self,
         reply: Reply,
@@ -140,12 +138,14 @@ impl Service {
         turn: &mut Turn<'_, Message>,
     ) -> Option<Reply> {
         match reply {
-            Reply::Later(later) => self.submit_until_taken(later, connection, turn),
+            Reply::Later(later) => self.hand_out(later, connection, turn),
             answer => Some(answer),
         }
     }
 
-    fn submit_until_taken(
+    /// Hands work to a worker; `None` if one took it, else the answer, which is no other work. What is refused may be
+    /// followed by other work, but not for ever: nothing waits in between.
+    pub(super) fn hand_out(
         &mut self,
         mut later: Later,
         connection: Option<Token>,

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::protocol::Protocol;
 use super::state::{State, Streaming};
-use crate::app::{Found, Reply, Request, Stream as Pieces, internal_error};
+use crate::app::{Found, Later, Reply, Request, Stream as Pieces, internal_error};
 use crate::http::{
     Date, Fault, Head, Response, Status, Wire, encode, encode_chunk, encode_last_chunk,
     encode_stream_head,
@@ -15,6 +15,7 @@ use crate::net::exchange::{End, Exchange};
 use crate::net::message::Message;
 use crate::net::realm::Realm;
 use crate::net::service::Service;
+use crate::reactor::Reason;
 
 /// Bytes of a stream that are made ready at a time.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -28,7 +29,7 @@ impl Protocol {
         &mut self,
         head: &Head<'_>,
         body: &[u8],
-        end: Option<End>,
+        end: Option<Reason>,
         call: &mut Call<'_, '_>,
     ) {
         self.requests = self.requests.saturating_add(1);
@@ -83,7 +84,7 @@ impl Protocol {
         mut exchange: Exchange,
         call: &mut Call<'_, '_>,
     ) {
-        exchange.end = Some(End::lingering(why));
+        exchange.end = Some(Reason(why));
         self.answer(&internal_error(), &exchange, call);
     }
 
@@ -100,32 +101,37 @@ impl Protocol {
 
     /// Does what a reply says.
     pub(super) fn reply(&mut self, reply: Reply, exchange: Exchange, call: &mut Call<'_, '_>) {
-        match call
-            .service
-            .submit_all(reply, Some(call.turn.token()), call.turn)
-        {
-            Some(Reply::Now(response)) => {
+        match reply {
+            Reply::Now(response) => {
                 self.answer(&response, &exchange, call);
                 call.service.app.reuse(response);
             }
-            Some(Reply::Prepared(prepared)) => {
+            Reply::Prepared(prepared) => {
                 let encode = |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| {
                     prepared.encode(wire, date, out);
                 };
                 self.answer_with(prepared.status(), encode, &exchange, call);
             }
-            Some(Reply::Stream(pieces)) => self.stream(pieces, exchange, call),
-            Some(Reply::Events(follow)) => self.follow(*follow, exchange, call),
-            Some(Reply::Wait(wait)) => self.park(*wait, exchange, call),
-            Some(Reply::WebSocket(upgrade)) => self.upgrade(*upgrade, exchange, call),
-            Some(Reply::Later(_)) => unreachable!("work is handed over, or answered for"),
-            Some(Reply::Look(look)) => self.look(look, exchange, call),
-            Some(Reply::Watch(greeting)) => self.watch(greeting, &exchange, call),
-            Some(Reply::End(source, response)) => {
+            Reply::Later(later) => self.hand_out(later, exchange, call),
+            Reply::Stream(pieces) => self.stream(pieces, exchange, call),
+            Reply::Events(follow) => self.follow(*follow, exchange, call),
+            Reply::Wait(wait) => self.park(*wait, exchange, call),
+            Reply::WebSocket(upgrade) => self.upgrade(*upgrade, exchange, call),
+            Reply::Look(look) => self.look(look, exchange, call),
+            Reply::Watch(greeting) => self.watch(greeting, &exchange, call),
+            Reply::End(source, response) => {
                 call.turn.tell(source, Message::End);
                 self.answer(&response, &exchange, call);
             }
+        }
+    }
+
+    /// Waits for work, or answers in place of it.
+    fn hand_out(&mut self, later: Later, exchange: Exchange, call: &mut Call<'_, '_>) {
+        let connection = Some(call.turn.token());
+        match call.service.hand_out(later, connection, call.turn) {
             None => self.waits(exchange, call),
+            Some(answer) => self.reply(answer, exchange, call),
         }
     }
 
@@ -135,16 +141,13 @@ impl Protocol {
         self.enter(State::Waiting { exchange }, call.service);
     }
 
-    /// How the connection ends after this answer, if it does.
+    /// Whether the connection ends after this answer.
     #[inline]
-    fn end_of(&self, exchange: &Exchange, service: &Service) -> Option<End> {
-        if exchange.end.is_some() {
-            return exchange.end;
-        }
-        let ends = !exchange.keep_alive
+    fn ends_after(&self, exchange: &Exchange, service: &Service) -> bool {
+        !exchange.keep_alive
+            || exchange.end.is_some()
             || service.life.is_draining()
-            || (self.link.is_secure && service.life.is_handing_over());
-        ends.then(|| exchange.agreed_end())
+            || (self.link.is_secure && service.life.is_handing_over())
     }
 
     /// Puts a whole answer into the outbox.
@@ -166,32 +169,31 @@ impl Protocol {
         exchange: &Exchange,
         call: &mut Call<'_, '_>,
     ) {
-        let end = self.end_of(exchange, call.service);
+        let ends = self.ends_after(exchange, call.service);
         let (secure, unix_ms) = (self.link.is_secure, call.turn.unix_ms());
         let writer = &mut call.service.writer;
         let bytes = writer.write(&mut self.outbox, secure, unix_ms, |fields, date, out| {
-            encode(exchange.wire(end.is_some(), fields), date, out);
+            encode(exchange.wire(ends, fields), date, out);
         });
         exchange.answered(self.peer, status, bytes, call.turn);
-        self.after_answer(end, call);
+        self.after_answer(ends, exchange, call);
     }
 
     /// The answer is whole: the next request, or the end.
     #[inline]
-    fn after_answer(&mut self, end: Option<End>, call: &mut Call<'_, '_>) {
-        let next = match end {
-            None => State::Idle {
-                since: call.turn.now(),
-            },
-            Some(end) => State::Closing(end),
-        };
-        self.enter(next, call.service);
-    }
-
-    /// The answer is whole, and its end is that of the connection.
-    pub(super) fn end_after(&mut self, exchange: &Exchange, call: &mut Call<'_, '_>) {
-        let end = exchange.end.unwrap_or_else(|| exchange.agreed_end());
-        self.after_answer(Some(end), call);
+    pub(super) fn after_answer(
+        &mut self,
+        ends: bool,
+        exchange: &Exchange,
+        call: &mut Call<'_, '_>,
+    ) {
+        if ends {
+            self.enter(State::Closing(exchange.how_it_ends()), call.service);
+        } else if let State::Idle { since } = &mut self.state {
+            *since = call.turn.now(); // nearly always: the request came whole
+        } else {
+            self.become_idle(call);
+        }
     }
 
     /// Answers what was no request, or not in time, and ends the connection.
@@ -204,7 +206,7 @@ impl Protocol {
             }
             _ => {}
         }
-        let end = End::lingering(fault.code);
+        let end = Reason(fault.code);
         let exchange = Exchange::unknown(call.service.clients.timed, end, call.turn.now());
         self.answer(&fault.into(), &exchange, call);
     }
@@ -213,7 +215,7 @@ impl Protocol {
     fn stream(&mut self, pieces: Pieces, exchange: Exchange, call: &mut Call<'_, '_>) {
         let chunked = exchange.can_be_chunked();
         // Without chunks only the end of the connection can end the body.
-        let close = self.end_of(&exchange, call.service).is_some() || !chunked;
+        let close = self.ends_after(&exchange, call.service) || !chunked;
         let (secure, unix_ms) = (self.link.is_secure, call.turn.unix_ms());
         let writer = &mut call.service.writer;
         let mut is_chunked = chunked;
@@ -223,8 +225,7 @@ impl Protocol {
         });
         if exchange.head_only() || !pieces.head.status.allows_content() {
             exchange.answered(self.peer, pieces.head.status, 0, call.turn);
-            let end = close.then(|| exchange.end.unwrap_or_else(|| exchange.agreed_end()));
-            return self.after_answer(end, call);
+            return self.after_answer(close, &exchange, call);
         }
         let streaming = Streaming {
             exchange,
@@ -272,18 +273,28 @@ impl Protocol {
                     encode_last_chunk(out);
                 }
                 exchange.answered(self.peer, pieces.head.status, *bytes, call.turn);
-                let close = !exchange.keep_alive || !chunked || call.service.life.is_draining();
-                let end = exchange
-                    .end
-                    .or_else(|| close.then(|| exchange.agreed_end()));
-                self.after_answer(end, call);
+                let ends = !exchange.keep_alive
+                    || exchange.end.is_some()
+                    || !chunked
+                    || call.service.life.is_draining();
+                let since = call.turn.now();
+                let next = if ends {
+                    State::Closing(exchange.how_it_ends())
+                } else {
+                    State::Idle { since }
+                };
+                self.enter(next, call.service);
             }
             Err(_) => {
                 // Without its last chunk the peer sees that the body is not whole.
                 let detail = "a stream panicked".into();
                 let unix_ms = call.turn.unix_ms();
                 call.service.app.report("handler_panicked", detail, unix_ms);
-                self.after_answer(Some(End::lingering("its stream panicked")), call);
+                let end = End {
+                    reason: Reason("its stream panicked"),
+                    linger: true,
+                };
+                self.enter(State::Closing(end), call.service);
             }
         }
     }

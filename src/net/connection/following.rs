@@ -37,7 +37,7 @@ impl Protocol {
         self.begin(&head, &exchange, call);
         if exchange.head_only() {
             call.service.app.streams.close(&caller.1, call.turn.token());
-            return self.end_after(&exchange, call);
+            return self.after_answer(true, &exchange, call);
         }
         let feed = call
             .service

@@ -110,12 +110,10 @@ impl Protocol {
             "as many connections as one address may have are open; use those, or close some";
         let answer = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_connections", detail)
             .with_header("Retry-After", "1");
-        let end = End {
-            reason,
-            linger: false,
-        };
-        let exchange = Exchange::unknown(call.service.clients.timed, end, call.turn.now());
+        let exchange = Exchange::unknown(call.service.clients.timed, reason, call.turn.now());
         self.answer(&answer, &exchange, call);
+        let linger = false;
+        self.enter(State::Closing(End { reason, linger }), call.service);
         Flow::On
     }
 }

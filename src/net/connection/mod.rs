@@ -120,9 +120,15 @@ impl<T: Stream> Connection<T> {
     #[inline]
     fn follow(&mut self, flow: Flow, call: &mut Call<'_, '_>) -> Next {
         match flow {
-            Flow::On if call.service.life.is_handing_over() && self.passes(call) => {
-                Next::Close(Reason("handed over"))
-            }
+            // Nearly always.
+            Flow::On if !call.service.life.is_handing_over() => self.protocol.settle(call),
+            flow => self.follow_seldom(flow, call),
+        }
+    }
+
+    fn follow_seldom(&mut self, flow: Flow, call: &mut Call<'_, '_>) -> Next {
+        match flow {
+            Flow::On if self.passes(call) => Next::Close(Reason("handed over")),
             Flow::On => self.protocol.settle(call),
             Flow::Next(next) => next,
             Flow::Part => {
@@ -260,8 +266,10 @@ impl<T: Stream> Source<Service> for Connection<T> {
 
     fn flush(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let call = &mut Call { service, turn };
-        let flow = self.protocol.write_to(&mut self.stream, call);
-        self.follow(flow, call)
+        match self.protocol.write_to(&mut self.stream, call) {
+            Flow::Next(next) => next, // nearly always: nothing follows
+            flow => self.follow(flow, call),
+        }
     }
 
     fn ended(&mut self, reason: Reason, service: &mut Service) {

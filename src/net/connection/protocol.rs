@@ -94,7 +94,7 @@ impl Protocol {
         std::mem::replace(&mut self.state, state)
     }
 
-    /// Waits for the next request.
+    /// Waits for the next request; the state before.
     #[inline]
     pub(super) fn become_idle(&mut self, call: &mut Call<'_, '_>) -> State {
         let since = call.turn.now();
@@ -155,14 +155,15 @@ impl Protocol {
     #[inline]
     pub(super) fn patience(&self, service: &Service) -> (Moment, Expiry) {
         let (limits, life) = (&service.app.config.limits, &service.life);
-        let blocked = self.blocked_since.map(|since| since + limits.write_timeout);
         if let State::Live(live) = &self.state {
+            let blocked = self.blocked_since.map(|since| since + limits.write_timeout);
             return live.patience(blocked, life);
         }
-        if let Some(until) = blocked {
+        if let Some(since) = self.blocked_since {
+            let until = since + limits.write_timeout;
             return sooner((life.cut_at(), Expiry::Cut), (until, Expiry::Blocked));
         }
-        let restart = (life.busy_until(), Expiry::Restart);
+        let restart = || (life.busy_until(), Expiry::Restart);
         match &self.state {
             State::Idle { since } if self.link.is_handshaking => {
                 let until = *since + limits.handshake_timeout;
@@ -172,9 +173,11 @@ impl Protocol {
                 let until = *since + limits.idle_timeout;
                 (until.min(life.idle_until()), Expiry::Idle)
             }
-            State::Head { since } => sooner(restart, (*since + limits.head_timeout, Expiry::Head)),
+            State::Head { since } => {
+                sooner(restart(), (*since + limits.head_timeout, Expiry::Head))
+            }
             State::Body { since, .. } => {
-                sooner(restart, (*since + limits.body_timeout, Expiry::Body))
+                sooner(restart(), (*since + limits.body_timeout, Expiry::Body))
             }
             State::Lingering(end) => ((end.since + LINGER).min(life.cut_at()), Expiry::Linger),
             State::Parked(parked) => sooner(
@@ -343,14 +346,22 @@ impl Protocol {
     /// After a flush: what follows if all is written, and patience with a peer that takes nothing.
     #[inline]
     pub(super) fn wrote(&mut self, flushed: io::Result<Flushed>, call: &mut Call<'_, '_>) -> Flow {
+        if let Ok(Flushed::All) = flushed
+            && self.blocked_since.is_none()
+            && matches!(self.state, State::Idle { .. })
+            && !self.has_more()
+        {
+            return Next::Wait.into(); // nearly always: nothing has changed since it was settled
+        }
+        self.wrote_otherwise(flushed, call)
+    }
+
+    fn wrote_otherwise(&mut self, flushed: io::Result<Flushed>, call: &mut Call<'_, '_>) -> Flow {
         match flushed {
             Ok(Flushed::All) => {
                 let was_blocked = self.blocked_since.take().is_some();
                 if was_blocked {
                     self.count_waiting(call.service);
-                }
-                if !was_blocked && matches!(self.state, State::Idle { .. }) && !self.has_more() {
-                    return Next::Wait.into(); // nearly always: nothing has changed since it was settled
                 }
                 self.wrote_all(was_blocked, call)
             }

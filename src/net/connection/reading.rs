@@ -68,6 +68,7 @@ impl Protocol {
     }
 
     /// Does with the result of a read what has to be done.
+    #[inline]
     pub(super) fn received(
         &mut self,
         received: Received<'_>,
@@ -86,6 +87,7 @@ impl Protocol {
         Flow::On
     }
 
+    #[inline]
     fn take_in(&mut self, bytes: &[u8], budget: &mut usize, call: &mut Call<'_, '_>) {
         self.bytes_in = self.bytes_in.saturating_add(bytes.len() as u32);
         if self.inbox.is_empty() {
@@ -183,32 +185,33 @@ impl Protocol {
         let mut slots = HeaderSlots::new();
         let service = &*call.service;
         let (table, limits) = (service.table(self.realm), &service.app.config.limits);
-        let taken = match frame(input, &mut slots, table, limits)? {
-            Framed::Part => return Ok(None),
-            Framed::Whole { head, body } => {
+        let Some(mut head) = parse_head(input, &mut slots, limits)? else {
+            return Ok(None);
+        };
+        let (head_bytes, rest) = input.split_at(head.length);
+        let taken = match frame(&head, rest, table, limits)? {
+            Framed::Whole(body) => {
                 self.handle(&head, body, None, call);
                 head.length + body.len()
             }
-            Framed::Unread(mut head) => {
+            Framed::Unread => {
                 head.keep_alive = false;
-                self.handle(&head, &[], Some(End::lingering("body not wanted")), call);
+                self.handle(&head, &[], Some(Reason("body not wanted")), call);
                 input.len()
             }
-            Framed::Begun { head, asks } => {
+            Framed::Begun { asks } => {
                 if asks {
                     let out = self.outbox.buffer(&mut call.service.writer.buffers);
                     out.extend_from_slice(CONTINUE);
                 }
-                let framing = head.framing;
-                let (head, rest) = input.split_at(head.length);
-                let body = Box::new(Body::new(head, framing));
+                let body = Box::new(Body::new(head_bytes, head.framing));
                 let since = call.turn.now();
                 self.enter(State::Body { since, body }, call.service);
                 let of_body = match rest {
                     [] => 0,
                     rest => self.feed_body(rest, call)?,
                 };
-                head.len() + of_body
+                head_bytes.len() + of_body
             }
         };
         Ok(Some(taken))

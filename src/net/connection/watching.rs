@@ -28,7 +28,7 @@ impl Protocol {
             .no_store();
         self.begin(&head, exchange, call);
         if exchange.head_only() {
-            return self.end_after(exchange, call);
+            return self.after_answer(true, exchange, call);
         }
         call.service.take_vitals();
         let Service { observers, app, .. } = &mut *call.service;

@@ -17,6 +17,7 @@
 //!
 //! The same placeholder twice in one output need not stand for the same text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -129,6 +130,31 @@ fn paths_and_links_in_the_documentation_lead_somewhere() {
     }
     assert!(found >= 60, "only {found} paths were found");
     assert!(dead.is_empty(), "these do not exist:\n{dead}");
+}
+
+#[test]
+fn a_request_and_a_login_are_told_in_eight_files_each() {
+    let page = read("docs/architecture.md");
+    for heading in [
+        "## One request, in eight files",
+        "## One login, in eight files",
+    ] {
+        let (_, section) = page.split_once(heading).expect(heading);
+        let section = section.split("\n## ").next().expect("a section");
+        let mut files = BTreeSet::new();
+        for row in section.lines().filter(|line| line.contains("| `")) {
+            let quoted: Vec<&str> = row.split('`').skip(1).step_by(2).take(2).collect();
+            let [function, file] = quoted[..] else {
+                panic!("{row}")
+            };
+            let code = read(file);
+            let mut beginnings = [format!("fn {function}("), format!("fn {function}<")].into_iter();
+            let is_there = beginnings.any(|beginning| code.contains(&beginning));
+            assert!(is_there, "{heading}: no function {function} in {file}");
+            files.insert(file);
+        }
+        assert_eq!(files.len(), 8, "{heading}: {files:?}");
+    }
 }
 
 #[test]

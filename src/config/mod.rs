@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads the environment or the command line: the program does that in `cli`, and an
 //! embedder fills in a [`Config`] as it likes. The limits check each other, at compile time where
-//! they are constants and in [`Config::check`] where they are options. `limits` has the table of them.
+//! they are constants and in [`Config::checked`] where they are options. `limits` has the table of them.
 
 mod address;
 mod limits;

@@ -78,12 +78,12 @@ impl<M> Turn<'_, M> {
         self.arming.deadline = at;
     }
 
-    /// Asks for one [`Source::flush`] in this turn's flush phase; from there, in the next turn's.
+    /// Asks for one [`Source::flush`](super::Source::flush) in this turn's flush phase; from there, in the next turn's.
     pub fn flush(&mut self) {
         self.flush = true;
     }
 
-    /// Asks for one [`Source::flush`] of another source: its outbox got something. That is in this turn's
+    /// Asks for one [`Source::flush`](super::Source::flush) of another source: its outbox got something. That is in this turn's
     /// flush phase, unless more than [`FLUSHES_PER_TURN`](super::FLUSHES_PER_TURN) are asked for: they are
     /// flushed in turns to come, in the order in which they were asked for.
     pub fn flush_of(&mut self, token: Token) {
@@ -111,7 +111,7 @@ impl<M> Turn<'_, M> {
         stream.deregister(&mut *self.core.seams.selector);
     }
 
-    /// Says that the source being dispatched has [newcomers](Source::newcomers): they are put on the loop as soon as
+    /// Says that the source being dispatched has [newcomers](super::Source::newcomers): they are put on the loop as soon as
     /// this dispatch is over.
     pub fn has_newcomers(&mut self) {
         self.newcomers = true;

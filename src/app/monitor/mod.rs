@@ -1,7 +1,7 @@
 //! What the server shows its operator, on a listener of its own: numbers for scrapers, sources for people, turns for
 //! learners.
 //!
-//! Only this machine reaches it ([`Config::check`](crate::config::Config::check)), and only under a name of this
+//! Only this machine reaches it ([`Config::checked`](crate::config::Config::checked)), and only under a name of this
 //! machine: a page of another site whose name leads here is refused (DNS rebinding). Nothing that is sent here is
 //! evaluated, and nothing changes but that a connection may be ended.
 

@@ -59,7 +59,9 @@ pub use next::{Next, Reason};
 pub use os::{
     OsAcceptor, OsEntropy, OsSelector, OsStream, SHORT_MEANS_DRAINED, socket_pair, spawn,
 };
-pub use seams::{Acceptor, Entropy, Peer, Readiness, Ready, Seams, Selector, Stream, Wake, random};
+pub use seams::{
+    Acceptor, Entropy, Peer, Readiness, Ready, Received, Seams, Selector, Stream, Wake, random,
+};
 pub use signals::{Arrivals, Signal, SignalSource};
 pub use slots::{Slots, Token};
 pub use source::{Delivered, Program, Source};

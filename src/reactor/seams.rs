@@ -161,11 +161,58 @@ pub trait Wake: Send + Sync + 'static {
     fn wake(&self);
 }
 
+/// What a read came to.
+#[derive(Debug)]
+pub enum Received {
+    /// So many bytes, one at least.
+    Bytes(usize),
+    /// The peer will send nothing more.
+    End,
+    /// Nothing for now: an edge tells when there is more.
+    Nothing,
+    /// Nothing, though there may be more: a signal came in between, or what came had no bytes for the reader.
+    Interrupted,
+    /// The peer speaks HTTP where TLS is spoken. What is written from now on goes out as it is, so it can be told.
+    NotEncrypted,
+    /// The two ends cannot agree how to encrypt, or what came was not encrypted so.
+    TlsFailed,
+    /// The connection is broken.
+    Broken(io::Error),
+}
+
+impl From<io::Result<usize>> for Received {
+    #[inline]
+    fn from(read: io::Result<usize>) -> Self {
+        match read {
+            Ok(0) => Self::End,
+            Ok(count) => Self::Bytes(count),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Self::Nothing,
+                io::ErrorKind::Interrupted => Self::Interrupted,
+                _ => Self::Broken(error),
+            },
+        }
+    }
+}
+
+impl From<Received> for io::Result<usize> {
+    fn from(received: Received) -> Self {
+        match received {
+            Received::Bytes(count) => Ok(count),
+            Received::End => Ok(0),
+            Received::Nothing => Err(io::ErrorKind::WouldBlock.into()),
+            Received::Interrupted => Err(io::ErrorKind::Interrupted.into()),
+            Received::NotEncrypted => Err(io::Error::other("the peer does not speak TLS")),
+            Received::TlsFailed => Err(io::Error::other("TLS failed")),
+            Received::Broken(error) => Err(error),
+        }
+    }
+}
+
 /// The seam through which bytes pass: a connected, non-blocking stream.
 ///
 /// `flush` writes what the stream itself holds back, and fails with `WouldBlock` while the peer does not
-/// take it. A read fails with `InvalidData` when the peer does not speak the stream's protocol but can be
-/// told so.
+/// take it.
 pub trait Stream: Read + Write + 'static {
     /// Starts reporting this stream's readiness, both directions, as `token`.
     ///
@@ -178,6 +225,11 @@ pub trait Stream: Read + Write + 'static {
 
     /// Closes one or both directions. A peer that is gone already is no error here.
     fn shutdown(&mut self, how: Shutdown);
+
+    /// Reads once, and says what that came to. A stream that encrypts has more to say than [`Read`] can.
+    fn receive(&mut self, bytes: &mut [u8]) -> Received {
+        self.read(bytes).into()
+    }
 
     /// Whether bytes pass encrypted.
     fn is_secure(&self) -> bool {

@@ -23,6 +23,7 @@ use thiserror::Error;
 
 use super::os::SHORT_MEANS_DRAINED;
 use super::records::Records;
+use super::seams::Received;
 use crate::config::TlsFiles;
 
 /// Steps within one read of the stream, each of which reads from the socket or gives something:
@@ -213,9 +214,9 @@ impl TlsStream {
     }
 
     /// Reads once from the socket, and decrypts what came.
-    fn pull(&mut self) -> io::Result<Pulled> {
+    fn pull(&mut self) -> Result<Pulled, Failure> {
         if self.failed {
-            return Err(io::ErrorKind::ConnectionAborted.into());
+            return Err(Failure::Tls);
         }
         let mut socket = Socket {
             tcp: &mut self.tcp,
@@ -228,7 +229,7 @@ impl TlsStream {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Pulled::Nothing),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Pulled::Some),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         let pulled = if socket.drained {
             Pulled::All
@@ -237,12 +238,12 @@ impl TlsStream {
         };
         if let Err(error) = self.session.process_new_packets() {
             if self.speaks_plain() {
-                return Err(io::ErrorKind::InvalidData.into());
+                return Err(Failure::NotEncrypted);
             }
             log::debug!("TLS failed: {error}");
             let _ = self.push(); // the alert
             self.failed = true;
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error));
+            return Err(Failure::Tls);
         }
         if was_handshaking && !self.session.is_handshaking() {
             self.records.gave();
@@ -298,13 +299,21 @@ impl TlsStream {
     }
 }
 
-impl Read for TlsStream {
-    /// A read that gives fewer bytes than it could has taken all there is, unless
-    /// [`has_more`](Self::has_more) says otherwise. `InvalidData`: the peer does not speak TLS but HTTP,
-    /// and what is written from now on goes out as it is.
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+impl TlsStream {
+    /// Reads once. A read that gives fewer bytes than it could has taken all there is, unless
+    /// [`has_more`](Self::has_more) says otherwise.
+    pub(super) fn receive(&mut self, bytes: &mut [u8]) -> Received {
+        match self.read(bytes) {
+            Ok(count) => Ok(count).into(),
+            Err(Failure::NotEncrypted) => Received::NotEncrypted,
+            Err(Failure::Tls) => Received::TlsFailed,
+            Err(Failure::Socket(error)) => Err(error).into(),
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Failure> {
         if self.speaks_plain() {
-            return self.tcp.read(bytes);
+            return Ok(self.tcp.read(bytes)?);
         }
         let (mut count, mut pulled) = (0, Pulled::Some);
         for _ in 0..STEPS_MAX {
@@ -326,7 +335,7 @@ impl Read for TlsStream {
                         }
                         Pulled::Nothing => {
                             self.has_more = false;
-                            return Err(error);
+                            return Err(error.into());
                         }
                         Pulled::All | Pulled::Some => {}
                     }
@@ -339,22 +348,38 @@ impl Read for TlsStream {
                 }
                 // Who ends before the handshake does has nothing to be answered.
                 Ok(0) | Err(_) if self.session.is_handshaking() => {
-                    return Err(io::ErrorKind::ConnectionAborted.into());
+                    return Err(Failure::Tls);
                 }
                 // The end, whether the peer announced it or not: a request that it cuts off is none.
                 Ok(0) => return Ok(self.ends_after(count)),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Ok(self.ends_after(count));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         self.has_more = true;
         if count > 0 {
             Ok(count)
         } else {
-            Err(io::ErrorKind::Interrupted.into())
+            Err(Failure::Socket(io::ErrorKind::Interrupted.into()))
         }
+    }
+}
+
+/// Why a read gave no bytes.
+enum Failure {
+    /// The peer does not speak TLS but HTTP.
+    NotEncrypted,
+    /// The two ends cannot agree, or what came was not encrypted as they agreed.
+    Tls,
+    /// What the socket said, or nothing for now.
+    Socket(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::reactor::Peer;
+use crate::reactor::{Peer, Received};
 use crate::work::password::{Checked, Verdict};
 use crate::work::{Finding, Page, Snapshot, StoreError};
 
@@ -104,17 +104,20 @@ pub(super) enum Trouble {
     Os(i32),
     /// One of [`KINDS`], by its place.
     Kind(u8),
+    /// The peer did not speak TLS.
+    NotEncrypted,
+    /// TLS failed.
+    TlsFailed,
 }
 
 /// Errors that are made without the system: by rustls, by this crate.
-const KINDS: [io::ErrorKind; 7] = [
+const KINDS: [io::ErrorKind; 6] = [
     io::ErrorKind::Other,
     io::ErrorKind::WouldBlock,
-    io::ErrorKind::InvalidData,
     io::ErrorKind::UnexpectedEof,
     io::ErrorKind::WriteZero,
     io::ErrorKind::Unsupported,
-    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::Interrupted,
 ];
 
 impl From<&io::Error> for Trouble {
@@ -127,6 +130,31 @@ impl From<&io::Error> for Trouble {
     }
 }
 
+impl Trouble {
+    /// What a read came to, as it is written down.
+    pub(super) fn of(received: &Received) -> Result<usize, Self> {
+        let kind = match received {
+            Received::Bytes(count) => return Ok(*count),
+            Received::End => return Ok(0),
+            Received::NotEncrypted => return Err(Self::NotEncrypted),
+            Received::TlsFailed => return Err(Self::TlsFailed),
+            Received::Broken(error) => return Err(error.into()),
+            Received::Nothing => io::ErrorKind::WouldBlock,
+            Received::Interrupted => io::ErrorKind::Interrupted,
+        };
+        Err(Self::from(&io::Error::from(kind)))
+    }
+
+    /// The same, as it was.
+    pub(super) fn received(said: Result<usize, Self>) -> Received {
+        match said {
+            Err(Self::NotEncrypted) => Received::NotEncrypted,
+            Err(Self::TlsFailed) => Received::TlsFailed,
+            said => said.map_err(io::Error::from).into(),
+        }
+    }
+}
+
 impl From<Trouble> for io::Error {
     fn from(trouble: Trouble) -> Self {
         match trouble {
@@ -135,6 +163,7 @@ impl From<Trouble> for io::Error {
                 let kind = KINDS.get(usize::from(place));
                 (*kind.unwrap_or(&io::ErrorKind::Other)).into()
             }
+            Trouble::NotEncrypted | Trouble::TlsFailed => io::ErrorKind::Other.into(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::entry::{Entry, Trouble};
 use super::player::Player;
 use crate::reactor::{
-    Acceptor, Clock, Entropy, Moment, Peer, Ready, Selector, Stream, Token, Wake,
+    Acceptor, Clock, Entropy, Moment, Peer, Ready, Received, Selector, Stream, Token, Wake,
 };
 use crate::work::password::{Asked, Checked, Hasher, Verdict};
 use crate::work::{
@@ -139,8 +139,7 @@ fn answer<T>(said: Option<Result<T, Trouble>>) -> io::Result<T> {
 
 impl Read for PlayedStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.player.did(bytes.len() as u64);
-        answer(self.player.read(self.number, bytes))
+        self.receive(bytes).into()
     }
 }
 
@@ -176,6 +175,14 @@ impl Stream for PlayedStream {
 
     fn shutdown(&mut self, how: Shutdown) {
         self.player.did(how as u64);
+    }
+
+    fn receive(&mut self, bytes: &mut [u8]) -> Received {
+        self.player.did(bytes.len() as u64);
+        match self.player.read(self.number, bytes) {
+            Some(said) => Trouble::received(said),
+            None => Received::Nothing,
+        }
     }
 
     fn is_secure(&self) -> bool {

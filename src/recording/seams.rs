@@ -10,7 +10,7 @@ use super::entry::{Entry, Found, Newcomer, Trouble};
 use super::tape::Tape;
 use crate::reactor::{
     Acceptor, Clock, Entropy, Moment, OsAcceptor, OsClock, OsEntropy, OsSelector, OsStream, Peer,
-    Ready, Selector, Stream, Token, Wake,
+    Ready, Received, Selector, Stream, Token, Wake,
 };
 use crate::work::password::{Argon2id, Asked, Checked, Hasher};
 use crate::work::stepped::{Step, SteppedCrew};
@@ -138,14 +138,7 @@ impl Drop for RecordedStream {
 
 impl Read for RecordedStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.tape.did(bytes.len() as u64);
-        let result = self.inner.read(bytes);
-        if let Ok(count) = result {
-            self.tape.read(self.number, &bytes[..count]);
-        }
-        let said = result.as_ref().copied().map_err(Trouble::from);
-        self.tape.add(&Entry::Read(self.number, said));
-        result
+        self.receive(bytes).into()
     }
 }
 
@@ -189,6 +182,17 @@ impl Stream for RecordedStream {
     fn shutdown(&mut self, how: Shutdown) {
         self.tape.did(how as u64);
         self.inner.shutdown(how);
+    }
+
+    fn receive(&mut self, bytes: &mut [u8]) -> Received {
+        self.tape.did(bytes.len() as u64);
+        let received = self.inner.receive(bytes);
+        let said = Trouble::of(&received);
+        if let Ok(count) = said {
+            self.tape.read(self.number, &bytes[..count]);
+        }
+        self.tape.add(&Entry::Read(self.number, said));
+        received
     }
 
     fn is_secure(&self) -> bool {

@@ -37,7 +37,6 @@ use std::net::Shutdown;
 use self::expiry::Expiry;
 use self::link::Link;
 use self::protocol::Protocol;
-use self::reading::Received;
 use self::state::{Flow, State};
 use super::call::Call;
 use super::clients::Passed;
@@ -46,7 +45,7 @@ use super::realm::Realm;
 use super::service::Service;
 use crate::planted::{Bug, planted};
 use crate::reactor::{
-    Description, Kind, Moment, Next, OsStream, Peer, Reactor, Readiness, Reason,
+    Description, Kind, Moment, Next, OsStream, Peer, Reactor, Readiness, Reason, Received,
     SHORT_MEANS_DRAINED, Selector, Source, Stream, Token, Turn,
 };
 
@@ -76,22 +75,17 @@ impl<T: Stream> Connection<T> {
             return Next::Again.into();
         }
         let mut buffer = call.service.writer.buffers.take_read();
-        let read = self.stream.read(&mut buffer);
+        let received = self.stream.receive(&mut buffer);
         protocol.link.refresh(&self.stream);
-        let received = match read {
-            Ok(0) => Received::End,
-            Ok(count) => {
-                // Not if the peer's end was reported along with these bytes: no edge will report it
-                // again, so it has to be read.
-                let more = protocol.can(Readiness::ENDED) || self.stream.has_more();
-                if SHORT_MEANS_DRAINED && count < buffer.len() && !more {
-                    protocol.link.can = protocol.link.can.without(Readiness::READABLE);
-                }
-                Received::Bytes(&buffer[..count])
+        if let Received::Bytes(count) = received {
+            // Not if the peer's end was reported along with these bytes: no edge will report it
+            // again, so it has to be read.
+            let more = protocol.can(Readiness::ENDED) || self.stream.has_more();
+            if SHORT_MEANS_DRAINED && count < buffer.len() && !more {
+                protocol.link.can = protocol.link.can.without(Readiness::READABLE);
             }
-            Err(error) => Received::from(&error),
-        };
-        let flow = protocol.received(received, &mut budget, call);
+        }
+        let flow = protocol.received(&received, &buffer, &mut budget, call);
         call.service.writer.buffers.give_read_back(buffer);
         flow
     }
@@ -103,11 +97,11 @@ impl<T: Stream> Connection<T> {
             return Next::Wait;
         }
         let mut buffer = service.writer.buffers.take_read();
-        let read = self.stream.read(&mut buffer);
+        let received = self.stream.receive(&mut buffer);
         service.writer.buffers.give_read_back(buffer);
-        match read {
-            Ok(1..) => Next::Again,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+        match received {
+            Received::Bytes(_) => Next::Again,
+            Received::Nothing => {
                 let can = &mut self.protocol.link.can;
                 *can = can.without(Readiness::READABLE);
                 Next::Wait

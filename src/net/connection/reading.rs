@@ -1,7 +1,5 @@
 //! The way in: bytes become requests.
 
-use std::io;
-
 use super::protocol::Protocol;
 use super::state::{Flow, State};
 use crate::config::{REQUESTS_PER_TURN, SOURCES_WITH_ALL};
@@ -11,37 +9,7 @@ use crate::net::exchange::End;
 use crate::net::framing::{Body, Framed, frame};
 use crate::net::tally::RESET;
 use crate::planted::{Bug, planted};
-use crate::reactor::{Next, Readiness, Reason};
-
-/// What a read came to.
-pub(super) enum Received<'b> {
-    /// Bytes, one at least.
-    Bytes(&'b [u8]),
-    /// The peer will send nothing more.
-    End,
-    /// Nothing for now: an edge tells when there is more.
-    Nothing,
-    /// A signal came in between.
-    Interrupted,
-    /// The peer speaks HTTP where TLS is spoken, and can be told so.
-    NotEncrypted,
-    /// The two ends cannot agree how to encrypt.
-    TlsFailed,
-    /// The peer has gone.
-    Reset,
-}
-
-impl From<&io::Error> for Received<'_> {
-    fn from(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => Self::Nothing,
-            io::ErrorKind::Interrupted => Self::Interrupted,
-            io::ErrorKind::InvalidData => Self::NotEncrypted,
-            io::ErrorKind::ConnectionAborted => Self::TlsFailed,
-            _ => Self::Reset,
-        }
-    }
-}
+use crate::reactor::{Next, Readiness, Reason, Received};
 
 impl Protocol {
     /// How many requests may be handled in one turn, where so many sources are to be asked.
@@ -67,22 +35,23 @@ impl Protocol {
         }
     }
 
-    /// Does with the result of a read what has to be done.
+    /// Takes what a read gave, which is at the front of `buffer`.
     #[inline]
     pub(super) fn received(
         &mut self,
-        received: Received<'_>,
+        received: &Received,
+        buffer: &[u8],
         budget: &mut usize,
         call: &mut Call<'_, '_>,
     ) -> Flow {
         match received {
-            Received::Bytes(bytes) => self.take_in(bytes, budget, call),
+            Received::Bytes(count) => self.take_in(&buffer[..*count], budget, call),
             Received::End => return self.peer_ended(call),
             Received::Nothing => self.link.can = self.link.can.without(Readiness::READABLE),
             Received::Interrupted => {}
             Received::NotEncrypted => self.answer_fault(Fault::TLS_NEEDED, call),
             Received::TlsFailed => return Next::Close(Reason("TLS failed")).into(),
-            Received::Reset => return Next::Close(RESET).into(),
+            Received::Broken(_) => return Next::Close(RESET).into(),
         }
         Flow::On
     }

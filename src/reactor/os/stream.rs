@@ -11,6 +11,8 @@ use mio::unix::pipe;
 use socket2::Socket;
 
 use super::OsSelector;
+#[cfg(feature = "tls")]
+use crate::reactor::seams::Received;
 use crate::reactor::seams::{Peer, Selector, Stream};
 use crate::reactor::slots::Token;
 #[cfg(feature = "tls")]
@@ -80,7 +82,7 @@ impl Read for OsStream {
         match self {
             Self::Tcp(stream) => stream.read(bytes),
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.read(bytes),
+            Self::Tls(stream) => stream.receive(bytes).into(),
             Self::Unix(stream) => stream.read(bytes),
             Self::PipeReader(pipe) => pipe.read(bytes),
             Self::PipeWriter(_) | Self::Gone => Err(io::ErrorKind::Unsupported.into()),
@@ -167,6 +169,15 @@ impl Stream for OsStream {
                 *self = other;
                 None
             }
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[inline]
+    fn receive(&mut self, bytes: &mut [u8]) -> Received {
+        match self {
+            Self::Tls(stream) => stream.receive(bytes),
+            _ => self.read(bytes).into(),
         }
     }
 

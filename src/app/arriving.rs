@@ -1,17 +1,17 @@
-//! Sessions that are on their way to the disk, and those that end so that a user has no more than they may.
+//! Sessions whose login is not committed yet, and the sessions that end with it so that a user stays within the limit.
 //!
-//! A session comes into the table when it has been committed. Logins of one user at once would not see each other
-//! there, and each would end the same oldest session; so they are counted here from the moment in which their
-//! transaction is made. Commits come back in the order in which they were handed out, so a login may end the
-//! session of another one that is on its way before it. It then ends, too, what that one is to end: the disk may refuse
-//! that one, and the older sessions would stay.
+//! A session enters the table when it has been committed. Concurrent logins of one user would not see each other
+//! there, and each would end the same oldest session. So logins are counted here from the moment in which their
+//! transaction is made. Commits return in the order in which they were submitted, so a login may end the session
+//! of an earlier login that is not committed yet. It then also ends the sessions that the earlier login is to end:
+//! the disk may refuse the earlier login, and without this those older sessions would stay.
 
 use std::collections::HashMap;
 
 use super::sessions::Sessions;
 use crate::token::Fingerprint;
 
-/// Sessions that one login ends at most. A user has more than one too many only if the limit was lowered.
+/// Most sessions that one login ends. A user is more than one session over the limit only if it was lowered.
 const ENDED_MAX: usize = 256;
 
 /// A session's key in the table, and its public id.
@@ -42,7 +42,7 @@ impl OfUser {
         ends.any(|(ending, _)| ending == hash)
     }
 
-    /// What the login of that session is to end, if it is on its way.
+    /// The sessions that this session's login is to end, if that login is under way.
     fn ends_of(&self, hash: &Fingerprint) -> &[Named] {
         let mut logins = self.logins.iter();
         let login = logins.find(|login| login.session.0 == *hash);
@@ -51,8 +51,8 @@ impl OfUser {
 }
 
 impl Arriving {
-    /// A login's transaction is about to be handed out. Returns the sessions of its user that end with it, the
-    /// oldest first, so that `max` are left; with a `max` of 0 they are not limited.
+    /// Call this when a login's transaction is about to be submitted. Returns the sessions of the user that end with
+    /// it, the oldest first, so that `max` are left; a `max` of 0 means no limit.
     ///
     /// Sessions that have expired do not count: they end by themselves.
     pub(super) fn begin(
@@ -82,8 +82,8 @@ impl Arriving {
             ends.extend_from_slice(of_user.ends_of(&named.0));
             ends.push(named);
         }
-        // Of many logins at once each could end all before it: the newest of those are enough, as their own logins
-        // end the others.
+        // Each of many concurrent logins could end all logins before it. Ending the newest of them is enough, since
+        // their own logins end the others.
         ends.drain(..ends.len().saturating_sub(ENDED_MAX));
         of_user.logins.push(Login {
             session,
@@ -92,7 +92,7 @@ impl Arriving {
         ends
     }
 
-    /// That transaction has been committed, or has not.
+    /// The transaction is over: it was committed, or it failed.
     pub(super) fn end(&mut self, user_id: i64, session: &Fingerprint) {
         let Some(of_user) = self.of_users.get_mut(&user_id) else {
             return;
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// A table with these sessions, in order of their logins. Those below 10 have expired at 1,000,000 s.
+    /// A table with these sessions, in the order of their logins. Sessions below 10 have expired at 1,000,000 s.
     fn table(numbers: &[u8]) -> Sessions {
         let mut sessions = Sessions::new(&Limits::default());
         for number in numbers {
@@ -193,7 +193,7 @@ mod tests {
         let (sessions, mut arriving) = (table(&[11]), Arriving::default());
         let mut begin = |number| arriving.begin(USER, named(number), (&sessions, 1_000_000, 1));
         assert_eq!(numbers(&begin(21)), [11]);
-        // If the disk refuses 21, 11 would be there beside 22.
+        // If the disk refuses 21, 11 would stay beside 22.
         assert_eq!(numbers(&begin(22)), [11, 21]);
         assert_eq!(numbers(&begin(23)), [11, 21, 22]);
     }

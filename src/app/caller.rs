@@ -1,4 +1,4 @@
-//! Which user sends a request. The one place where a signature is looked up.
+//! Finds the user that sends a request. Signatures are looked up only here.
 
 use super::sessions::Session;
 use super::users::User;
@@ -13,7 +13,7 @@ pub(super) struct Caller {
     /// The session's key in the table and in the store.
     pub(super) hash: [u8; 32],
     pub(super) session: Session,
-    /// The browser sent the signature by itself, so a stranger's page may be behind the request.
+    /// The browser sent the signature by itself, so a page of another site may have caused the request.
     by_cookie: bool,
 }
 
@@ -60,8 +60,8 @@ pub(super) fn caller_who_changes(
 }
 
 /// The same for a request that follows events. It changes nothing, and a page of another site cannot read
-/// its answer; but it takes one of the few places that a session has for streams, and such a page could
-/// take them all. A request that says nothing of a page is no browser's of today.
+/// its answer. But it takes one of the few places that a session has for streams, and such a page could
+/// take them all. A request without the fields that describe its page comes from no current browser.
 ///
 /// # Errors
 /// The 401 or 403 to answer with.
@@ -78,7 +78,7 @@ pub(super) fn caller_who_follows(
     Ok(caller)
 }
 
-/// The same for a WebSocket that needs no session: who comes without one is nobody.
+/// The same for a WebSocket that needs no session: a client without one has no user.
 ///
 /// # Errors
 /// 401 for a signature that does not hold, 403 for the cookie on another site's page.
@@ -98,7 +98,7 @@ pub(super) fn caller_of_socket(
 /// The user whose session it is.
 ///
 /// # Errors
-/// 401 if the user is gone: their sessions go with them, but never trust in that alone.
+/// 401 if the user was removed. Their sessions are removed with them, but that alone is not relied upon.
 pub(super) fn user_of<'c>(caller: &Caller, cx: &'c Context<'_>) -> Result<&'c User, Reply> {
     cx.app
         .users

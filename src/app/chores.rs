@@ -1,5 +1,5 @@
-//! Maintenance, which no request asks for: expired sessions go, times of last use are
-//! written down.
+//! Maintenance, which runs without a request: it removes expired sessions and writes times of last
+//! use to disk.
 
 use super::sessions::Session;
 use super::{App, Context, Reply};
@@ -7,30 +7,30 @@ use crate::planted::{Bug, planted};
 use crate::token::Fingerprint;
 use crate::work::{Change, Transaction};
 
-/// Seconds between two writings of the times of last use.
+/// Seconds between two writes of the times of last use.
 const TOUCHES_EVERY_S: i64 = 60;
-/// Seconds until chores are tried again after the store refused them.
+/// Seconds until maintenance is tried again after the store refused it.
 const RETRY_AFTER_S: i64 = 60;
-/// Sessions that expire, or are written, at a time. The next are taken when the store has these, so
-/// that a night's worth of them does not stand between a login and the disk.
+/// Most sessions that are removed or written at a time. The next are taken when the store has these, so
+/// that a login does not wait behind all sessions that expired overnight.
 const SESSIONS_AT_A_TIME: usize = 64;
 
-/// How far the chores are.
+/// The state of maintenance.
 #[derive(Debug, Default)]
 pub(super) struct Chores {
     /// Transactions that the store has not answered yet.
     under_way: usize,
-    /// Sessions that have expired, and that the store could not remove. They are not in the table any more:
-    /// somebody may have logged out of one meanwhile, and it must not come back.
+    /// Expired sessions that the store could not remove. They are no longer in the table: their user may have
+    /// logged out of one meanwhile, and it must not come back.
     unremoved: Vec<(Fingerprint, Session)>,
-    /// When the times of last use were written, in seconds since 1970.
+    /// When the times of last use were last written, in seconds since 1970.
     touches_written_s: i64,
-    /// Nothing is done before, in seconds since 1970.
+    /// Maintenance does nothing before this time, in seconds since 1970.
     not_before_s: i64,
 }
 
 impl Chores {
-    /// Whether the store has been asked for something and has not answered yet.
+    /// Whether the store has not yet answered all transactions of maintenance.
     pub(super) fn are_under_way(&self) -> bool {
         self.under_way > 0
     }
@@ -66,13 +66,13 @@ impl App {
     /// The server is about to end: times of last use are written now.
     pub fn hurry_chores(&mut self) {
         self.chores.touches_written_s = 0;
-        // Also if the store has just failed: it is the last chance.
+        // Even if the store has just failed: this is the last chance.
         self.chores.not_before_s = 0;
     }
 }
 
 impl Context<'_> {
-    /// Does what is due in memory; what has to be done on disk is returned.
+    /// Does in memory what is due, and returns what has to be done on disk.
     pub fn chores(&mut self) -> Vec<Reply> {
         let now_s = self.unix_s();
         if self.app.next_chore_s() > now_s {
@@ -114,7 +114,7 @@ impl Context<'_> {
             events_only_if_changed: true,
         };
         self.unasked(transaction, move |cx, on_disk| {
-            // Where it is on disk, its streams have ended after the event that tells of it.
+            // If it is on disk, the session's streams have ended after the event that reports the expiry.
             if !on_disk {
                 cx.app.streams.end(&hash);
                 cx.app.chores.unremoved.push((hash, session));

@@ -12,13 +12,13 @@ pub(super) enum Presented<'r> {
     Nothing,
     /// This token, which may be anything.
     Token(&'r [u8]),
-    /// More than one token, or none that could be one. Whoever guesses what is meant may take an
-    /// attacker's for the user's: the request has no session, whatever the other place says.
+    /// More than one token, or something that cannot be a token. A server that guesses which one is meant may
+    /// take an attacker's token for the user's. So the request has no session, no matter what the other place says.
     Unclear,
 }
 
-/// What the `Cookie` fields say (RFC 6265, section 4.2): several fields are one list, the name
-/// counts to the letter, the same token twice is one.
+/// What the `Cookie` fields say (RFC 6265, section 4.2): several fields are one list, the name is
+/// case-sensitive, and the same token twice counts once.
 ///
 /// Two different ones are [`Presented::Unclear`]: a neighbouring subdomain can set a second cookie
 /// of this name, and the order of the two proves nothing.
@@ -71,7 +71,7 @@ pub(super) fn bearer<'r>(mut headers: impl Iterator<Item = &'r [u8]>) -> Present
 fn is_token68(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let (characters, _) = token.split_at(token.len() - padding);
-    // No early exit: nearly all are good to the end, and that is looked at once.
+    // No early exit: nearly all tokens are valid to the end, so the result is tested once.
     let good = |all, byte: &u8| all & TOKEN68_BYTES[usize::from(*byte)];
     !characters.is_empty() && characters.iter().fold(true, good)
 }
@@ -90,10 +90,10 @@ static TOKEN68_BYTES: [bool; 256] = {
 };
 
 /// The value of `Set-Cookie` that presents `token` for `max_age_s` seconds. `secure` is for sites
-/// behind TLS: over plain HTTP the browser would drop such a cookie.
+/// behind TLS: over plain HTTP a browser would drop such a cookie.
 ///
-/// `HttpOnly` keeps it from scripts, `SameSite=Lax` from requests that other sites make it send,
-/// but for following a link.
+/// `HttpOnly` hides it from scripts. With `SameSite=Lax` the browser does not send it along with requests
+/// that other sites cause, except when the user follows a link.
 #[must_use]
 pub(super) fn set_cookie(token: &str, max_age_s: i64, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };

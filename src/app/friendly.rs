@@ -1,8 +1,8 @@
 //! Which clients have no limit by address. The one definition for all such limits: connections, failed logins,
 //! places for hashes.
 //!
-//! * A *peer* is friendly if it is on this machine (loopback, a unix socket) or a proxy that the operator trusts. Many
-//!   users may come by one such peer.
+//! * A *peer* is friendly if it is on this machine (loopback, a unix socket) or a proxy that the operator trusts. One
+//!   such peer may carry the requests of many users.
 //! * A *request* is friendly if its peer is, and if no field of it says that it was forwarded. With such a field a
 //!   proxy speaks for one client of its own. If the proxy is trusted, that client's address counts; if not, the
 //!   proxy's does.
@@ -14,7 +14,7 @@ use super::Request;
 use super::throttle::network;
 use crate::reactor::Peer;
 
-/// Fields by which proxies say for whom they speak; and all that begin with `x-forwarded-`.
+/// Fields in which proxies name their client; all that begin with `x-forwarded-` count as well.
 const FORWARDED: [&str; 8] = [
     "forwarded",
     "via",
@@ -27,7 +27,7 @@ const FORWARDED: [&str; 8] = [
 ];
 const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
 
-/// The network against whose limits a connection counts: none, if its peer is friendly.
+/// The network whose limits a connection counts against; none if its peer is friendly.
 #[must_use]
 pub fn limited_peer(peer: Peer, trusted: &[IpAddr]) -> Option<u128> {
     let address = peer.ip()?.to_canonical();
@@ -35,8 +35,8 @@ pub fn limited_peer(peer: Peer, trusted: &[IpAddr]) -> Option<u128> {
     (!address.is_loopback() && !is_proxy).then(|| network(address))
 }
 
-/// The network against whose limits a request counts: none, if it is friendly. All whose address is not known
-/// count as one.
+/// The network whose limits a request counts against; none if the request is friendly. All requests with an
+/// unknown address count as one network.
 #[must_use]
 pub(super) fn limited(request: &Request<'_>, trusted: &[IpAddr]) -> Option<u128> {
     if limited_peer(request.peer(), trusted).is_none() && !is_forwarded(request) {
@@ -62,7 +62,7 @@ mod tests {
     use crate::http;
     use std::net::SocketAddr;
 
-    /// By which network a request of this peer with this field counts. 10.0.0.1 is trusted.
+    /// The network that a request of this peer with this field counts against. 10.0.0.1 is trusted.
     fn limited_by(peer: &str, field: &str) -> Option<IpAddr> {
         let bytes = format!("POST /login HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n");
         let limits = crate::config::Limits::default();
@@ -94,7 +94,7 @@ mod tests {
             ("unix", "A: b", None),
             ("10.0.0.1", "A: b", None),
             ("::ffff:10.0.0.1", "A: b", None),
-            // a proxy that is trusted
+            // a trusted proxy
             ("10.0.0.1", "X-Forwarded-For: 192.0.2.1", Some("192.0.2.1")),
             ("10.0.0.1", "X-Forwarded-For: 127.0.0.1", Some("127.0.0.1")),
             ("10.0.0.1", "x-forwarded-for: 10.0.0.1", Some("10.0.0.1")),
@@ -103,7 +103,7 @@ mod tests {
             ("unix", "X-Forwarded-For: 192.0.2.1", Some("192.0.2.1")),
             ("unix", "X-Forwarded-For: ::1", Some("::")),
             ("unix", "Forwarded: for=192.0.2.1", Some("0.0.0.0")),
-            // one that is not
+            // a proxy that is not trusted
             ("127.0.0.1", "X-Forwarded-For: 192.0.2.1", Some("127.0.0.1")),
             ("::1", "Forwarded: for=192.0.2.1", Some("::")),
             ("127.0.0.1", "FORWARDED:", Some("127.0.0.1")),

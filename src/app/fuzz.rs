@@ -1,5 +1,5 @@
-//! What is asserted of any bytes in a login or in place of a session's signature: for the fuzzer, and
-//! for the test below, which reads what is kept in `tests/fuzz/corpus`.
+//! Assertions about any bytes in a login or in place of a session's signature: for the fuzzer, and
+//! for the test below, which reads the inputs in `tests/fuzz/corpus`.
 
 use super::cookie::{Presented, bearer, session_cookie};
 use super::login::{Credentials, credentials};
@@ -11,7 +11,7 @@ use crate::reactor::Peer;
 /// The body of a login: a form, or JSON if the first byte is odd.
 ///
 /// - A name and a password are within the limits.
-/// - Written anew, as a form and as JSON, they are read as the same.
+/// - Encoded again, as a form and as JSON, they parse to the same values.
 ///
 /// # Panics
 /// When that does not hold.

@@ -1,4 +1,4 @@
-//! How a WebSocket begins: the handshake.
+//! The handshake with which a WebSocket begins.
 
 use std::rc::Rc;
 
@@ -8,10 +8,10 @@ use super::{Context, Reply, Request};
 use crate::http::{Method, Response, Status};
 use crate::websocket::{self, Message};
 
-/// A function that deals with messages.
+/// A function that handles messages.
 pub(crate) type Listener = dyn Fn(Message, &mut Socket<'_>);
 
-/// The handler of a WebSocket's path: one that needs no session, and knows whose it is if there is one.
+/// The handler of a WebSocket's path. It needs no session; if there is one, it knows the user.
 pub(crate) fn endpoint(
     conversation: Rc<Listener>,
 ) -> impl Fn(&Request<'_>, &mut Context<'_>) -> Result<Reply, Reply> {
@@ -38,7 +38,7 @@ pub(super) fn is_asked_for(request: &Request<'_>) -> bool {
 /// The answer to a handshake (RFC 6455, section 4.2).
 ///
 /// # Errors
-/// 426 with what this server speaks, or 400.
+/// 426 with the version that this server supports, or 400.
 pub(super) fn handshake(request: &Request<'_>) -> Result<Response, Reply> {
     let upgrades = request.offers_upgrade() && is_asked_for(request);
     if request.method() != Method::Get || !upgrades {
@@ -46,7 +46,7 @@ pub(super) fn handshake(request: &Request<'_>) -> Result<Response, Reply> {
             "this is a WebSocket: ask for it with Connection: Upgrade and Upgrade: websocket";
         return Err(upgrade_required("upgrade_required", detail));
     }
-    // Of a client it is no list, and must not come twice (section 11.3.5).
+    // From a client it is not a list, and must not come twice (section 11.3.5).
     let mut versions = request.headers("sec-websocket-version");
     if (versions.next(), versions.next()) != (Some(b"13"), None) {
         let detail = "this server speaks version 13 of the WebSocket protocol (RFC 6455)";

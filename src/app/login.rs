@@ -1,8 +1,8 @@
 //! `POST /login`: a name and a password become a session.
 //!
 //! In order: read the form, ask the throttle, take a place, hash on a worker thread, ask the throttle again, commit
-//! the session together with its event, answer. Every way in which the name and the password can be wrong costs the
-//! same and is answered alike.
+//! the session together with its event, answer. Every login with a wrong name or a wrong password costs the same
+//! and gets the same answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -29,23 +29,23 @@ pub(super) struct Credentials {
     pub(super) password: String,
 }
 
-/// An attempt that was admitted, and who made it.
+/// An attempt that was admitted, and the client that made it.
 struct Attempt {
     username: String,
     address: IpAddr,
-    /// Against whose limits it counts.
+    /// The network whose limits it counts against.
     network: Option<u128>,
     user_id: Option<i64>,
     over_tls: bool,
 }
 
 pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
-    // A stranger's page could log its visitor in as somebody else.
+    // A page of another site could log its visitor in as another user.
     if request.from_a_page() && !request.same_origin(&cx.app.config.trust_proxy) {
         return Err(cross_site());
     }
     let Credentials { username, password } = credentials(request)?;
-    // Behind a unix socket there is no address; all who come that way count as one.
+    // A unix socket has no address; all clients that use it count as one.
     let address = request.client(&cx.app.config.trust_proxy);
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let network = friendly::limited(request, &cx.app.config.trust_proxy);
@@ -54,11 +54,11 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
         .throttle
         .admit(&username, network, now_s)
         .map_err(|refused| too_many(refused, cx))?;
-    // Half of the queue: who takes that does not keep others out.
+    // Half of the queue: a name that takes it all does not keep others out.
     let places = cx.app.config.limits.hash_jobs_max.div_ceil(2);
     let place = cx.app.throttle.begin(&username, places);
     let place = place.ok_or_else(|| too_many_at_once(cx))?;
-    // Many users may be behind a friendly peer: there each name waits in a line of its own.
+    // Many users may share a friendly peer: there each name waits in a line of its own.
     let line = network.unwrap_or_else(|| throttle::name_key(&username));
     let user = cx.app.users.named(&username);
     let stored = user.map_or(&cx.app.decoy, |user| &user.password).clone();
@@ -92,8 +92,8 @@ pub(super) fn login(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply
     }))
 }
 
-/// The hash is there. Attempts in parallel were all admitted before the first had failed; those that
-/// come after the last that may fail are refused whatever was found out about them.
+/// The hash is done. Parallel attempts were all admitted before the first of them failed; those that
+/// finish after the limit was reached are refused, whether the password was right or not.
 fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let Attempt {
         username, network, ..
@@ -108,7 +108,7 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Rep
             cx.app.throttle.succeeded(username);
             Ok(confirm(user_id, checked.rehashed, attempt, cx))
         }
-        // No password fits the decoy; if one did, there is still nobody to log in.
+        // No password matches the decoy; even if one did, there is no user to log in.
         (Verdict::Wrong, _) | (_, None) => {
             cx.app.throttle.failed(username, *network, now_s);
             Ok(refuse(attempt, cx))
@@ -117,7 +117,7 @@ fn judge(checked: Checked, attempt: Attempt, cx: &mut Context<'_>) -> Result<Rep
 }
 
 fn refuse(attempt: Attempt, cx: &mut Context<'_>) -> Reply {
-    // What nobody is called is not kept: people type passwords into the wrong field.
+    // A name that no user has is not stored: people type passwords into the wrong field.
     let known = attempt.user_id.is_some() || planted(Bug::KeptTypo);
     let username = known.then_some(&*attempt.username);
     let event = cx.login_failed(attempt.user_id, username, attempt.address);
@@ -125,7 +125,7 @@ fn refuse(attempt: Attempt, cx: &mut Context<'_>) -> Reply {
         events: vec![event],
         ..Transaction::default()
     };
-    // The answer is the same whether or not the failure could be written down.
+    // The answer is the same whether or not the failure could be stored.
     Reply::commit(transaction, |_, _| {
         Reply::Now(unauthorized(
             "invalid_credentials",
@@ -256,7 +256,7 @@ fn too_many_at_once(cx: &mut Context<'_>) -> Reply {
 ///
 /// # Errors
 /// 415 for a type that is neither form nor JSON; 400 for a body that is not what its type says,
-/// or names and passwords that nobody can have.
+/// or names and passwords that no user can have.
 pub(super) fn credentials(request: &Request<'_>) -> Result<Credentials, Reply> {
     let malformed = |code, detail: &str| Reply::problem(Status::BAD_REQUEST, code, detail);
     let credentials = match request.content_type().as_deref() {

@@ -1,7 +1,8 @@
 //! `POST /logout` and `DELETE /sessions/{id}`: sessions end.
 //!
-//! First the rows are deleted, in one transaction with the event; only then the sessions leave the
-//! table in memory, in `replica`, and the client hears of it. A server that is killed in between has confirmed nothing.
+//! First the rows are deleted, in one transaction with the event. Only then are the sessions removed from the
+//! table in memory, in `replica`, and the client gets its answer. A server that is killed in between has
+//! confirmed nothing.
 
 use serde::Serialize;
 
@@ -66,7 +67,7 @@ pub(super) fn logout(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
 pub(super) fn revoke(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let caller = caller_who_changes(request, cx)?;
     let user_id = caller.session.user_id;
-    // A stranger's session and one that never was are the same to the caller.
+    // The caller cannot tell another user's session from one that never existed.
     let id = request.parameter("id").and_then(token::from_base64url);
     let found = id.and_then(|sid| cx.app.sessions.find_of_user(user_id, &sid));
     let Some((hash, sid)) = found.map(|(hash, session)| (*hash, session.sid)) else {
@@ -83,7 +84,7 @@ fn no_such_session() -> Reply {
     Reply::problem(Status::NOT_FOUND, "no_such_session", detail)
 }
 
-/// What is ended, and what has been so far.
+/// Which sessions are to end, and how many have ended so far.
 struct Ending {
     message: &'static str,
     user_id: i64,
@@ -107,8 +108,8 @@ impl Ending {
         }
     }
 
-    /// The store failed when some had ended already. The caller's own is among those, so that they
-    /// cannot simply ask again.
+    /// The store failed when some sessions had ended already. The caller's own session is one of them, so the
+    /// caller cannot simply ask again.
     fn incomplete() -> Reply {
         let detail = "the sessions that there were have ended; some that began meanwhile could not be ended: \
                       log in, and try again";
@@ -140,7 +141,7 @@ impl Ending {
     }
 }
 
-/// Ends these sessions, on disk first. Where none was left to end, somebody else was faster, and there
+/// Ends these sessions, on disk first. If none was left to end, another request was faster, and there
 /// is no event.
 fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Reply {
     let unsaid = if ending.everywhere {
@@ -167,8 +168,8 @@ fn end(hashes: Vec<[u8; 32]>, events: Vec<NewEvent>, mut ending: Ending) -> Repl
             let late = cx.app.sessions.of_user(ending.user_id);
             let late: Vec<[u8; 32]> = late.map(|(hash, _)| *hash).collect();
             if !late.is_empty() {
-                // If others ended those that there were, nothing has told of this logout yet. Then the next
-                // round does, and is followed by one more, for logins that are confirmed before it.
+                // If other requests ended all of them, no event reports this logout yet. Then the next round
+                // reports it, and one more follows, for logins that are confirmed before that.
                 let said = ending.revoked > 0;
                 ending.everywhere = !said;
                 return end(late, if said { Vec::new() } else { unsaid }, ending);

@@ -1,10 +1,10 @@
-//! Decisions, without I/O: which user may do what, and what is answered.
+//! Decisions, without I/O: what each user may do, and how requests are answered.
 //!
-//! A handler is a function from a [`Request`] and a [`Context`] to a [`Reply`]. It sees the state of
-//! the application and never a socket, a thread or a file: what blocks is returned as work, and
-//! done elsewhere. `routes` is the table that finds the handler; `login` and `logout` are the two
-//! that the rest is built around; `caller` finds the user and session of a request, for all of them. `replica` is the one place where
-//! memory follows what was committed.
+//! A handler is a function from a [`Request`] and a [`Context`] to a [`Reply`]. It sees the state of the
+//! application and never a socket, a thread or a file: blocking work is returned, and done elsewhere. `routes`
+//! is the table that finds the handler; `login` and `logout` are the two that the rest is built around; `caller`
+//! finds the user and session of a request, for all handlers. `replica` is the one place where memory follows
+//! what was committed.
 
 mod arriving;
 mod caller;
@@ -74,41 +74,41 @@ use sessions::Sessions;
 use throttle::Throttle;
 use users::Users;
 
-/// The application's state. The loop's thread owns it; nobody else sees it.
+/// The application's state. The loop's thread owns it; no other thread sees it.
 pub struct App {
-    /// What was asked for at start.
+    /// The configuration that the server was started with.
     pub config: Config,
     /// Where the server listens, with the ports that the system chose.
     pub addresses: Vec<ListenAddr>,
-    /// Who can log in.
+    /// The users that can log in.
     pub users: Users,
-    /// Who is logged in.
+    /// The sessions of users that are logged in.
     pub sessions: Sessions,
-    /// What signatures are made with.
+    /// The keys that sign sessions.
     pub keys: Keys,
-    /// Who has failed to log in too often.
+    /// Names and addresses with failed logins.
     pub throttle: Throttle,
-    /// Logins whose sessions are on their way to the disk.
+    /// Logins whose sessions are not committed yet.
     pub arriving: Arriving,
-    /// Who receives events.
+    /// The subscribers of events.
     pub hub: Hub,
-    /// What is sent to whom for as long as their session lasts.
+    /// The streams that are open for as long as their session lasts.
     pub streams: Streams,
     /// The server is shutting down.
     pub draining: bool,
-    /// The event that tells of the end is on disk, or cannot be written; streams do not know yet.
+    /// The event that announces the shutdown is on disk, or cannot be written; streams do not know yet.
     pub end_announced: bool,
-    /// What the monitor tells of what is not the application's: taken when all sources have been looked
+    /// Numbers for the monitor that are not the application's: taken when all sources have been looked
     /// at.
     pub vitals: monitor::Vitals,
-    /// Somebody watches the loop.
+    /// Set while an observer watches the loop.
     pub watch: Option<monitor::Watch>,
-    /// Who judges passwords.
+    /// Verifies passwords.
     pub hasher: Arc<dyn Hasher>,
-    /// Hashed for users that do not exist, so that they cost what others cost.
+    /// The hash that is checked for names that no user has, so that they cost as much as others.
     decoy: String,
     answers: status::Answers,
-    /// The memory of the last answer.
+    /// The memory of the last answer, to be reused.
     blank: Blank,
     chores: chores::Chores,
     /// Emitted outside of any request's transaction; committed at the end of the turn.
@@ -116,7 +116,7 @@ pub struct App {
     error_handlers: Vec<ErrorHandler>,
 }
 
-/// Something that went wrong inside the server. The loop turns on.
+/// An error inside the server. The loop continues.
 #[derive(Clone, Debug)]
 pub struct Incident {
     /// Which kind: `handler_panicked`, `subscriber_panicked`, `error_lost` (a subscriber panicked
@@ -128,7 +128,7 @@ pub struct Incident {
 
 type ErrorHandler = Box<dyn FnMut(&Incident)>;
 
-/// Events that may wait for the store, which took them before.
+/// Most events that are kept for another try after the store refused them.
 const OUTGOING_MAX: usize = 4096;
 
 /// What a handler may use.
@@ -170,7 +170,7 @@ pub const HANDLERS: [(Methods, &str, BuiltIn); 13] = [
 ];
 
 impl App {
-    /// An answer has been encoded: its memory is for the next one.
+    /// Takes the memory of an answer that has been encoded, for the next answer.
     pub fn reuse(&mut self, response: Response) {
         if let Body::Bytes(_) = response.body {
             self.blank = response.into_blank();
@@ -211,11 +211,11 @@ impl App {
         self.error_handlers.push(Box::new(handler));
     }
 
-    /// Puts an event on its way: it is committed with the others of this turn, and delivered when
-    /// it has an id.
+    /// Emits an event: it is committed with the others of this turn, and delivered when it has an
+    /// id.
     ///
     /// # Panics
-    /// If its name [is none](is_name): no pattern could name it, and in server-sent events it could be two lines.
+    /// If its name [is invalid](is_name): no pattern could match it, and in server-sent events it could be two lines.
     pub fn emit(&mut self, event: NewEvent) {
         let name = &event.name;
         assert!(
@@ -225,8 +225,8 @@ impl App {
         self.outgoing.push(event);
     }
 
-    /// Takes back events that the store had no room for, to try again with the next that are emitted. More than
-    /// `OUTGOING_MAX` are not kept: a store that fails for long must not fill the memory.
+    /// Takes back events that the store had no room for, to be tried again with the next that are emitted. At most
+    /// `OUTGOING_MAX` are kept: a store that fails for long must not fill the memory.
     pub fn emit_again(&mut self, mut events: Vec<NewEvent>) {
         let lost = (events.len() + self.outgoing.len()).saturating_sub(OUTGOING_MAX);
         if lost > 0 {
@@ -238,31 +238,31 @@ impl App {
         self.outgoing = events;
     }
 
-    /// What was emitted outside of a request's transaction since this was asked last.
+    /// The events that were emitted outside of a request's transaction since the last call.
     pub fn take_outgoing(&mut self) -> Vec<NewEvent> {
         std::mem::take(&mut self.outgoing)
     }
 
-    /// Logs an incident, tells the error handlers, and emits `error`. Without a handler and
-    /// without a subscriber nothing else happens: an error that nobody listens to ends nothing.
+    /// Logs an incident, calls the error handlers, and emits `error`. Without a handler and
+    /// without a subscriber nothing else happens: an error without listeners does not end the program.
     pub fn report(&mut self, code: &'static str, detail: String, unix_ms: u64) {
         let incident = Incident { code, detail };
         log::error!("{}: {}", incident.code, incident.detail.escape_debug());
         for handler in &mut self.error_handlers {
-            // An error handler that fails must not fail the loop, nor call itself.
+            // An error handler that panics must neither end the loop nor be called about its own panic.
             if catch_unwind(AssertUnwindSafe(|| handler(&incident))).is_err() {
                 log::error!("an error handler panicked");
             }
         }
-        // A store that fails would fail to store this, a subscriber that panics over errors would
-        // panic over this, and so report again, for ever.
+        // A failing store would fail to store this event, and a subscriber that panics over errors would
+        // panic over this one. Each would report again, for ever.
         if !matches!(code, "store_failed" | "error_lost") {
             let data = json!({"code": code, "detail": incident.detail});
             self.announce("error", data, unix_ms);
         }
     }
 
-    /// Emits an event of the server's own, which concerns no user.
+    /// Emits an event of the server itself, which concerns no user.
     pub fn announce(&mut self, name: &'static str, data: Value, unix_ms: u64) {
         self.emit(NewEvent {
             unix_ms,
@@ -273,7 +273,7 @@ impl App {
         });
     }
 
-    /// Delivers the events that were confirmed in this turn, or the first of them.
+    /// Delivers the events that were confirmed in this turn, or the first of them if they are too many.
     pub fn deliver_events(&mut self, unix_ms: u64) -> Delivered {
         let (count, missed) = self.hub.deliver();
         for Missed { id, was_error } in missed {
@@ -298,28 +298,28 @@ impl Context<'_> {
     }
 
     /// The memory of the last answer, for [`Response::reusing`] and [`Response::json_reusing`]: a handler
-    /// that answers in it allocates nothing.
+    /// that answers in it does not allocate.
     pub fn blank(&mut self) -> Blank {
         std::mem::take(&mut self.app.blank)
     }
 
-    /// So many random bytes.
+    /// `N` random bytes.
     pub fn random<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.entropy.fill(&mut bytes);
         bytes
     }
 
-    /// Puts an event on its way to all who subscribed to its name.
+    /// Emits an event, which goes to all subscribers to its name.
     ///
     /// # Panics
-    /// If the [name](is_name) is none, as [`App::emit`].
+    /// If the [name](is_name) is invalid, as [`App::emit`].
     pub fn emit(&mut self, name: impl Into<Cow<'static, str>>, data: Value) {
         let event = self.event(name, "handler", None, data);
         self.app.emit(event);
     }
 
-    /// An event of this moment.
+    /// An event with the present time.
     fn event(
         &self,
         name: impl Into<Cow<'static, str>>,

@@ -1,7 +1,7 @@
-//! Where a request comes from: which site's page sent it, and which address.
+//! Where a request comes from: from a page of which site, and from which address.
 //!
-//! Both are claims of the peer. What it says about the site is believed because a browser does not
-//! let a page change it; what it says about the address, only if the peer is a proxy of ours.
+//! Both are claims of the peer. Its claim about the site is believed because a browser does not let a page
+//! change it; its claim about the address is believed only if the peer is a trusted proxy.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -53,7 +53,7 @@ fn at_most_one<'h>(mut values: impl Iterator<Item = &'h [u8]>) -> Result<Option<
     }
 }
 
-/// A field came twice that may come once.
+/// A field came twice that may come only once.
 struct Twice;
 
 /// What the client calls this site.
@@ -61,7 +61,7 @@ struct Twice;
 pub(super) struct Site<'r> {
     /// The `Host` field, or the authority of an absolute target.
     pub(super) host: Option<&'r [u8]>,
-    /// The client came over TLS. If not, it may have all the same: a proxy that ends TLS need not say so.
+    /// The client came over TLS. If this is false, it may still have: a proxy that terminates TLS need not say so.
     pub(super) over_tls: bool,
 }
 
@@ -70,8 +70,8 @@ impl Site<'_> {
     ///
     /// A port that is missing is the default one of the origin's scheme: behind a TLS proxy,
     /// `https://example.com` is `Host: example.com`. A client that came over TLS needs an `https` origin:
-    /// over plain HTTP any machine on the way could have written the page. The reverse is no danger, so an `https`
-    /// page may send to a site that does not know of its TLS.
+    /// over plain HTTP any machine on the path could have written the page. The reverse is harmless, so an `https`
+    /// page may send to a site that does not know that it is behind TLS.
     fn is_at(self, origin: &[u8]) -> bool {
         let Some((authority, default_port)) = without_scheme(origin) else {
             return false; // schemes that cannot be ours
@@ -92,7 +92,7 @@ impl Site<'_> {
     }
 }
 
-/// Compares names without case, and addresses in brackets by what they mean: a proxy may write its own
+/// Compares names without case, and addresses in brackets by their value: a proxy may write its own
 /// `Host`, and `[::1]` as `[0:0:0:0:0:0:0:1]`.
 fn is_same_host(one: &[u8], other: &[u8]) -> bool {
     let address = |host: &[u8]| -> Option<Ipv6Addr> {
@@ -113,7 +113,7 @@ fn has_scheme(origin: &[u8], scheme: &[u8]) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
 }
 
-/// What follows `http://` or `https://`, and that scheme's default port.
+/// The part after `http://` or `https://`, and that scheme's default port.
 fn without_scheme(origin: &[u8]) -> Option<(&[u8], u16)> {
     [(&b"http://"[..], HTTP_PORT), (b"https://", HTTPS_PORT)]
         .into_iter()
@@ -122,8 +122,8 @@ fn without_scheme(origin: &[u8]) -> Option<(&[u8], u16)> {
         })
 }
 
-/// Host and port of an authority without user information (RFC 3986, section 3.2). A path, a
-/// space, a comma or anything else that is no host makes it none.
+/// Host and port of an authority without user information (RFC 3986, section 3.2). `None` if there is a path, a
+/// space, a comma or anything else that cannot be in a host.
 fn split_port(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let is_literal = authority.starts_with(b"[");
     let end = if is_literal {
@@ -161,11 +161,11 @@ fn parse_port(digits: &[u8]) -> Option<u16> {
 ///
 /// The list is believed from its right end, where each proxy appends its own peer, as far as the
 /// addresses are trusted ones; the first that is not is the client. An entry that is no address
-/// ends the search at the last good one, so what a client wrote into the header is never reached.
+/// ends the search at the last valid one, so the search never reaches what a client wrote into the header.
 ///
 /// `peer` is `None` on a unix socket. Only local processes can open one, so it is taken for a
 /// proxy, if proxies are expected at all: if `trusted` is not empty. The answer is `None` only if
-/// nobody vouches for an address. IPv4 addresses in IPv6 form come back as IPv4.
+/// no proxy vouches for an address. IPv4 addresses in IPv6 form come back as IPv4.
 pub(super) fn client_address<'h>(
     peer: Option<IpAddr>,
     forwarded_for: impl Iterator<Item = &'h [u8]>,
@@ -189,19 +189,19 @@ pub(super) fn client_address<'h>(
     found.or(peer)
 }
 
-/// Whether the client came to some proxy over TLS, by the lines of `X-Forwarded-Proto`, which are one list. To be
-/// asked only where [`is_proxy`] says that the peer is believed.
+/// Whether the client came to some proxy over TLS, by the lines of `X-Forwarded-Proto`, which are one list. Call it
+/// only if [`is_proxy`] says that the peer is believed.
 ///
-/// In doubt it did: a cookie without `Secure` may leak, one with it is at worst not kept. So of several proxies
-/// one that says `https` is enough, in whatever place, and what is neither `http` nor `ws` counts as `https`
-/// (some proxies say `wss` of a WebSocket). A list without elements says nothing.
+/// In doubt the answer is yes: a cookie without `Secure` may leak; a cookie with it is at worst not kept. So one
+/// `https` anywhere in the list is enough, and every value but `http` and `ws` counts as `https` (some proxies say
+/// `wss` for a WebSocket). A list without elements says nothing.
 pub(super) fn forwarded_over_tls<'h>(mut lines: impl Iterator<Item = &'h [u8]>) -> bool {
     let is_plain =
         |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"ws");
     lines.any(|line| list_elements(line).any(|scheme| !is_plain(scheme)))
 }
 
-/// Whether what `peer` says about its own clients is believed.
+/// Whether `peer` is believed about its own clients.
 pub(super) fn is_proxy(peer: Option<IpAddr>, trusted: &[IpAddr]) -> bool {
     let is_trusted = |peer: IpAddr| {
         let peer = peer.to_canonical();

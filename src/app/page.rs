@@ -1,9 +1,9 @@
-//! Pages that are parts of the program, the server's own and the monitor's: what a browser is told about all of them.
+//! The header fields of pages that are part of the program, for the server's own pages and the monitor's.
 
 use crate::http::{Response, Status};
 
-/// What a page may do: everything comes from here, nothing of it is inline, and no other site can frame it. The
-/// argument is where its forms may lead.
+/// What a page may do: everything is loaded from this server, nothing is inline, and no other site can frame it.
+/// The argument says where its forms may lead.
 macro_rules! policy {
     ($forms:literal) => {
         concat!(
@@ -15,8 +15,9 @@ macro_rules! policy {
 }
 pub(super) use policy;
 
-/// A page or a part of one. No other site's page holds on to its window, or puts it into its own (HTML Standard,
-/// section 7.1.3; Fetch Standard, section 3.7). Asked for again each time, since another version may have another.
+/// A page or a part of one. No page of another site keeps a reference to its window, or embeds it (HTML Standard,
+/// section 7.1.3; Fetch Standard, section 3.7). Browsers request it again each time, since another version of the
+/// program may have another one.
 pub(super) fn part(status: Status, kind: &'static str, bytes: &'static [u8]) -> Response {
     Response::static_body(status, kind, bytes)
         .with_header("Cross-Origin-Opener-Policy", "same-origin")

@@ -1,4 +1,4 @@
-//! What a producer's line means.
+//! Parses the lines of producers.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -8,8 +8,8 @@ use crate::event::{NewEvent, is_name, is_reserved};
 /// The name of an event that was a line of text.
 const LINE: &str = "line";
 
-/// What a producer may say about an event. Unlike what comes over the network it names the sender too:
-/// the operator started it.
+/// What a producer may say about an event. Unlike an event from the network it may name the sender too:
+/// the operator started the producer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
@@ -24,7 +24,7 @@ struct Said {
 /// needed, or any other text, which becomes the `data` of an event called `line`.
 ///
 /// # Errors
-/// Why it is none, for the log.
+/// Why the line is not an event, for the log.
 pub fn event_of_line(line: &str, sender: &str, unix_ms: u64) -> Result<NewEvent, &'static str> {
     let text = || Said {
         name: LINE.to_owned(),
@@ -32,7 +32,7 @@ pub fn event_of_line(line: &str, sender: &str, unix_ms: u64) -> Result<NewEvent,
         sender: None,
         user_id: None,
     };
-    // Only an object: serde would take an array for one, too.
+    // Only an object: serde would accept an array for one, too.
     let said = match line.starts_with('{').then(|| serde_json::from_str(line)) {
         Some(Ok(said)) => said,
         _ => text(),
@@ -57,7 +57,7 @@ pub fn event_of_line(line: &str, sender: &str, unix_ms: u64) -> Result<NewEvent,
     })
 }
 
-/// What a command is called: the file name of the program that it runs.
+/// The name of a command: the file name of the program that it runs.
 #[must_use]
 pub fn name_of_command(command: &str) -> &str {
     let is_program = |word: &&str| *word != "exec" && !word.contains('=');

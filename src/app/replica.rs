@@ -1,11 +1,11 @@
 //! The one place where memory follows what was committed.
 //!
 //! Each transaction is applied here once, in the order of the commits, no matter which handler or which part of the
-//! maintenance asked for it, and before what follows it is called: so an answer that confirms something comes after
-//! memory has followed.
+//! maintenance asked for it, and before its continuation is called. So an answer that confirms something is made
+//! after memory has followed.
 //!
-//! Memory leads in two things. A session expires by the clock, and leaves the table before its row is removed; the time
-//! of its last use is known here first, and written down later. The throttle and logins under way are in memory alone.
+//! In two cases memory leads. A session expires by the clock, and leaves the table before its row is removed; the
+//! time of its last use is known here first, and stored later. The throttle and logins under way are only in memory.
 
 use super::App;
 use crate::planted::{Bug, planted};
@@ -17,11 +17,11 @@ use crate::work::{Change, Commit, UserRow};
 pub struct Confirmed {
     /// Rows of users and sessions that were added, changed or removed.
     pub rows: usize,
-    /// The id of the user that was added last, if one was.
+    /// The id of the last user that was added, if any.
     pub added_user: Option<i64>,
     /// The id of the last of its events; 0 without one.
     pub last_event_id: u64,
-    /// Streams that end in this turn, since their sessions have ended.
+    /// Streams that end in this turn because their sessions have ended.
     pub streams_closed: usize,
 }
 

@@ -23,7 +23,7 @@ use crate::work::{Findings, Page, Query, StoreError, Transaction};
 pub enum Reply {
     /// Here it is.
     Now(Response),
-    /// Here it is, as always.
+    /// An answer that is always the same, encoded beforehand.
     Prepared(Rc<Prepared>),
     /// Something that blocks has to happen first, on a worker thread.
     Later(Later),
@@ -31,19 +31,19 @@ pub enum Reply {
     Stream(Stream),
     /// The head now, then events as they are confirmed, as server-sent events.
     Events(Box<Follow>),
-    /// An answer as soon as there are events, or when the time is over.
+    /// An answer as soon as there are events, or when the time has passed.
     Wait(Box<Wait>),
     /// From here on both sides send messages.
     WebSocket(Box<Upgrade>),
-    /// All sources are looked at, in slices, before it is answered.
+    /// An answer after all sources have been looked at, in slices.
     Look(Look),
-    /// From here on what the loop does is sent: after this greeting, or after one of what it has done so far.
+    /// From here on the client receives what the loop does: after this greeting, or after one made from the ledger.
     Watch(Option<Arc<[u8]>>),
-    /// A source is ended, and this is the answer.
+    /// This source is ended, and this is the answer.
     End(Token, Response),
 }
 
-/// What is answered once all sources have been looked at.
+/// Makes the answer once all sources have been looked at.
 pub struct Look(pub Continuation<Vec<Seen>>);
 
 impl fmt::Debug for Look {
@@ -61,7 +61,7 @@ pub struct Follow {
     pub interest: Interest,
     /// The last event that it has; without one, it gets what is confirmed from now on.
     pub since: Option<u64>,
-    /// The user and the session on whose strength it sees them, and with which it ends.
+    /// The user, and the session that allows it to see them and with which it ends.
     pub caller: (i64, Fingerprint),
 }
 
@@ -76,7 +76,7 @@ pub struct Wait {
     pub limit: usize,
     /// When it is answered without events.
     pub until: Moment,
-    /// The session on whose strength it sees them, and with which it ends.
+    /// The session that allows it to see them, and with which it ends.
     pub session: Fingerprint,
 }
 
@@ -84,17 +84,17 @@ pub struct Wait {
 pub struct Upgrade {
     /// 101 with the fields of the handshake.
     pub head: Response,
-    /// What is done with the messages.
+    /// Handles the messages.
     pub conversation: Box<dyn Conversation>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// Whose session came with the request, if one did: the socket ends with it.
+    /// The user and session of the request, if it had one: the socket ends with the session.
     pub caller: Option<(i64, Fingerprint)>,
     /// Events that are sent along with what the conversation sends.
     pub events: Option<(Interest, Option<u64>)>,
 }
 
-/// What is done with the messages of one WebSocket.
+/// Handles the messages of one WebSocket.
 pub trait Conversation {
     /// The peer sent a message. It must not block.
     fn heard(&mut self, message: Message, socket: &mut Socket<'_>);
@@ -132,26 +132,26 @@ impl Socket<'_> {
         self.close = Some((code, reason.to_owned()));
     }
 
-    /// Tells this socket from all others, past and present.
+    /// A number that no other socket has or had.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id.as_u64()
     }
 
-    /// Whose session came with the handshake, if one did. The socket is closed when that ends.
+    /// The user and session of the handshake, if it had one. The socket is closed when the session ends.
     #[must_use]
     pub fn user_id(&self) -> Option<i64> {
         self.user_id
     }
 
-    /// What this socket's peer wants of the events, where it gets some.
+    /// Which events this socket's peer wants, if it receives events.
     pub(super) fn interest(&mut self) -> Option<&mut Interest> {
         let feed = self.cx.app.hub.feed(self.feed?)?;
         Some(feed.interest_mut())
     }
 
     /// Does what `reply` says; the body of its answer is sent as a text message, after those of all replies
-    /// before it. What blocks in it must be a commit: the order in which those come back is known.
+    /// before it. Blocking work in it must be a commit, since commits return in a known order.
     pub(super) fn reply(&mut self, reply: Reply) {
         self.replies.push(reply);
     }
@@ -163,8 +163,8 @@ impl std::fmt::Debug for Socket<'_> {
     }
 }
 
-/// Blocking work by where it is done, and what to do with its result back on the loop: that is called when the work is
-/// done, even if the client has gone meanwhile, since what was committed has to be taken note of.
+/// Blocking work by where it is done, and the continuation that takes its result back on the loop. The continuation is
+/// called even if the client has gone meanwhile, since memory has to follow what was committed.
 pub enum Later {
     /// On one of the hash threads.
     Job(Job, Continuation<Result<Output, JobError>>),
@@ -178,8 +178,8 @@ pub enum Later {
 pub struct Job {
     /// The work.
     pub run: Box<dyn FnOnce(&mut Findings) -> Output + Send>,
-    /// The number of the client for whom it is: clients are served in turn, and who has most waiting gives way
-    /// first. Without a number it is for the server and its handlers, who are one.
+    /// The number of the client that the job is for: clients are served in turn, and the client with most jobs
+    /// waiting gives way first. Jobs without a number are for the server and its handlers, which count as one.
     pub client: Option<u128>,
 }
 
@@ -192,7 +192,7 @@ pub type Continuation<T> = Box<dyn FnOnce(T, &mut Context<'_>) -> Reply>;
 /// Why a job has no result.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum JobError {
-    /// As many jobs as allowed were waiting, and this client had most of them; this one never began.
+    /// As many jobs as allowed were waiting, and this client had most of them; this job never began.
     #[error("too many jobs are waiting")]
     Busy,
     /// It panicked.
@@ -200,7 +200,7 @@ pub enum JobError {
     Panicked,
 }
 
-/// A body that is made piece by piece, each when the one before has been taken.
+/// A body that is made piece by piece, each piece when the client has taken the one before.
 pub struct Stream {
     /// Status and header fields; its body is ignored.
     pub head: Response,
@@ -245,12 +245,12 @@ impl Reply {
     }
 
     /// An error as `application/problem+json` (RFC 9457); `code` is stable, for programs, and
-    /// `detail` says to people what is wrong and what to do.
+    /// `detail` tells people what is wrong and what to do.
     pub fn problem(status: impl Into<Status>, code: &str, detail: &str) -> Self {
         Self::Now(Response::problem(status.into(), code, detail))
     }
 
-    /// Runs `job` on a worker thread, and `then` on the loop with what it returned.
+    /// Runs `job` on a worker thread, and then `then` on the loop with its result.
     ///
     /// # Panics
     /// Never: the output is always of the type that the continuation was made for.
@@ -261,7 +261,7 @@ impl Reply {
         Self::later_for(None, |_: &mut Findings| job(), then)
     }
 
-    /// The same, for a client who is known by a number, with work that may find something out.
+    /// The same for a client with a number, and for work that may report findings.
     pub(super) fn later_for<T: Send + 'static>(
         client: Option<u128>,
         job: impl FnOnce(&mut Findings) -> T + Send + 'static,
@@ -290,8 +290,8 @@ impl Reply {
         Self::Later(Later::Commit(transaction, Box::new(then)))
     }
 
-    /// Reads a page of events from the store, then answers with what `then` says. Every event of the
-    /// page has been delivered, or will be in this turn; every later one will be after `then`.
+    /// Reads a page of events from the store, then answers with what `then` returns. Every event of the
+    /// page has been delivered, or will be in this turn; every later event will be delivered after `then`.
     pub fn read(
         query: Query,
         then: impl FnOnce(Result<Page, StoreError>, &mut Context<'_>) -> Reply + 'static,
@@ -340,8 +340,8 @@ impl From<JobError> for Reply {
 }
 
 impl From<StoreError> for Reply {
-    /// Nothing was confirmed, so the client may try again. What exactly is wrong with the disk is
-    /// for the log.
+    /// Nothing was confirmed, so the client may try again. What exactly is wrong with the disk goes
+    /// to the log.
     fn from(_: StoreError) -> Self {
         Self::Now(
             Response::problem(
@@ -362,7 +362,7 @@ pub(super) fn busy(detail: &str) -> Response {
     Response::problem(Status::SERVICE_UNAVAILABLE, "busy", detail).with_header("Retry-After", "1")
 }
 
-/// 500, with nothing about the inside.
+/// 500, without internal details.
 #[must_use]
 pub fn internal_error() -> Response {
     Response::problem(

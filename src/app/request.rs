@@ -7,7 +7,7 @@ use super::origin;
 use crate::http::{Head, Method, list_elements};
 use crate::reactor::Peer;
 
-/// One request. It lives as long as the handler's call; what outlasts that is copied out.
+/// One request. It lives as long as the handler's call; a handler copies what it needs for longer.
 pub struct Request<'r> {
     head: &'r Head<'r>,
     body: &'r [u8],
@@ -17,11 +17,11 @@ pub struct Request<'r> {
     parameters: Parameters<'r>,
 }
 
-/// What a path's `{name}` parts stood for, decoded, in the pattern's order.
+/// The values of a path's `{name}` parts, decoded, in the pattern's order.
 pub type Parameters<'r> = Vec<(&'r str, Cow<'r, str>)>;
 
 impl<'r> Request<'r> {
-    /// Puts a request together from what was parsed and what was matched.
+    /// Makes a request from the parsed head and the matched path.
     #[must_use]
     pub fn new(head: &'r Head<'r>, body: &'r [u8], peer: Peer, parameters: Parameters<'r>) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// The same request, if `secure` on a connection that is encrypted.
+    /// The same request, on an encrypted connection if `secure` is true.
     #[must_use]
     pub fn over(self, secure: bool) -> Self {
         Self { secure, ..self }
@@ -57,7 +57,7 @@ impl<'r> Request<'r> {
         self.head.target.query_value(name)
     }
 
-    /// What the path's `{name}` stood for.
+    /// The value of the path's `{name}`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters
@@ -66,7 +66,7 @@ impl<'r> Request<'r> {
             .map(|(_, value)| &**value)
     }
 
-    /// The first header field of that name, whatever its case.
+    /// The first header field of that name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.head.header(name)
@@ -88,7 +88,7 @@ impl<'r> Request<'r> {
         self.headers(name).flat_map(list_elements)
     }
 
-    /// The host, and perhaps a port, that the client meant.
+    /// The host, and perhaps a port, that the client addressed.
     #[must_use]
     pub fn host(&self) -> Option<&[u8]> {
         self.head.host()
@@ -107,13 +107,13 @@ impl<'r> Request<'r> {
         Some(value.split(';').next()?.trim().to_ascii_lowercase())
     }
 
-    /// Who is at the other end of the connection, which may be a proxy.
+    /// The peer at the other end of the connection, which may be a proxy.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Who sent the request: the peer, or whom a trusted proxy names in `X-Forwarded-For`.
+    /// The client that sent the request: the peer, or the address that a trusted proxy names in `X-Forwarded-For`.
     #[must_use]
     pub fn client(&self, trusted: &[IpAddr]) -> Option<IpAddr> {
         origin::client_address(self.peer.ip(), self.headers("x-forwarded-for"), trusted)
@@ -128,14 +128,14 @@ impl<'r> Request<'r> {
                 && origin::forwarded_over_tls(self.headers("x-forwarded-proto"))
     }
 
-    /// Whether it offers to go on in another protocol: `Connection: Upgrade`, and an `Upgrade` field.
+    /// Whether the client offers to change the protocol: `Connection: Upgrade`, and an `Upgrade` field.
     #[must_use]
     pub fn offers_upgrade(&self) -> bool {
         self.head.upgrade
     }
 
-    /// Whether a page of this very site sent it: the rule for what a cookie may change. Proxies that are
-    /// `trusted` say whether the site is reached over TLS.
+    /// Whether a page of this site sent it: the rule for what a cookie may change. `trusted` proxies say
+    /// whether the site is reached over TLS.
     #[must_use]
     pub fn same_origin(&self, trusted: &[IpAddr]) -> bool {
         let site = origin::Site {
@@ -146,7 +146,7 @@ impl<'r> Request<'r> {
         origin::same_origin(site, origin, fetched_from)
     }
 
-    /// Whether a browser says that some page sent it.
+    /// Whether the request has fields by which a browser says that a page sent it.
     #[must_use]
     pub fn from_a_page(&self) -> bool {
         self.header("origin").is_some() || self.header("sec-fetch-site").is_some()

@@ -1,7 +1,7 @@
 //! The handler table: which function answers which method on which path.
 //!
-//! HEAD, OPTIONS and 405 come from the table itself. Paths are compared segment by segment, and
-//! decoded only after they were split, so `%2F` is never taken for a slash.
+//! The table itself answers HEAD, OPTIONS and 405. Paths are compared segment by segment, and decoded
+//! only after they were split, so `%2F` is never taken for a slash.
 
 use std::fmt;
 
@@ -17,11 +17,11 @@ pub type Handler = Box<dyn Fn(&Request<'_>, &mut Context<'_>) -> Reply>;
 /// Which requests a row of the table is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Methods {
-    /// Those of this method; HEAD, too, where it is GET.
+    /// Requests with this method; if it is GET, HEAD as well.
     One(Method),
-    /// All of them, also those of methods without a name here. The handler answers from the head alone: a body is
-    /// not asked for, not read, and not held to any limit, and the connection ends after the answer, since it
-    /// cannot be known whether the body follows. It must answer at once.
+    /// All requests, also those with methods that have no name here. The handler answers from the head alone: a
+    /// body is not asked for, not read, and not limited, and the connection ends after the answer, since the
+    /// server cannot know whether the body follows. The handler must answer at once.
     Any,
 }
 
@@ -54,7 +54,7 @@ pub struct Routes {
 struct Row {
     path: String,
     handlers: [Option<(Handler, Label)>; Method::COUNT],
-    /// For the methods that have none of their own.
+    /// For the methods without a handler of their own.
     any: Option<(Handler, Label)>,
 }
 
@@ -66,7 +66,7 @@ pub enum Found<'r> {
         handler: &'r Handler,
         /// Its row's name in the ledger.
         label: Label,
-        /// What the path's parameters stand for.
+        /// The values of the path's parameters.
         parameters: Parameters<'r>,
         /// It wants the body, if there is one.
         reads_body: bool,
@@ -75,7 +75,7 @@ pub enum Found<'r> {
     Options(String),
     /// The path is known, but not with this method; these are allowed.
     NotAllowed(String),
-    /// The method has no name here, and the path no row for any.
+    /// The method has no name here, and the path has no row for any method.
     NotImplemented,
     /// No row has this path.
     Nothing,
@@ -83,8 +83,8 @@ pub enum Found<'r> {
 
 impl Routes {
     /// Adds a row. `path` may have `{name}` as a whole segment. A row for the same method and path
-    /// is replaced, so that an embedder can answer `GET /` in its own way. A row for one method goes before
-    /// one for any.
+    /// is replaced, so that an embedder can answer `GET /` in its own way. A row for one method takes precedence
+    /// over a row for any method.
     ///
     /// # Panics
     /// If `path` does not begin with a slash, or the method has no name: those are mistakes in the program.
@@ -163,7 +163,7 @@ impl Routes {
     fn find_by_segments<'r>(&'r self, path: &'r str) -> Option<(&'r Row, Parameters<'r>)> {
         let fits = |row: &'r Row| Some((row, matches(&row.path, path)?));
         if path.contains('%') {
-            // Written otherwise, it may be any of them.
+            // If it is percent-encoded, it may match any of them.
             return self.rows.iter().find_map(fits);
         }
         let mut patterns = self.patterns.iter().map(|row| &self.rows[*row]);
@@ -171,7 +171,7 @@ impl Routes {
     }
 }
 
-/// Compares segment by segment; what the parameters stand for if all of them fit.
+/// Compares segment by segment; returns the values of the parameters if all segments match.
 fn matches<'r>(pattern: &'r str, path: &'r str) -> Option<Parameters<'r>> {
     let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
     let mut parameters = Parameters::new();

@@ -1,4 +1,4 @@
-//! `GET /session`, `GET /sessions`, `GET /verify`: which user is logged in.
+//! `GET /session`, `GET /sessions`, `GET /verify`: the user that is logged in.
 
 use std::fmt::{self, Write as _};
 
@@ -36,7 +36,7 @@ pub(super) fn show(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply,
         .into())
 }
 
-/// An id as JSON text: not every reader of JSON numbers has 64 bits for them.
+/// An id as a JSON string: not every JSON parser keeps 64 bits of a number.
 struct Decimal(i64);
 
 impl Serialize for Decimal {
@@ -45,7 +45,7 @@ impl Serialize for Decimal {
     }
 }
 
-/// Sessions that one answer lists: an account that has very many must not hold the loop.
+/// Sessions that one answer lists: an account with very many must not block the loop.
 const LISTED_MAX: usize = 100;
 
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ struct Listed {
     issued_at: Timestamp,
     last_used_at: Timestamp,
     expires_at: Timestamp,
-    /// The one that asks.
+    /// The session of this request.
     current: bool,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn list(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply,
     Ok(Response::json(Status::OK, &list).no_store().into())
 }
 
-/// For reverse proxies: may the request that you hold go through, and whose is it?
+/// For reverse proxies: whether the request that the proxy holds may pass, and which user sent it.
 pub(super) fn verify(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     let (caller, blank) = (caller(request, cx)?, cx.blank());
     let user = user_of(&caller, cx)?;
@@ -108,7 +108,7 @@ pub(super) fn verify(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
     ))
 }
 
-/// A name as a header field's value, which is ASCII only: what is not, and `%` itself, is
+/// A name as a header field's value, which is ASCII only: other characters, and `%` itself, are
 /// percent-encoded as UTF-8.
 struct FieldValue<'n>(&'n str);
 

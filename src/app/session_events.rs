@@ -1,4 +1,4 @@
-//! The events about sessions: their names, their senders, and what is in them.
+//! The events about sessions: their names, their senders, and their data.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ use crate::token;
 /// Why a session was revoked.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Revoked {
-    /// Its user ended it from another session, or from itself, by its id.
+    /// The user ended it by its id, from another session or from itself.
     ById,
-    /// Its user has logged in again, and may have no more sessions.
+    /// The user has logged in again, and may have no more sessions.
     TooMany,
 }
 
@@ -31,7 +31,7 @@ impl Context<'_> {
         self.event("user.logged_in", "login", Some(user_id), data)
     }
 
-    /// The name that was tried is told only if there is a user of that name.
+    /// The event contains the tried name only if there is a user of that name.
     pub(super) fn login_failed(
         &self,
         user_id: Option<i64>,

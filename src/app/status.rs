@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{Context, Reply, Request};
 use crate::http::{Prepared, Response, Status};
 
-/// What is answered here while all is well.
+/// The answers while all is well.
 pub(super) struct Answers {
     healthz: Rc<Prepared>,
     readyz: Rc<Prepared>,
@@ -24,12 +24,12 @@ impl Default for Answers {
     }
 }
 
-/// The loop turns, or this would not be answered.
+/// An answer shows that the loop turns.
 pub(super) fn healthz(_request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     Ok((&cx.app.answers.healthz).into())
 }
 
-/// Whether to send more requests here.
+/// Whether a balancer should send more requests to this server.
 pub(super) fn readyz(_request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     if cx.app.draining {
         let detail = "the server is shutting down; send requests elsewhere";

@@ -1,4 +1,4 @@
-//! Which streams belong to which session, so that they end with it.
+//! Maps each session to its streams, so that they end with it.
 //!
 //! A stream is sent to a client for as long as its session lasts: server-sent events, a
 //! WebSocket, a request that waits for events.
@@ -20,7 +20,7 @@ pub struct Streams {
     of_session: HashMap<Fingerprint, Vec<Token>>,
     /// Polls whose events are being read from the store.
     readings: HashMap<Fingerprint, usize>,
-    /// Those whose session has ended in this turn.
+    /// Streams whose session has ended in this turn.
     ended: Vec<Token>,
     /// The keys have changed in this turn: a session may end earlier than its streams know.
     keys_changed: bool,
@@ -46,7 +46,7 @@ impl Streams {
         self.len() == 0
     }
 
-    /// A poll has its events, or will not get them.
+    /// A poll has received its page, or will not get one.
     pub fn end_reading(&mut self, session: &Fingerprint) {
         if let Some(readings) = self.readings.get_mut(session) {
             *readings -= usize::from(!planted(Bug::KeptReading));
@@ -66,26 +66,26 @@ impl Streams {
         }
     }
 
-    /// The session has ended: so do its streams, later in this turn. How many those are.
+    /// The session has ended, and its streams end later in this turn. Returns how many they are.
     pub fn end(&mut self, session: &Fingerprint) -> usize {
         let streams = self.of_session.remove(session).unwrap_or_default();
         self.ended.extend_from_slice(&streams);
         streams.len()
     }
 
-    /// Whether some stream has to be told something of its session; asked in every turn.
+    /// Whether some stream has to be told about its session; called in every turn.
     #[inline]
     #[must_use]
     pub fn have_news(&self) -> bool {
         self.keys_changed || !self.ended.is_empty()
     }
 
-    /// The streams whose session has ended since this was asked last.
+    /// The streams whose session has ended since the last call.
     pub fn take_ended(&mut self) -> Vec<Token> {
         std::mem::take(&mut self.ended)
     }
 
-    /// The streams that have to look at their session again, since the keys have changed: all, or none.
+    /// The streams that have to check their session again because the keys have changed: all, or none.
     pub fn take_unsure(&mut self) -> Vec<Token> {
         if !std::mem::take(&mut self.keys_changed) {
             return Vec::new();
@@ -94,26 +94,26 @@ impl Streams {
     }
 }
 
-/// What has become of a session on whose strength a stream is open.
+/// The state of a session that a stream depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It holds until this second (since 1970), and longer if it is used.
+    /// It is valid until this second (since 1970), and longer if it is used.
     Until(i64),
-    /// It has expired, and the event that tells of it may not be on disk yet.
+    /// It has expired, and the event that reports it may not be on disk yet.
     Expiring,
     /// It has ended, or its key has retired.
     Ended,
 }
 
 impl App {
-    /// Signs and checks with these keys from now on. Streams of sessions whose key is not among them, or has
-    /// retired, end in this turn.
+    /// Signs and verifies with these keys from now on. Streams of sessions whose key is missing or has retired
+    /// end in this turn.
     pub fn change_keys(&mut self, keys: Keys) {
         self.keys = keys;
         self.streams.keys_changed = true;
     }
 
-    /// Whose each open stream is, by name.
+    /// The user name of each open stream.
     #[must_use]
     pub fn stream_owners(&self, now_s: i64) -> HashMap<Token, Rc<str>> {
         let mut owners = HashMap::new();
@@ -128,13 +128,13 @@ impl App {
         owners
     }
 
-    /// Whether the session is there and its signature holds, without counting as a use of it.
+    /// Whether the session exists and its signature is valid, without counting as a use of it.
     #[must_use]
     pub fn session_holds(&self, session: &Fingerprint, now_s: i64) -> bool {
         matches!(self.session_standing(session, now_s), Standing::Until(_))
     }
 
-    /// Whether the session holds, and for how long, without counting as a use of it.
+    /// Whether the session is valid, and for how long, without counting as a use of it.
     #[must_use]
     pub fn session_standing(&self, session: &Fingerprint, now_s: i64) -> Standing {
         let Some(found) = self.sessions.get(session, now_s) else {
@@ -153,11 +153,11 @@ impl App {
 }
 
 impl Context<'_> {
-    /// Begins to read events for a poll. The store serves one after the other, and one session must not
-    /// have all others wait.
+    /// Begins to read events for a poll. The store serves one request after the other, and one session must not
+    /// make all others wait.
     ///
     /// # Errors
-    /// The answer instead: 429, if it polls as often at once as it may have streams.
+    /// The answer to give instead: 429, if the session has as many concurrent polls as it may have streams.
     pub fn begin_reading(&mut self, session: Fingerprint) -> Result<(), Response> {
         let max = self.app.config.limits.streams_per_session_max;
         let readings = self.app.streams.readings.entry(session).or_default();
@@ -171,10 +171,10 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Opens a stream on the strength of a session.
+    /// Opens a stream for a session.
     ///
     /// # Errors
-    /// The answer instead: 401 if the session has ended meanwhile, 429 if it has as many as it may.
+    /// The answer to give instead: 401 if the session has ended meanwhile, 429 if it has too many streams.
     pub fn open_stream(&mut self, session: Fingerprint, stream: Token) -> Result<(), Response> {
         if !self.app.session_holds(&session, self.unix_s()) {
             return Err(session_needed());

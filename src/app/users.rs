@@ -9,10 +9,10 @@ use crate::planted::{Bug, planted};
 use crate::work::UserRow;
 use crate::work::password::{Kind, Kinds};
 
-/// Someone who can log in.
+/// A user that can log in.
 #[derive(Clone)]
 pub struct User {
-    /// Given by the store, never given again.
+    /// Assigned by the store, and never reused.
     pub id: i64,
     /// Unique, case-sensitive.
     pub name: String,
@@ -95,7 +95,7 @@ impl Users {
         }
     }
 
-    /// Takes note of a new password hash that was committed.
+    /// Replaces the password hash by one that was committed.
     pub fn set_password(&mut self, id: i64, password: String) {
         if let Some(user) = self.by_id.get_mut(&id) {
             self.kinds.remove(&user.password);
@@ -104,13 +104,13 @@ impl Users {
         }
     }
 
-    /// The kinds of hashes that a failed login costs, whatever name is tried.
+    /// The kinds of hashes that a failed login computes, for any name.
     #[must_use]
     pub fn kinds_of_hashes(&self) -> Arc<[Kind]> {
         self.kinds.imitated()
     }
 
-    /// How many have a hash that costs too much for that: how long a failed login takes tells that they exist.
+    /// Users whose hash costs too much for that: the time that a failed login takes reveals that they exist.
     #[must_use]
     pub fn told_by_time(&self) -> usize {
         self.kinds.beyond()
@@ -143,14 +143,14 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     } else if name.chars().any(char::is_control) {
         Err("the user name contains a control character")
     } else if name.trim() != name {
-        // Header fields lose it on the way: " alice" would arrive behind /verify as "alice".
+        // Header fields lose white space at their ends: " alice" would arrive behind /verify as "alice".
         Err("the user name begins or ends with white space")
     } else {
         Ok(())
     }
 }
 
-/// Whether `password` can be one: 1 to [`PASSWORD_BYTES_MAX`] bytes.
+/// Whether `password` can be a password: 1 to [`PASSWORD_BYTES_MAX`] bytes.
 ///
 /// # Errors
 /// What is wrong with it, for the user.

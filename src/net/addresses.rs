@@ -1,4 +1,4 @@
-//! How many connections each address has open, so that one does not take them all.
+//! The number of open connections of each address, so that one address cannot take them all.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,18 +7,18 @@ use crate::app::limited_peer;
 use crate::planted::{Bug, planted};
 use crate::reactor::Peer;
 
-/// Open connections of each network that counts: an IPv4 address, or a /64 of IPv6.
+/// Open connections of each counted network: an IPv4 address, or a /64 of IPv6.
 ///
-/// Friendly peers do not count (`app::friendly`): local processes, and proxies, which
-/// bring other people's connections. It has an entry for each network with an open connection and no other,
-/// so it is as bounded as those are.
+/// Friendly peers do not count (`app::friendly`): local processes, and proxies, which carry the connections of
+/// others. There is one entry for each network with an open connection, so the limit on connections bounds
+/// this table, too.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     open: HashMap<u128, u32>,
 }
 
 impl Addresses {
-    /// A connection was opened: how many its network has now, if that counts.
+    /// A connection was opened: returns how many its network has now, if that network counts.
     pub(super) fn opened(&mut self, peer: Peer, proxies: &[IpAddr]) -> Option<usize> {
         let open = self.open.entry(limited_peer(peer, proxies)?).or_default();
         *open += 1;

@@ -6,7 +6,7 @@ use super::service::Service;
 use crate::net::message::Message;
 use crate::reactor::{Accept, Kind, Peer, Source, Stream};
 
-/// Lets in while there is room, and nobody when the server shuts down.
+/// Admits clients while there is room, and none when the server shuts down.
 #[derive(Debug)]
 pub struct Door(pub Realm);
 

@@ -1,4 +1,4 @@
-//! Memory that connections borrow while they have bytes to hold.
+//! Memory that connections borrow while they hold bytes.
 
 use crate::config::READ_BUFFER_BYTES;
 
@@ -6,10 +6,10 @@ use crate::config::READ_BUFFER_BYTES;
 const SPARE_MAX: usize = 256;
 /// A buffer that has grown beyond this is not kept.
 const SPARE_BYTES_MAX: usize = 64 * 1024;
-/// What a new buffer has room for: most answers, even 16 of them.
+/// Capacity of a new buffer: enough for most answers, even for 16 of them.
 pub(super) const NEW_BYTES: usize = 4 * 1024;
 
-/// The loop's buffers: one to read into, and a stack of spares for what has to wait.
+/// The loop's buffers: one to read into, and a stack of spares for bytes that have to wait.
 #[derive(Debug)]
 pub(super) struct Buffers {
     read: Vec<u8>,
@@ -54,7 +54,7 @@ impl Buffers {
         self.spare.len()
     }
 
-    /// Gives a buffer back, whatever is in it.
+    /// Gives a buffer back, with any content.
     pub(super) fn give_back(&mut self, mut buffer: Vec<u8>) {
         let worth_keeping = (NEW_BYTES..=SPARE_BYTES_MAX).contains(&buffer.capacity());
         if worth_keeping && self.spare.len() < SPARE_MAX {

@@ -1,4 +1,4 @@
-//! Maintenance, which no request asks for: a source without a descriptor.
+//! Maintenance, which runs without a request: a source without a descriptor.
 //!
 //! It sleeps until something is due, so a server with nothing to do does nothing.
 
@@ -11,7 +11,7 @@ use crate::reactor::{Kind, Moment, Next, Program, Readiness, Source, Turn};
 pub struct Chores {
     /// When the server stops, whether drained or not.
     stop_at: Moment,
-    /// When requests are given up that no worker has done: another process is to go on.
+    /// When requests that still wait for a worker are given up, because another process is to take over.
     give_up_at: Moment,
 }
 
@@ -26,7 +26,7 @@ impl Default for Chores {
 }
 
 impl Chores {
-    /// Sleeps until the next chore.
+    /// Sleeps until maintenance is due next.
     fn rest(&self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let due_s = service.app.next_chore_s();
         service.chores = Some((turn.token(), due_s));

@@ -1,4 +1,4 @@
-//! Which clients are connected, and how much they hold of what all share.
+//! The connected clients, and how much they hold of the resources that all share.
 
 use std::os::fd::OwnedFd;
 
@@ -9,42 +9,42 @@ use super::tally::Tally;
 use crate::config::Config;
 use crate::reactor::{Peer, Reason};
 
-/// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and a client that is
-/// connected already must not wait for all that connect at once.
+/// Steps of TLS handshakes in one turn: each may take a millisecond of computing, and a connected client must
+/// not wait for the handshakes of all clients that connect at once.
 const HANDSHAKES_PER_TURN: usize = 8;
 
-/// A connection that one process gives to another: between two requests, or with a part of one.
+/// A connection that one process hands to another: between two requests, or with a part of one.
 #[derive(Debug)]
 pub struct Passed {
     /// The socket.
     pub descriptor: OwnedFd,
-    /// Bytes that the peer has sent, and that are no whole request.
+    /// Bytes that the peer has sent and that do not make a complete request.
     pub input: Vec<u8>,
     /// Bytes of answers that the peer has not taken.
     pub output: Vec<u8>,
 }
 
-/// Those who are connected.
+/// The connected clients.
 #[derive(Debug)]
 pub struct Clients {
     /// Connections that are open.
     pub(super) open: usize,
-    /// How many may be.
+    /// How many connections may be open.
     pub(super) open_max: usize,
-    /// Those of the monitor's, which are not among them.
+    /// Open connections of the monitor, which are not included in `open`.
     pub(super) observers: usize,
     addresses: Addresses,
-    /// Bytes that connections hold of requests and messages that are not whole.
+    /// Bytes that connections hold of requests and messages that are not complete.
     pub(super) unfinished_bytes: usize,
     /// Steps of handshakes that may still be taken in this turn.
     handshakes_left: usize,
     /// Whether each request is timed, for its line in the access log.
     pub(super) timed: bool,
-    /// The same, whether or not that log is read; without it, the log is asked for each connection.
+    /// Overrides `timed`, whether or not the access log is read; if it is `None`, the log is asked for each connection.
     timed_in_any_case: Option<bool>,
     /// Connections for another process.
     pub(super) passed: Vec<Passed>,
-    /// What came of those that have ended.
+    /// Counts of the connections that have ended.
     pub tally: Tally,
 }
 
@@ -64,15 +64,15 @@ impl Clients {
         }
     }
 
-    /// Has requests timed or not from now on, whether or not the access log is read; without `timed`, as
-    /// they would be now. Says which.
+    /// Fixes whether requests are timed from now on, whether or not the access log is read; without `timed`, as
+    /// they would be now. Returns the setting.
     pub fn time_requests(&mut self, timed: Option<bool>) -> bool {
         let timed = timed.unwrap_or_else(access_is_logged);
         self.timed_in_any_case = Some(timed);
         timed
     }
 
-    /// Whether one more may come in there.
+    /// Whether there is room for one more connection in that realm.
     pub(super) fn have_room(&self, realm: Realm) -> bool {
         match realm {
             Realm::Clients => self.open < self.open_max,
@@ -80,7 +80,7 @@ impl Clients {
         }
     }
 
-    /// A client connected: whether its network has no more connections than it may.
+    /// A client connected: returns whether its network is within its limit of connections.
     pub(super) fn opened(&mut self, peer: Peer, realm: Realm, config: &Config) -> bool {
         if realm == Realm::Monitor {
             self.observers += 1;
@@ -110,17 +110,17 @@ impl Clients {
         self.addresses.ended(peer, &config.trust_proxy);
     }
 
-    /// Networks that have connections which count.
+    /// Networks with counted connections.
     pub(super) fn networks(&self) -> usize {
         self.addresses.len()
     }
 
-    /// A turn ends: in the next one, steps of handshakes may be taken again.
+    /// A turn ends: in the next turn, steps of handshakes may be taken again.
     pub(super) fn end_turn(&mut self) {
         self.handshakes_left = HANDSHAKES_PER_TURN;
     }
 
-    /// Whether one more step of a handshake may be taken in this turn. If not, it is for the next.
+    /// Whether one more step of a handshake may be taken in this turn. If not, it has to wait for the next.
     pub(super) fn may_shake_hands(&mut self) -> bool {
         let left = self.handshakes_left.checked_sub(1);
         self.handshakes_left = left.unwrap_or(0);

@@ -1,6 +1,6 @@
-//! The desk where work is handed out to other threads, and where what follows it is kept until it is done.
+//! Submits work to other threads, and keeps its continuations until the work is done.
 //!
-//! There is a table for each kind of work, since each kind is followed by something of its own type.
+//! There is a table for each kind of work, since each kind has a continuation of its own type.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,7 +10,7 @@ use crate::ledger::{JobRecord, Label, Limit};
 use crate::reactor::{Completer, Moment, Slots, Token, Turn};
 use crate::work::{self, Busy, Delivery, Findings, Page, Pool, StoreError, Worked, Writer};
 
-/// The threads that do what blocks.
+/// The threads that do blocking work.
 #[derive(Debug)]
 pub struct Workers {
     /// Hashes passwords, runs handlers' jobs.
@@ -19,7 +19,7 @@ pub struct Workers {
     pub writer: Writer<Token>,
 }
 
-/// The threads, and what they have to do.
+/// The threads, and the work that they have.
 pub(super) struct Desk {
     workers: Workers,
     completer: Completer<Completion>,
@@ -28,13 +28,13 @@ pub(super) struct Desk {
     pub(super) reads: Table<Result<Page, StoreError>>,
 }
 
-/// Work of one kind that other threads have. Its names are those of the work.
+/// Work of one kind that other threads have. Tokens of the table name the work.
 pub(super) struct Table<T> {
     kind: Kind,
     pending: Slots<Pending<T>>,
 }
 
-/// Which table a piece of work is in: a name of one may be a name of another, too.
+/// The table that a piece of work is in: two tables may have the same token.
 #[derive(Clone, Copy)]
 enum Kind {
     Job = 0,
@@ -42,27 +42,27 @@ enum Kind {
     Read = 2,
 }
 
-/// Where a table's kind stands in the ledger's names of its work: above the places of a billion pieces of work.
+/// The bit at which the kind of a table begins in the ledger's names of its work: above a billion slots.
 const KIND_SHIFT: u32 = 30;
 
-/// Work that another thread has, and what is done with its result.
+/// Work that another thread has, and the continuation that takes its result.
 pub(super) struct Pending<T> {
     pub(super) order: Order,
     pub(super) then: Continuation<T>,
 }
 
-/// For whom some work is, and since when.
+/// The connection that some work is for, and when the work was submitted.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
-    /// The connection that waits for the answer; none does, for the server's own work.
+    /// The connection that waits for the answer; `None` for the server's own work.
     pub(super) connection: Option<Token>,
-    /// What the dispatch was named that handed it out: the ledger knows the rest by the same name.
+    /// The label of the dispatch that submitted it: the ledger uses the same label for the rest.
     pub(super) label: Label,
-    /// When it was handed out.
+    /// When it was submitted.
     pub(super) submitted: Moment,
 }
 
-/// What no thread takes, and what would have followed it.
+/// Work that no thread takes, and its continuation.
 pub(super) enum Refused {
     Job(Continuation<Result<Output, JobError>>),
     Commit(Continuation<Result<Confirmed, StoreError>>),
@@ -90,17 +90,17 @@ impl Desk {
         self.workers.pool.waiting()
     }
 
-    /// How often the disk was waited for.
+    /// How often the store waited for the disk.
     pub(super) fn commit_groups(&self) -> u64 {
         self.workers.writer.commits()
     }
 
-    /// What hands a completion to the loop.
+    /// Hands completions to the loop.
     pub(super) fn completer(&self) -> Completer<Completion> {
         self.completer.clone()
     }
 
-    /// Hands work to a thread of its kind.
+    /// Submits work to a thread of its kind.
     pub(super) fn hand_out(&mut self, later: Later, order: Order) -> Result<(), Refused> {
         match later {
             Later::Job(job, then) => {
@@ -138,15 +138,15 @@ impl Desk {
             .submit_for(client, job, Box::new(gave_way))
     }
 
-    /// Has a thread of the pool do what delivers its own result.
+    /// Submits to the pool a job that delivers its own result.
     ///
     /// # Errors
-    /// When as many jobs wait as may.
+    /// If as many jobs wait as allowed.
     pub(super) fn hand_out_unnamed(&mut self, job: work::Job) -> Result<(), Busy> {
         self.workers.pool.submit(job)
     }
 
-    /// Forgets what follows the jobs of the pool; the connections that wait for it.
+    /// Drops the continuations of the pool's jobs; returns the connections that wait for them.
     pub(super) fn give_up_jobs(&mut self) -> Vec<Token> {
         let jobs = &mut self.jobs.pending;
         let ids: Vec<Token> = jobs.tokens().collect();
@@ -169,14 +169,14 @@ impl<T> Table<T> {
         self.pending.insert(Pending { order, then })
     }
 
-    /// What would have followed work that no thread has taken.
+    /// Takes out the continuation of work that no thread has taken.
     fn take_back(&mut self, id: Token) -> Continuation<T> {
         let refused = self.pending.remove(id);
         refused.expect("it was added just now").then
     }
 
     /// Takes out work that is done, and records it with the times at which a thread did it. `None` if it was given
-    /// up.
+    /// up meanwhile.
     pub(super) fn take(
         &mut self,
         id: Token,
@@ -202,7 +202,7 @@ impl<T> Table<T> {
 }
 
 impl Refused {
-    /// Of what there is too much.
+    /// The limit that was reached.
     pub(super) fn limit(&self) -> Limit {
         match self {
             Self::Job(_) => Limit::Jobs,
@@ -210,7 +210,7 @@ impl Refused {
         }
     }
 
-    /// What follows: an answer, or other work in its place.
+    /// Calls the continuation: its reply is an answer, or other work instead.
     pub(super) fn follow(self, cx: &mut Context<'_>) -> Reply {
         match self {
             Self::Job(then) => then(Err(JobError::Busy), cx),

@@ -9,7 +9,7 @@ use crate::http::Fault;
 use crate::reactor::Turn;
 
 impl Service {
-    /// Begins to shut down: no new client comes in, what is under way is finished.
+    /// Begins to shut down: no new client is admitted, and requests under way are finished.
     pub fn drain(&mut self, turn: &mut Turn<'_, Message>) {
         if !self.life.is_draining() {
             log::info!("draining: open connections: {}", self.clients.open);
@@ -18,8 +18,8 @@ impl Service {
         }
     }
 
-    /// Begins to leave everything to another process: requests under way are finished, and connections
-    /// that have none are given up as they are.
+    /// Begins to hand over to another process: requests under way are finished, and connections without a
+    /// request are handed over as they are.
     pub fn hand_over(&mut self, turn: &mut Turn<'_, Message>) {
         if self.life == Life::Serving {
             log::info!("handing over: open connections: {}", self.clients.open);
@@ -35,7 +35,7 @@ impl Service {
         turn.tell_all(|| Message::Drain);
     }
 
-    /// The event that tells of the end has been delivered: streams have nothing more to wait for.
+    /// The event that announces the shutdown has been delivered: streams have nothing more to wait for.
     #[cold]
     pub(super) fn end_streams(&mut self, turn: &mut Turn<'_, Message>) {
         self.app.end_announced = false;
@@ -45,8 +45,8 @@ impl Service {
         }
     }
 
-    /// Another process waits for this one for long enough: requests that wait for a worker are answered that
-    /// they were not done. One that waits for the disk may be done already, and is finished.
+    /// Another process has waited for this one long enough: requests that wait for a worker are answered that
+    /// they were not done. A request that waits for the disk may be done already, and is finished.
     pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Message>) {
         for connection in self.desk.give_up_jobs() {
             let answer = Reply::Now(Fault::RESTARTING.into());
@@ -54,7 +54,7 @@ impl Service {
         }
     }
 
-    /// The connections that another process is to go on with.
+    /// The connections that another process is to take over.
     pub fn take_passed(&mut self) -> Vec<Passed> {
         std::mem::take(&mut self.clients.passed)
     }

@@ -1,4 +1,4 @@
-//! What has to be remembered of a request until it is answered.
+//! What is kept of a request until it is answered.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::http::{Head, Method, Status, Version, Wire};
 use crate::ledger::Label;
 use crate::reactor::{Moment, Peer, Reason, Turn};
 
-/// How a connection ends once what waits is written.
+/// How a connection ends once the outbox is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     pub(super) reason: Reason,
-    /// The peer may still be sending: our side is shut, and what comes is thrown away.
+    /// The peer may still be sending: our side is shut, and what comes is discarded.
     pub(super) linger: bool,
 }
 
@@ -21,12 +21,12 @@ pub(super) struct Exchange {
     head_only: bool,
     /// The row of the handler table, once it is found.
     pub(super) route: Label,
-    /// Method and path as the access log has them; not known where that is off.
+    /// Method and path for the access log; `None` if the log is off.
     logged_as: Option<Box<str>>,
     pub(super) version: Version,
-    /// The client wants the connection to go on.
+    /// The client wants to keep the connection.
     pub(super) keep_alive: bool,
-    /// The connection ends with the answer, whatever the client wants: why.
+    /// Why the connection ends with the answer even if the client wants to keep it.
     pub(super) end: Option<Reason>,
     pub(super) began: Moment,
 }
@@ -54,7 +54,7 @@ impl Exchange {
         }
     }
 
-    /// What could not be read as a request. The connection ends with the answer.
+    /// An exchange for bytes that are not a valid request. The connection ends with the answer.
     pub(super) fn unknown(logged: bool, end: Reason, began: Moment) -> Self {
         Self {
             head_only: false,
@@ -80,12 +80,13 @@ impl Exchange {
     pub(super) fn how_it_ends(&self) -> End {
         End {
             reason: self.end.unwrap_or(Reason("as agreed")),
-            // A client that meant to go on may have sent its next request already, or the rest of this one.
+            // A client that meant to keep the connection may already have sent its next request, or the rest of
+            // this one.
             linger: self.keep_alive || self.end.is_some(),
         }
     }
 
-    /// How the answer is framed, and what every answer on its connection says.
+    /// How the answer is framed, and the fields of every answer on its connection.
     pub(super) fn wire<'f>(&self, close: bool, fields: &'f [u8]) -> Wire<'f> {
         Wire {
             version: self.version,
@@ -95,7 +96,7 @@ impl Exchange {
         }
     }
 
-    /// Counts the answer, and writes the access line, if there is one to write: only then is the clock read for it.
+    /// Counts the answer, and writes the line of the access log if the log is on: the clock is read only then.
     #[inline]
     pub(super) fn answered(
         &self,

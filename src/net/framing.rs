@@ -1,21 +1,21 @@
 //! Where requests begin and end in the bytes that a peer sends (RFC 9112, section 6).
 //!
-//! Bytes in, requests out: no stream, no clock, no state but that of a [`Body`] which has not fully arrived.
+//! Bytes in, requests out: no stream, no clock, and no state but that of a [`Body`] that has not fully arrived.
 
 use crate::app::{Found, Routes};
 use crate::config::Limits;
 use crate::http::{Chunked, Fault, Framing, Head};
 
-/// How much of a request there is whose head is whole.
+/// How much of a request with a complete head has arrived.
 pub(super) enum Framed<'b> {
-    /// All of it. Its body, as it stands in the bytes.
+    /// All of it. This is its body, as it stands in the bytes.
     Whole(&'b [u8]),
-    /// Its body is of no use to the handler that answers. It may follow all the same, and would be taken for the next
-    /// request: the connection ends with the answer.
+    /// The handler does not need the body. It may still follow, and would be taken for the next request, so the
+    /// connection ends with the answer.
     Unread,
-    /// Its body is not whole yet.
+    /// Its body is not complete yet.
     Begun {
-        /// The client asks before it sends the body, and is to be told to go on.
+        /// The client asks before it sends the body, and is to be told to continue.
         asks: bool,
     },
 }
@@ -43,7 +43,7 @@ fn frame_body<'b>(
     table: &Routes,
     limits: &Limits,
 ) -> Result<Framed<'b>, Fault> {
-    // The client asks before it sends: it is told to go on only if the body will be of use.
+    // The client asks before it sends: it is told to continue only if the body will be used.
     let asks = head.expect_continue && rest.is_empty();
     let (from_head, known) = match table.find(head.method, head.target.path) {
         Found::Handler { reads_body, .. } => (!reads_body, true),
@@ -67,7 +67,7 @@ fn frame_body<'b>(
 
 /// A request that waits for the rest of its body.
 pub(super) struct Body {
-    /// The head's bytes: parsed again when the body is whole, which is rarer than it is cheap.
+    /// The head's bytes: they are parsed again when the body is complete, which is rare and cheap.
     pub(super) head: Vec<u8>,
     pub(super) bytes: Vec<u8>,
     rest: Rest,
@@ -79,10 +79,10 @@ enum Rest {
 }
 
 impl Body {
-    /// A body of which nothing has arrived. No memory is set aside for what a peer only announces.
+    /// A body of which nothing has arrived. No memory is reserved for bytes that a peer only announces.
     pub(super) fn new(head: &[u8], framing: Framing) -> Self {
         let rest = match framing {
-            // It was compared with the limit before.
+            // It was checked against the limit before.
             Framing::Length(length) => Rest::Bytes(length as usize),
             Framing::Chunked => Rest::Chunks(Chunked::new()),
         };
@@ -98,11 +98,11 @@ impl Body {
         self.head.capacity() + self.bytes.capacity()
     }
 
-    /// Takes what belongs to the body from the front of `input`; how many bytes that were, and
-    /// whether the body is whole.
+    /// Takes the bytes of the body from the front of `input`; returns how many it took, and
+    /// whether the body is complete.
     ///
     /// # Errors
-    /// The fault to answer with, when the framing is broken or the body too long.
+    /// The fault to answer with, if the framing is broken or the body too long.
     pub(super) fn feed(&mut self, input: &[u8], limits: &Limits) -> Result<(usize, bool), Fault> {
         match &mut self.rest {
             Rest::Bytes(missing) => {

@@ -1,5 +1,5 @@
-//! What is asserted of any bytes that bodies and the output of child processes are read from: for the
-//! fuzzer, and for the test below, which reads what is kept in `tests/fuzz/corpus`.
+//! Assertions about bodies and the output of child processes, for any bytes: for the fuzzer, and for the
+//! test below, which reads the inputs in `tests/fuzz/corpus`.
 
 use super::children::{Line, Lines};
 use super::framing::{Body, Framed, frame};
@@ -15,7 +15,7 @@ const BODY_BYTES_MAX: usize = 12;
 /// Longest line, too.
 const LINE_BYTES_MAX: usize = 12;
 
-/// The first byte chooses something, mostly how the others are cut.
+/// The first byte is a choice, mostly of how the others are cut.
 fn choice(data: &[u8]) -> (usize, &[u8]) {
     let (first, rest) = data.split_first().unwrap_or((&0, data));
     (usize::from(*first), rest)
@@ -23,8 +23,8 @@ fn choice(data: &[u8]) -> (usize, &[u8]) {
 
 /// A body and what follows it: the first byte chooses the framing and how the rest is cut.
 ///
-/// - The same content, end and fault, however the bytes are cut; what follows is left alone.
-/// - No body is longer than allowed. What is written in chunks is read back.
+/// - The content, the end and the fault are the same for every way of cutting; the bytes behind the body are left.
+/// - No body is longer than allowed. A body that is written in chunks is read back.
 ///
 /// # Panics
 /// When that does not hold.
@@ -53,7 +53,7 @@ pub fn body(data: &[u8]) {
     assert_eq!(read, Ok((length, content.to_vec(), true)));
 }
 
-/// How many bytes the body took, its content so far, whether that is all.
+/// How many bytes the body took, its content so far, and whether that is all.
 fn read<'b>(
     framing: Framing,
     pieces: impl IntoIterator<Item = &'b [u8]>,
@@ -75,10 +75,10 @@ fn read<'b>(
     Ok((taken, body.bytes, false))
 }
 
-/// What one client sends: the first byte chooses how it is cut.
+/// The bytes of one client: the first byte chooses how they are cut.
 ///
-/// - The same requests, one after the other, however the bytes are cut, up to the fault or the body that is not read.
-/// - What a client announces and does not send holds no memory.
+/// - The requests are the same for every way of cutting, up to the fault or the body that is not read.
+/// - Bytes that a client announces and does not send take no memory.
 ///
 /// # Panics
 /// When that does not hold.
@@ -90,7 +90,7 @@ pub fn requests(data: &[u8]) {
     let (whole, end) = requests_of([bytes], &table);
     for length in [1, 1 + choice] {
         let (cut, cut_end) = requests_of(bytes.chunks(length), &table);
-        // A client that asks before it sends is answered at once where its bytes come apart.
+        // If the cut is before the body, a client that asks before it sends is answered at once.
         if cut_end == RequestsEnd::Unread || end == RequestsEnd::Unread {
             let both = cut.len().min(whole.len());
             assert_eq!(cut[..both], whole[..both], "in pieces of {length}");
@@ -142,7 +142,7 @@ fn requests_of<'b>(
     (requests, RequestsEnd::Bytes)
 }
 
-/// How many bytes were taken, and the request that is whole with them.
+/// How many bytes were taken, and the request that they complete.
 fn next_request(
     input: &[u8],
     body: &mut Option<Body>,
@@ -173,8 +173,8 @@ fn next_request(
     }
 }
 
-/// What a child process writes: the first byte chooses how it is cut. The same lines as one gets by
-/// splitting the whole.
+/// The output of a child process: the first byte chooses how it is cut. The lines are the same as those
+/// of the uncut output.
 ///
 /// # Panics
 /// When that does not hold.
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::app::fuzz::replay;
 
-    /// A byte that chooses, then some of these words, and now and then any other byte.
+    /// A byte of choice, then some of these words, and now and then any other byte.
     fn made_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
         let words = select(words).prop_map(|word| word.as_bytes().to_vec());
         let word = prop_oneof![20 => words, 1 => vec(any::<u8>(), 1)];

@@ -1,30 +1,30 @@
-//! What a server holds for its clients at a moment.
+//! Counts of what a server holds for its clients.
 
 use super::service::Service;
 
-/// What is held for clients, and must be given back when they go.
+/// What is held for clients, and must be released when they go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Connections that are open.
     pub connections: usize,
-    /// Networks that have connections which count.
+    /// Networks with counted connections.
     pub networks: usize,
-    /// Bytes of requests and messages that are not whole.
+    /// Bytes of requests and messages that are not complete.
     pub unfinished_bytes: usize,
     /// Bytes that peers have not taken.
     pub waiting_bytes: usize,
-    /// What workers have, or what waits for them.
+    /// Work that workers have, or that waits for them.
     pub pending: usize,
-    /// Logins whose passwords are being looked at, or whose sessions are on their way to the disk.
+    /// Logins whose passwords are being checked, or whose sessions are not committed yet.
     pub logins: usize,
     /// Queues of events for remote subscribers.
     pub feeds: usize,
-    /// Streams, and polls that are being read for, of all sessions.
+    /// Streams of all sessions, and polls whose page is being read.
     pub streams: usize,
 }
 
 impl Held {
-    /// Whether nothing is.
+    /// Whether nothing is held.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()

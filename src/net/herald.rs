@@ -1,14 +1,14 @@
-//! The source that sends each connection that watches the loop what has happened in it.
+//! The source that sends the loop's latest records to the connections that watch it.
 
 use super::message::Message;
 use super::service::Service;
 use crate::app::monitor::BATCH_EVERY;
 use crate::reactor::{Kind, Moment, Next, Readiness, Source, Turn};
 
-/// Tells those who watch what has happened, soon after it did. It has a deadline only while there is something to tell.
+/// Sends observers what has happened, soon after it did. It has a deadline only while there is something to send.
 #[derive(Debug, Default)]
 pub struct Herald {
-    /// When it did so last.
+    /// When it last did so.
     last: Moment,
 }
 

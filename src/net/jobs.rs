@@ -1,4 +1,4 @@
-//! Work for other threads, and what follows it: a service hands it out, and goes on when it is done.
+//! Work for other threads and its continuations: a service submits work, and continues when it is done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,12 +11,12 @@ use crate::ledger::Limit;
 use crate::reactor::{Token, Turn};
 use crate::work::{Outcome, StoreError, Transaction, Worked};
 
-/// How often a handler may ask for other work instead of what was refused.
+/// How often a handler may submit other work instead of work that was refused.
 const SUBMISSIONS_MAX: usize = 4;
 
 impl Service {
-    /// Hands blocking work to a worker. Where no worker takes it, its continuation is called at
-    /// once, and says what to answer instead.
+    /// Submits blocking work to a worker. If no worker takes it, its continuation is called at
+    /// once, and returns what to answer instead.
     fn submit(
         &mut self,
         later: Later,
@@ -53,8 +53,8 @@ impl Service {
         reply.ok()
     }
 
-    /// A job's result is back: its continuation says what to answer, or what to do next. There is none if the job was
-    /// given up.
+    /// A job's result is back: its continuation returns what to answer, or what to do next. Without a continuation the
+    /// job was given up.
     pub(super) fn resume<T>(
         &mut self,
         pending: Option<Pending<T>>,
@@ -77,7 +77,7 @@ impl Service {
         }
     }
 
-    /// A thread of the pool has done a job, or could not.
+    /// A thread of the pool has done a job, or failed to.
     pub(super) fn job_done(
         &mut self,
         id: Token,
@@ -88,7 +88,7 @@ impl Service {
         let pending = self.desk.jobs.take(id, times, turn);
         match &output {
             Ok(_) => {}
-            // Another client's job has its place.
+            // Another client's job has taken its place.
             Err(JobError::Busy) => turn.ledger().limit_reached(Limit::Jobs),
             Err(JobError::Panicked) => {
                 let detail = "a job panicked on its worker thread".into();
@@ -98,7 +98,7 @@ impl Service {
         self.resume(pending, output, turn);
     }
 
-    /// The storage thread has done something: memory follows what was committed, before a client hears of it.
+    /// The storage thread is done: memory follows what was committed before a client gets its answer.
     pub(super) fn stored(
         &mut self,
         id: Token,
@@ -130,7 +130,7 @@ impl Service {
             .report("store_failed", error.to_string(), turn.unix_ms());
     }
 
-    /// Hands work to a worker, if it is work that is replied; `None` if one took it, else the answer.
+    /// Submits the work in a reply, if it is work; `None` if a worker took it, else the answer.
     pub(super) fn submit_all(
         &mut self,
         reply: Reply,
@@ -143,8 +143,8 @@ impl Service {
         }
     }
 
-    /// Hands work to a worker; `None` if one took it, else the answer, which is no other work. What is refused may be
-    /// followed by other work, but not for ever: nothing waits in between.
+    /// Submits work to a worker; `None` if one took it, else the answer, which is not work again. Refused work may be
+    /// followed by other work, but only a few times, since nothing waits in between.
     pub(super) fn hand_out(
         &mut self,
         mut later: Later,
@@ -161,12 +161,12 @@ impl Service {
         Some(JobError::Busy.into())
     }
 
-    /// Hands work to a worker that no client waits for.
+    /// Submits work that no client waits for.
     pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Message>) {
         let _nobody_waits_for_it = self.submit_all(reply, None, turn);
     }
 
-    /// Commits what was emitted outside of any request's transaction.
+    /// Commits the events that were emitted outside of any request's transaction.
     #[inline]
     pub(super) fn commit_outgoing(&mut self, turn: &mut Turn<'_, Message>) {
         let events = self.app.take_outgoing();
@@ -185,9 +185,9 @@ impl Service {
             let announces_end = kept.iter().any(|event| event.name == "server.draining");
             match committed {
                 Ok(_) => cx.app.end_announced |= announces_end,
-                // Others are on their way to the disk; when they are there, a turn comes by itself.
+                // Other transactions are under way; their completion causes a turn.
                 Err(StoreError::Busy) => cx.app.emit_again(kept),
-                // To try again at once would be to try without end.
+                // Trying again at once would never end.
                 Err(error) => {
                     log::error!("events are lost, {} of them: {error}", kept.len());
                     cx.app.end_announced |= announces_end;

@@ -4,46 +4,46 @@ use std::time::Duration;
 
 use crate::reactor::Moment;
 
-/// How long an idle connection may still send a request after draining began: closing at once
+/// How long an idle connection may still send a request after draining began: closing it at once
 /// would race with a request that is on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
-/// How long streams wait at most for the event that tells of the end: the disk may be slow.
+/// How long streams wait at most for the event that announces the shutdown: the disk may be slow.
 const STREAMS_GRACE: Duration = Duration::from_millis(1500);
 
-/// When another process is to go on, everything of this one is over after so long: those who connect meanwhile
-/// wait for it.
+/// How long a handover takes at most: after that, this process has ended everything. Clients that connect
+/// meanwhile have to wait for it.
 const HANDOVER_TIME: Duration = Duration::from_secs(2);
-/// Requests that have not arrived after so much of it are given up; the rest of the time is for telling that.
+/// Requests that have not arrived after this part of the time are given up; the rest is for telling their clients.
 const HANDOVER_PATIENCE: Duration = Duration::from_millis(1500);
 const _: () = assert!(HANDOVER_PATIENCE.as_millis() < HANDOVER_TIME.as_millis());
 
-/// How long a child process that is to end may take to see that its stdin has ended, and then SIGTERM.
+/// How long a child process that is to end may take after its stdin was closed, and again after SIGTERM.
 const CHILD_GRACE: Duration = Duration::from_secs(2);
-/// The same when another process is to go on: both together fit into [`HANDOVER_TIME`].
+/// The same in a handover: both steps together fit into [`HANDOVER_TIME`].
 const CHILD_GRACE_HANDOVER: Duration = Duration::from_millis(900);
 
 /// Whether the server is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// It is not.
+    /// It is not shutting down.
     Serving,
-    /// For good: what is under way is finished.
+    /// It shuts down for good: requests under way are finished.
     Draining(Ending),
-    /// Another process goes on.
+    /// Another process takes over.
     HandingOver(Ending),
 }
 
-/// An end that has begun.
+/// A shutdown or handover that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     since: Moment,
-    /// Streams have been told of it, or cannot be.
+    /// Streams have been told, or cannot be told.
     pub(super) announced: bool,
 }
 
 impl Ending {
-    /// One of which no stream has been told yet.
+    /// An end that no stream has been told of yet.
     pub(super) fn begun(since: Moment) -> Self {
         let announced = false;
         Self { since, announced }
@@ -57,13 +57,13 @@ impl Life {
         matches!(self, Self::Draining(_))
     }
 
-    /// Whether no new client comes in, and nothing new is begun.
+    /// Whether no new client is admitted and nothing new is begun.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         *self != Self::Serving
     }
 
-    /// Whether another process is to go on.
+    /// Whether another process is to take over.
     #[must_use]
     pub fn is_handing_over(&self) -> bool {
         matches!(self, Self::HandingOver(_))
@@ -79,7 +79,7 @@ impl Life {
         }
     }
 
-    /// When streams end, which other than requests are never finished: as soon as they have been told.
+    /// When streams end. Unlike requests they never finish by themselves, so they end as soon as they have been told.
     pub(super) fn streams_until(&self) -> Moment {
         match *self {
             Self::Serving => Moment::NEVER,
@@ -94,7 +94,7 @@ impl Life {
         }
     }
 
-    /// When requests are given up that have not arrived.
+    /// When requests that have not fully arrived are given up.
     pub(super) fn busy_until(&self) -> Moment {
         match *self {
             Self::HandingOver(Ending { since, .. }) => since + HANDOVER_PATIENCE,
@@ -102,7 +102,7 @@ impl Life {
         }
     }
 
-    /// When connections are cut, whatever they are about, and jobs are given up: another process waits.
+    /// When connections are cut in any state, and jobs are given up, because another process waits.
     pub(super) fn cut_at(&self) -> Moment {
         match *self {
             Self::HandingOver(Ending { since, .. }) => since + HANDOVER_TIME,
@@ -110,7 +110,6 @@ impl Life {
         }
     }
 
-    /// How long a child process may take for each step towards its end.
     pub(super) fn child_grace(&self) -> Duration {
         match *self {
             Self::HandingOver(_) => CHILD_GRACE_HANDOVER,

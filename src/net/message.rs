@@ -1,4 +1,4 @@
-//! What the sources of a server tell each other, and what other threads send back.
+//! The messages between the sources of a server, and the results that other threads send back.
 
 use std::io;
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use crate::app::{JobError, Output, Reply};
 use crate::reactor::Token;
 use crate::work::{Outcome, Worked};
 
-/// What one source tells another.
+/// A message from one source to another.
 #[derive(Debug)]
 pub enum Message {
     /// To a connection: the answer to the request that waits.
     Answer(Reply),
-    /// To a connection: what should have answered the request that waits has panicked.
+    /// To a connection: the continuation that should have answered the waiting request has panicked.
     Panicked,
-    /// To a child: the worker that was to fork has done so, or could not.
+    /// To a child: the worker that was to fork has done so, or has failed.
     Spawned(io::Result<Forked>),
-    /// To a child: some process has ended.
+    /// To a child: a child process has ended, perhaps its own.
     ChildEnded,
-    /// To a stream: the session on whose strength it is open has ended.
+    /// To a stream: its session has ended.
     SessionEnded,
     /// To a stream: its session may end earlier than it knows, or has ended.
     LookAtSession,
-    /// To the chores, or the herald: something is due earlier than you think.
+    /// To the chores, or the herald: something is due earlier than its deadline says.
     Rearm,
     /// To all: the server is shutting down.
     Drain,
-    /// To all: those who follow events have been told so.
+    /// To all: the subscribers of events have received the announcement of the shutdown.
     EndAnnounced,
     /// To a connection: the operator ends it.
     End,
@@ -35,19 +35,19 @@ pub enum Message {
     Batch(Arc<[u8]>),
 }
 
-/// What comes back from other threads.
+/// The results that other threads send back.
 pub enum Completion {
     /// A job ended.
     Job(Token, Result<Output, JobError>, Option<Worked>),
-    /// The storage thread has done something, or could not.
+    /// The storage thread is done, or has failed.
     Stored(Token, Outcome, Option<Worked>),
-    /// A child process was started for a source, or could not be.
+    /// A child process was started for a source, or its start failed.
     Spawned(Token, io::Result<Forked>),
     /// The program, or an embedder's thread, wants the server to shut down.
     Drain,
-    /// Another process is ready to go on.
+    /// Another process is ready to take over.
     HandOver,
-    /// Something has happened in the loop that those watch who are connected here.
+    /// Something has happened in the loop that clients of this server watch.
     Batch(Arc<[u8]>),
 }
 

@@ -5,11 +5,12 @@
 //! tell each other, and what other threads send back), `exchange` (what is remembered of a request), `outbox` and
 //! `reply_writer` (what answers are written into, and with).
 //!
-//! `service` is what all sources share, composed of objects that do not know it: `clients` (which connections are admitted, and what they
-//! hold), `desk` (work that other threads have, and what follows it), `children::roster` (the processes that the server
-//! runs), `observers` (connections that watch the loop). What it does with several of them at once: `jobs` (it hands out
-//! work and goes on when it is done), `ending` (it drains or hands over), `held` (what it holds at a moment), `tally` (what
-//! it has done since its start). `call` is the service and the turn together, which most functions need.
+//! `service` is what all sources share, composed of objects that do not know it: `clients` (which connections are
+//! admitted, and what they hold), `desk` (work that other threads have, and its continuations), `children::roster`
+//! (the processes that the server runs), `observers` (connections that watch the loop). These files do something with
+//! several of them at once: `jobs` (submits work and continues when it is done), `ending` (drains or hands over),
+//! `held` (counts what is held at a moment), `tally` (counts what was done since the start). `call` is the service
+//! and the turn together, which most functions need.
 //!
 //! The sources: `connection` is one client's; `admission` decides which clients a listener lets in; `children` are
 //! processes; `chores` (maintenance) and `herald` (batches for connections that watch the loop) have deadlines only.

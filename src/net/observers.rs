@@ -1,5 +1,5 @@
-//! The observers of the loop: requests that list its sources, connections that watch what the ledger writes, a gate that
-//! holds it between phases.
+//! The observers of the loop: requests that list its sources, connections that watch what the ledger records, a gate
+//! that holds the loop between phases.
 //!
 //! Without observers this costs nothing, and observing an idle loop does not wake it. What happens in one turn is sent in
 //! a later one, for which the [`Herald`](super::Herald) has a deadline.
@@ -13,23 +13,24 @@ use crate::app::{App, Look};
 use crate::ledger::{Ledger, Phase};
 use crate::reactor::{Attention, Seen, Token, Turn, View};
 
-/// Who may watch at the same time: each takes a copy of everything.
+/// Most connections that watch at the same time: each takes a copy of everything.
 pub(super) const WATCHERS_MAX: usize = 8;
 
-/// Bytes that may wait for a watcher; above it, batches are left out. The page sees it: turns have numbers.
+/// Bytes that may wait for a watcher; above that, batches are left out. The page notices, since turns have numbers.
 pub(super) const WATCHER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Who may look at all sources at the same time: one after the other, so this bounds how long they wait.
+/// Most requests that list all sources at the same time: they are served one after the other, so this bounds how long
+/// they wait.
 const LOOKS_MAX: usize = 8;
 
-/// Slots that are looked at in one turn: some tens of microseconds.
+/// Slots that are looked at in one turn, which takes some tens of microseconds.
 const SLOTS_PER_TURN: usize = 256;
 
-/// Where a loop stands that is slowed down, and whom it tells.
+/// A loop that is slowed down: the gate at which it stops, and the observers that it tells.
 pub struct Paced {
-    /// Where it stands.
+    /// The gate at which it stops.
     pub gate: Arc<Gate>,
-    /// Tells all who watch, in another thread.
+    /// Sends to all observers, which another thread serves.
     pub tell: Box<dyn Fn(Arc<[u8]>)>,
 }
 
@@ -41,31 +42,31 @@ impl std::fmt::Debug for Paced {
     }
 }
 
-/// A look at all sources that is not over yet.
+/// A listing of all sources that is not complete yet.
 struct Looking {
     asker: Token,
-    /// The slot where the rest begins.
+    /// The next slot to look at.
     from: usize,
     seen: Vec<Seen>,
     then: Look,
 }
 
-/// Those who observe the loop.
+/// The observers of the loop.
 #[derive(Default)]
 pub(super) struct Observers {
-    /// The first one looks at this moment.
+    /// Requests that list all sources; the first is being served.
     looks: VecDeque<Looking>,
-    /// Connections that are sent what the ledger writes.
+    /// Connections that receive what the ledger records.
     watchers: Vec<Token>,
-    /// The source that sends it, where watchers are told of this loop and not of another one.
+    /// The source that sends it, if the watchers watch this loop and not another one.
     herald: Option<Token>,
-    /// It has been told that there is something to send.
+    /// The herald has been told that there is something to send.
     told: bool,
     /// The loop is slowed down.
     paced: Option<Paced>,
 }
 
-/// A look that is over: who asked, and what follows with what was seen.
+/// A complete listing: the connection that asked, and the continuation that takes what was seen.
 pub(super) struct Looked {
     pub(super) asker: Token,
     pub(super) seen: Vec<Seen>,
@@ -73,7 +74,7 @@ pub(super) struct Looked {
 }
 
 impl Observers {
-    /// How much of the loop's turning they look at.
+    /// How closely they observe the loop.
     pub(super) fn attention(&self) -> Attention {
         if self.paced.is_some() {
             Attention::EachPhase
@@ -84,7 +85,7 @@ impl Observers {
         }
     }
 
-    /// From now on, `herald` tells those who watch.
+    /// From now on, `herald` sends to the watchers.
     pub(super) fn heralded_by(&mut self, herald: Token) {
         self.herald = Some(herald);
     }
@@ -94,12 +95,12 @@ impl Observers {
         self.paced = Some(paced);
     }
 
-    /// Whether they are told in another thread.
+    /// Whether another thread serves them.
     pub(super) fn are_elsewhere(&self) -> bool {
         self.paced.is_some()
     }
 
-    /// The source being dispatched is to look at all sources. Whether it may: as many as may are looking already.
+    /// Begins a listing of all sources for the source being dispatched. Returns whether there was room for one more.
     pub(super) fn begin_look(&mut self, then: Look, turn: &mut Turn<'_, Message>) -> bool {
         if self.looks.len() == LOOKS_MAX {
             return false;
@@ -114,8 +115,8 @@ impl Observers {
         true
     }
 
-    /// Looks at some sources for the one who is first, and has the next turn come at once while there is more to look
-    /// at; its look, if those were the last.
+    /// Looks at some sources for the first request, and makes the next turn come at once while there are more to look
+    /// at; returns the listing if those were the last.
     pub(super) fn look(&mut self, view: &mut View<'_, Message>) -> Option<Looked> {
         let looking = self.looks.front_mut()?;
         let (seen, next) = view.sources(looking.from, SLOTS_PER_TURN);
@@ -141,7 +142,7 @@ impl Observers {
         self.watchers.len() == WATCHERS_MAX
     }
 
-    /// The source being dispatched watches. What it is told first, and as much as the ledger has.
+    /// The source being dispatched begins to watch. Returns the greeting, with all records that the ledger has.
     pub(super) fn begin_to_watch(
         &mut self,
         app: &mut App,
@@ -157,7 +158,7 @@ impl Observers {
         app.greeting(ledger, &sight)
     }
 
-    /// It does not any more. To be called once or more often.
+    /// The connection no longer watches. May be called more than once.
     pub(super) fn end_watching(&mut self, connection: Token, app: &mut App) {
         self.watchers.retain(|one| *one != connection);
         if self.watchers.is_empty()
@@ -167,7 +168,7 @@ impl Observers {
         }
     }
 
-    /// If something happened in this turn, those who watch will be told.
+    /// If something happened in this turn, sees to it that the watchers will be told.
     pub(super) fn notice(&mut self, app: &mut App, turn: &mut Turn<'_, Message>) {
         if self.told {
             return;
@@ -180,7 +181,7 @@ impl Observers {
         }
     }
 
-    /// Tells what has happened since this was done last.
+    /// Sends what has happened since the last call.
     pub(super) fn tell_news(&mut self, app: &mut App, turn: &mut Turn<'_, Message>) {
         self.told = false;
         let sight = sight(turn, false);
@@ -191,14 +192,14 @@ impl Observers {
         }
     }
 
-    /// Tells all who watch.
+    /// Sends to all watchers.
     pub(super) fn tell(&self, batch: &Arc<[u8]>, turn: &mut Turn<'_, Message>) {
         for connection in &self.watchers {
             turn.tell(*connection, Message::Batch(Arc::clone(batch)));
         }
     }
 
-    /// Whether the loop stands before that phase.
+    /// Whether the loop has to stop before that phase.
     pub(super) fn hold(&self, before: Phase, ledger: &Ledger) -> bool {
         let turn = ledger.turn_number();
         self.paced
@@ -206,7 +207,7 @@ impl Observers {
             .is_some_and(|paced| paced.gate.holds(turn, before))
     }
 
-    /// Stands before a phase; before the wait it does not, where it stands still in any case.
+    /// Stops before a phase, except before the wait, in which the loop stands still anyway.
     pub(super) fn stand(&mut self, before: Phase, app: &mut App, view: &mut View<'_, Message>) {
         let Some(paced) = &self.paced else {
             return;
@@ -230,7 +231,7 @@ impl Observers {
         }
     }
 
-    /// Shows what there is to see to those who watch in another thread, and to those who will.
+    /// Updates what observers on another thread see, those of now and those to come.
     pub(super) fn show(
         &self,
         app: &mut App,

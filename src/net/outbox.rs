@@ -7,19 +7,19 @@ use crate::app::Feed;
 use crate::planted::{Bug, planted};
 use crate::reactor::SHORT_MEANS_DRAINED;
 
-/// Pieces that one write takes together: as many as Linux allows (`IOV_MAX`).
+/// Most pieces in one write: as many as Linux allows (`IOV_MAX`).
 const SLICES_MAX: usize = 1024;
 
-/// Written bytes that are kept before those that wait: with one more write they still fit into 32 bits.
+/// Most written bytes that are kept in front of the waiting ones: with one more write they still fit into 32 bits.
 const WRITTEN_MAX: usize = 1 << 31;
 
-/// Bytes that wait, in a buffer that is borrowed only while some do.
+/// Bytes that wait, in a buffer that is borrowed only while there are some.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     /// How many of them have been written.
     written: u32,
-    /// Bytes that were written since the beginning, a feed's among them, up to what fits here.
+    /// Bytes that were written since the beginning, including those of a feed (saturating).
     sent: u32,
 }
 
@@ -28,12 +28,12 @@ pub(super) struct Outbox {
 pub(super) enum Flushed {
     /// Everything is written.
     All,
-    /// The peer takes no more at the moment; so many bytes were written before.
+    /// The peer takes no more at the moment; so many bytes were written before that.
     Blocked(usize),
 }
 
 impl Outbox {
-    /// Where answers are encoded into.
+    /// The buffer that answers are encoded into.
     pub(super) fn buffer(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
             self.bytes = buffers.take();
@@ -59,10 +59,10 @@ impl Outbox {
         self.bytes.len() - self.written()
     }
 
-    /// Writes what waits: one write, where the peer takes all of it.
+    /// Writes what waits: with one write, if the peer takes all of it.
     ///
     /// # Errors
-    /// What the stream says, other than `WouldBlock`: the connection is gone.
+    /// The stream's error, other than `WouldBlock`: the connection is gone.
     pub(super) fn flush(
         &mut self,
         stream: &mut impl Write,
@@ -91,8 +91,8 @@ impl Outbox {
         all_but_the_streams_own(stream, total, || self.discard(buffers))
     }
 
-    /// So many bytes from the front were written. They are forgotten soon, whatever else waits: behind a
-    /// feed that is never empty, answers to pings would be kept for ever.
+    /// Takes note that `count` bytes from the front were written. They are dropped soon, even if more waits:
+    /// otherwise answers to pings would be kept for ever beside a feed that is never empty.
     fn wrote(&mut self, count: usize, buffers: &mut Buffers) {
         self.written += count as u32; // a system call moves less than 2 GiB
         self.sent = self.sent.saturating_add(count as u32);
@@ -107,9 +107,9 @@ impl Outbox {
         }
     }
 
-    /// Writes what waits here and in a feed: one write, where the peer takes all of it. What is here
-    /// goes first, since an answer to a ping must not wait behind a full feed; but not into the middle
-    /// of an event.
+    /// Writes what waits here and in a feed: with one write, if the peer takes all of it. The outbox goes
+    /// first, since an answer to a ping must not wait behind a full feed, but never into the middle of an
+    /// event.
     ///
     /// # Errors
     /// As for [`flush`](Self::flush).
@@ -128,7 +128,7 @@ impl Outbox {
             let (own_length, ahead) = (own.len(), feed.rest_of_item());
             let sole = own.is_empty().then(|| feed.sole()).flatten();
             let written = if let Some(event) = sole {
-                // All that most turns have; it needs no list.
+                // The only thing to write in most turns; it needs no list.
                 stream.write(event).map(|count| Written {
                     count,
                     short: count < event.len(),
@@ -173,20 +173,20 @@ impl Outbox {
         waiting
     }
 
-    /// Has these bytes wait, and nothing else.
+    /// Replaces what waits by these bytes.
     pub(super) fn put(&mut self, bytes: Vec<u8>) {
         self.bytes = bytes;
         self.written = 0;
     }
 
-    /// Forgets what waits, and gives the buffer back.
+    /// Drops what waits, and gives the buffer back.
     pub(super) fn discard(&mut self, buffers: &mut Buffers) {
         self.written = 0;
         buffers.give_back(std::mem::take(&mut self.bytes));
     }
 }
 
-/// Everything was given to the stream: now what it holds back itself.
+/// Everything was given to the stream: now flushes what the stream itself holds back.
 #[inline]
 fn all_but_the_streams_own(
     stream: &mut impl Write,

@@ -5,14 +5,14 @@ use crate::reactor::Kind;
 /// Which handler table answers on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Realm {
-    /// The server's own.
+    /// The server's own table.
     Clients,
-    /// The monitor's, for the operator.
+    /// The monitor's table, for the operator.
     Monitor,
 }
 
 impl Realm {
-    /// What its listeners are.
+    /// The kind of its listeners.
     pub(super) fn kind_of_listeners(self) -> Kind {
         match self {
             Self::Clients => Kind::of("listener"),
@@ -20,7 +20,7 @@ impl Realm {
         }
     }
 
-    /// What its connections are.
+    /// The kind of its connections.
     pub(super) fn kind_of_connections(self) -> Kind {
         match self {
             Self::Clients => Kind::of("connection"),
@@ -29,5 +29,6 @@ impl Realm {
     }
 }
 
-/// Connections of the monitor's at the same time: it answers also when clients have all of theirs.
+/// Most connections of the monitor at the same time. They are separate, so that it answers even when clients have
+/// all of theirs.
 pub(super) const OBSERVERS_MAX: usize = 32;

@@ -1,4 +1,4 @@
-//! What answers are written with: memory, the date, and the fields that all of them have.
+//! What is needed to write answers: memory, the date, and the fields that all of them have.
 
 use super::buffers::Buffers;
 use super::outbox::Outbox;
@@ -9,7 +9,7 @@ use crate::http::Date;
 pub(super) struct ReplyWriter {
     pub(super) buffers: Buffers,
     date: Date,
-    /// Field lines of every answer on a connection that is encrypted.
+    /// Field lines of every answer on an encrypted connection.
     secure_fields: Vec<u8>,
 }
 
@@ -17,7 +17,7 @@ impl ReplyWriter {
     pub(super) fn new(config: &Config) -> Self {
         let secure_fields = match config.hsts.as_secs() {
             0 => Vec::new(),
-            // RFC 6797, section 6.1. Not for subdomains, which may be those of other people.
+            // RFC 6797, section 6.1. Without subdomains, which may belong to others.
             age_s => format!("Strict-Transport-Security: max-age={age_s}\r\n").into(),
         };
         Self {
@@ -27,8 +27,8 @@ impl ReplyWriter {
         }
     }
 
-    /// Writes an answer, or the head of one, behind what waits in `outbox`; how many bytes it has. `encode` is given
-    /// the fields of every answer on such a connection.
+    /// Writes an answer, or the head of one, behind what waits in `outbox`; returns its length in bytes. `encode` is
+    /// given the fields of every answer on such a connection.
     #[inline]
     pub(super) fn write(
         &mut self,

@@ -19,26 +19,26 @@ pub struct Service {
     pub app: App,
     /// The handler table.
     pub routes: Routes,
-    /// The monitor's.
+    /// The monitor's handler table.
     pub monitor_routes: Routes,
     /// Writes answers.
     pub(super) writer: ReplyWriter,
-    /// Who is connected.
+    /// The connected clients.
     pub clients: Clients,
     /// The processes that the server runs.
     pub children: Roster,
-    /// The chores' token, and when they are due as far as they know.
+    /// The token of the chores, and the time for which they have set their deadline.
     pub(super) chores: Option<(Token, i64)>,
-    /// Those who observe the loop.
+    /// The observers of the loop.
     pub(super) observers: Observers,
-    /// What other threads do, and what follows it.
+    /// The work of other threads, and its continuations.
     pub(super) desk: Desk,
     /// Whether the server is shutting down.
     pub life: Life,
 }
 
 impl Service {
-    /// A service that has no connections yet.
+    /// A service without connections.
     #[must_use]
     pub fn new(
         app: App,
@@ -86,13 +86,13 @@ impl Service {
         let bytes_max = config.limits.outbox_bytes_max;
         let mut feed = Feed::new(wire, interest, since, bytes_max, config.slow_subscriber);
         if since.is_none() {
-            // What was confirmed and is not delivered yet was before its time.
+            // Events that are confirmed but not delivered yet are older than this feed.
             feed.has_all_through(hub.newest());
         }
         hub.follow(owner, feed)
     }
 
-    /// Has the next page read that a feed wants, if it wants one.
+    /// Has the next page of a feed read, if it wants one.
     pub(super) fn read_for(&mut self, id: FeedId, turn: &mut Turn<'_, Message>) {
         let Some(query) = self.app.hub.next_page(id) else {
             return;
@@ -104,7 +104,7 @@ impl Service {
         self.do_unasked(reply, turn);
     }
 
-    /// The handlers that answer there.
+    /// The handlers of that realm.
     pub(super) fn table(&self, realm: Realm) -> &Routes {
         match realm {
             Realm::Clients => &self.routes,
@@ -123,7 +123,7 @@ impl Service {
         }
     }
 
-    /// From now on `herald` tells those who watch this loop.
+    /// From now on `herald` sends to the watchers of this loop.
     pub fn heralded_by(&mut self, herald: Token) {
         self.observers.heralded_by(herald);
     }
@@ -134,7 +134,7 @@ impl Service {
         self.observers.pace(paced);
     }
 
-    /// What the monitor tells of what is not the application's.
+    /// Collects the numbers for the monitor that are not the application's.
     pub(super) fn take_vitals(&mut self) {
         self.app.vitals = Vitals {
             connections: self.clients.open,
@@ -150,7 +150,7 @@ impl Service {
         };
     }
 
-    /// All sources were looked at for a request, which is answered now.
+    /// Answers a request for which all sources were looked at.
     fn answer_look(&mut self, looked: Looked, turn: &mut Turn<'_, Message>) {
         let Looked { asker, seen, then } = looked;
         self.take_vitals();
@@ -159,7 +159,7 @@ impl Service {
         turn.tell(asker, Message::Answer(reply));
     }
 
-    /// Tells the chores if something is due before they would look.
+    /// Tells the chores if something is due before their deadline.
     #[inline]
     fn rearm_chores(&mut self, turn: &mut Turn<'_, Message>) {
         let due = self.app.next_chore_s();
@@ -207,8 +207,8 @@ impl Program for Service {
 
     #[inline]
     fn deliver_events(&mut self, turn: &mut Turn<'_, Message>) -> Delivered {
-        // While some are still to be sent what they have, more would only wait: the next time they are sent
-        // all of it at once.
+        // While some feeds are still to be flushed, more events would only wait: at the next flush they are sent
+        // all together.
         let delivered = if turn.has_flushes_left() {
             let more = self.app.hub.has_more();
             Delivered { count: 0, more }
@@ -216,8 +216,8 @@ impl Program for Service {
             self.app.deliver_events(turn.unix_ms())
         };
         self.app.hub.take_touched(|owner| turn.flush_of(owner));
-        // After the delivery: a stream still gets the event that tells of its session's end, unless so
-        // many came at once that it is for the next turn. The end does not wait for that.
+        // After the delivery, so that a stream still gets the event that reports its session's end, unless so
+        // many events came at once that it is delivered in the next turn. The end does not wait for that.
         if self.app.streams.have_news() {
             self.tell_streams(turn);
         }

@@ -1,23 +1,23 @@
-//! What a server has done since it started, in a few numbers: for its last line in the log, and for
+//! Counts of what a server has done since it started: for its last line in the log, and for
 //! tests that compare them with what a client has counted.
 
 use std::fmt;
 
 use crate::reactor::Reason;
 
-/// Why a connection ended that the other side broke off.
+/// The reason of a connection that the peer reset.
 pub(super) const RESET: Reason = Reason("reset by the peer");
 
-/// Counts of what is over: a connection is in them when it has ended.
+/// Counts of ended connections: a connection is counted when it has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Connections that have ended.
     pub connections: u64,
-    /// Whole requests that came on them.
+    /// Complete requests that came on them.
     pub requests: u64,
-    /// Those of the connections that the peer reset.
+    /// Ended connections that the peer reset.
     pub resets: u64,
-    /// Connections with a request at least.
+    /// Connections with at least one request.
     asked: u64,
     /// The sum of the squares of requests per connection.
     squares: u128,
@@ -32,8 +32,8 @@ impl Tally {
         self.squares += u128::from(requests) * u128::from(requests);
     }
 
-    /// How evenly connections were served, of those that asked for something: 1 if all had as many
-    /// requests, 1/n if one of n had all (Jain, Chiu and Hawe 1984). It says something only about
+    /// How evenly the connections with requests were served: 1 if all had the same number of
+    /// requests, 1/n if one of n had all (Jain, Chiu and Hawe 1984). It is meaningful only for
     /// connections that began and ended together. `None` without requests.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

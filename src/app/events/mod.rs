@@ -1,10 +1,11 @@
 //! `GET /events` and `POST /events`: one path, four transports, one sequence.
 //!
 //! GET answers with what the client asks for: a WebSocket on `Upgrade`, server-sent events on
-//! `Accept: text/event-stream`, else JSON, at once or after waiting. A client that leaves one of them goes on in
-//! another from the same id.
+//! `Accept: text/event-stream`, else JSON, at once or after waiting. A client that leaves one transport continues
+//! with another from the same id.
 //!
-//! This file decides which events a client may see, and has JSON; `publish` is POST, `talk` what a client says over a WebSocket.
+//! This file decides which events a client may see, and implements the JSON transport; `publish` is POST, `talk`
+//! handles what a client sends over a WebSocket.
 
 mod publish;
 mod talk;
@@ -25,20 +26,20 @@ use crate::token::Fingerprint;
 use crate::work::{Page, Query};
 use talk::Talk;
 
-/// Events in one JSON answer, where the client does not say.
+/// Events in one JSON answer, if the client does not set a limit.
 const LIMIT_DEFAULT: usize = 100;
 /// Most events in one JSON answer.
 const LIMIT_MAX: usize = 1000;
-/// A JSON answer is not made longer, in bytes, once it has so many.
+/// Bytes at which a JSON answer gets no further event.
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
 /// Longest wait for events, in seconds: most proxies give up a request after a minute.
 const WAIT_S_MAX: u64 = 60;
 /// Most patterns that one subscriber may have.
 const PATTERNS_MAX: usize = 64;
-/// Milliseconds after which a browser comes back when its stream broke.
+/// Milliseconds after which a browser reconnects when its stream broke.
 const RETRY_MS: u32 = 2_000;
 
-/// Who is told what: the part of the request that all transports share.
+/// Which user asks for which events: the part of the request that all transports share.
 struct Asked {
     interest: Interest,
     since: Option<u64>,
@@ -48,7 +49,7 @@ struct Asked {
 pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
     if is_asked_for(request) {
         let head = handshake(request)?;
-        // Any page can open a WebSocket to any site, and read it: the cookie alone proves nothing.
+        // Any page can open a WebSocket to any site and read it, so the cookie alone proves nothing.
         let caller = caller_who_changes(request, cx)?;
         let asked = asked(request, user_of(&caller, cx)?, caller.hash)?;
         let limits = &cx.app.config.limits;
@@ -65,7 +66,7 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
     let caller = caller_who_follows(request, cx)?;
     let asked = asked(request, user_of(&caller, cx)?, caller.hash)?;
     if wants_stream(request) {
-        // A proxy that collects answers would hold every event back (X-Accel-Buffering is nginx's).
+        // A buffering proxy would hold every event back (X-Accel-Buffering is for nginx).
         let head = Response::text(Status::OK, format!("retry: {RETRY_MS}\n\n"))
             .with_header("Content-Type", "text/event-stream")
             .no_store()
@@ -91,9 +92,9 @@ pub(super) fn follow(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Repl
     Ok(poll.read())
 }
 
-/// What a request says about who is asking for what.
+/// Reads from a request which events its user asks for.
 fn asked(request: &Request<'_>, user: &User, session: Fingerprint) -> Result<Asked, Reply> {
-    // A browser that reconnects asks the same URL again: what it adds about its place is newer.
+    // A browser that reconnects requests the same URL again; the position in the field it adds is newer.
     let since = match request.header("last-event-id") {
         Some(id) => Some(std::str::from_utf8(id).ok().and_then(event_id)),
         None => request.query("since").map(|id| event_id(&id)),
@@ -173,17 +174,17 @@ fn wants_stream(request: &Request<'_>) -> bool {
 /// A JSON answer in the making.
 struct Poll {
     asked: Asked,
-    /// After which event it goes on; at first none, if it begins with the oldest that is kept.
+    /// The event after which it continues; none at first, if it begins with the oldest stored event.
     since: Option<u64>,
     limit: usize,
-    /// If there is nothing yet, it may wait until then.
+    /// The moment until which it may wait if there is no event yet.
     until: Option<Moment>,
     found: Vec<String>,
     bytes: usize,
 }
 
 impl Poll {
-    /// Reads the next page of what is kept.
+    /// Reads the next page of stored events.
     fn read(self) -> Reply {
         let query = Query {
             since: self.since.unwrap_or(0),
@@ -198,7 +199,7 @@ impl Poll {
                 Ok(page) if cx.app.session_holds(&session, cx.unix_s()) => {
                     return self.take(page, cx);
                 }
-                // It has ended while the store was being read, and the page may be younger than its end.
+                // The session ended while the store was being read, and the page may be newer than that.
                 Ok(_) => no_session(),
             };
             cx.app.streams.end_reading(&session);
@@ -207,7 +208,7 @@ impl Poll {
     }
 
     fn take(mut self, mut page: Page, cx: &mut Context<'_>) -> Reply {
-        // Who waits from the page's end on gets nothing that was delivered before.
+        // A client that waits from the page's end on does not get events that were delivered before.
         let missing = page.catch_up(self.since.unwrap_or(0), cx.app.hub.delivered());
         if let (Some(missing), Some(_)) = (missing, self.since) {
             self.found.push(super::gap_json(missing));
@@ -239,7 +240,7 @@ impl Poll {
     }
 }
 
-/// Events as one JSON answer; `last` is where to go on from.
+/// Events as one JSON answer; `last` is the id from which to continue.
 #[must_use]
 pub fn polled(events: &[String], last: u64, more: bool) -> Response {
     let events = events.join(",");

@@ -11,18 +11,18 @@ use crate::http::Status;
 use crate::planted::{Bug, planted};
 use crate::work::Transaction;
 
-/// What somebody wants to publish.
+/// An event that a client wants to publish.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Publication {
     name: String,
     #[serde(default)]
     data: Value,
-    /// Whom it concerns; the publisher, unless said otherwise.
+    /// The user that it concerns; the publisher by default.
     user_id: Option<String>,
 }
 
-/// Why something is not published: a status, a stable code, a sentence.
+/// Why an event is not published: a status, a stable code, a sentence.
 pub(super) struct Refusal(
     pub(super) Status,
     pub(super) &'static str,
@@ -68,7 +68,7 @@ pub(super) fn may_publish(user: &User) -> Result<(), Refusal> {
     ))
 }
 
-/// The event that these fields describe. A map, since serde would take an array for a struct, too.
+/// The event that these fields describe. They come as a map, since serde would accept an array for a struct.
 pub(super) fn event_of(
     fields: Map<String, Value>,
     user: &User,

@@ -1,6 +1,6 @@
-//! The WebSocket of `GET /events`: what a client may say, beside listening.
+//! The WebSocket of `GET /events`: the messages that a client may send while it receives events.
 //!
-//! Each message has one answer, and answers come in the order of the messages. A client that would rather not
+//! Each message has one answer, and answers come in the order of the messages. A client that does not want to
 //! count gives its messages a `ref`, which the answer repeats.
 
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::websocket::Message;
 /// Longest `ref`, in bytes of JSON: it is kept until its message is answered.
 const REF_BYTES_MAX: usize = 128;
 
-/// What a client may say over the WebSocket of `GET /events`, beside its `ref`.
+/// What a client may send over the WebSocket of `GET /events`, apart from its `ref`.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Said {
@@ -60,7 +60,7 @@ const MALFORMED_REF: Refusal = Refusal(
     r#""ref" is a string or a whole number of 64 bits, and 128 bytes of JSON at most"#,
 );
 
-/// Takes a message apart. What is no `ref` is not repeated.
+/// Parses a message. An invalid `ref` is not repeated.
 fn parse(text: &str) -> (Ref, Result<Said, Refusal>) {
     let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(text) else {
         return (None, Err(MALFORMED));

@@ -1,5 +1,5 @@
-//! `GET /`: a page to log in with, see one's sessions and events, and log out. It works without its script, which
-//! makes it better: then the forms answer with JSON.
+//! `GET /`: a page to log in, see one's sessions and events, and log out. The script makes the page nicer; without
+//! it the page works as well, and the forms answer with JSON.
 
 use std::sync::LazyLock;
 
@@ -7,9 +7,9 @@ use super::caller::caller;
 use super::{Context, Reply, Request, page};
 use crate::http::Status;
 
-/// For whoever is not logged in.
+/// For a user that is not logged in.
 const PAGE: &str = include_str!("home.html");
-/// For whoever is: the script need not ask.
+/// For a user that is logged in: the script need not ask.
 static PAGE_INSIDE: LazyLock<String> =
     LazyLock::new(|| PAGE.replacen("<body>", "<body data-session>", 1));
 const STYLE: &[u8] = include_bytes!("home.css");

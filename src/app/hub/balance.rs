@@ -1,22 +1,22 @@
-//! What becomes of events: nothing is lost silently.
+//! Accounts for every event of a subscriber: nothing is lost silently.
 
 use std::fmt;
 
-/// What became of the events that a subscriber should have got.
+/// How many of a subscriber's events were delivered, dropped, or wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
-    /// Events that matched, since it subscribed or from where it resumed.
+    /// Events that matched since the subscription, or since the point from which it resumed.
     pub published: u64,
-    /// Those that were handed to the system whole.
+    /// Events that were written to the system in full.
     pub delivered: u64,
-    /// Those that it was too slow for, or that were left when it ended.
+    /// Events that the subscriber was too slow for, or that were left when it ended.
     pub dropped: u64,
-    /// Those that wait.
+    /// Events that wait.
     pub queued: u64,
 }
 
 impl Balance {
-    /// Another subscriber's comes to it.
+    /// Adds another subscriber's balance.
     pub(super) fn add(&mut self, other: Self) {
         self.published += other.published;
         self.delivered += other.delivered;

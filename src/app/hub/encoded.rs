@@ -1,4 +1,4 @@
-//! An event as bytes: made once for each kind of transport that wants it, shared by all outboxes.
+//! An event as bytes: encoded once for each kind of transport that wants it, and shared by all outboxes.
 
 use std::cell::OnceCell;
 
@@ -26,7 +26,7 @@ pub(crate) struct Encoded {
     line: OnceCell<Box<str>>,
     sse: OnceCell<Box<[u8]>>,
     frame: OnceCell<Box<[u8]>>,
-    /// The sum in which its bytes are, for as long as a subscriber is to be told of it.
+    /// The sum that includes its bytes for as long as a subscriber is still to receive it.
     waiting: Waiting,
 }
 
@@ -41,7 +41,7 @@ impl Encoded {
         }
     }
 
-    /// An event of a page, for the one subscriber that asked for it: nothing but its bytes are kept.
+    /// An event of a page, for the one subscriber that asked for it: only its bytes are kept.
     pub(super) fn for_one(event: Event, wire: Wire, waiting: &Waiting) -> Self {
         let mut encoded = Self::new(event, waiting);
         let _made = encoded.bytes(wire);
@@ -59,7 +59,7 @@ impl Encoded {
         })
     }
 
-    /// The event in a frame. The JSON in it is not kept beside it: most events go to one transport.
+    /// The event in a frame. Its JSON is not kept separately: most events go to one transport.
     fn framed(&self, wire: Wire, id: Option<u64>) -> Box<[u8]> {
         let name = &self.event.fact.name;
         let framed = match self.line.get() {
@@ -98,8 +98,8 @@ impl Drop for Encoded {
     }
 }
 
-/// JSON, framed for a transport. What has no id is not part of the sequence, and leaves the place
-/// to resume from as it was.
+/// JSON, framed for a transport. A message without an id is not part of the sequence, and does not change
+/// the position from which a client resumes.
 pub(super) fn frame(wire: Wire, id: Option<u64>, name: &str, json: &str) -> Box<[u8]> {
     let mut out = Vec::with_capacity(json.len() + name.len() + 48);
     match wire {
@@ -108,7 +108,7 @@ pub(super) fn frame(wire: Wire, id: Option<u64>, name: &str, json: &str) -> Box<
             if let Some(id) = id {
                 out.extend_from_slice(format!("id: {id}\n").as_bytes());
             }
-            // Neither a name nor JSON contains a line end, so one line holds each.
+            // Neither a name nor the JSON contains a line end, so each takes one line.
             out.extend_from_slice(format!("event: {name}\ndata: {json}\n\n").as_bytes());
         }
         Wire::WebSocket => websocket::encode_text(json, &mut out),
@@ -119,7 +119,7 @@ pub(super) fn frame(wire: Wire, id: Option<u64>, name: &str, json: &str) -> Box<
     out.into()
 }
 
-/// What a subscriber is told in the place of events that it missed.
+/// What a subscriber receives in place of the events that it missed.
 #[must_use]
 pub fn gap_json(missing: Missing) -> String {
     let Missing { from, to, last } = missing;

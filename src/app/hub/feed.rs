@@ -1,16 +1,16 @@
-//! What one remote subscriber has still to be told: its place in the sequence, and a bounded queue.
+//! What one remote subscriber is still to receive: its position in the sequence, and a bounded queue.
 //!
 //! A feed begins live, or by catching up: it then takes pages from the store, one at a time and only
-//! while there is room, until it has reached the present. Once live it is offered every event, and a
-//! reader that is too slow for that loses some by its [`Policy`]; it is told which by a `gap` in the
-//! place where they are missing. At any time
+//! while there is room, until it has reached the present. A live feed is offered every event. A reader
+//! that is too slow for that loses some events by its [`Policy`], and a `gap` in the place of the missing
+//! events tells it which. At any time
 //!
 //! ```text
 //! published = delivered + dropped + queued
 //! ```
 //!
-//! Bytes are counted, not events: the queue shares its events with all other feeds, but what a reader
-//! has not taken must be bounded all the same.
+//! The queue is bounded in bytes, not in events: feeds share their events, but what a reader has not
+//! taken must still be bounded.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -26,10 +26,10 @@ use crate::work::{Page, Query};
 
 /// Most events in a page.
 const PAGE_EVENTS_MAX: usize = 256;
-/// Bytes of the first page, and of the next one of a reader who did not take the last one at once. Each page that
-/// is taken at once makes the next twice as long.
+/// Bytes of the first page, and of the next page for a reader that did not take the last one at once. Each page
+/// that the reader takes at once makes the next twice as long.
 const PAGE_BYTES_MIN: usize = 8 * 1024;
-/// Most bytes of a page. It has one event at least, and ends with the first that goes beyond.
+/// Most bytes of a page. A page has at least one event, and ends with the first event that exceeds this.
 const PAGE_BYTES_MAX: usize = 32 * 1024;
 
 /// One remote subscriber's queue.
@@ -45,24 +45,24 @@ pub struct Feed {
     bytes: usize,
     /// Bytes of the first item that have been written.
     written: usize,
-    /// How long the next page may be.
+    /// Most bytes of the next page.
     page_bytes: usize,
-    /// Its reader has not taken all that it was offered.
+    /// The reader has not taken all that it was offered.
     blocked: bool,
     balance: Balance,
-    /// The last event that was delivered, or after which it began.
+    /// The last event that was delivered; before the first, the event after which the feed began.
     through: u64,
     over: bool,
-    /// The hub has it on its list of those that have something new.
+    /// The feed is on the hub's list of feeds that have something new.
     pub(super) touched: bool,
 }
 
 /// Where a feed is in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Events after this one are in the store, and are to be read from there.
+    /// Events after this one are still to be read from the store.
     Behind { since: u64, reading: Reading },
-    /// Every event is offered as it is confirmed; up to this one it has them from the store.
+    /// Every event is offered as it is confirmed; the events up to this one came from the store.
     Live { since: u64 },
 }
 
@@ -71,13 +71,13 @@ enum Stage {
 enum Reading {
     No,
     Yes,
-    /// It was chosen by what the subscriber wanted before, and is read anew.
+    /// The page was selected by the subscriber's former interest, and is read again.
     Stale,
 }
 
 impl Feed {
-    /// A feed of what is confirmed from now on, or, if `since` is given, of what was confirmed after
-    /// that event.
+    /// A feed of events that are confirmed from now on or, if `since` is given, of all events after
+    /// that one.
     #[must_use]
     pub fn new(
         wire: Wire,
@@ -110,12 +110,12 @@ impl Feed {
         }
     }
 
-    /// Its reader has everything up to and including `through` already: nothing is to be read.
+    /// The reader already has everything up to and including `through`: nothing is to be read.
     pub fn has_all_through(&mut self, through: u64) {
         self.stage = Stage::Live { since: through };
     }
 
-    /// What it wants, to be changed.
+    /// What the subscriber wants, to be changed.
     pub fn interest_mut(&mut self) -> &mut Interest {
         if let Stage::Behind { reading, .. } = &mut self.stage
             && *reading == Reading::Yes
@@ -125,7 +125,7 @@ impl Feed {
         &mut self.interest
     }
 
-    /// The session on whose strength this user follows has expired: from now on they are told only of that.
+    /// The session that allowed this user to follow has expired: from now on they receive only that event.
     pub fn narrow_to_expiry(&mut self, user_id: i64) {
         const EXPIRED: &str = "session.expired";
         let interest = self.interest_mut();
@@ -137,37 +137,37 @@ impl Feed {
         }
     }
 
-    /// What became of its events so far.
+    /// The balance of its events so far.
     #[must_use]
     pub fn balance(&self) -> Balance {
         self.balance
     }
 
-    /// The last event that was delivered; before the first, the one after which it was to begin.
+    /// The last event that was delivered; before the first, the event after which the feed began.
     #[must_use]
     pub fn delivered_through(&self) -> u64 {
         self.through
     }
 
-    /// Nothing waits to be written.
+    /// Whether nothing waits to be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// It has reached the present, and everything was written.
+    /// Whether the feed has reached the present, and everything was written.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.is_empty() && matches!(self.stage, Stage::Live { .. })
     }
 
-    /// It cannot go on: its reader was too slow and is to be disconnected, or the store failed.
+    /// Whether the feed cannot continue: the reader was too slow and is to be disconnected, or the store failed.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Bytes of the first item that must follow at once, since it has been written in part.
+    /// Bytes of the first item that must be written next, since a part of it has been written.
     #[must_use]
     pub fn rest_of_item(&mut self) -> usize {
         let (wire, written) = (self.wire, self.written);
@@ -181,8 +181,8 @@ impl Feed {
         self.written > 0
     }
 
-    /// What to read from the store next, if this feed is behind and its reader has taken what it had: so a reader
-    /// who is slow, or has no more than a `share` of what may wait for all, has less waiting.
+    /// What to read from the store next, if this feed is behind and its reader has taken what it had. So less waits
+    /// for a reader that is slow, or that has no more than a `share` of what may wait for all.
     pub(super) fn next_page(&mut self, share: usize) -> Option<Query> {
         let Stage::Behind { since, reading } = &mut self.stage else {
             return None;
@@ -201,8 +201,8 @@ impl Feed {
         })
     }
 
-    /// Takes in what the store had. The feed stays behind until it has read everything up to `delivered`, which live
-    /// feeds were offered.
+    /// Takes a page from the store. The feed stays behind until it has read everything up to `delivered`, the last
+    /// event that live feeds were offered.
     pub(super) fn page(&mut self, mut page: Page, delivered: u64, waiting: &Waiting) {
         let Stage::Behind { since, reading } = &mut self.stage else {
             return;
@@ -237,8 +237,8 @@ impl Feed {
         self.over = true;
     }
 
-    /// Offers an event that was confirmed just now. Whether that changed anything. A reader who has not taken all it
-    /// was offered may have no more than `room` bytes waiting.
+    /// Offers an event that was confirmed just now; returns whether that changed anything. A reader that has not taken
+    /// all it was offered may have no more than `room` bytes waiting.
     pub(super) fn offer(&mut self, event: &Rc<Encoded>, room: usize) -> bool {
         let Stage::Live { since } = self.stage else {
             return false; // it is in the store, and will be read from there
@@ -254,7 +254,7 @@ impl Feed {
         } else {
             self.bytes_max
         };
-        // One that is too long for any outbox makes no room for itself.
+        // An event that is too long for any outbox drops no other.
         if self.bytes + needed > bytes_max && needed <= bytes_max {
             match self.policy {
                 SlowPolicy::DropOldest => self.make_room(needed, bytes_max),
@@ -276,13 +276,13 @@ impl Feed {
         self.queue.push_back(Item::Event(event));
     }
 
-    /// Drops the oldest until `needed` more bytes fit. What has been written in part stays: the rest
-    /// of it must follow.
+    /// Drops the oldest events until `needed` more bytes fit. An item that has been written in part stays: the
+    /// rest of it must follow.
     fn make_room(&mut self, needed: usize, bytes_max: usize) {
         let stays = matches!(self.queue.front(), Some(Item::Rewind(_))) || self.is_within_item();
         let first = usize::from(stays);
         while self.bytes + needed > bytes_max {
-            // What follows a gap is the next to go, and the gap grows over it.
+            // The event behind a gap is dropped next, and the gap grows over it.
             let grows = matches!(self.queue.get(first), Some(Item::Gap(_)));
             let oldest = first + usize::from(grows);
             let Some(item) = self.queue.get_mut(oldest) else {
@@ -321,8 +321,8 @@ impl Feed {
         }
     }
 
-    /// Ends the feed with these last words. If its reader takes nothing at the moment, what waits is
-    /// dropped: the end is not kept back by it.
+    /// Ends the feed with these last words. If the reader takes nothing at the moment, what waits is
+    /// dropped, so that it does not delay the end.
     pub fn finish(&mut self, last: Vec<u8>, blocked: bool) {
         if blocked {
             self.stop();
@@ -333,7 +333,7 @@ impl Feed {
         self.over = true;
     }
 
-    /// Ends the feed at once: drops what waits, but for the rest of what was written in part.
+    /// Ends the feed at once: drops what waits, except the rest of an item that was written in part.
     pub fn stop(&mut self) {
         self.over = true;
         for item in self.queue.drain(usize::from(self.written > 0)..) {
@@ -370,16 +370,16 @@ impl Feed {
         Some(&item.bytes(self.wire)[self.written..])
     }
 
-    /// Its reader takes no more at the moment.
+    /// The reader takes no more at the moment.
     pub fn block(&mut self) {
         self.blocked = !self.queue.is_empty();
         self.page_bytes = PAGE_BYTES_MIN;
     }
 
-    /// So many bytes of them were written.
+    /// Takes note that `count` bytes of them were written.
     ///
     /// # Panics
-    /// If there were not so many.
+    /// If fewer bytes were waiting.
     pub fn wrote(&mut self, count: usize) {
         self.written += count;
         while self.written > 0 {
@@ -399,7 +399,7 @@ impl Feed {
         self.blocked &= !self.queue.is_empty();
     }
 
-    /// Takes out the first events that wait, as JSON, for who reads them in one piece: at most so many,
+    /// Takes out the first waiting events as JSON, for a reader that gets them in one piece: at most `most`,
     /// and none behind a gap.
     pub fn take_json(&mut self, most: usize) -> Vec<(u64, String)> {
         let mut taken = Vec::new();

@@ -10,9 +10,9 @@ use crate::work::Missing;
 pub(super) enum Item {
     /// An event, which other feeds may have as well.
     Event(Rc<Encoded>),
-    /// What is told in the place of events.
+    /// A message in place of missing events.
     Gap(Gap),
-    /// The reader's place is behind the newest event: first of all, it is given another one.
+    /// The reader's position is past the newest event: it is first given another one.
     Rewind(Box<[u8]>),
     /// The last words; nothing follows.
     Last(Box<[u8]>),

@@ -1,13 +1,12 @@
 //! The subscribers of events, and how each event reaches them.
 //!
-//! An event reaches the hub when the transaction that contains it has been committed, and its
-//! subscribers in the events phase of that same turn, or the next ones if many come at once: first the functions and objects, in
-//! registration order, one event after the other; then the [`Feed`]s of remote subscribers,
-//! whose bytes leave in the flush phase. A subscriber that panics misses that one event; the others
-//! do not notice.
+//! An event reaches the hub when its transaction has been committed, and its subscribers in the events phase
+//! of the same turn, or of the next turns if many events come at once: first the functions and objects, in
+//! registration order, one event after the other; then the [`Feed`]s of remote subscribers, whose bytes leave
+//! in the flush phase. A subscriber that panics misses that one event; the others do not notice.
 //!
-//! `encoded` is an event as bytes, `feed` the bounded
-//! queue of one remote subscriber and `item` what stands in it, `waiting` the sum of what waits for all.
+//! `encoded` is an event as bytes, `feed` the bounded queue of one remote subscriber, `item` an entry of that
+//! queue, and `waiting` the sum of the bytes that wait for all.
 
 use crate::planted::{Bug, planted};
 
@@ -36,8 +35,8 @@ use crate::work::{Page, Query, StoreError};
 
 /// Most events that are delivered in one turn.
 const EVENTS_PER_TURN: usize = 256;
-/// Deliveries to remote subscribers after which no further event is taken in the same turn: a millisecond
-/// or two.
+/// Deliveries to remote subscribers after which no further event is taken in the same turn; they take a
+/// millisecond or two.
 const DELIVERIES_PER_TURN: usize = 64 * 1024;
 
 /// Receives events, on the loop: it must not block.
@@ -68,11 +67,11 @@ impl<F: FnMut(&Event) -> A, A: Into<After>> Subscriber for F {
     }
 }
 
-/// Names a subscription, until it ends.
+/// The name of a subscription, until it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriptionId(u64);
 
-/// Names a feed, until it ends.
+/// The name of a feed, until it ends.
 pub type FeedId = Token;
 
 /// An event that a subscriber did not get, because it panicked over it.
@@ -80,7 +79,7 @@ pub type FeedId = Token;
 pub struct Missed {
     /// The event's id.
     pub id: u64,
-    /// The event was an `error` itself: to emit another one about it might never end.
+    /// The event itself was an `error`: emitting another `error` about it might never end.
     pub was_error: bool,
 }
 
@@ -116,7 +115,7 @@ struct Entry {
 }
 
 impl Hub {
-    /// A hub without subscribers. What waits for those that are elsewhere comes to this sum.
+    /// A hub without subscribers. The bytes that wait for remote subscribers are added to this sum.
     #[must_use]
     pub fn new(waiting: Waiting) -> Self {
         Self {
@@ -131,10 +130,10 @@ impl Hub {
         &self.waiting
     }
 
-    /// Adds a subscriber behind those that are there.
+    /// Adds a subscriber, last in the order of delivery.
     ///
     /// # Panics
-    /// If [`Pattern::parse`] says that `pattern` is none: no event could ever match it.
+    /// If [`Pattern::parse`] rejects `pattern`: no event could ever match it.
     pub fn subscribe(
         &mut self,
         pattern: &str,
@@ -153,7 +152,7 @@ impl Hub {
         id
     }
 
-    /// Removes a subscriber; nothing, if it has gone already.
+    /// Removes a subscriber; does nothing if it is gone already.
     pub fn unsubscribe(&mut self, id: SubscriptionId) {
         self.subscribers
             .retain(|subscription| subscription.id != id);
@@ -182,18 +181,18 @@ impl Hub {
         Some(balance)
     }
 
-    /// Feeds that there are.
+    /// The number of feeds.
     #[must_use]
     pub fn feeds(&self) -> usize {
         self.feeds.len()
     }
 
-    /// What became of the events of each feed.
+    /// The balance of each feed.
     pub fn balances(&mut self) -> impl Iterator<Item = Balance> {
         self.feeds.iter_mut().map(|(_, entry)| entry.feed.balance())
     }
 
-    /// What became of the events of all feeds there ever were.
+    /// The balance of all feeds there ever were.
     pub fn balance(&mut self) -> Balance {
         let mut sum = self.ended;
         for balance in self.balances() {
@@ -202,13 +201,13 @@ impl Hub {
         sum
     }
 
-    /// The newest event that was confirmed, ever.
+    /// The newest event that was ever confirmed.
     #[must_use]
     pub fn newest(&self) -> u64 {
         self.newest
     }
 
-    /// The last event that was delivered to all feeds that are live; the newest of former times before the first.
+    /// The last event that was delivered to all live feeds; before the first, the newest event of earlier runs.
     ///
     /// A reader that has read from the store up to here, or further, misses nothing from now on.
     #[must_use]
@@ -216,7 +215,7 @@ impl Hub {
         self.delivered
     }
 
-    /// Takes note of the newest event of former times.
+    /// Takes note of the newest event of earlier runs.
     pub fn begin_after(&mut self, newest: u64) {
         (self.newest, self.delivered) = (newest, newest);
     }
@@ -227,7 +226,7 @@ impl Hub {
         self.confirmed.extend(events);
     }
 
-    /// What to read from the store for a feed that is behind, if its reader has taken what it had. The answer goes
+    /// What to read from the store for a feed that is behind, if its reader has taken what it had. Give the result
     /// to [`page`](Self::page).
     pub fn next_page(&mut self, id: FeedId) -> Option<Query> {
         let share = self.waiting.share(self.feeds.len());
@@ -241,14 +240,14 @@ impl Hub {
         };
         match page {
             Ok(page) => feed.page(page, self.delivered, &self.waiting),
-            // Busy is for a moment only, but a feed that asks again and again adds to it.
+            // A busy store recovers soon, but a feed that asks again and again keeps it busy.
             Err(_) => feed.fail(),
         }
-        // Even an empty page is news: the next one has to be asked for.
+        // Even an empty page touches the feed: the next one has to be requested.
         touch(&mut self.touched, id, feed);
     }
 
-    /// Delivers what was confirmed, at most 256 of it. How many events that were, and what
+    /// Delivers confirmed events, at most 256. Returns how many it delivered, and which events
     /// subscribers missed by panicking.
     pub fn deliver(&mut self) -> (usize, Vec<Missed>) {
         let (mut count, mut missed) = (0, Vec::new());
@@ -296,7 +295,7 @@ impl Hub {
         });
     }
 
-    /// Calls `flush` with the owner of each feed that has something new since this was asked last.
+    /// Calls `flush` with the owner of each feed that has something new since the last call.
     pub fn take_touched(&mut self, mut flush: impl FnMut(Token)) {
         for id in self.touched.drain(..) {
             if let Some(Entry { feed, owner }) = self.feeds.get_mut(id) {

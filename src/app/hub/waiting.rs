@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// The sum of the bytes that peers have not taken yet: events, each once for all who are to be told of it, and
-/// answers. Clones are the same sum.
+/// The sum of the bytes that peers have not taken yet: answers, and events, each counted once for all its
+/// subscribers. Clones share one sum.
 #[derive(Clone, Debug)]
 pub struct Waiting(Rc<Sum>);
 
@@ -14,7 +14,7 @@ struct Sum {
     bytes_max: usize,
 }
 
-/// Nothing waits, and as much may as there is.
+/// Nothing waits, and there is no limit.
 impl Default for Waiting {
     fn default() -> Self {
         Self::new(usize::MAX)
@@ -22,7 +22,7 @@ impl Default for Waiting {
 }
 
 impl Waiting {
-    /// Nothing waits, and so many bytes may.
+    /// Nothing waits, and at most so many bytes may.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         Self(Rc::new(Sum {
@@ -37,19 +37,19 @@ impl Waiting {
         self.0.bytes.get()
     }
 
-    /// What counted `before` bytes counts `after` bytes from now on.
+    /// Replaces a part of `before` bytes by one of `after` bytes.
     pub fn change(&self, before: usize, after: usize) {
         self.0.bytes.set(self.0.bytes.get() - before + after);
     }
 
-    /// What each of so many peers may have waiting, if all are to have the same.
+    /// How much may wait for each of so many peers, if all are to have the same.
     #[must_use]
     pub fn share(&self, peers: usize) -> usize {
         self.0.bytes_max / peers.max(1)
     }
 
-    /// What each of so many peers may have waiting that does not take it: its share where more bytes wait than may,
-    /// and any number of bytes otherwise.
+    /// How much may wait for each of so many peers that do not take it: an equal share if more bytes wait than are
+    /// allowed, and any number of bytes otherwise.
     #[must_use]
     pub fn room(&self, peers: usize) -> usize {
         if self.bytes() > self.0.bytes_max {

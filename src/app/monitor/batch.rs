@@ -9,7 +9,7 @@ use super::turns::outcome;
 use crate::ledger::{DispatchRecord, JobRecord, Ledger, Phase, TurnRecord};
 use crate::reactor::{Moment, Token};
 
-/// What is to be told.
+/// The contents of a batch.
 #[derive(Serialize)]
 pub(super) struct Batch<'l> {
     pub(super) now_ns: u64,
@@ -73,7 +73,7 @@ pub(super) struct Gauges {
     pub(super) pending: usize,
 }
 
-/// What happened since the batch before, and is not in this one.
+/// How much happened since the last batch that this one leaves out.
 #[derive(Serialize)]
 pub(super) struct Skipped {
     pub(super) turns: u64,
@@ -82,7 +82,7 @@ pub(super) struct Skipped {
 }
 
 impl Turn {
-    /// Turns, and whether what was done in them was the monitor's work: `dispatches` has it, in the same order.
+    /// The turns, and for each whether its work was the monitor's, which `dispatches` tells in the same order.
     pub(super) fn all_of(
         turns: &[&TurnRecord],
         dispatches: &[&DispatchRecord],

@@ -1,5 +1,5 @@
-//! The gate between two phases of a loop that is slowed down: the loop stands at it, and the thread that serves the
-//! monitor meanwhile lets it through.
+//! The gate between two phases of a loop that is slowed down: the loop stops there until the thread that serves the
+//! monitor in the meantime lets it through.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::http::{Response, Status};
 use crate::ledger::Phase;
 use crate::reactor::Moment;
 
-/// How often a loop that stands looks whether the process is to end: signals only reach the loop itself.
+/// How often a stopped loop checks whether the process is to end: signals only reach the loop itself.
 const LOOKS_UP_EVERY: Duration = Duration::from_millis(100);
 
 /// How far the loop may go.
@@ -30,18 +30,18 @@ enum Leave {
     Turn,
     /// To that phase of that turn.
     Until(u64, Phase),
-    /// As far as it likes.
+    /// Without stopping.
     Run,
 }
 
-/// Shared by the loop, and the thread that shows it.
+/// Shared by the loop and the thread that shows it.
 #[derive(Debug, Default)]
 pub struct Gate {
     state: Mutex<State>,
     moved: Condvar,
-    /// The process is to end: nobody stands any more.
+    /// The process is to end: the loop no longer stops.
     ended: Arc<AtomicBool>,
-    /// How long the loop stands; without it, until it is let through.
+    /// How long the loop stops at each phase; without it, until it is let through.
     every: Option<Duration>,
 }
 
@@ -49,7 +49,7 @@ pub struct Gate {
 struct State {
     leave: Leave,
     stands: bool,
-    /// What whoever begins to watch is told.
+    /// What a new observer receives first.
     greeting: Arc<[u8]>,
     /// The sources, as JSON.
     sources: String,
@@ -95,13 +95,13 @@ impl Gate {
         Arc::clone(&self.ended)
     }
 
-    /// Nobody stands here any more.
+    /// Lets the loop through from now on, without stopping it.
     pub fn open(&self) {
         self.ended.store(true, Ordering::Relaxed);
         self.moved.notify_all();
     }
 
-    /// Whether the loop has to stand before that phase of that turn.
+    /// Whether the loop has to stop before that phase of that turn.
     #[must_use]
     pub fn holds(&self, turn: u64, before: Phase) -> bool {
         if self.ended.load(Ordering::Relaxed) {
@@ -117,7 +117,7 @@ impl Gate {
         }
     }
 
-    /// Shows what there is to see while the loop stands, or when something has happened.
+    /// Updates what observers see while the loop is stopped, or when something has happened.
     pub fn show(&self, greeting: Arc<[u8]>, sources: Option<String>) {
         let mut state = self.state();
         state.greeting = greeting;
@@ -126,17 +126,17 @@ impl Gate {
         }
     }
 
-    /// Stands. Whether the loop is to run freely from now on.
+    /// Stops the loop until it is let through. Returns whether it is to run freely from now on.
     pub fn stand(&self, turn: u64, before: Phase) -> bool {
         let mut state = self.state();
         if let Some(every) = self.every {
             let is_over = |_: &mut State| !self.ended.load(Ordering::Relaxed);
-            // Whoever comes here wants to see the time pass.
+            // The full time, since observers want to see the time pass.
             let _ = self.moved.wait_timeout_while(state, every, is_over);
             return false;
         }
         state.stands = true;
-        // It has come as far as it was to. Any other leave was given just now, by whoever was told that it comes here.
+        // It has come as far as it was to. Any other leave was given just now, by an observer that saw it arrive here.
         if let Leave::Until(..) = state.leave {
             state.leave = Leave::None;
         }
@@ -153,12 +153,12 @@ impl Gate {
         state.leave == Leave::Run
     }
 
-    /// `GET /live`, which another thread answers: what there is to see.
+    /// `GET /live`, which another thread answers: the present state.
     pub fn live(&self) -> Reply {
         Reply::Watch(Some(Arc::clone(&self.state().greeting)))
     }
 
-    /// `GET /ps`: the sources, as they were when the loop stood last.
+    /// `GET /ps`: the sources, as they were when the loop last stopped.
     pub fn sources(&self) -> Reply {
         let response = Response::text(Status::OK, self.state().sources.clone());
         Reply::Now(
@@ -168,10 +168,10 @@ impl Gate {
         )
     }
 
-    /// `POST /gate`: lets the loop go on, or has it halt.
+    /// `POST /gate`: lets the loop continue, or halts it.
     ///
     /// # Errors
-    /// 409, if it sleeps rather than halts; 415 and 400, if what was sent is no step.
+    /// 409 if the loop sleeps and is not halted; 415 and 400 if the body is not a step.
     pub fn step(&self, request: &Request<'_>) -> Result<Reply, Reply> {
         let problem = |status, code, detail| Err(Reply::problem(status, code, detail));
         if self.every.is_some() {
@@ -193,14 +193,14 @@ impl Gate {
         Ok(super::json(&json!({ "state": self.take(step) })))
     }
 
-    /// Takes a step. What the loop does then.
+    /// Takes a step; returns what the loop does then.
     fn take(&self, step: Step) -> &'static str {
         let mut state = self.state();
         state.leave = match step {
             Step::Phase => Leave::Phase,
             Step::Turn => Leave::Turn,
             Step::Run => Leave::Run,
-            // A loop that was let go just now, and has not noticed, stays.
+            // A loop that was let through just now, and has not noticed yet, stays.
             Step::Halt => Leave::None,
         };
         self.moved.notify_all();
@@ -210,7 +210,7 @@ impl Gate {
         }
     }
 
-    /// Tells that the loop stands.
+    /// The message that the loop is stopped.
     #[must_use]
     pub fn halted(&self, turn: u64, before: Phase, now: Moment) -> Vec<u8> {
         let halted = json!({
@@ -222,13 +222,13 @@ impl Gate {
         server_sent("halted", &halted)
     }
 
-    /// Tells that it goes to sleep, that turn being over.
+    /// The message that the loop goes to sleep after that turn.
     #[must_use]
     pub fn sleeps(turn: u64) -> Vec<u8> {
         server_sent("sleeps", &json!({ "turn": turn }))
     }
 
-    /// Tells that it runs.
+    /// The message that the loop runs.
     #[must_use]
     pub fn resumed(turn: u64) -> Vec<u8> {
         server_sent("resumed", &json!({ "turn": turn }))
@@ -241,7 +241,7 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    /// A loop that goes through its phases until the gate is opened; each gate at which it stands is sent.
+    /// A loop that goes through its phases until the gate is opened; it sends each phase at which it stops.
     fn turns(gate: &Arc<Gate>) -> (mpsc::Receiver<(u64, Phase)>, thread::JoinHandle<()>) {
         let (stands, stood) = mpsc::channel();
         let gate = Arc::clone(gate);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn let_go(gate: &Gate, leave: Leave) {
-        // It stands, or is about to.
+        // It has stopped, or is about to.
         while !gate.state().stands {
             thread::yield_now();
         }

@@ -1,8 +1,8 @@
-//! `GET /live`: what the ledger has written, soon after it was written, for connections that watch.
+//! `GET /live`: what the ledger has recorded, soon after it was recorded, for connections that watch.
 //!
 //! Server-sent events: `hello` once, then a `batch` at most every [`BATCH_EVERY`], and only if something happened that
-//! was not the monitor's own work. So watching an idle loop does not wake it. Of a busy loop a batch has the
-//! newest part, and says how much it left out.
+//! was not the monitor's own work. So watching an idle loop does not wake it. For a busy loop a batch has the newest
+//! records, and says how many it left out.
 
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::event::Event;
 use crate::ledger::{DispatchRecord, Ledger, Phase, SLOW_NS, TurnRecord};
 use crate::reactor::{Moment, Token};
 
-/// How often those who watch are told, at most.
+/// The shortest time between two batches.
 pub const BATCH_EVERY: Duration = Duration::from_millis(50);
 /// The next deadlines in a batch.
 pub const DEADLINES_MAX: usize = 16;
-/// What else a batch has at most.
+/// Most turns in a batch.
 const TURNS_MAX: usize = 128;
 const DISPATCHES_MAX: usize = 512;
 const JOBS_MAX: usize = 128;
 const EVENTS_MAX: usize = 128;
 
-/// How far those who watch have been told.
+/// The records up to which observers have been sent everything.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     turns: u64,
@@ -35,18 +35,18 @@ struct Told {
     labels: usize,
 }
 
-/// What there is while somebody watches.
+/// The state that exists while at least one observer watches.
 #[derive(Debug)]
 pub struct Watch {
     told: Told,
-    /// Dispatches of which it is known whether they are the monitor's.
+    /// The number of dispatches that have been classified as the monitor's or not.
     judged: u64,
     events: Receiver<Value>,
     subscription: SubscriptionId,
 }
 
 impl Told {
-    /// Everything up to now; of the turn under way only if the loop stands still.
+    /// Everything up to now; the turn under way only if the loop stands still.
     fn all(ledger: &Ledger, stands_still: bool) -> Self {
         let (turns, dispatches, jobs) = ledger.totals();
         let held_back = if stands_still { 0 } else { under_way(ledger) };
@@ -67,11 +67,11 @@ fn under_way(ledger: &Ledger) -> u64 {
 }
 
 impl Watch {
-    /// Somebody watches from now on.
+    /// The first observer begins to watch.
     #[must_use]
     pub fn begin(hub: &mut Hub, ledger: &Ledger) -> Self {
         let (sender, events) = mpsc::sync_channel(EVENTS_MAX);
-        // With more in one batch, those that follow are left out: the page is no subscriber that misses nothing.
+        // Events beyond this in one batch are left out: unlike a subscriber, the page may miss some.
         let subscription = hub.subscribe("*", move |event: &Event| {
             let _ = sender.try_send(json!({
                 "id": event.id,
@@ -89,12 +89,12 @@ impl Watch {
         }
     }
 
-    /// Nobody does any more.
+    /// The last observer has left.
     pub fn end(self, hub: &mut Hub) {
         hub.unsubscribe(self.subscription);
     }
 
-    /// Whether anything happened since this was asked last that was not the monitor's own work.
+    /// Whether anything but the monitor's own work happened since the last call.
     pub fn has_news(&mut self, ledger: &Ledger) -> bool {
         let (_, dispatches, _) = ledger.totals();
         let new = dispatches - std::mem::replace(&mut self.judged, dispatches);
@@ -107,7 +107,7 @@ pub(super) fn live(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply>
     Ok(Reply::Watch(None))
 }
 
-/// What a loop says of the moment at which it is looked at.
+/// The state of the loop at the moment at which it is observed.
 #[derive(Debug)]
 pub struct Sight {
     /// On its own clock.
@@ -116,12 +116,12 @@ pub struct Sight {
     pub unix_ms: u64,
     /// The next [`DEADLINES_MAX`] of its deadlines.
     pub deadlines: Vec<(Moment, Token)>,
-    /// It stands still, between two phases: what the turn under way has done so far is told, and not only as a whole.
+    /// The loop stands still between two phases: a batch includes what the unfinished turn has done so far.
     pub stands_still: bool,
 }
 
 impl App {
-    /// What those who watch have not been told yet, as a server-sent event; nothing, if nobody watches.
+    /// What observers have not been sent yet, as a server-sent event; `None` if there are no observers.
     pub fn batch(&mut self, ledger: &Ledger, sight: &Sight) -> Option<Vec<u8>> {
         let watch = self.watch.as_mut()?;
         let events = watch.events.try_iter().take(EVENTS_MAX).collect();
@@ -130,7 +130,7 @@ impl App {
         Some(self.batch_since(since, ledger, sight, events))
     }
 
-    /// What whoever begins to watch is told: what is what, and what the ledger still has.
+    /// What a new observer receives first: the meaning of all numbers, and the records that the ledger still has.
     pub fn greeting(&self, ledger: &Ledger, sight: &Sight) -> Vec<u8> {
         let slow_turn = match self.config.pace {
             Pace::Slow(each) => Some(each.as_millis() as u64),
@@ -206,7 +206,7 @@ impl App {
     }
 }
 
-/// How much of what is new is told.
+/// How much of what is new goes into the batch.
 struct Share {
     told: usize,
     skipped: u64,

@@ -9,7 +9,7 @@ use crate::ledger::{Histogram, Ledger, Limit};
 use crate::reactor::Seen;
 
 pub(super) fn metrics(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
-    // Of the states of connections, only the connections know.
+    // Only the connections themselves know their states.
     Ok(Reply::Look(Look(Box::new(|seen, cx| {
         let mut page = Page::default();
         page.clients(&seen, cx);

@@ -1,5 +1,5 @@
-//! What the server shows its operator, on a listener of its own: numbers for scrapers, sources for people, turns for
-//! learners.
+//! What the server shows its operator, on a listener of its own: metrics for scrapers, sources for operators, turns
+//! for learners.
 //!
 //! Only this machine reaches it ([`Config::checked`](crate::config::Config::checked)), and only under a name of this
 //! machine: a page of another site whose name leads here is refused (DNS rebinding). Nothing that is sent here is
@@ -45,34 +45,34 @@ pub const HANDLERS: [(Methods, &str, BuiltIn); 10] = [
 pub struct Vitals {
     /// Connections of clients.
     pub connections: usize,
-    /// Connections of the monitor's.
+    /// Connections of the monitor.
     pub observers: usize,
-    /// How many clients may have.
+    /// Most connections of clients.
     pub connections_max: usize,
     /// Connections of clients that have ended.
     pub connections_ended: u64,
-    /// Those of them that the peer reset.
+    /// Ended connections that the peer reset.
     pub resets: u64,
-    /// Bytes of requests and messages that are not whole.
+    /// Bytes of requests and messages that are not complete.
     pub unfinished_bytes: usize,
-    /// Bytes that wait for peers who do not take them at the moment.
+    /// Bytes that wait for peers that do not take them at the moment.
     pub waiting_bytes: usize,
-    /// What workers have, or what waits for them.
+    /// Work that workers have, or that waits for them.
     pub pending: usize,
     /// Jobs for which no thread is free.
     pub hash_queue: usize,
-    /// How often the disk was waited for.
+    /// How often the store waited for the disk.
     pub commit_groups: u64,
 }
 
-/// Whether a request may look.
+/// Decides whether a request may use the monitor.
 ///
-/// What a page of another site asks for is refused, whatever the method: looking costs the loop's time, and only so
-/// many may watch. The user's own browser says `none` or `same-origin` in `Sec-Fetch-Site`, and curl says nothing.
+/// Requests of another site's page are refused, with any method: looking costs the loop's time, and only so many
+/// observers may watch. A user's own navigation has `none` or `same-origin` in `Sec-Fetch-Site`, and curl sends none.
 ///
 /// # Errors
-/// 403: it names another host than this machine, or comes from another site's page. Who follows a link from there to
-/// the live page gets a page with a link of our own.
+/// 403: it names another host than this machine, or comes from another site's page. A user who follows a link from
+/// there to the live page gets a page with a link of our own.
 pub fn admit(request: &Request<'_>) -> Result<(), Reply> {
     let refused = |code, detail| Err(Reply::problem(Status::FORBIDDEN, code, detail));
     let host = request.host();
@@ -94,7 +94,7 @@ pub fn admit(request: &Request<'_>) -> Result<(), Reply> {
     Ok(())
 }
 
-/// Whether a whole tab is to show the live page.
+/// Whether the browser is to show the live page in a tab.
 fn follows_a_link(request: &Request<'_>) -> bool {
     let says = |name, value: &[u8]| request.header(name) == Some(value);
     request.method() == Method::Get
@@ -126,8 +126,8 @@ fn json(value: &impl serde::Serialize) -> Reply {
     Reply::Now(Response::json(Status::OK, value).no_store())
 }
 
-/// A long answer, made piece by piece as it is taken: ten thousand rows at once would hold the loop for tens of
-/// milliseconds.
+/// A long answer, made piece by piece as the client takes it: ten thousand rows at once would block the loop for
+/// tens of milliseconds.
 fn in_pieces(kind: &'static str, pieces: impl Iterator<Item = Vec<u8>> + 'static) -> Reply {
     let head = Response::text(Status::OK, "").with_header("Content-Type", kind);
     Reply::stream(head.no_store(), pieces)
@@ -155,7 +155,8 @@ fn pieces_of_list(
     once(before).chain(items).chain(once(format!("{after}\n")))
 }
 
-/// The names of all labels, and which of them are observers', for what is written after the handler has returned.
+/// The names of all labels, and which of them belong to observers; for answers that are made after the handler
+/// has returned.
 struct Names(Vec<(String, bool)>);
 
 impl Names {
@@ -174,7 +175,7 @@ impl Names {
     }
 }
 
-/// A number in the query, or else `otherwise`.
+/// A number from the query; `otherwise` if it is missing.
 fn number(request: &Request<'_>, name: &str, otherwise: usize) -> Result<usize, Reply> {
     let Some(text) = request.query(name) else {
         return Ok(otherwise);

@@ -1,5 +1,5 @@
-//! `GET /` of the monitor: the live page, and the files that it is made of. They are parts of the program: a page that
-//! shows how a loop turns needs nothing but that loop's server.
+//! `GET /` of the monitor: the live page, and the files that it is made of. They are part of the program, so the page
+//! needs nothing but the server whose loop it shows.
 
 use super::super::{Context, Reply, Request, page};
 use crate::http::Status;
@@ -51,8 +51,8 @@ fn file(name: &str) -> Result<Reply, Reply> {
     Ok(Reply::Now(part))
 }
 
-/// For a reader of another site's page who follows a link: that page must not make the loop work, and what they
-/// click here is their own wish.
+/// For a user who follows a link from another site's page: that page must not make the loop work, but a click on
+/// this page is the user's own decision.
 pub(super) fn doorstep() -> Reply {
     let text =
         b"<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>loopgate</title>\n\

@@ -1,4 +1,4 @@
-//! `GET /ps`: every source on the loop; one of them with what it did lately; and its end.
+//! `GET /ps`: every source on the loop; `/ps/{id}`: one source with its latest dispatches; and a way to end it.
 
 use std::collections::HashMap;
 use std::iter::once;
@@ -13,7 +13,7 @@ use crate::http::{Response, Status};
 use crate::ledger::Ledger;
 use crate::reactor::{Moment, Seen, Token};
 
-/// Dispatches that are shown of one source.
+/// Most dispatches that are shown of one source.
 const HISTORY_MAX: usize = 100;
 
 pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -35,7 +35,7 @@ pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
     }))))
 }
 
-/// All sources as JSON, at once: for a loop that stands still in any case.
+/// All sources as JSON, at once: for a loop that stands still anyway.
 #[must_use]
 pub fn sources_json(seen: &[Seen], app: &App, ledger: &Ledger, sight: &Sight) -> String {
     let table = Table::new(app, ledger, sight.now, sight.unix_ms);
@@ -93,7 +93,7 @@ fn nobody() -> Reply {
     Reply::problem(Status::NOT_FOUND, "no_such_source", detail)
 }
 
-/// What is told of sources, in JSON and for people.
+/// Describes sources, as JSON and as text for people.
 struct Table {
     names: Names,
     owners: HashMap<Token, Rc<str>>,

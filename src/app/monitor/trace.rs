@@ -2,8 +2,8 @@
 //! (<https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU>).
 //!
 //! The loop is a thread with turns; in each turn the phases in which something was done, in each phase what was
-//! dispatched. Workers are threads with what they did; arrows lead from where that was handed out, and to where its
-//! result was taken. Times are microseconds since the loop's clock began.
+//! dispatched. Workers are threads with their jobs; arrows lead from the turn that submitted a job to the worker, and
+//! from there to the turn that took the result. Times are microseconds since the loop's clock began.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::ledger::{DispatchRecord, JobRecord, Label, Phase, TurnRecord};
 const LOOP: usize = 1;
 const WORKERS_FROM: usize = 2;
 
-/// How far a trace goes back if nobody says so.
+/// How far a trace goes back by default.
 const LAST: Duration = Duration::from_secs(5);
 
 pub(super) fn trace(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {
@@ -72,7 +72,7 @@ fn events(
     let names = Rc::new(names);
     let of_jobs = Rc::clone(&names);
     let since_ns = turns.first().map_or(u64::MAX, |turn| turn.began_ns);
-    // The ring of dispatches may begin later than that of turns: what is no longer known is left out.
+    // The ring of dispatches may begin later than that of turns: dispatches that it has lost are left out.
     let mut dispatches = dispatches.into_iter().peekable();
     let of_turns = turns.into_iter().flat_map(move |turn| {
         while dispatches
@@ -127,7 +127,7 @@ fn turn_events(turn: &TurnRecord, dispatches: &[DispatchRecord], names: &Names) 
         }
         let end = at + ns;
         for one in dispatches.iter().filter(|one| one.phase == *phase) {
-            // Its phase contains it, whatever a rounding says.
+            // Its phase contains it, even if rounding says otherwise.
             let began = one.began_ns.clamp(at, end);
             let duration = one.duration_ns.min(end - began);
             let kind = names.name(one.kind);
@@ -160,9 +160,9 @@ fn group_span(group: &[JobRecord], thread: usize, names: &Names) -> Value {
     work
 }
 
-/// The arrows from the loop to a worker's thread and back, as far as the turn at the loop's end is known. Perfetto takes
-/// none that ends in nothing, and no other names for them than numbers; for Chrome a span is over when it ends, so the
-/// way back begins in its last nanosecond.
+/// The arrows from the loop to a worker's thread and back, as far as the turn at the loop's end is known. Perfetto
+/// accepts no arrow without a target, and only numbers as their names. For Chrome a span no longer contains its end,
+/// so the arrow back begins in its last nanosecond.
 fn arrows_of(job: &JobRecord, thread: usize, number: usize, since_ns: u64) -> Vec<Value> {
     let event = |number: usize, step: &str, ph: &str, tid: usize, at_ns: u64| {
         json!({

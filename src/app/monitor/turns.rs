@@ -1,4 +1,4 @@
-//! `GET /slow` and `GET /turns`: what the ledger has of them.
+//! `GET /slow` and `GET /turns`: the slow turns and the latest turns in the ledger.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::super::{Context, Reply, Request};
 use super::Names;
 use crate::ledger::{DispatchRecord, Outcome, TurnRecord};
 
-/// Turns that are shown if nobody says how many.
+/// Turns that are shown by default.
 const TURNS: usize = 100;
 
 pub(super) fn slow(_: &Request<'_>, cx: &mut Context<'_>) -> Result<Reply, Reply> {

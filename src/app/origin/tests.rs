@@ -1,8 +1,8 @@
-//! Which pages are this site's, and what proxies say, as tables.
+//! Which pages belong to this site, and what proxies say, as tables.
 
 use super::*;
 
-/// The table of [`same_origin`], whole: a row an `Origin`, a column a `Sec-Fetch-Site`.
+/// The whole table of [`same_origin`]: each row is an `Origin`, each column a `Sec-Fetch-Site`.
 #[test]
 fn a_page_of_another_site_is_told_apart() {
     let columns = [
@@ -77,7 +77,7 @@ fn an_origin_is_this_site_by_scheme_host_and_port() {
         (name, "https://example.com:65979", false, false), // 443 in sixteen bits
         (None, "https://example.com", false, false),
         (Some(""), "https://", false, false),
-        // What a proxy makes of the port in Host.
+        // A proxy may add or remove the port in Host.
         (Some("example.com:443"), "https://example.com", true, true),
         (Some("example.com:443"), "http://example.com", false, false),
         (Some("example.com:80"), "http://example.com", true, false),
@@ -167,7 +167,7 @@ fn client(peer: &str, lines: &[&str]) -> String {
 #[test]
 fn a_forwarded_address_is_believed_from_the_right() {
     for (peer, lines, expected) in [
-        // not a proxy: whatever it says
+        // not a proxy: its fields are ignored
         ("192.0.2.9", &["1.2.3.4"][..], "192.0.2.9"),
         ("192.0.2.9", &["10.0.0.1"], "192.0.2.9"),
         // one proxy
@@ -176,7 +176,7 @@ fn a_forwarded_address_is_believed_from_the_right() {
         ("::ffff:10.0.0.1", &["1.2.3.4"], "1.2.3.4"),
         ("10.0.0.2", &["::ffff:1.2.3.4"], "1.2.3.4"),
         ("2001:db8::1", &["2001:db8:5::7"], "2001:db8:5::7"),
-        // what the client wrote itself
+        // an entry that the client wrote itself
         ("10.0.0.1", &["9.9.9.9, 1.2.3.4"], "1.2.3.4"),
         ("10.0.0.1", &["9.9.9.9", "1.2.3.4"], "1.2.3.4"),
         ("10.0.0.1", &["10.0.0.2, 1.2.3.4"], "1.2.3.4"),

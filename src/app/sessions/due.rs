@@ -1,7 +1,7 @@
 //! Which slot is due first: a binary heap that knows where each slot stands.
 //!
-//! The standard heap cannot take out an entry from its middle, so each logout would leave one
-//! behind until its time came, and a busy server would remember more of the dead than of the living.
+//! The standard heap cannot remove an entry from its middle, so each logout would leave an entry behind until
+//! it is due, and a busy server would hold more entries of ended sessions than of live ones.
 
 use super::index::NIL;
 use super::push_tight;

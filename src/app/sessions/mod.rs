@@ -1,17 +1,17 @@
 //! The session table: in memory, keyed by the fingerprint of the signature.
 //!
-//! It is the one authority on which users are logged in. It keeps no signature and touches no disk; a use
-//! costs one look-up and one store. At a million sessions each takes less than 200 bytes:
+//! It alone decides which users are logged in. It keeps no signature and does no disk I/O; a use costs one look-up
+//! and one store to memory. At a million sessions each takes less than 200 bytes:
 //!
 //! * `entries` holds the sessions, in slots that are reused;
 //! * two `Index`es lead to a slot, from a fingerprint and from a user (to the newest session;
-//!   the others hang on it as a linked list);
+//!   the others follow it in a linked list);
 //! * `Due` knows which session may be the next to expire. Its times are lazy: a use does not
 //!   move them, and an entry that comes up early is armed again;
 //! * `touched` lists the sessions whose last use the store does not know yet.
 //!
-//! Times are seconds since 1970, and `now_s` is what the caller says it is. If it goes back, the
-//! last use stays where it was.
+//! Times are seconds since 1970, and the caller gives `now_s`. If it goes back, the last use stays
+//! where it was.
 
 mod due;
 mod index;
@@ -28,10 +28,10 @@ use index::{Index, NIL};
 pub struct Session {
     /// Whose it is.
     pub user_id: i64,
-    /// What the user knows it by, in lists and events; unlike the signature it is no secret.
+    /// Its public id, in lists and events; unlike the signature it is no secret.
     pub sid: [u8; 16],
-    /// The key that signed its signature. When that has retired, the session opens nothing any more, and
-    /// goes when it expires.
+    /// The key that made its signature. When the key has retired, the session is no longer accepted, and is
+    /// removed when it expires.
     pub key_id: u32,
     /// The time of the login.
     pub issued_s: i64,
@@ -103,12 +103,12 @@ pub struct Sessions {
     by_hash: Index,
     by_user: Index,
     due: Due,
-    /// Never allocates in `check`: it has room for every slot.
+    /// Has room for every slot, so that `check` never allocates.
     touched: Vec<u32>,
 }
 
 impl Sessions {
-    /// An empty table. Fractions of a second in the times that sessions last count as a whole one.
+    /// An empty table. The durations of sessions are rounded up to whole seconds.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         let whole_s = |time: std::time::Duration| {
@@ -138,7 +138,7 @@ impl Sessions {
         self.by_user.reserve(more);
     }
 
-    /// Adds a session; returns the one that was under the same fingerprint, if there was one.
+    /// Adds a session; returns the session that had the same fingerprint, if there was one.
     pub fn insert(&mut self, hash: Fingerprint, session: Session) -> Option<Session> {
         let former = self.remove(&hash);
         let slot = self.occupy(Entry {
@@ -156,7 +156,7 @@ impl Sessions {
     }
 
     /// The session of a signature, if it has not expired at `now_s`, whether or not
-    /// [`expire`](Self::expire) has come by.
+    /// [`expire`](Self::expire) has run since.
     #[must_use]
     pub fn get(&self, hash: &Fingerprint, now_s: i64) -> Option<&Session> {
         let slot = self.find(hash)?;
@@ -188,7 +188,7 @@ impl Sessions {
         Some(&entry.session)
     }
 
-    /// When this session expires, unless it is used before: in this second it is no longer valid.
+    /// The second in which this session is no longer valid, unless it is used before.
     #[must_use]
     pub fn expires_s(&self, session: &Session) -> i64 {
         let idle_s = session.last_used_s.saturating_add(self.idle_s);
@@ -240,7 +240,7 @@ impl Sessions {
             .map(|entry| (&entry.hash, &entry.session))
     }
 
-    /// The session of this user that has this id; nobody finds a stranger's.
+    /// The session of this user with this id; another user's session is not found.
     #[must_use]
     pub fn find_of_user(&self, user_id: i64, sid: &[u8; 16]) -> Option<(&Fingerprint, &Session)> {
         if planted(Bug::StrangersId) {
@@ -293,8 +293,8 @@ impl Sessions {
             .collect()
     }
 
-    /// The store could not write the last use of these: they are given again. Those that have ended are
-    /// passed over.
+    /// The store could not write the last use of these sessions: they will be returned again. Those that have
+    /// ended are skipped.
     pub fn put_touched_back(&mut self, hashes: &[Fingerprint]) {
         for hash in hashes {
             let Some(slot) = self.find(hash) else {
@@ -308,13 +308,13 @@ impl Sessions {
         }
     }
 
-    /// Whether [`take_touched`](Self::take_touched) has something to give.
+    /// Whether [`take_touched`](Self::take_touched) would return something.
     #[must_use]
     pub fn has_touched(&self) -> bool {
         !self.touched.is_empty()
     }
 
-    /// Sessions in the table, with those that have expired and are still to be taken out.
+    /// Sessions in the table, including expired ones that are still to be removed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -357,7 +357,7 @@ impl Sessions {
         self.touched.reserve_exact(more); // does nothing if there is room already
     }
 
-    /// Takes a session out of everything that leads to it and frees its slot.
+    /// Removes a session from all indexes and lists, and frees its slot.
     fn take(&mut self, slot: u32) -> (Fingerprint, Session) {
         let Entry { hash, session, .. } = self.entries[slot as usize];
         self.by_hash.remove(hash_tag(&hash), slot);
@@ -409,8 +409,8 @@ impl Sessions {
 }
 
 /// Fingerprints are SHA-256 of tokens that this server made, so any four bytes of one are spread
-/// evenly without another hash. Nobody can choose them: a token contains a MAC, and each try at one
-/// that crowds its neighbours costs a login. Asking for made-up ones only reads.
+/// evenly without another hash. Clients cannot choose them: a token contains a MAC, and each attempt at one
+/// that collides with others costs a login. A look-up of a made-up token only reads.
 fn hash_tag(hash: &Fingerprint) -> u32 {
     u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
@@ -420,8 +420,8 @@ fn user_tag(user_id: i64) -> u32 {
     (user_id.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
-/// Grows by an eighth where `Vec` would double, since the largest vector decides what a session
-/// costs.
+/// Grows by an eighth where `Vec` would double, since the largest vector decides how much memory a
+/// session takes.
 fn push_tight<T>(vec: &mut Vec<T>, value: T) {
     if vec.len() == vec.capacity() {
         vec.reserve_exact((vec.len() / 8).max(8));

@@ -1,4 +1,4 @@
-//! The table against its rules, against a naive model, and on the scales.
+//! The table against its rules, against a naive model, and its memory per session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn a_session_lasts_while_it_is_used_but_no_longer_than_a_day() {
     }
     assert!(sessions.check(&hash(1), ABSOLUTE_S - 1).is_some());
     assert!(sessions.check(&hash(1), ABSOLUTE_S).is_none());
-    assert_eq!(sessions.len(), 1); // nobody has swept yet
+    assert_eq!(sessions.len(), 1); // `expire` has not run yet
     assert_eq!(sessions.expire(ABSOLUTE_S, 10).len(), 1);
     assert!(sessions.is_empty());
 }
@@ -167,7 +167,7 @@ fn fractions_of_a_second_are_not_nothing() {
     assert!(sessions.get(&hash(1), 6).is_none());
 }
 
-/// What the table should be: slow, obvious, and without any structure to get wrong.
+/// The model: slow, obvious, and without any structure that could be wrong.
 #[derive(Default)]
 struct Model {
     sessions: BTreeMap<Fingerprint, Session>,
@@ -301,7 +301,7 @@ fn bytes(sessions: &Sessions) -> usize {
 fn a_session_takes_at_most_200_bytes_at_any_size() {
     let mut sessions = table();
     for number in 0..200_000 {
-        // A user for each session is what costs the most.
+        // A separate user for each session takes the most memory.
         sessions.insert(hash(number), session(number.cast_signed(), number, 0));
         if number >= 1_000 && number % 64 == 0 {
             let each = bytes(&sessions) / sessions.len();

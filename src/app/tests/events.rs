@@ -22,7 +22,7 @@ fn a_long_poll_waits_only_where_nothing_was_delivered_after_its_page() {
     world.app.hub.confirmed(events(1..=4));
     world.app.hub.deliver();
     let mut reply = world.begin("GET /events?since=3&wait=60", &bearer(&sign), "");
-    // The first page is older than what was delivered, and older than the client itself.
+    // The first page is older than the delivered events, and than the client's position.
     for (through, since) in [(2, 3), (3, 3), (4, 3)] {
         let Reply::Later(Later::Read(query, then)) = reply else {
             panic!("it reads: {reply:?}")

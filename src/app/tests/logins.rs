@@ -1,4 +1,4 @@
-//! Which logins succeed, what is answered, and what is written down.
+//! Which logins succeed, how they are answered, and what is stored.
 
 use super::*;
 

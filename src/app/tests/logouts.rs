@@ -1,4 +1,4 @@
-//! What a logout ends, on disk first, and what it says of that.
+//! Which sessions a logout ends, on disk first, and what its event says.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! The handlers without a server around them: requests go in, answers come out, and the test is the store.
-//! What they decide is asserted here; how it looks on the wire, in `tests/behaviour`.
+//! The handlers without a server around them: requests go in, answers come out, and the test acts as the store.
+//! These tests check what handlers decide; `tests/behaviour` checks what is sent.
 
 mod events;
 mod logins;
@@ -32,9 +32,9 @@ struct World {
     unix_ms: u64,
     /// The sessions that the store has.
     rows: HashSet<Fingerprint>,
-    /// The names of the events that it was given.
+    /// The names of the events that the store was given.
     events: Vec<String>,
-    /// What they say.
+    /// The data of those events.
     said: Vec<Value>,
     store_fails: bool,
 }
@@ -87,7 +87,7 @@ impl World {
         act(&self.routes, &mut cx)
     }
 
-    /// What the handler says first: an answer, or work that has to be done before.
+    /// The handler's first reply: an answer, or work that has to be done before.
     fn begin(&mut self, line: &str, fields: &str, body: &str) -> Reply {
         let head = format!("{line} HTTP/1.1\r\n{fields}\r\n\r\n");
         let mut slots = HeaderSlots::new();

@@ -1,4 +1,4 @@
-//! What a signature opens, and when no more; the list of sessions.
+//! When a signature is accepted, and when no longer; the list of sessions.
 
 use std::rc::Rc;
 
@@ -108,7 +108,7 @@ fn a_page_of_another_site_takes_no_place_for_streams() {
     let mut world = world();
     let sign = world.log_in(ALICE);
     for (fields, followed) in [
-        (cookie(&sign), true), // no browser of today
+        (cookie(&sign), true), // no current browser
         (cookie(&sign) + "\r\nSec-Fetch-Site: cross-site", false),
         (cookie(&sign) + "\r\nSec-Fetch-Site: same-site", false),
         (cookie(&sign) + &PAGE[7..], true),

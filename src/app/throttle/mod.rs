@@ -1,20 +1,19 @@
 //! The login throttle: how many attempts a user name and an address have, and what follows.
 //!
-//! * An attempt is asked about twice: before its password is hashed, and again when the hash is
-//!   there, before the client learns whether it was right. Of attempts in parallel, those that end after
-//!   the limit was reached are refused unseen; and good logins in parallel are never refused, since
-//!   nothing counts before it has failed.
-//! * No more than `failed_logins_per_name_max` and `failed_logins_per_address_max` failures are told in any
-//!   [`WINDOW_S`]. From the one that reaches the limit, the name or the address is refused, for
-//!   [`REFUSAL_S_MIN`].
-//! * Refused attempts count for nothing and prolong nothing: a client that waits as long as it was told is heard.
+//! * The throttle is asked about each attempt twice: before the password is hashed, and again when the hash
+//!   is done, before the client learns whether the password was right. Of parallel attempts, those that finish
+//!   after the limit was reached are refused, and their result is not revealed; parallel logins with the right
+//!   password are never refused, since an attempt counts only when it has failed.
+//! * In any [`WINDOW_S`], clients learn of no more than `failed_logins_per_name_max` failures of a name and
+//!   `failed_logins_per_address_max` of an address. The failure that reaches the limit has the name or the
+//!   address refused for [`REFUSAL_S_MIN`].
+//! * Refused attempts neither count nor prolong a refusal: a client that waits as long as it was told is admitted.
 //! * After a refusal the first failure refuses again, for twice as long, up to [`REFUSAL_S_MAX`].
-//! * [`QUIET_S`] after the end of the last refusal all is forgotten. A success forgets everything
-//!   about the name at once, and nothing about the address, or one good account would be a licence
-//!   to try all others.
+//! * [`QUIET_S`] after the end of the last refusal all is forgotten. A success clears the failures of the name at
+//!   once, but not those of the address: otherwise an attacker with one account could try all others.
 //!
-//! * Of attempts under way, good or bad, a name has so many: it alone cannot take all places in the queue of hashes,
-//!   from however many addresses. Between addresses the queue itself is fair (`work::pool`).
+//! * The number of attempts under way, right or wrong, is limited for each name, so that one name cannot take all
+//!   places in the queue of hashes, from any number of addresses. Between addresses the queue is fair (`work::pool`).
 //! * Requests that are friendly (`app::friendly`) have no network, and only their names count.
 //!
 //! The tables are bounded. When one is full, the name or address that has not been seen for the longest time is
@@ -46,8 +45,8 @@ pub const REFUSAL_S_MIN: u64 = 30;
 pub const REFUSAL_S_MAX: u64 = 15 * 60;
 /// How long after a refusal the next one is still longer, in seconds.
 pub const QUIET_S: u64 = 15 * 60;
-/// Names, and as many addresses, that are remembered unless the caller says otherwise. Under a
-/// flood of both the tables grow to some 40 MB with the default limits, and no further.
+/// Names, and as many addresses, that are remembered by default. Under a flood of both the tables
+/// grow to some 40 MB with the default limits, and no further.
 pub const CAPACITY: usize = 100_000;
 
 const _: () = assert!(
@@ -62,7 +61,7 @@ pub struct Refused {
     pub retry_after_s: u64,
 }
 
-/// Who has failed to log in lately.
+/// The names and addresses with recent failed logins.
 pub struct Throttle {
     names: LruCache<u128, Record, RandomState>,
     addresses: LruCache<u128, Record, RandomState>,
@@ -77,7 +76,8 @@ impl Throttle {
     pub fn new(capacity: usize, limits: &Limits) -> Self {
         let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
         let table = || {
-            // Keyed at random: peers choose the keys. Bounded afterwards, or it would take the memory for all at once.
+            // Hashed with a random key, since peers choose the names. Bounded afterwards: otherwise the table would
+            // allocate its full size at once.
             let mut table = LruCache::unbounded_with_hasher(RandomState::new());
             table.resize(capacity);
             table
@@ -91,11 +91,11 @@ impl Throttle {
         }
     }
 
-    /// Asks whether a login may be tried, or its outcome told, at `now_s`, seconds of a clock that
+    /// Whether a login may be tried, or its outcome revealed, at `now_s`, seconds of a clock that
     /// never goes back. Counts nothing.
     ///
-    /// Names are told apart byte by byte; the caller bounds their length. `network` is the one that the
-    /// attempt counts for, if it counts for one.
+    /// Names are compared byte by byte; the caller bounds their length. `network` is the network that the
+    /// attempt counts against, if any.
     ///
     /// # Errors
     /// [`Refused`] if the name or the network failed too often.
@@ -111,17 +111,17 @@ impl Throttle {
         }
     }
 
-    /// Takes a place for an attempt that was admitted just now; none, while the name has `max` already.
+    /// Takes a place for an attempt that was admitted just now; `None` while the name has `max` already.
     pub fn begin(&mut self, name: &str, max: usize) -> Option<Place> {
         self.under_way.begin(name, max)
     }
 
-    /// An attempt is over, whatever came of it.
+    /// An attempt is over, whether it succeeded or not.
     pub fn end(&mut self, place: Place) {
         self.under_way.end(&place);
     }
 
-    /// Attempts that are not over.
+    /// Attempts under way.
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.under_way.len()
@@ -139,7 +139,7 @@ impl Throttle {
         }
     }
 
-    /// An attempt that was admitted just now has succeeded: the name starts afresh.
+    /// An attempt that was admitted just now has succeeded: the failures of the name are forgotten.
     pub fn succeeded(&mut self, name: &str) {
         if !planted(Bug::NeverForgives) {
             self.names.pop(&name_key(name));
@@ -152,25 +152,25 @@ impl Throttle {
         (self.names.len(), self.addresses.len())
     }
 
-    /// Whether nobody is remembered.
+    /// Whether no name and no address is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == (0, 0)
     }
 }
 
-/// Half of the name's SHA-256: every name takes the same room, what people type into the wrong
-/// field (their password) is not kept, and nobody finds a second name with the same 128 bits.
+/// Half of the name's SHA-256: every name takes the same space, a password that a user types into the wrong
+/// field is not kept, and an attacker cannot find a second name with the same 128 bits.
 pub(super) fn name_key(name: &str) -> u128 {
     u128::from_be_bytes(fingerprint(name.as_bytes()).as_chunks().0[0])
 }
 
-/// One number for each IPv4 address, and one for each /64 of IPv6, of which a single customer has all.
+/// One number for each IPv4 address, and one for each IPv6 /64, since a single customer has a whole /64.
 #[must_use]
 pub fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64, // never an IPv4 key: those have a low half
+        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64, // never an IPv4 key: in those the low half is not zero
     }
 }
 
@@ -187,21 +187,21 @@ fn refusal_left_s(
 /// What is known of one name or address.
 #[derive(Default)]
 struct Record {
-    /// When those failures were that may still count, oldest first: as many as the limit at most.
+    /// The times of the failures that may still count, oldest first: at most as many as the limit.
     failures_s: VecDeque<u32>,
     /// How often it has been refused; the next refusal doubles with each.
     refusals: u32,
-    /// Until when it is refused; in the past, when the last refusal ended.
+    /// The time until which it is refused; if that is past, the end of the last refusal.
     refused_until_s: u64,
 }
 
 impl Record {
-    /// Counts a failure that nothing forbade, and refuses the next ones if it was one too many.
+    /// Counts a failure of an admitted attempt, and refuses the next ones if it was one too many.
     fn count(&mut self, now_s: u64, failures_max: usize) {
         if self.refusals > 0 && now_s >= self.refused_until_s.saturating_add(QUIET_S) {
             *self = Self::default();
         }
-        // 136 years of a clock that counts from the start of the process.
+        // Enough for 136 years, since the clock counts from the start of the process.
         let now32_s = u32::try_from(now_s).unwrap_or(u32::MAX);
         while let Some(oldest_s) = self.failures_s.front()
             && (self.failures_s.len() >= failures_max

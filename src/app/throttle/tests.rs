@@ -1,4 +1,4 @@
-//! The throttle by the clock: each test is a table of moments.
+//! The throttle over time: each test is a table of moments.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn home() -> IpAddr {
     Ipv4Addr::new(192, 0, 2, 1).into()
 }
 
-/// An address of its own for each attempt, so that only names count.
+/// A different address for each attempt, so that only names count.
 fn elsewhere(number: u64) -> IpAddr {
     Ipv4Addr::from_bits(0x0a00_0000 + number as u32).into()
 }
@@ -201,7 +201,7 @@ fn good_logins_in_parallel_are_never_refused() {
 #[test]
 fn of_guesses_in_parallel_no_more_are_told_than_of_guesses_in_turn() {
     let mut throttle = throttle(CAPACITY);
-    // All of them began while nothing was known against them.
+    // All attempts began before the first of them failed.
     let told = (0..1_000).filter(|_| guess(&mut throttle, "alice", home(), 0).is_ok());
     assert_eq!(told.count(), 5);
 }

@@ -1,17 +1,17 @@
-//! Logins that are being tried at this moment, by name: however good its password is, one name does not take all
-//! the places that there are for hashes.
+//! Logins under way, by name: even with the right password, one name cannot take all places in the queue of
+//! hashes.
 
 use std::collections::HashMap;
 
 use super::name_key;
 
-/// Which names have how many logins under way. As large as the queue of hashes, and no larger.
+/// The number of logins under way for each name. At most as large as the queue of hashes.
 #[derive(Default)]
 pub(super) struct UnderWay {
     of_names: HashMap<u128, usize>,
 }
 
-/// The place of one login; given back when its password has been looked at, or was not.
+/// The place of one login; given back when its password has been checked, or the check was given up.
 #[derive(Debug)]
 #[must_use = "a place that is not given back is lost"]
 pub struct Place {
@@ -37,7 +37,7 @@ impl UnderWay {
         }
     }
 
-    /// How many there are, of all names.
+    /// Logins under way, of all names.
     pub(super) fn len(&self) -> usize {
         self.of_names.values().sum()
     }

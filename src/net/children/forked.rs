@@ -4,7 +4,7 @@ use std::process::{Child, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// A process in a group of its own. Dropped before it was reaped, it is killed and reaped.
+/// A process in a group of its own. If it is dropped before it was reaped, it is killed and reaped.
 #[derive(Debug)]
 pub struct Forked {
     pub(super) child: Child,
@@ -18,7 +18,7 @@ impl Forked {
         Self { child, reaped }
     }
 
-    /// How it ended, if it has; `known`, if others have reaped it.
+    /// Its exit status, if it has ended; `known`, if it was reaped elsewhere.
     pub(super) fn reap(&mut self, known: Option<ExitStatus>) -> Option<ExitStatus> {
         let status = known.or_else(|| self.child.try_wait().ok().flatten());
         self.reaped |= status.is_some();
@@ -30,7 +30,7 @@ impl Drop for Forked {
     fn drop(&mut self) {
         if !self.reaped {
             kill_group(self.child.id(), Signal::KILL);
-            // It has been killed: this does not take long.
+            // It has been killed, so this does not take long.
             let _ = self.child.wait();
         }
     }
@@ -40,7 +40,7 @@ pub(super) fn group(id: u32) -> Option<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
-/// Signals all processes of a group; those that are gone are not meant.
+/// Signals all processes of a group that still exist.
 pub(super) fn kill_group(id: u32, signal: Signal) {
     if let Some(group) = group(id) {
         let _ = kill_process_group(group, signal);

@@ -1,21 +1,21 @@
-//! Bytes become lines, of bounded length.
+//! Splits bytes into lines of bounded length.
 
-/// Cuts what arrives into lines.
+/// Splits the bytes that arrive into lines.
 #[derive(Debug)]
 pub(in crate::net) struct Lines {
     bytes_max: usize,
     /// The beginning of a line whose end has not arrived.
     part: Vec<u8>,
-    /// The line is too long, and has been reported; its rest is passed over.
+    /// The line is too long, and has been reported; its rest is skipped.
     skipping: bool,
 }
 
 /// A line, without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::net) enum Line {
-    /// Text; what was not UTF-8 is replaced by `U+FFFD`.
+    /// Text; invalid UTF-8 is replaced by `U+FFFD`.
     Text(String),
-    /// It was longer than lines may be; this is how it began.
+    /// The line was longer than allowed; this is its beginning.
     TooLong(String),
 }
 
@@ -29,7 +29,7 @@ impl Lines {
         }
     }
 
-    /// Calls `line` for every line that is whole with these bytes. Empty ones are passed over.
+    /// Calls `line` for every line that these bytes complete. Empty lines are skipped.
     pub(in crate::net) fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(Line)) {
         let mut pieces = bytes.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
@@ -40,7 +40,7 @@ impl Lines {
         }
     }
 
-    /// No more will come: what there is of a line is one.
+    /// No more bytes will come: an unfinished line counts as one.
     pub(in crate::net) fn finish(&mut self, mut line: impl FnMut(Line)) {
         self.end(&mut line);
     }
@@ -49,7 +49,7 @@ impl Lines {
         if self.skipping {
             return;
         }
-        // One more than a line has: the carriage return before its end is not part of it.
+        // One byte more than a line has: the carriage return before its end is not part of it.
         let room = self.bytes_max + 1 - self.part.len();
         let taken = piece.len().min(room);
         self.part.extend_from_slice(&piece[..taken]);

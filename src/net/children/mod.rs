@@ -7,10 +7,10 @@
 //!    └──────────────────────────┴──── ended, and reaped ───────────┘ then SIGKILL, to end it
 //! ```
 //!
-//! One source has the three pipes of one process, each bounded: what it should read is its feed, what
-//! it writes is taken 64 KiB a turn and cut into lines of bounded length. Nothing that a process does
-//! or leaves undone stops the loop. A process that ends is started again, after 1 s, 2 s, 4 s and so on
-//! up to a minute, and gets what it had not been given; one that ran for a minute begins anew.
+//! One source has the three pipes of one process, each bounded: the process reads from its feed, and its
+//! output is taken 64 KiB a turn and cut into lines of bounded length. Nothing that a process does or
+//! fails to do stops the loop. A process that ends is started again, after 1 s, 2 s, 4 s and so on up to a
+//! minute, and gets the events that it had not been given. After a run of a minute the delay is 1 s again.
 //!
 //! `process` has the pipes and the lines, `lines` cuts them, `spawn` starts and kills.
 
@@ -42,11 +42,11 @@ use crate::work::{StoreError, Transaction};
 /// Shortest and longest rest before a process is started again.
 const REST_MIN: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(60);
-/// Who ran for so long is not one that cannot run.
+/// A process that ran for so long is able to run: its failures are forgotten.
 const RAN_WELL: Duration = Duration::from_secs(60);
-/// What a producer writes is read in such pieces, in bytes: each is one transaction.
+/// Bytes of a producer's output that are read at a time: each piece is one transaction.
 const PRODUCED_BYTES_MAX: usize = 16 * 1024;
-/// When events that the store had no room for are offered again.
+/// Time after which events that the store had no room for are offered again.
 const BUSY_RETRY: Duration = Duration::from_millis(100);
 
 /// What a child process is for.
@@ -64,7 +64,7 @@ pub struct Child {
     role: Role,
     command: String,
     stage: Stage,
-    /// How often it ended in a row without having run well.
+    /// How often in a row it ended without having run well.
     failures: u32,
     /// The last event that it has been given.
     through: u64,
@@ -72,13 +72,13 @@ pub struct Child {
     produced: Produced,
 }
 
-/// Events that a process has produced and that are not confirmed: until they are, it is not read.
+/// Events of a producer that are not confirmed yet: until they are, nothing more is read from it.
 #[derive(Debug)]
 enum Produced {
     Nothing,
-    /// They are on their way to the disk.
+    /// They have been submitted to the store.
     Submitted(Vec<NewEvent>),
-    /// The store had no room; they are offered again then.
+    /// The store had no room; they are offered again at that time.
     Refused {
         events: Vec<NewEvent>,
         until: Moment,
@@ -87,11 +87,11 @@ enum Produced {
 
 #[derive(Debug)]
 enum Stage {
-    /// It is started when the time is up.
+    /// It is started at that time.
     Resting { until: Moment },
-    /// A worker forks.
+    /// A worker is forking.
     Starting,
-    /// It runs, or its end has yet to be seen.
+    /// It runs, or has ended and its end has not been noticed yet.
     Running(Box<Process>),
 }
 
@@ -127,7 +127,7 @@ impl Child {
         }
         self.stage = Stage::Starting;
         if service.spawn(turn.token(), &self.command).is_err() {
-            // All workers are busy, which is not the command's fault.
+            // All workers are busy, which does not count as a failure of the command.
             self.unfollow(service);
             let until = turn.now() + REST_MIN;
             self.stage = Stage::Resting { until };
@@ -161,7 +161,7 @@ impl Child {
         }
     }
 
-    /// It does not run: it is started again later.
+    /// It does not run, and is started again later.
     fn rest(&mut self, why: &str, service: &mut Service, turn: &mut Turn<'_, Message>) {
         self.unfollow(service);
         let rest = REST_MIN
@@ -191,7 +191,7 @@ impl Child {
         }
     }
 
-    /// Writes, reads, looks whether it has ended, and says when to be asked again.
+    /// Writes, reads, checks whether it has ended, and returns when to be asked again.
     fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let Stage::Running(process) = &mut self.stage else {
             return self.settle(service, turn);
@@ -225,7 +225,7 @@ impl Child {
                 let (Heard::Line(line) | Heard::TooLong(line)) = heard;
                 log.line(log::Level::Info, name, &line, now);
             }),
-            // Not while events wait to be delivered: whoever writes without end would fill the memory.
+            // Not while events wait to be delivered: a producer that writes without end would fill the memory.
             (Role::Producer, Produced::Nothing) if !service.app.hub.has_more() => {
                 let piece = &mut buffer[..PRODUCED_BYTES_MAX];
                 process.read_stdout(piece, |heard, log| {
@@ -250,7 +250,7 @@ impl Child {
         }
     }
 
-    /// Has what was produced committed, and reads on when it is.
+    /// Submits the produced events; reading continues when they are committed.
     fn publish(
         &mut self,
         events: Vec<NewEvent>,
@@ -288,7 +288,7 @@ impl Child {
         }
     }
 
-    /// After whatever was done: what to ask of the loop.
+    /// After every step: what to ask of the loop.
     fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
         let draining = service.life.is_ending();
         let (now, grace, streams_until) = (
@@ -405,7 +405,7 @@ impl Source<Service> for Child {
             }
             Message::Answer(Reply::Now(response)) => self.published(response.status, turn),
             Message::Panicked => self.published(Status::INTERNAL_SERVER_ERROR, turn),
-            // What it has still to be told of the end is written before its stdin is closed.
+            // The last events about the end are written before its stdin is closed.
             Message::ChildEnded | Message::EndAnnounced => {}
             _ => return self.settle(service, turn),
         }

@@ -1,4 +1,4 @@
-//! A running process: its three pipes, what it says, and how it is brought to its end.
+//! A running process: its three pipes, its output, and how it is ended.
 
 use std::io::{self, Read};
 use std::process::ExitStatus;
@@ -19,15 +19,15 @@ use crate::reactor::{Moment, OsStream, Readiness, SHORT_MEANS_DRAINED, Turn};
 const LOGGED_BYTES_MAX: usize = 1024;
 /// Lines of one process in the log, in one second.
 const LOGGED_A_SECOND: u32 = 100;
-/// How often it is asked whether what a process started has ended, once the process itself has: no signal tells.
+/// How often the server checks whether the descendants of an ended process have ended, too: no signal tells it.
 const OUTLIVED_ASK: Duration = Duration::from_millis(50);
-/// What is still read of a process that has ended, in bytes: its own children may go on writing.
+/// Bytes that are still read from a process that has ended: its own children may continue to write.
 const LEFT_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a process wrote.
 pub(super) enum Heard {
     Line(String),
-    /// A line that is too long, as it began.
+    /// The beginning of a line that is too long.
     TooLong(String),
 }
 
@@ -42,13 +42,13 @@ pub(super) struct Process {
     stderr: Option<Output>,
     log: LineLog,
     life: Life,
-    /// How the process itself ended; what it started may run on.
+    /// The exit status of the process itself; its descendants may still run.
     status: Option<ExitStatus>,
-    /// What it started has ended, too, or is left to itself.
+    /// Its descendants have ended, too, or are not waited for any longer.
     group_ended: bool,
 }
 
-/// How far a process is on its way to the end.
+/// How far the end of a process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Runs,
@@ -57,7 +57,7 @@ enum Life {
     Killed,
 }
 
-/// What a process writes.
+/// The output of a process.
 #[derive(Debug)]
 struct Output {
     pipe: OsStream,
@@ -67,7 +67,7 @@ struct Output {
     left: usize,
 }
 
-/// Lines of a process in the log: bounded in length and number.
+/// A process's lines in the log: bounded in length and number.
 #[derive(Debug)]
 pub(super) struct LineLog {
     id: u32,
@@ -105,7 +105,7 @@ impl Output {
         }
     }
 
-    /// Reads once; whether the process may write more.
+    /// Reads once; returns whether the process may write more.
     fn read(&mut self, buffer: &mut [u8], over: bool, mut line: impl FnMut(Line)) -> bool {
         match self.pipe.read(buffer) {
             Ok(0) => {}
@@ -132,7 +132,7 @@ impl Output {
     }
 }
 
-/// Reads one of the outputs once, if there is something; drops it at its end.
+/// Reads one of the outputs once, if it has something; drops the output at its end.
 fn read(output: &mut Option<Output>, over: bool, buffer: &mut [u8], mut heard: impl FnMut(Heard)) {
     let Some(open) = output.as_mut().filter(|output| output.readable || over) else {
         return;
@@ -149,7 +149,7 @@ fn read(output: &mut Option<Output>, over: bool, buffer: &mut [u8], mut heard: i
 }
 
 impl Process {
-    /// Takes a process that was started just now onto the loop.
+    /// Registers the pipes of a process that was started just now.
     pub(super) fn new(
         mut forked: Forked,
         line_bytes_max: usize,
@@ -196,7 +196,7 @@ impl Process {
         self.forked.child.id()
     }
 
-    /// One of the pipes is ready; which, is not told.
+    /// One of the pipes is ready; the loop does not say which.
     pub(super) fn ready(&mut self, readiness: Readiness) {
         if readiness.contains(Readiness::READABLE) || readiness.contains(Readiness::ENDED) {
             for output in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
@@ -208,7 +208,7 @@ impl Process {
         }
     }
 
-    /// Writes what it has not been given; whether it may still read.
+    /// Writes what the process has not been given; returns whether it may still read.
     pub(super) fn write(&mut self, feed: &mut Feed, buffers: &mut Buffers) -> bool {
         let Some(stdin) = &mut self.stdin else {
             return false;
@@ -222,7 +222,7 @@ impl Process {
                 self.writable = false;
                 true
             }
-            Err(_) => false, // it has closed its stdin, or ended
+            Err(_) => false, // the process has closed its stdin, or ended
         }
     }
 
@@ -252,7 +252,7 @@ impl Process {
             .any(|output| output.readable || over)
     }
 
-    /// Has it end: by closing its stdin, to begin with.
+    /// Begins to end the process, first by closing its stdin.
     pub(super) fn end(&mut self, why: &str, now: Moment) {
         if self.life == Life::Runs {
             log::debug!(target: "loopgate::child", "process {} is to end: {why}", self.id());
@@ -261,11 +261,11 @@ impl Process {
         }
     }
 
-    /// Has it end in less friendly ways, as time goes by.
+    /// Takes the next step towards its end when the time for the last one has passed: SIGTERM, then SIGKILL.
     pub(super) fn hurry(&mut self, now: Moment, grace: Duration) {
         match self.life {
             _ if self.has_ended() => {}
-            // It ended unasked: what it started is to end with it, and is given time for that.
+            // It ended by itself: its descendants are to end with it, and are given time for that.
             Life::Runs if self.is_outlived() => self.terminate(now),
             Life::StdinClosed { since } if now >= since + grace => self.terminate(now),
             Life::Terminated { since } if now >= since + grace => {
@@ -289,7 +289,7 @@ impl Process {
         self.life = Life::Terminated { since: now };
     }
 
-    /// When it is to be hurried next.
+    /// When [`hurry`](Self::hurry) has to be called next.
     pub(super) fn deadline(&self, now: Moment, grace: Duration, streams_until: Moment) -> Moment {
         let due = match self.life {
             _ if self.has_ended() => Moment::NEVER,
@@ -308,7 +308,7 @@ impl Process {
         kill_group(self.id(), signal);
     }
 
-    /// Reaps it, if it has ended, and looks whether what it started has ended as well.
+    /// Reaps it, if it has ended, and checks whether its descendants have ended as well.
     pub(super) fn look_whether_it_ended(&mut self, roster: &mut Roster) {
         if self.status.is_none() {
             self.status = self.forked.reap(roster.take(self.id()));
@@ -319,17 +319,17 @@ impl Process {
         }
     }
 
-    /// Whether it has ended, and all of its process group.
+    /// Whether it and all of its process group have ended.
     pub(super) fn has_ended(&self) -> bool {
         self.status.is_some() && self.group_ended
     }
 
-    /// Whether it has ended, and something that it started has not.
+    /// Whether it has ended, but one of its descendants has not.
     pub(super) fn is_outlived(&self) -> bool {
         self.status.is_some() && !self.group_ended
     }
 
-    /// How it ended, in words.
+    /// Its exit status, in words.
     pub(super) fn end_in_words(&self) -> String {
         self.status.map_or_else(
             || "runs".to_owned(),
@@ -337,7 +337,7 @@ impl Process {
         )
     }
 
-    /// Gives its pipes back.
+    /// Deregisters and closes its pipes.
     pub(super) fn close(&mut self, turn: &mut Turn<'_, Message>) {
         for pipe in self.pipes() {
             turn.deregister(pipe);
@@ -346,7 +346,7 @@ impl Process {
     }
 }
 
-/// Whether any process is left of a group.
+/// Whether a process group still has a member.
 fn has_members(id: u32) -> bool {
     group(id).is_some_and(|group| test_kill_process_group(group).is_ok())
 }

@@ -1,4 +1,4 @@
-//! The processes that a server runs, as all of them together are seen.
+//! The set of processes that a server runs.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -11,25 +11,25 @@ use crate::reactor::{Token, Turn};
 
 /// The processes of a server.
 ///
-/// As process 1 it reaps every process that ends: those whose parent has ended are its own. How followed ones
-/// ended is kept for the source that follows them.
+/// As process 1 the server reaps every process that ends, since orphans become its children. The exit status of
+/// its own child processes is kept for their sources.
 #[derive(Debug, Default)]
 pub struct Roster {
-    /// Child processes that have been started once, or are about to be.
+    /// Child processes that have been started at least once, or are about to be.
     pub(super) started: Vec<Token>,
-    /// Those that have not ended for good.
+    /// The number of child processes that have not ended for good.
     pub(in crate::net) left: usize,
-    /// The process groups of those that run.
+    /// The process groups of running child processes.
     pub(super) groups: Vec<u32>,
-    /// Processes without a parent are reaped, too.
+    /// Orphaned processes are reaped, too.
     reaps_all: bool,
-    /// Processes of ours that a worker is starting: until it has said which they are, none is reaped here.
+    /// Our processes that a worker is starting: until it has reported their ids, none is reaped here.
     starting: usize,
     ended: Vec<(u32, ExitStatus)>,
 }
 
 impl Roster {
-    /// So many child processes will be started.
+    /// Announces how many child processes will be started.
     pub fn expect(&mut self, count: usize) {
         self.left += count;
     }
@@ -44,7 +44,7 @@ impl Roster {
         self.starting -= 1;
     }
 
-    /// From now on, processes that have lost their parent are reaped, too.
+    /// From now on, orphaned processes are reaped, too.
     pub fn reap_all(&mut self) {
         self.reaps_all = true;
         self.reap_orphans();
@@ -66,7 +66,7 @@ impl Roster {
         }
     }
 
-    /// How that process ended, if it was reaped.
+    /// The exit status of that process, if it was reaped here.
     pub(super) fn take(&mut self, id: u32) -> Option<ExitStatus> {
         let at = self.ended.iter().position(|(ended, _)| *ended == id)?;
         Some(self.ended.swap_remove(at).1)
@@ -80,7 +80,7 @@ impl Roster {
         }
     }
 
-    /// Puts an end to all child processes at once.
+    /// Kills all child processes at once.
     pub fn kill_all(&mut self) {
         for group in self.groups.drain(..) {
             kill_group(group, Signal::KILL);

@@ -1,5 +1,5 @@
-//! What a service does for its child processes: starting them on a worker, since a fork may block, and
-//! putting an end to all of them.
+//! What a service does for its child processes: it starts them on a worker, since a fork may block, and
+//! ends all of them.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -11,8 +11,8 @@ use crate::reactor::{Token, spawn};
 use crate::work::{Busy, Delivery, Findings};
 
 impl Service {
-    /// Has a worker start a process, with pipes, in a group of its own: what is sent to the server's
-    /// group, as by Ctrl-C at a terminal, is not for it.
+    /// Has a worker start a process, with pipes, in a group of its own: a signal to the server's group,
+    /// as by Ctrl-C at a terminal, does not reach it.
     pub(super) fn spawn(&mut self, child: Token, command: &str) -> Result<(), Busy> {
         let completer = self.desk.completer();
         let mut shell = Command::new("sh");

@@ -1,4 +1,4 @@
-//! The way out: requests go to handlers, and what those reply becomes bytes.
+//! The way out: requests go to handlers, and their replies become bytes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -23,8 +23,8 @@ const STREAM_BYTES: usize = 64 * 1024;
 const STREAM_PIECES: usize = 256;
 
 impl Protocol {
-    /// A whole request: finds its handler, calls it, and answers or remembers to. With an `end`, the connection ends
-    /// with the answer, whatever the client wants.
+    /// Handles a complete request: finds its handler, calls it, and answers now or later. With an `end`, the
+    /// connection ends with the answer, even if the client wants to keep it.
     pub(super) fn handle(
         &mut self,
         head: &Head<'_>,
@@ -77,7 +77,7 @@ impl Protocol {
         }
     }
 
-    /// Answers 500 and ends the connection: what panicked may have left half of something behind.
+    /// Answers 500 and ends the connection: a handler that panicked may have left an inconsistent state.
     pub(super) fn answer_panic(
         &mut self,
         why: &'static str,
@@ -88,7 +88,7 @@ impl Protocol {
         self.answer(&internal_error(), &exchange, call);
     }
 
-    /// Answers that there is no room now, and when to try again.
+    /// Answers that there is no room now, and when the client may try again.
     pub(super) fn answer_busy(
         &mut self,
         detail: &str,
@@ -126,7 +126,7 @@ impl Protocol {
         }
     }
 
-    /// Waits for work, or answers in place of it.
+    /// Submits work and waits for it; answers at once if no worker takes it.
     fn hand_out(&mut self, later: Later, exchange: Exchange, call: &mut Call<'_, '_>) {
         let connection = Some(call.turn.token());
         match call.service.hand_out(later, connection, call.turn) {
@@ -135,7 +135,7 @@ impl Protocol {
         }
     }
 
-    /// The answer comes in a message.
+    /// The connection waits for its answer, which comes in a message.
     pub(super) fn waits(&mut self, exchange: Exchange, call: &mut Call<'_, '_>) {
         let exchange = Box::new(exchange);
         self.enter(State::Waiting { exchange }, call.service);
@@ -179,7 +179,7 @@ impl Protocol {
         self.after_answer(ends, exchange, call);
     }
 
-    /// The answer is whole: the next request, or the end.
+    /// The answer is complete: the next request follows, or the end.
     #[inline]
     pub(super) fn after_answer(
         &mut self,
@@ -190,13 +190,13 @@ impl Protocol {
         if ends {
             self.enter(State::Closing(exchange.how_it_ends()), call.service);
         } else if let State::Idle { since } = &mut self.state {
-            *since = call.turn.now(); // nearly always: the request came whole
+            *since = call.turn.now(); // nearly always: the whole request came at once
         } else {
             self.become_idle(call);
         }
     }
 
-    /// Answers what was no request, or not in time, and ends the connection.
+    /// Answers an invalid or late request, and ends the connection.
     pub(super) fn answer_fault(&mut self, fault: Fault, call: &mut Call<'_, '_>) {
         log::debug!("{} sent no request: {fault}", self.peer);
         match fault.status {
@@ -211,7 +211,7 @@ impl Protocol {
         self.answer(&fault.into(), &exchange, call);
     }
 
-    /// Begins an answer whose body is made as it is taken.
+    /// Begins an answer whose body is made as the client takes it.
     fn stream(&mut self, pieces: Pieces, exchange: Exchange, call: &mut Call<'_, '_>) {
         let chunked = exchange.can_be_chunked();
         // Without chunks only the end of the connection can end the body.
@@ -237,7 +237,7 @@ impl Protocol {
         self.fill(call);
     }
 
-    /// Makes more of a stream's body, until enough is ready or it is whole.
+    /// Makes more of a stream's body, until enough is ready or the body is complete.
     pub(super) fn fill(&mut self, call: &mut Call<'_, '_>) {
         let State::Streaming(streaming) = &mut self.state else {
             return;
@@ -252,7 +252,7 @@ impl Protocol {
         let chunked = *chunked;
         let before = out.len();
         let whole = catch_unwind(AssertUnwindSafe(|| {
-            // Counted as well as measured: pieces may be empty, and there may be no end of them.
+            // Pieces are counted as well as measured: they may be empty, and there may be infinitely many.
             for _ in 0..STREAM_PIECES {
                 if out.len() >= STREAM_BYTES {
                     break;
@@ -286,7 +286,7 @@ impl Protocol {
                 self.enter(next, call.service);
             }
             Err(_) => {
-                // Without its last chunk the peer sees that the body is not whole.
+                // Without the last chunk the client sees that the body is not complete.
                 let detail = "a stream panicked".into();
                 let unix_ms = call.turn.unix_ms();
                 call.service.app.report("handler_panicked", detail, unix_ms);
@@ -300,7 +300,7 @@ impl Protocol {
     }
 }
 
-/// What the table answers by itself.
+/// The answers that the table gives by itself.
 fn from_table(found: Found<'_>) -> Response {
     match found {
         Found::Options(allow) => Response::new(Status::NO_CONTENT).with_header("Allow", allow),

@@ -11,11 +11,11 @@ pub(super) enum Farewell {
     Revoked,
     /// The server shuts down.
     Draining,
-    /// The peer takes too little, and is to be disconnected for it.
+    /// The peer is too slow, and is to be disconnected.
     TooSlow,
-    /// The peer has ended its side, and has been told everything.
+    /// The peer has ended its side, and has received everything.
     PeerEnded,
-    /// What followed a job of its conversation panicked.
+    /// The continuation of a job of its conversation panicked.
     Failed,
 }
 
@@ -30,7 +30,7 @@ impl Farewell {
         })
     }
 
-    /// The last words.
+    /// The last message, as bytes.
     pub(super) fn words(self, kind: &LiveKind, retry_ms: u32) -> Vec<u8> {
         let mut words = Vec::new();
         match (kind, self) {

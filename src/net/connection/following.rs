@@ -1,4 +1,4 @@
-//! Server-sent events, and what all streams share: how they begin, beat, write and end.
+//! Server-sent events, and what all streams share: how they begin, send heartbeats, write and end.
 
 use std::io::Write;
 
@@ -17,13 +17,13 @@ use crate::net::service::Service;
 use crate::reactor::{Next, Readiness, random};
 use crate::token::Fingerprint;
 
-/// Longest time, in milliseconds, after which clients come back when the server shuts down. Each is
-/// told its own, so that they do not all come at once; and none before a second is over.
+/// Longest time, in milliseconds, after which clients reconnect when the server shuts down. Each client is
+/// given its own time, at least a second, so that they do not all reconnect at once.
 const RETRY_MS_MAX: u32 = 5_000;
 const RETRY_MS_MIN: u32 = 1_000;
 
 impl Protocol {
-    /// Begins to send events, or answers why not.
+    /// Begins to send events, or answers why it cannot.
     pub(super) fn follow(&mut self, follow: Follow, exchange: Exchange, call: &mut Call<'_, '_>) {
         let Follow {
             head,
@@ -46,9 +46,9 @@ impl Protocol {
         self.go_live(Some(session), Some(feed), LiveKind::Sse, call);
     }
 
-    /// Sends the head of a stream, and what follows it at once; to HEAD, the same without what follows. The body of
-    /// server-sent events ends with the connection: no version of HTTP needs more, and every event is a few bytes
-    /// shorter.
+    /// Sends the head of a stream, and the bytes that follow it at once; to HEAD, only the head. The body of
+    /// server-sent events ends with the connection: every version of HTTP allows that, and every event is a few
+    /// bytes shorter than in a chunk.
     pub(super) fn begin(&mut self, head: &Response, exchange: &Exchange, call: &mut Call<'_, '_>) {
         let writer = &mut call.service.writer;
         let (secure, unix_ms) = (self.link.is_secure, call.turn.unix_ms());
@@ -85,7 +85,7 @@ impl Protocol {
         }
     }
 
-    /// Opens a stream of a session; where that may not be, it is answered why.
+    /// Opens a stream of a session, or answers why it cannot.
     pub(super) fn opens(
         &mut self,
         session: Fingerprint,
@@ -100,7 +100,7 @@ impl Protocol {
         opened.is_ok()
     }
 
-    /// Says goodbye: what the peer can still be told follows in this turn, then the connection ends.
+    /// Ends the stream: the last message to the peer follows in this turn, then the connection ends.
     pub(super) fn bid(&mut self, farewell: Farewell, call: &mut Call<'_, '_>) {
         let blocked = self.blocked_since.is_some();
         let State::Live(live) = &mut self.state else {
@@ -123,7 +123,7 @@ impl Protocol {
         call.turn.flush();
     }
 
-    /// The heartbeat, if it is due; and the session is looked at.
+    /// Sends the heartbeat if it is due, and checks the session.
     pub(super) fn beat(&mut self, call: &mut Call<'_, '_>) {
         if !self.session_holds(call) {
             return;
@@ -142,7 +142,7 @@ impl Protocol {
         }
     }
 
-    /// Writes what a stream has: the hub has put something into its feed.
+    /// Writes what waits in a stream, after the hub has put something into its feed.
     pub(super) fn write_live(&mut self, stream: &mut impl Write, call: &mut Call<'_, '_>) -> Flow {
         let has_more = self.has_more();
         let State::Live(live) = &mut self.state else {
@@ -155,15 +155,15 @@ impl Protocol {
         };
         if feed.is_over() && live.ending.is_none() {
             self.bid(Farewell::TooSlow, call);
-            return Next::Wait.into(); // and is flushed in the next turn
+            return Next::Wait.into(); // it is flushed in the next turn
         }
         if self.blocked_since.is_some() && !self.link.can.contains(Readiness::WRITABLE) {
             // There is something new, but the peer still takes nothing.
             return self.wait_for_peer(call.turn, call.service);
         }
         let flushed = self.outbox.flush_with(feed, stream, &mut writer.buffers);
-        // The common case, a thousand times a turn: everything is written, nothing follows. The
-        // deadline only moved away, and finds that out when it comes.
+        // The common case, a thousand times a turn: everything is written, and nothing follows. The
+        // deadline has only moved further away, which is noticed when the timer fires.
         if let Ok(Flushed::All) = flushed
             && live.is_at_ease()
             && feed.is_done()
@@ -176,7 +176,7 @@ impl Protocol {
         self.wrote(flushed, call)
     }
 
-    /// Everything of a stream is written.
+    /// Everything that waited in a stream is written.
     pub(super) fn wrote_all_of_live(&mut self, was_blocked: bool, call: &mut Call<'_, '_>) -> Flow {
         let State::Live(live) = &mut self.state else {
             return Next::Wait.into();

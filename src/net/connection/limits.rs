@@ -1,4 +1,4 @@
-//! How much of what all clients share one peer may take.
+//! How much of the shared resources one peer may take.
 
 use super::live::LiveKind;
 use super::protocol::Protocol;
@@ -13,13 +13,13 @@ use crate::reactor::{Next, Reason};
 use crate::websocket;
 
 impl Protocol {
-    /// Whether as much is held as before.
+    /// Whether the connection holds as much as when it was last counted.
     #[inline]
     pub(super) fn holds_as_before(&self) -> bool {
         self.held() == self.counted
     }
 
-    /// Bytes that are held of what is not whole.
+    /// Bytes that are held of an incomplete request or message.
     #[inline]
     fn held(&self) -> u32 {
         let in_parts = match &self.state {
@@ -41,9 +41,9 @@ impl Protocol {
         service.clients.unfinished_bytes += self.counted as usize;
     }
 
-    /// After a step that changed how much is held. If it is more, and all together hold more than the
-    /// server has room for, this peer is the one that goes: a client that sends a request in one piece holds
-    /// nothing, and is served all the time.
+    /// Called after a step that changed how much is held. If this connection holds more than before, and all
+    /// together hold more than the server has room for, this connection is ended: a client that sends each request
+    /// in one piece holds nothing, and is always served.
     #[cold]
     pub(super) fn holds_otherwise(&mut self, next: Next, call: &mut Call<'_, '_>) -> Flow {
         let before = self.counted;
@@ -55,7 +55,7 @@ impl Protocol {
         }
         call.turn.ledger().limit_reached(Limit::UnfinishedBytes);
         if self.link.is_handshaking {
-            return Next::Close(Reason("no room for its handshake")).into(); // it cannot be told
+            return Next::Close(Reason("no room for its handshake")).into(); // it cannot be answered yet
         }
         match &mut self.state {
             State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
@@ -67,7 +67,7 @@ impl Protocol {
                 websocket::encode_close(websocket::TRY_AGAIN_LATER, words, out);
                 self.hang_up(Reason("no room for its message"), call);
             }
-            // It has sent ahead what cannot be looked at yet.
+            // It has sent bytes ahead that cannot be handled yet.
             _ => return Next::Close(Reason("no room for what it sent ahead")).into(),
         }
         call.service
@@ -78,8 +78,8 @@ impl Protocol {
         Flow::On
     }
 
-    /// Brings the sum of what waits for all peers up to date. What is written in the turn in which it was made never
-    /// waits.
+    /// Brings the sum of the bytes that wait for all peers up to date. Bytes that are written in the turn in which they
+    /// were made never wait.
     pub(super) fn count_waiting(&mut self, service: &mut Service) {
         let before = std::mem::replace(&mut self.waiting, self.outbox.len() as u32);
         service
@@ -89,22 +89,22 @@ impl Protocol {
             .change(before as usize, self.waiting as usize);
     }
 
-    /// Whether more waits for all peers than the server has room for, and this one has the room of several. An answer
-    /// that fits into one buffer is not much for any of them.
+    /// Whether more bytes wait for all peers than the server has room for, and this peer takes more than its share. An
+    /// answer that fits into one buffer is never too much.
     pub(super) fn has_more_than_its_share_waiting(&self, service: &Service) -> bool {
         let room = service.app.hub.waiting().room(service.clients.open);
         self.waiting as usize > room.max(NEW_BYTES)
     }
 
-    /// Tells a peer whose network has too many connections, and ends this one. It is not waited for:
-    /// that would let them have more.
+    /// Tells a peer that its network has too many connections, and ends this one. The server does not wait for the
+    /// peer's end: that would let the network have more connections.
     pub(super) fn refuse(&mut self, call: &mut Call<'_, '_>) -> Flow {
         call.turn
             .ledger()
             .limit_reached(Limit::ConnectionsPerAddress);
         let reason = Reason("too many connections of its address");
         if self.link.is_secure {
-            return Next::Close(reason).into(); // to tell it would take a handshake
+            return Next::Close(reason).into(); // an answer would need a handshake
         }
         let detail =
             "as many connections as one address may have are open; use those, or close some";

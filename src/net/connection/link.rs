@@ -1,17 +1,17 @@
-//! What a protocol knows of its stream.
+//! What the protocol knows about its stream.
 
 use crate::reactor::{Readiness, Stream};
 
-/// What is known of a stream, kept by the driver: asked of the stream when that may change, and not with each request.
+/// What is known about a stream. The driver asks the stream when something may have changed, not with each request.
 #[derive(Clone, Copy)]
 pub(super) struct Link {
-    /// What can still be done, as far as is known: an edge is reported once.
+    /// The I/O that may still succeed, as far as is known: an edge is reported only once.
     pub(super) can: Readiness,
-    /// Bytes pass encrypted.
+    /// The stream is encrypted.
     pub(super) is_secure: bool,
-    /// The two ends are still agreeing how to encrypt.
+    /// The TLS handshake is not complete.
     pub(super) is_handshaking: bool,
-    /// Bytes of memory that the stream itself holds of what the peer has sent.
+    /// Bytes from the peer that the stream itself holds in memory.
     pub(super) held: u32,
 }
 
@@ -25,7 +25,7 @@ impl Link {
         }
     }
 
-    /// After a read: of a stream that encrypts, anything may have changed.
+    /// Called after a read, which may have changed anything about an encrypted stream.
     #[inline]
     pub(super) fn refresh(&mut self, stream: &impl Stream) {
         if self.is_secure {

@@ -1,8 +1,8 @@
 //! Streams: connections on which events are sent for as long as a session lasts.
 //!
-//! What they share, and server-sent events; `talking` has what a WebSocket does beyond that. A stream
-//! writes its outbox, which holds the head of the answer and small things like pings, and its feed,
-//! which the hub fills. It ends by saying why, unless the connection just breaks.
+//! This file has what all streams share, and server-sent events; `talking` has what a WebSocket does beyond that.
+//! A stream writes its outbox, which holds the head of the answer and small messages like pings, and its feed,
+//! which the hub fills. Its last message says why it ends, unless the connection breaks.
 
 use super::expiry::{Expiry, HEARTBEAT, LINGER, sooner};
 use super::session::StreamSession;
@@ -13,15 +13,15 @@ use crate::reactor::{Moment, Reason, Token};
 
 /// A connection on which events are sent.
 pub(super) struct Live {
-    /// Whose it is, as the application knows it.
+    /// The token of its connection, by which the application knows the stream.
     pub(super) token: Token,
     /// The session with which it ends.
     pub(super) session: Option<StreamSession>,
-    /// What is to be sent.
+    /// The queue of the events that it sends.
     pub(super) feed: Option<FeedId>,
-    /// Since when nothing showed that the stream is not dead.
+    /// Since when the stream has shown no sign of life.
     pub(super) quiet_since: Moment,
-    /// Since when it is about to end, and why.
+    /// Since when it has been ending, and why.
     pub(super) ending: Option<(Moment, Reason)>,
     /// The peer will send nothing more.
     pub(super) peer_ended: bool,
@@ -30,13 +30,13 @@ pub(super) struct Live {
 
 pub(super) enum LiveKind {
     Sse,
-    /// Server-sent events that tell of the loop.
+    /// Server-sent events that describe the loop.
     Watch,
     WebSocket(Box<Talk>),
 }
 
 impl Live {
-    /// When something has to be done about it, and what.
+    /// When something has to be done for the stream, and what.
     pub(super) fn patience(&self, blocked: Option<Moment>, life: &Life) -> (Moment, Expiry) {
         if let Some((since, _)) = self.ending {
             let until = (since + LINGER).min(life.cut_at());
@@ -49,13 +49,13 @@ impl Live {
         let end = sooner((cut, Expiry::Cut), (life.streams_until(), Expiry::Draining));
         let session = self.session.as_ref();
         if let Some(ends_at) = session.and_then(StreamSession::ends_at) {
-            // Nothing more is said but that, so no heartbeat is due.
+            // Nothing but the last message follows, so no heartbeat is due.
             let blocked = (blocked.unwrap_or(Moment::NEVER), Expiry::Blocked);
             return sooner(sooner(end, blocked), (ends_at, Expiry::Beat));
         }
         let beat = (self.quiet_since + HEARTBEAT, Expiry::Beat);
         let due = match (&self.kind, blocked) {
-            // A peer that takes nothing is given its time, and cannot answer a ping that is stuck.
+            // A peer that takes nothing has its time to do so, and cannot answer a ping that it has not received.
             (_, Some(until)) => (until, Expiry::Blocked),
             (LiveKind::Sse | LiveKind::Watch, None) => beat,
             (LiveKind::WebSocket(talk), None) => sooner((talk.pong_due(), Expiry::Pong), beat),
@@ -64,7 +64,7 @@ impl Live {
         sooner(sooner(end, (look_at, Expiry::Beat)), due)
     }
 
-    /// What it is, in a word.
+    /// The name of its kind.
     pub(super) fn name(&self) -> &'static str {
         match self.kind {
             LiveKind::Sse | LiveKind::Watch => "streaming",
@@ -72,12 +72,12 @@ impl Live {
         }
     }
 
-    /// Nothing but events is expected of it.
+    /// Whether neither side has begun to end it.
     pub(super) fn is_at_ease(&self) -> bool {
         self.ending.is_none() && !self.peer_ended
     }
 
-    /// Something was written: a sign of life. A WebSocket is pinged all the same, since only the
+    /// Something was written: a sign of life. A WebSocket is pinged anyway, since only the
     /// answer shows that its peer is there.
     pub(super) fn wrote(&mut self, now: Moment) {
         if !matches!(self.kind, LiveKind::WebSocket(_)) {
@@ -85,8 +85,8 @@ impl Live {
         }
     }
 
-    /// The peer will send nothing more. One that asked for events and shut its side gets those that
-    /// there are up to now; a WebSocket that ends without a word has broken.
+    /// The peer will send nothing more. A client of server-sent events that has shut its side gets the events
+    /// up to now; a WebSocket that ends without a close frame is broken.
     pub(super) fn peer_ends(&mut self) -> Option<Reason> {
         self.peer_ended = true;
         match self.kind {
@@ -96,7 +96,7 @@ impl Live {
         }
     }
 
-    /// Whether what the peer sends may be looked at.
+    /// Whether the peer's bytes may be handled now.
     pub(super) fn listens(&self) -> bool {
         let takes = match &self.kind {
             LiveKind::Sse | LiveKind::Watch => true,

@@ -1,16 +1,17 @@
 //! One client's connection: bytes in, requests to handlers, answers out.
 //!
-//! A connection is a driver and a protocol. The driver, here, owns the stream: it reads, writes, shuts down, and gives
-//! the stream away. The [`Protocol`](protocol::Protocol), in `protocol`, decides what follows. It knows of the stream what
-//! is in `link`, its states are in `state`, its deadlines in `expiry`, its bounds in `limits`.
+//! A connection is a driver and a protocol. The driver, here, owns the stream: it reads, writes, shuts down, and hands
+//! the stream over. The [`Protocol`](protocol::Protocol), in `protocol`, decides what follows. `link` has what it knows
+//! about the stream, `state` its states, `expiry` its deadlines, `limits` its bounds.
 //!
-//! What it does in its states: `reading` and `answering` requests; `polling`, a long poll; `following`, server-sent events;
-//! `talking`, a WebSocket; `watching` and `looking`, answers to the monitor's clients. A stream's data are in `live`, and in
-//! `talk` where it is a WebSocket. It ends with its session (`session`, `standing`), by a last event (`farewell`).
+//! What it does in its states: `reading` and `answering` requests; `polling`, a long poll; `following`, server-sent
+//! events; `talking`, a WebSocket; `watching` and `looking`, answers to the monitor's clients. A stream's data are in
+//! `live`, and for a WebSocket also in `talk`. A stream ends with its session (`session`, `standing`), after a last
+//! event (`farewell`).
 //!
 //! A connection reads only in `Idle`, `Head` and `Body`, and only while little waits in its outbox: a
 //! peer that does not take its answers, or whose request a worker has, cannot queue work without limit.
-//! Nothing is written but in the flush phase, so that pipelined answers leave in one write.
+//! It writes only in the flush phase, so that pipelined answers leave in one write.
 
 mod answering;
 mod described;
@@ -62,8 +63,8 @@ impl<T: Stream> Connection<T> {
         Self { stream, protocol }
     }
 
-    /// Reads and handles as far as the descriptor, the outbox or the budget allows: what was read before, then what
-    /// one read gives.
+    /// Reads and handles as far as the descriptor, the outbox or the budget allows: first the bytes that were read
+    /// before, then those of one read.
     fn advance(&mut self, call: &mut Call<'_, '_>) -> Flow {
         let mut budget = Protocol::budget(call.turn.crowd());
         let protocol = &mut self.protocol;
@@ -90,9 +91,9 @@ impl<T: Stream> Connection<T> {
         flow
     }
 
-    /// Throws away what still comes, until the end.
+    /// Discards what still comes, until the end.
     fn linger(&mut self, reason: Reason, service: &mut Service) -> Next {
-        // Not upon "writable", which a stream whose writing side is shut always is.
+        // "Writable" is no reason to read: a stream whose writing side is shut is always writable.
         if !self.protocol.can(Readiness::READABLE) {
             return Next::Wait;
         }
@@ -110,7 +111,7 @@ impl<T: Stream> Connection<T> {
         }
     }
 
-    /// Does with the stream what the protocol wants, and asks the loop for what comes next.
+    /// Does what the protocol wants with the stream, and returns what to ask of the loop.
     #[inline]
     fn follow(&mut self, flow: Flow, call: &mut Call<'_, '_>) -> Next {
         match flow {
@@ -134,8 +135,8 @@ impl<T: Stream> Connection<T> {
         }
     }
 
-    /// Gives the connection to another process, if it is between two requests or has a part of a head;
-    /// whether it has. What it has under way is finished before; an encrypted one cannot be given away.
+    /// Hands the connection to another process, if it is between two requests or has a part of a head; returns
+    /// whether it did. Requests under way are finished first; an encrypted connection cannot be handed over.
     #[cold]
     fn passes(&mut self, call: &mut Call<'_, '_>) -> bool {
         if !self.protocol.may_be_passed() {
@@ -155,10 +156,10 @@ impl<T: Stream> Connection<T> {
     }
 }
 
-/// Puts a connection on the loop that another process gave up. The time for a head begins anew.
+/// Registers a connection that another process handed over. The time for a head begins again.
 ///
 /// # Errors
-/// When its peer has gone, or the system has no room for one more registration.
+/// If its peer has gone, or the system has no room for one more registration.
 pub fn adopt(reactor: &mut Reactor<Service>, passed: Passed) -> io::Result<()> {
     let (stream, peer) = OsStream::adopt(passed.descriptor)?;
     let Service { app, clients, .. } = &mut reactor.program;
@@ -210,7 +211,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
             if self.protocol.blocked_since.is_some() {
                 call.turn.flush();
             } else {
-                // Part of a handshake that did not fit. A stream that fails tells when it is read.
+                // A part of a handshake that did not fit. If the stream has failed, the next read reports it.
                 let _ = self.stream.flush();
             }
         }
@@ -230,7 +231,7 @@ impl<T: Stream> Source<Service> for Connection<T> {
         let call = &mut Call { service, turn };
         let (at, expiry) = self.protocol.patience(call.service);
         if at > call.turn.now() {
-            return self.follow(Flow::On, call); // it was moved in a flush, after the timers
+            return self.follow(Flow::On, call); // the deadline was moved in a flush, after the timers
         }
         if expiry != Expiry::Blocked {
             let flow = self.protocol.expired(expiry, call);
@@ -279,7 +280,7 @@ impl<T> std::fmt::Debug for Connection<T> {
     }
 }
 
-// A connection that does nothing has little more than this; with a byte more, malloc would give it sixteen
+// An idle connection takes little more memory than this; with one byte more, malloc would give it sixteen
 // more. In debug builds, and with its poll(2) backend, mio's sockets remember their selector.
 #[cfg(all(
     target_pointer_width = "64",

@@ -10,7 +10,7 @@ use crate::net::exchange::Exchange;
 use crate::reactor::Readiness;
 
 impl Protocol {
-    /// Waits for events, to answer with them.
+    /// Waits for events with which to answer.
     pub(super) fn park(&mut self, wait: Wait, exchange: Exchange, call: &mut Call<'_, '_>) {
         let Wait {
             interest,
@@ -22,7 +22,7 @@ impl Protocol {
         if !self.opens(session, &exchange, call) {
             return;
         }
-        // What comes in one turn may be more than fits: the rest of it is in the store.
+        // One turn may bring more than fits: the rest is in the store.
         let (bytes_max, policy) = (
             call.service.app.config.limits.outbox_bytes_max,
             SlowPolicy::DropNewest,
@@ -46,15 +46,15 @@ impl Protocol {
         }
     }
 
-    /// A client that has shut its side gets what there is up to now: most of them have gone, and would hold
-    /// their session's place for as long as they wanted to wait.
+    /// A client that has shut its side gets the events up to now: most such clients have gone, and would occupy
+    /// a place of their session for as long as they wanted to wait.
     pub(super) fn unpark_if_ended(&mut self, call: &mut Call<'_, '_>) {
         if self.link.can.contains(Readiness::ENDED) {
             self.unpark(call);
         }
     }
 
-    /// Answers a request that waited, with what there is.
+    /// Answers a waiting request with the events up to now.
     pub(super) fn unpark(&mut self, call: &mut Call<'_, '_>) {
         if !self.session_holds(call) {
             return; // it was answered

@@ -1,4 +1,4 @@
-//! What a connection does with the bytes that come, and with its deadlines: everything but the stream itself.
+//! What a connection does with the bytes that arrive, and at its deadlines: everything but the stream itself.
 //!
 //! Read next: `reading`, the way in, and `answering`, the way out.
 
@@ -22,33 +22,33 @@ use crate::net::tally::RESET;
 use crate::planted::{Bug, planted};
 use crate::reactor::{Moment, Next, Peer, Readiness, Reason, Turn};
 
-/// Bytes of answers that may wait before the next pipelined request is looked at. Answers are as long
-/// as handlers make them: a count of requests alone would not bound the outbox.
+/// Bytes of answers in the outbox at which no further pipelined request is handled. Answers are as long
+/// as handlers make them, so a limit on the number of requests alone would not bound the outbox.
 pub(super) const OUTBOX_BYTES_ENOUGH: usize = 64 * 1024;
 
 /// A connection without its stream: bytes in, requests to handlers, answers out.
 pub(super) struct Protocol {
     pub(super) peer: Peer,
     pub(super) realm: Realm,
-    /// What is known of the stream.
+    /// What is known about the stream.
     pub(super) link: Link,
-    /// Changed by [`enter`](Self::enter) alone.
+    /// Changed only by [`enter`](Self::enter).
     pub(super) state: State,
-    /// Bytes that were read and belong to no request yet. Empty, and without memory, in between.
+    /// Bytes that were read and belong to no complete request yet. Empty, and without memory, between requests.
     pub(super) inbox: Vec<u8>,
     pub(super) outbox: Outbox,
     /// Since when the peer has taken nothing of what waits for it.
     pub(super) blocked_since: Option<Moment>,
-    /// Since which second it is there, and how many bytes were read, up to what fits here: for those who watch.
+    /// The second in which it was opened, and how many bytes were read (saturating): for the monitor.
     pub(super) opened_s: u32,
     pub(super) bytes_in: u32,
-    /// What it was asked for last.
+    /// The label of its last request.
     pub(super) asked: Label,
-    /// Whole requests that have come.
+    /// Complete requests so far.
     pub(super) requests: u32,
-    /// Bytes held of what is not whole, as they are in the sum over all connections.
+    /// Bytes held of an incomplete request or message, as counted in the sum over all connections.
     pub(super) counted: u32,
-    /// Bytes of the outbox, as they are in the sum of what waits for all peers: none, unless the peer takes no more.
+    /// Bytes of the outbox, as counted in the sum of what waits for all peers: 0, unless the peer takes no more.
     pub(super) waiting: u32,
 }
 
@@ -77,7 +77,7 @@ impl Protocol {
         }
     }
 
-    /// It is put on the loop.
+    /// The connection has been added to the loop.
     pub(super) fn begins(&mut self, now: Moment) {
         if let State::Idle { since } = &mut self.state {
             *since = now;
@@ -85,7 +85,7 @@ impl Protocol {
         self.opened_s = now.as_secs() as u32;
     }
 
-    /// Goes into another state, and gives back what the one before held of the application; that state.
+    /// Enters another state, and releases what the previous state held of the application; returns the previous state.
     #[inline]
     pub(super) fn enter(&mut self, state: State, service: &mut Service) -> State {
         if let State::Live(_) | State::Parked(_) = self.state {
@@ -94,15 +94,15 @@ impl Protocol {
         std::mem::replace(&mut self.state, state)
     }
 
-    /// Waits for the next request; the state before.
+    /// Waits for the next request; returns the previous state.
     #[inline]
     pub(super) fn become_idle(&mut self, call: &mut Call<'_, '_>) -> State {
         let since = call.turn.now();
         self.enter(State::Idle { since }, call.service)
     }
 
-    /// Gives back what a stream or a request that waits holds of the application. To be called once,
-    /// however it ends.
+    /// Releases what a stream or a waiting request holds of the application. Called exactly once, no matter
+    /// how it ends.
     #[cold]
     fn leave(&mut self, service: &mut Service) {
         let (token, session, feed) = match &mut self.state {
@@ -124,7 +124,7 @@ impl Protocol {
         }
     }
 
-    /// It has ended, and gives back everything.
+    /// The connection has ended, and releases everything.
     pub(super) fn ended(&mut self, reason: Reason, service: &mut Service) {
         let Service { app, clients, .. } = service;
         clients.ended(self.peer, self.realm, self.requests, reason, &app.config);
@@ -136,13 +136,13 @@ impl Protocol {
         service.writer.buffers.give_back(inbox);
     }
 
-    /// Whether the next bytes may be looked at.
+    /// Whether the next bytes may be handled.
     pub(super) fn takes_bytes(&self) -> bool {
         let takes = match &self.state {
             State::Idle { .. } | State::Head { .. } | State::Body { .. } => {
                 self.blocked_since.is_none()
             }
-            // Whoever does not read may still have something to say: that it is about to end.
+            // A stream that does not read may still be about to end.
             State::Live(live) => live.listens(),
             State::Waiting { .. } => planted(Bug::ReadAhead),
             _ => false,
@@ -150,8 +150,8 @@ impl Protocol {
         takes && self.outbox.len() < OUTBOX_BYTES_ENOUGH
     }
 
-    /// When the patience with this peer ends, and what that is about. Computed from when things began, so that a drip
-    /// of bytes extends nothing.
+    /// The next deadline, and what it is for. It is computed from the time at which a phase began, so that a peer that
+    /// drips bytes extends nothing.
     #[inline]
     pub(super) fn patience(&self, service: &Service) -> (Moment, Expiry) {
         let (limits, life) = (&service.app.config.limits, &service.life);
@@ -192,13 +192,13 @@ impl Protocol {
         }
     }
 
-    /// Its patience has ended.
+    /// A deadline has passed.
     pub(super) fn expired(&mut self, expiry: Expiry, call: &mut Call<'_, '_>) -> Flow {
         let reason = match expiry {
             Expiry::Handshake => "no TLS handshake in time",
             Expiry::Idle => "idle for too long",
             Expiry::Cut => "the server restarts",
-            // One whose session has ended meanwhile is told that.
+            // If its session has ended meanwhile, the peer is told that instead.
             Expiry::Pong if !self.session_holds(call) => return Flow::On,
             Expiry::Pong => "no pong came",
             Expiry::Refusal => return self.refuse(call),
@@ -227,7 +227,7 @@ impl Protocol {
         Next::Close(Reason(reason)).into()
     }
 
-    /// Its peer has had the time to see our end, or to take the last words.
+    /// The peer has had its time to see our end, or to take the last message.
     fn end_now(&self) -> Flow {
         let reason = match &self.state {
             State::Lingering(end) => Some(end.reason),
@@ -237,14 +237,14 @@ impl Protocol {
         reason.map_or(Flow::On, |reason| Next::Close(reason).into())
     }
 
-    /// What has not arrived in time is answered that, and holds no memory any more.
+    /// Answers a request that has not arrived in time, and releases its memory.
     fn give_up(&mut self, fault: Fault, call: &mut Call<'_, '_>) -> Flow {
         self.answer_fault(fault, call);
         self.count_held(call.service);
         Flow::On
     }
 
-    /// Whether its peer has taken nothing for as long as one may.
+    /// Whether the peer has taken nothing for the longest time allowed.
     pub(super) fn is_stalled(&self, call: &Call<'_, '_>) -> bool {
         let patience = call.service.app.config.limits.write_timeout;
         let now = call.turn.now();
@@ -252,7 +252,7 @@ impl Protocol {
             .is_some_and(|since| now >= since + patience)
     }
 
-    /// After whatever was done: what to ask of the loop.
+    /// After every step: what to ask of the loop.
     #[inline]
     pub(super) fn settle(&mut self, call: &mut Call<'_, '_>) -> Next {
         if let State::Closing(End {
@@ -277,25 +277,25 @@ impl Protocol {
         }
     }
 
-    /// Whether another process can go on with it: it is between two requests, or has a part of a head.
+    /// Whether another process can take it over: it is between two requests, or has a part of a head.
     pub(super) fn may_be_passed(&self) -> bool {
         let is_between = matches!(self.state, State::Idle { .. } | State::Head { .. });
         is_between && !self.link.is_secure && self.realm == Realm::Clients
     }
 
-    /// Whether the peer has been given everything: a stream that encrypts may hold some of it back.
+    /// Whether everything has been written to the peer: an encrypted stream may still hold back a part.
     pub(super) fn has_written_all(&self) -> bool {
         self.outbox.is_empty() && self.blocked_since.is_none()
     }
 
-    /// Whether there is something to look at without a new edge: unread bytes, or whole requests
-    /// or messages that were read with an earlier one. Of a head in part, the rest comes with an edge.
+    /// Whether there is something to handle without a new edge: unread bytes, or complete requests or
+    /// messages that were read with an earlier one. The rest of an incomplete head comes with an edge.
     pub(super) fn has_more(&self) -> bool {
         self.link.can.contains(Readiness::READABLE)
             || (!self.inbox.is_empty() && matches!(self.state, State::Idle { .. } | State::Live(_)))
     }
 
-    /// Another source has told it something.
+    /// Handles a message from another source.
     pub(super) fn told(&mut self, message: Message, call: &mut Call<'_, '_>) -> Flow {
         match (&self.state, message) {
             (State::Waiting { .. }, Message::Answer(reply)) => {
@@ -343,7 +343,7 @@ impl Protocol {
         self.wrote(flushed, call)
     }
 
-    /// After a flush: what follows if all is written, and patience with a peer that takes nothing.
+    /// After a flush: what follows if all is written, and the deadline for a peer that takes nothing.
     #[inline]
     pub(super) fn wrote(&mut self, flushed: io::Result<Flushed>, call: &mut Call<'_, '_>) -> Flow {
         if let Ok(Flushed::All) = flushed
@@ -368,7 +368,7 @@ impl Protocol {
             Ok(Flushed::Blocked(_)) if planted(Bug::LostWritable) => Next::Wait.into(),
             Ok(Flushed::Blocked(count)) => {
                 self.link.can = self.link.can.without(Readiness::WRITABLE);
-                // Every byte that is taken begins the patience anew: this is about a peer that
+                // Every byte that the peer takes starts this time again: the deadline is for a peer that
                 // takes none.
                 if count > 0 || self.blocked_since.is_none() {
                     self.blocked_since = Some(call.turn.now());
@@ -385,7 +385,7 @@ impl Protocol {
         }
     }
 
-    /// Nothing can be done before the peer takes something, or the patience ends.
+    /// Nothing can be done before the peer takes something, or the deadline passes.
     pub(super) fn wait_for_peer(&self, turn: &mut Turn<'_, Message>, service: &Service) -> Flow {
         turn.set_deadline(self.patience(service).0);
         Next::Wait.into()
@@ -405,7 +405,7 @@ impl Protocol {
         }
     }
 
-    /// Ends the connection; if the peer may still be sending, not before it has seen our end.
+    /// Ends the connection; if the peer may still be sending, only after it has seen our end.
     pub(super) fn part(&mut self, reason: Reason, linger: bool, call: &mut Call<'_, '_>) -> Flow {
         if !linger && !self.link.can.contains(Readiness::READABLE) {
             return Next::Close(reason).into();

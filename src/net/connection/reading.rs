@@ -12,7 +12,7 @@ use crate::planted::{Bug, planted};
 use crate::reactor::{Next, Readiness, Reason, Received};
 
 impl Protocol {
-    /// How many requests may be handled in one turn, where so many sources are to be asked.
+    /// How many requests a connection may handle in one turn in which `crowd` sources have to be asked.
     pub(super) fn budget(crowd: usize) -> usize {
         match crowd {
             ..=SOURCES_WITH_ALL => REQUESTS_PER_TURN,
@@ -20,12 +20,12 @@ impl Protocol {
         }
     }
 
-    /// Whether all of that can be done, as far as is known.
+    /// Whether this I/O may succeed, as far as is known.
     pub(super) fn can(&self, what: Readiness) -> bool {
         self.link.can.contains(what)
     }
 
-    /// Handles what was read before.
+    /// Handles bytes that were read before.
     #[inline]
     pub(super) fn go_on(&mut self, budget: &mut usize, call: &mut Call<'_, '_>) {
         if !self.inbox.is_empty() && self.takes_bytes() {
@@ -60,7 +60,7 @@ impl Protocol {
     fn take_in(&mut self, bytes: &[u8], budget: &mut usize, call: &mut Call<'_, '_>) {
         self.bytes_in = self.bytes_in.saturating_add(bytes.len() as u32);
         if self.inbox.is_empty() {
-            // The common case: parsed where it was read, without copying.
+            // The common case: the bytes are parsed in the read buffer, without copying.
             let used = self.consume(bytes, budget, call);
             if used < bytes.len() && self.wants_more() {
                 self.inbox = call.service.writer.buffers.take();
@@ -74,12 +74,12 @@ impl Protocol {
         }
     }
 
-    /// The peer will send nothing more. It may still be reading: what it asked is answered.
+    /// The peer will send nothing more. It may still be reading, so its requests are answered.
     fn peer_ended(&mut self, call: &mut Call<'_, '_>) -> Flow {
         self.link.can = self.link.can.without(Readiness::READABLE);
         let reason = match &mut self.state {
             State::Live(live) => {
-                call.turn.flush(); // where nothing waits to be written, this is the end
+                call.turn.flush(); // if nothing waits to be written, the connection ends
                 let Some(reason) = live.peer_ends() else {
                     return Flow::On;
                 };
@@ -93,12 +93,12 @@ impl Protocol {
         Flow::On
     }
 
-    /// Whether bytes that were read and not used are of any use.
+    /// Whether bytes that were read and not used may still be needed.
     fn wants_more(&self) -> bool {
         !matches!(self.state, State::Closing(_) | State::Lingering(_))
     }
 
-    /// Keeps what was not used of the inbox.
+    /// Keeps the unused rest of the inbox.
     fn keep(&mut self, mut inbox: Vec<u8>, used: usize, call: &mut Call<'_, '_>) {
         if used < inbox.len() && self.wants_more() {
             inbox.drain(..used);
@@ -108,8 +108,8 @@ impl Protocol {
         }
     }
 
-    /// Handles as many requests from `input` as there are, or the budget allows; how many bytes
-    /// those were.
+    /// Handles the requests in `input`, as many as the budget allows; returns how many bytes they
+    /// took.
     fn consume(&mut self, input: &[u8], budget: &mut usize, call: &mut Call<'_, '_>) -> usize {
         let mut used = 0;
         while *budget > 0 && used < input.len() && self.takes_bytes() {
@@ -144,8 +144,8 @@ impl Protocol {
         used
     }
 
-    /// Takes one request from the front of `input`, or as much of it as has arrived; how many bytes that were. `None`
-    /// if they are not a whole head yet.
+    /// Takes one request from the front of `input`, or as much of it as has arrived; returns how many bytes it took.
+    /// `None` if the head is not complete yet.
     fn take_request(
         &mut self,
         input: &[u8],
@@ -186,7 +186,7 @@ impl Protocol {
         Ok(Some(taken))
     }
 
-    /// Takes what belongs to the body, and handles the request when that is all of it; how many bytes that were.
+    /// Takes bytes of the body, and handles the request when the body is complete; returns how many bytes it took.
     fn feed_body(&mut self, input: &[u8], call: &mut Call<'_, '_>) -> Result<usize, Fault> {
         let State::Body { body, .. } = &mut self.state else {
             unreachable!("only a connection that reads a body is fed one")

@@ -1,8 +1,8 @@
-//! The session on whose strength a stream is open: the stream ends with it, at the very moment.
+//! The session of a stream: the stream ends at the very moment at which the session ends.
 //!
-//! Where a request ends a session, the application tells its streams. Time ends sessions too: they expire, and
-//! their keys retire. So each stream knows how long its session holds as things are, and looks again when that
-//! moment comes. Use of the session only moves the moment away, so a stream never looks too late.
+//! When a request ends a session, the application tells its streams. Time ends sessions too: they expire, and
+//! their keys retire. So each stream knows how long its session is valid if it is not used, and checks it again
+//! at that moment. Use of the session only moves that moment further away, so a stream never checks too late.
 
 use super::expiry::HEARTBEAT;
 use crate::app::Standing;
@@ -11,13 +11,13 @@ use crate::net::message::Message;
 use crate::reactor::{Moment, Turn};
 use crate::token::Fingerprint;
 
-/// What a stream knows of its session.
+/// What a stream knows about its session.
 pub(super) struct StreamSession {
     pub(super) user_id: i64,
     pub(super) fingerprint: Fingerprint,
-    /// When it has to be looked at again.
+    /// When it has to be checked again.
     pub(super) look_at: Moment,
-    /// It has expired. Until `look_at` the stream waits for the event that tells of it.
+    /// It has expired. Until `look_at` the stream waits for the event that reports that.
     pub(super) has_expired: bool,
 }
 
@@ -47,7 +47,7 @@ impl StreamSession {
     }
 }
 
-/// When a session that holds until then has to be looked at again: at that moment, and at least with every
+/// When a session that is valid until `until_s` has to be checked again: at that moment, and at least with every
 /// heartbeat, since the wall clock may be set.
 pub(super) fn next_look(until_s: i64, turn: &Turn<'_, Message>) -> Moment {
     turn.moment_of(until_s).min(turn.now() + HEARTBEAT)

@@ -1,4 +1,4 @@
-//! Whether the session of a stream, or of a request that waits, still holds; and what follows if not.
+//! Checks whether the session of a stream or of a waiting request is still valid, and ends them if not.
 
 use super::expiry::LINGER;
 use super::farewell::Farewell;
@@ -9,8 +9,8 @@ use crate::app::{Standing, session_needed};
 use crate::net::call::Call;
 
 impl Protocol {
-    /// Whether the session on whose strength this stream is open holds. If not, the stream ends, or a request
-    /// that waits is answered; one whose session has just expired is first told so.
+    /// Whether the session of this stream is still valid. If not, the stream ends, or the waiting request is
+    /// answered; a stream whose session has just expired first receives that event.
     pub(super) fn session_holds(&mut self, call: &mut Call<'_, '_>) -> bool {
         match &self.state {
             State::Live(_) => self.live_session_holds(call),
@@ -26,7 +26,7 @@ impl Protocol {
         let Some(session) = &mut live.session else {
             return true;
         };
-        // A clock that is set back does not bring it to life.
+        // If the clock is set back, the session stays expired.
         let standing = if session.has_expired {
             Standing::Expiring
         } else {
@@ -47,7 +47,7 @@ impl Protocol {
                     feed.narrow_to_expiry(user_id);
                 }
             }
-            // The store may be slow, or refuse to remove it.
+            // The store may be slow, or fail to remove it.
             Standing::Expiring if call.turn.now() < session.look_at => {}
             Standing::Expiring | Standing::Ended => self.bid(Farewell::Revoked, call),
         }

@@ -13,8 +13,8 @@
 //!      └─ any state ── fault, `Connection: close`, end ──▶ Closing ──▶ Lingering ──▶ freed
 //! ```
 //!
-//! Not drawn: `Refused`, which a connection begins in when its network has too many and which leads to `Closing`; `Parked`
-//! and `Live`, which follow from a handler or from `Waiting`, like `Streaming`.
+//! Not drawn: `Refused`, the first state of a connection whose network has too many, which leads to `Closing`; and
+//! `Parked` and `Live`, which follow from a handler or from `Waiting`, like `Streaming`.
 
 use super::live::Live;
 use crate::app::{FeedId, Stream as Pieces};
@@ -24,7 +24,7 @@ use crate::reactor::{Moment, Next, Reason, Token};
 use crate::token::Fingerprint;
 
 pub(super) enum State {
-    /// Its network has as many connections as it may. It is told so as soon as the loop turns to it.
+    /// Its network has as many connections as allowed. The peer is told so at the first dispatch.
     Refused,
     /// Between two requests.
     Idle { since: Moment },
@@ -32,33 +32,33 @@ pub(super) enum State {
     Head { since: Moment },
     /// A head and part of its body have arrived.
     Body { since: Moment, body: Box<Body> },
-    /// A worker has it. Reading pauses.
+    /// A worker has the request. Reading pauses.
     Waiting { exchange: Box<Exchange> },
     /// The body of an answer is being made piece by piece.
     Streaming(Box<Streaming>),
-    /// It is answered when there are events, or when it has waited long enough.
+    /// A long poll: it is answered when there are events, or when it has waited long enough.
     Parked(Box<Parked>),
     /// Events are sent as they come; on a WebSocket, messages go both ways.
     Live(Box<Live>),
     /// Once the outbox is empty, the connection ends.
     Closing(End),
-    /// Our side is shut; what still comes is thrown away. In a box, for a connection is as long as its longest state.
+    /// Our side is shut, and what still comes is discarded. Boxed, since a connection is as large as its largest state.
     Lingering(Box<Lingering>),
 }
 
-/// An end of which the peer has been told.
+/// An end that the peer has been told of.
 pub(super) struct Lingering {
     pub(super) since: Moment,
     pub(super) reason: Reason,
 }
 
-/// An answer whose body is made as it is taken.
+/// An answer whose body is made as the client takes it.
 pub(super) struct Streaming {
     pub(super) exchange: Exchange,
     pub(super) pieces: Pieces,
     /// The pieces are chunks; else the end of the connection ends the body.
     pub(super) chunked: bool,
-    /// Bytes of body made so far, as they are on the wire.
+    /// Bytes of the body so far, as sent.
     pub(super) bytes: usize,
 }
 
@@ -71,18 +71,18 @@ pub(super) struct Parked {
     pub(super) through: u64,
     pub(super) limit: usize,
     pub(super) until: Moment,
-    /// When its session has to be looked at again.
+    /// When its session has to be checked again.
     pub(super) look_at: Moment,
 }
 
-/// What a connection does after something was done.
+/// What a connection does after a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Flow {
-    /// What its state asks for.
+    /// What its state requires.
     On,
-    /// Nothing: what was asked of the loop before still holds.
+    /// Nothing new: the last request to the loop remains.
     Next(Next),
-    /// Its peer is to see our end; what still comes is thrown away.
+    /// Our side is to be shut for the peer to see; what still comes is discarded.
     Part,
 }
 

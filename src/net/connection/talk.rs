@@ -1,4 +1,4 @@
-//! What a WebSocket has beyond what every stream has.
+//! The state of a WebSocket beyond that of every stream.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use crate::websocket::{self, Incoming};
 /// How long a peer may take to answer a ping.
 const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers that one socket may be owed before it is read again.
+/// Most unanswered messages of one socket; above that it is not read.
 const OWED_MAX: usize = 64;
 
-/// What a WebSocket has beyond what every stream has.
+/// The state of a WebSocket beyond that of every stream.
 pub(super) struct Talk {
     pub(super) incoming: Incoming,
     pub(super) conversation: Box<dyn Conversation>,
     /// Since when a ping has not been answered.
     pub(super) pinged: Option<Moment>,
-    /// Answers that are still to be sent, in the order of the messages: one that is ready waits for those
+    /// Answers that are still to be sent, in the order of the messages: an answer that is ready waits for those
     /// before it.
     owed: VecDeque<Owed>,
-    /// What its route is named in the ledger.
+    /// The name of its route in the ledger.
     pub(super) label: Label,
 }
 
 /// An answer to a message.
 enum Owed {
-    /// A worker has to do something first. A conversation asks the store alone, which does one thing after the
-    /// other, so what comes back answers the first message that waits.
+    /// A worker has to do something first. A conversation submits work only to the store, which does one thing after
+    /// the other, so each result belongs to the first message that waits.
     Later,
-    /// Here it is. Without a text there is nothing to say.
+    /// The answer is ready; `None` if there is nothing to send.
     Ready(Option<String>),
 }
 
@@ -63,13 +63,13 @@ impl Talk {
         }
     }
 
-    /// A message is to be answered with that reply, or with one that a worker is still to give.
+    /// Owes an answer to a message: that reply, or if there is none yet, the one that a worker will give.
     pub(super) fn owes(&mut self, reply: Option<Reply>) {
         let answer = reply.map_or(Owed::Later, |reply| Owed::of(&reply));
         self.owed.push_back(answer);
     }
 
-    /// What a worker had to do is done.
+    /// A worker is done with the first message that waits.
     pub(super) fn has_ready(&mut self, reply: &Reply) {
         let first = self
             .owed
@@ -85,12 +85,12 @@ impl Talk {
         self.pinged = Some(now);
     }
 
-    /// Bytes that are held of a message that is not whole.
+    /// Bytes that are held of an incomplete message.
     pub(super) fn held(&self) -> usize {
         self.incoming.held()
     }
 
-    /// When the peer has not answered a ping for too long. While it is not read, its answer cannot be
+    /// When the time for the peer's answer to a ping is over. While the peer is not read, its answer cannot be
     /// seen.
     pub(super) fn pong_due(&self) -> Moment {
         match self.pinged {
@@ -103,7 +103,7 @@ impl Talk {
         self.owed.len() < OWED_MAX
     }
 
-    /// Writes the answers that wait for no other.
+    /// Writes the answers that do not wait for an earlier one.
     pub(super) fn answer(&mut self, now: Moment, out: &mut Vec<u8>) {
         let was_read = self.takes_messages();
         while let Some(Owed::Ready(text)) = self.owed.front_mut() {
@@ -113,7 +113,7 @@ impl Talk {
             self.owed.pop_front();
         }
         if !was_read && self.takes_messages() {
-            // It is read again from now on, and its pong may be among what has waited.
+            // The peer is read again from now on, and its pong may be among the bytes that have waited.
             self.pinged = self.pinged.map(|_| now);
         }
     }

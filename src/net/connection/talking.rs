@@ -15,7 +15,7 @@ use crate::reactor::Reason;
 use crate::websocket::{self, Heard, Message, Violation};
 
 impl Protocol {
-    /// Becomes a WebSocket, or answers why not.
+    /// Becomes a WebSocket, or answers why it cannot.
     pub(super) fn upgrade(
         &mut self,
         upgrade: Upgrade,
@@ -44,8 +44,8 @@ impl Protocol {
         self.go_live(session, feed, LiveKind::WebSocket(Box::new(talk)), call);
     }
 
-    /// Takes what a stream's peer sent: messages, on a WebSocket; nothing that is meant for anybody,
-    /// on any other. How many bytes are done with.
+    /// Takes what a stream's peer sent: messages on a WebSocket; on any other stream the bytes are
+    /// ignored. Returns how many bytes were used.
     pub(super) fn hear(
         &mut self,
         input: &[u8],
@@ -53,7 +53,7 @@ impl Protocol {
         call: &mut Call<'_, '_>,
     ) -> usize {
         if !self.session_holds(call) {
-            return input.len(); // it has no session to act for
+            return input.len(); // its session has ended
         }
         let mut rest = input;
         while *budget > 0 && self.outbox.len() < OUTBOX_BYTES_ENOUGH {
@@ -91,7 +91,7 @@ impl Protocol {
         input.len() - rest.len()
     }
 
-    /// Has a message dealt with.
+    /// Passes a message to the conversation.
     fn converse(&mut self, message: Message, call: &mut Call<'_, '_>) {
         let State::Live(live) = &mut self.state else {
             return;
@@ -139,7 +139,7 @@ impl Protocol {
         }
     }
 
-    /// Sends the body of a reply that a conversation has waited for.
+    /// Sends the body of a reply that the conversation has waited for.
     pub(super) fn say(&mut self, reply: &Reply, call: &mut Call<'_, '_>) {
         let State::Live(live) = &mut self.state else {
             return;
@@ -153,7 +153,7 @@ impl Protocol {
         }
     }
 
-    /// Ends a WebSocket whose close frame is in the outbox: no event may follow that.
+    /// Ends a WebSocket whose close frame is in the outbox: no event may follow it.
     pub(super) fn hang_up(&mut self, reason: Reason, call: &mut Call<'_, '_>) {
         let State::Live(live) = &mut self.state else {
             return;

@@ -12,7 +12,7 @@ use crate::net::observers::WATCHER_BYTES_MAX;
 use crate::net::service::Service;
 
 impl Protocol {
-    /// Begins to tell what happens, or answers why not.
+    /// Begins to send what happens in the loop, or answers why it cannot.
     pub(super) fn watch(
         &mut self,
         greeting: Option<Arc<[u8]>>,
@@ -38,7 +38,7 @@ impl Protocol {
         self.go_live(None, None, LiveKind::Watch, call);
     }
 
-    /// Tells what has happened, unless too much waits already.
+    /// Sends what has happened, unless too much waits already.
     pub(super) fn tell(&mut self, batch: &[u8], call: &mut Call<'_, '_>) {
         if let State::Live(live) = &self.state
             && live.ending.is_none()

@@ -1,4 +1,4 @@
-//! What is written in which order, how far a flush comes, and what is kept meanwhile.
+//! The order of writes, how far a flush comes, and what is kept meanwhile.
 
 use std::collections::VecDeque;
 
@@ -60,15 +60,15 @@ fn what_was_written_is_forgotten_though_a_feed_is_never_empty() {
         let flushed = outbox.flush_with(feed, &mut Narrow(170), &mut buffers);
         assert_eq!(flushed.expect("it takes some"), Flushed::Blocked(170));
         assert!(!feed.is_empty());
-        // The rest of an event goes first, so some wait; but not all that ever were.
+        // The rest of an event goes first, so some answers wait, but not all that were ever written.
         assert!(outbox.bytes.len() < 100_000, "{}", outbox.bytes.len());
     }
 }
 
-/// What a stream does with one write: takes so many bytes, or refuses.
+/// The result of one write: so many bytes are taken, or it fails.
 type Answer = Result<usize, io::ErrorKind>;
 
-/// Answers by a script, then takes everything.
+/// Follows a script, then takes everything.
 #[derive(Default)]
 struct Scripted {
     writes: VecDeque<Answer>,
@@ -138,7 +138,7 @@ fn hub_with_feed(count: u64) -> (Hub, FeedId, Vec<String>) {
     (hub, id, lines)
 }
 
-/// By both ways of writing: alone, and with a feed in which nothing waits.
+/// Tries both ways of writing: alone, and with a feed in which nothing waits.
 fn flush_both_ways(script: &[Answer], check: impl Fn(io::Result<Flushed>, &Outbox, &Scripted)) {
     for with_feed in [false, true] {
         let (mut buffers, mut stream) = (Buffers::default(), Scripted::new(script));

@@ -1,4 +1,4 @@
-//! Requests and answers, over connections whose every read and write is known.
+//! Requests and answers, over connections whose reads and writes are all known.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ fn sixteen_pipelined_requests_cost_one_read_and_one_write() {
     world.settle();
     assert_eq!(statuses(&peer), ["200"; 16]);
     assert_eq!(peer.writes() - writes, 1);
-    // With mio's poll(2) backend a second read has to say that nothing is left.
+    // With mio's poll(2) backend a second read has to show that nothing is left.
     let confirming = usize::from(!crate::reactor::SHORT_MEANS_DRAINED);
     assert_eq!(peer.reads() - reads, 1 + confirming);
 }
@@ -133,7 +133,7 @@ fn who_takes_bytes_of_which_no_edge_tells_is_not_cut() {
     world.settle();
     for _ in 0..5 {
         assert_eq!(peer.received().len(), 10);
-        peer.take_only(10); // no report: not enough of the buffer is free
+        peer.take_only(10); // no edge: not enough of the buffer is free
         world.pass(patience);
         assert!(!peer.freed(), "it takes what it is sent");
     }
@@ -210,7 +210,7 @@ fn an_idle_connection_holds_no_buffer() {
         peer.send(HEALTHZ);
         world.settle();
     }
-    // One buffer went round: each was given back before the next was borrowed.
+    // One buffer served all: each was given back before the next was borrowed.
     assert_eq!(world.reactor.program.writer.buffers.spares(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! What one peer may not take of what is there for all.
+//! The limits on what one peer may take of shared resources.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn one_address_does_not_get_all_connections() {
         .ledger()
         .refusals(Limit::ConnectionsPerAddress);
     assert_eq!(refusals, 4);
-    // A place that was left is free again.
+    // The place of an ended connection is free again.
     first.end();
     world.settle();
     let again = world.network.connect_from(from("192.0.2.1"));
@@ -88,7 +88,7 @@ fn a_request_in_one_piece_is_served_when_no_room_is_left_for_pieces() {
     whole.send(HEALTHZ);
     world.settle();
     assert_eq!(statuses(&whole), ["200"]);
-    // Those who were there first may end what they began, and then there is room again.
+    // The first clients may finish what they began, and then there is room again.
     for peer in &kept {
         peer.send(body.as_bytes());
     }
@@ -96,7 +96,7 @@ fn a_request_in_one_piece_is_served_when_no_room_is_left_for_pieces() {
     for peer in &kept {
         assert_eq!(statuses(peer), ["415"]);
     }
-    world.pass(Duration::from_secs(2)); // the refused have said all they had to say
+    world.pass(Duration::from_secs(2)); // the refused connections have ended
     assert_eq!(world.reactor.program.clients.unfinished_bytes, 0);
     let late = world.connect();
     late.send(&HEALTHZ[..10]);
@@ -122,7 +122,7 @@ fn where_too_many_answers_wait_only_connections_with_much_of_it_end() {
     let first = [BIG, BIG].map(|request| ask(&mut world, request));
     let waiting = world.reactor.program.held().waiting_bytes;
     assert!((20_000..30_000).contains(&waiting), "{waiting}");
-    // With the third, more waits than may; it alone has more than its share, which is a third.
+    // With the third, more waits than allowed; it alone has more than its share, which is a third.
     let refused = ask(&mut world, BIG);
     let small = [HEALTHZ, HEALTHZ].map(|request| ask(&mut world, request));
     assert!(refused.ended());

@@ -1,4 +1,4 @@
-//! Connections in a written world: a fake clock, selector and streams, and every byte accounted for.
+//! Connections in a scripted world: a fake clock, selector and streams, and every byte accounted for.
 //! Only the workers are real threads.
 
 mod connections;
@@ -99,7 +99,7 @@ impl World {
         &mut self.reactor.program.app.config.limits
     }
 
-    /// Turns until nobody is ready; no time passes meanwhile.
+    /// Turns until no source is ready; no time passes meanwhile.
     fn settle(&mut self) {
         self.network.hold_clock(true);
         let before = self.network.idle();
@@ -113,7 +113,7 @@ impl World {
         panic!("the loop never came to rest");
     }
 
-    /// Turns until something is so that needs the workers; no time passes meanwhile.
+    /// Turns until a condition that needs the workers holds; no time passes meanwhile.
     fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         self.network.hold_clock(true);
         let began = Instant::now();
@@ -125,7 +125,7 @@ impl World {
         self.network.hold_clock(false);
     }
 
-    /// Lets time pass, and deadlines come.
+    /// Lets time pass, and timers fire.
     fn pass(&mut self, time: Duration) {
         self.clock.advance(time);
         self.settle();

@@ -1,4 +1,4 @@
-//! What a session allows ends with it, in every way in which a session can end.
+//! Streams and polls end with their session, in every way in which a session can end.
 
 use std::sync::mpsc;
 
@@ -22,7 +22,7 @@ impl World {
         });
     }
 
-    /// A new key signs, as after SIGHUP, and the one before it retires after so many seconds.
+    /// A new key signs, as after SIGHUP, and the previous one retires after so many seconds.
     fn rotate_keys(&mut self, retire_after_s: i64) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
@@ -35,7 +35,7 @@ impl World {
         self.settle();
     }
 
-    /// A long poll that waits for what follows the newest event.
+    /// A long poll that waits for the event after the newest one.
     fn park(&mut self, sign: &str) -> FakePeer {
         let since = self.reactor.program.app.hub.newest();
         let feeds = self.reactor.program.app.hub.feeds();
@@ -46,7 +46,7 @@ impl World {
         peer
     }
 
-    /// `GET /hold`: the store reads, and is not done before it is let go.
+    /// `GET /hold`: the store reads, and is not done before it is released.
     fn hold_store(&mut self) -> mpsc::Sender<()> {
         let (_begun, let_go) = self.reads.next();
         self.on("/hold", || {
@@ -81,7 +81,7 @@ fn streams_end_in_the_second_in_which_their_key_retires() {
     let sign = world.log_in();
     let (sse, websocket) = (world.sse(&sign), world.websocket(&sign));
     let parked = world.park(&sign);
-    // It was the current key when they were opened.
+    // This key was the current one when the streams were opened.
     world.rotate_keys(20);
     world.pass(19 * SECOND);
     world.store(1, "before");
@@ -166,7 +166,7 @@ fn a_stream_ends_with_its_session_although_the_store_cannot_remove_that() {
     let_go.send(()).unwrap();
 }
 
-/// A heartbeat was due in that time, too: were it waited for, the loop would turn without a pause.
+/// A heartbeat was due in that time, too: if the stream waited for it, the loop would turn without a pause.
 #[test]
 fn while_a_quiet_stream_waits_for_its_sessions_end_the_loop_sleeps() {
     let mut world = world();

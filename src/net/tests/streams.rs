@@ -1,4 +1,4 @@
-//! Streams of events, over connections whose every write is known.
+//! Streams of events, over connections whose writes are all known.
 
 use super::websockets::{CLOSE, PING, PONG, TEXT, frame, frames, opcodes};
 use super::*;
@@ -8,7 +8,7 @@ use crate::token::fingerprint;
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 impl World {
-    /// Logs in; the signature.
+    /// Logs in; returns the signature.
     pub(super) fn log_in(&mut self) -> String {
         let peer = self.connect();
         let body = "username=admin&password=password";
@@ -35,7 +35,7 @@ impl World {
         peer
     }
 
-    /// Follows server-sent events; the head has been read.
+    /// Follows server-sent events; returns the peer after it has read the head.
     pub(super) fn sse(&mut self, sign: &str) -> FakePeer {
         let peer = self.ask(sign, "GET /events", "Accept: text/event-stream\r\n");
         assert!(text(&peer).ends_with("retry: 2000\n\n"));
@@ -45,7 +45,7 @@ impl World {
     /// So many events are confirmed and delivered in one turn.
     pub(super) fn happen(&mut self, count: u64, data: &str) {
         self.confirm(count, data);
-        self.settle(); // begins with a wait: the program was not told by a turn of what is there now
+        self.settle(); // begins with a wait: no turn has told the program of the new events
         self.settle();
     }
 
@@ -102,7 +102,7 @@ fn the_turn_that_confirms_a_logout_ends_the_streams_of_that_session() {
     let mut confirmation = String::new();
     world.until("the logout is confirmed", |_| {
         confirmation = text(&leaves);
-        // Not before: the streams of a session that could not be ended on disk go on.
+        // Not before: the streams of a session that could not be ended on disk continue.
         let early = confirmation.is_empty() && (sse.ended() || websocket.ended());
         assert!(!early, "ended before it was confirmed");
         !confirmation.is_empty()
@@ -179,7 +179,7 @@ fn a_long_poll_is_answered_with_no_more_than_it_asked_for() {
     let ends = format!("\"last\":{},\"more\":true}}\n", first + 1);
     assert!(answer.ends_with(&ends), "{answer}");
 
-    // More in one turn than an outbox holds: the first of it, and where to go on.
+    // More events in one turn than an outbox holds: the answer has the first ones, and where to continue.
     let peer = park(&mut world, 1000);
     world.happen(200, &"x".repeat(10_000));
     let answer = text(&peer);
@@ -208,8 +208,8 @@ fn a_silent_stream_shows_that_it_is_not_dead() {
         websocket.send(&ping);
         world.settle();
     }
-    // What says something needs no comment. A WebSocket is pinged all the same: whether its peer is
-    // there, only the peer can tell.
+    // A stream that sends events needs no comment. A WebSocket is pinged anyway: only an answer shows that
+    // its peer is there.
     world.pass(15 * SECOND);
     world.happen(1, "data");
     assert!(text(&sse).starts_with("id: "));

@@ -1,11 +1,11 @@
-//! Clients that watch the loop, over connections whose every write is known.
+//! Clients that watch the loop, over connections whose writes are all known.
 
 use super::*;
 use crate::app::monitor::BATCH_EVERY;
 use crate::net::Herald;
 use crate::net::observers::{WATCHER_BYTES_MAX, WATCHERS_MAX};
 
-/// A world in which `/live` is there, and somebody who tells what happens.
+/// A world with `/live`, and with a herald that sends what happens.
 fn watched() -> World {
     let mut world = world();
     let herald = world.reactor.add(Box::new(Herald::default())).unwrap();
@@ -31,7 +31,7 @@ fn whoever_takes_nothing_of_what_happens_has_a_bounded_outbox_and_holds_up_nobod
     assert!(text(&silent).contains("event: hello"));
     silent.take_only(0);
     let mut read = 0;
-    // Less than the time after which whoever takes nothing is cut.
+    // Less than the time after which a client that takes nothing is cut.
     for _ in 0..100 {
         for _ in 0..100 {
             client.send(HEALTHZ);
@@ -49,7 +49,7 @@ fn whoever_takes_nothing_of_what_happens_has_a_bounded_outbox_and_holds_up_nobod
     let late = silent.received();
     assert!(late.len() <= WATCHER_BYTES_MAX, "{} bytes", late.len());
     assert!(late.len() > WATCHER_BYTES_MAX / 2, "it got what was kept");
-    // And goes on: what was left out shows in the numbers of the turns.
+    // Then it continues: the numbers of the turns show what was left out.
     client.send(HEALTHZ);
     world.pass(BATCH_EVERY);
     assert!(text(&silent).starts_with("event: batch"));
@@ -70,7 +70,7 @@ fn only_so_many_watch_and_nobody_is_told_anything_when_they_have_gone() {
     let watcher = world.watch();
     world.pass(BATCH_EVERY);
     assert!(text(&watcher).starts_with("HTTP/1.1 200 "));
-    // Nothing happens: nothing is told.
+    // Nothing happens, so nothing is sent.
     world.pass(20 * BATCH_EVERY);
     assert_eq!(text(&watcher), "");
 }

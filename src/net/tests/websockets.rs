@@ -6,7 +6,7 @@ use super::*;
 const WS_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 impl World {
-    /// Opens a WebSocket; the answer has been read.
+    /// Opens a WebSocket; returns the peer after it has read the answer.
     pub(super) fn websocket(&mut self, sign: &str) -> FakePeer {
         let fields = format!(
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {WS_KEY}\r\n"
@@ -62,7 +62,7 @@ fn a_websocket_whose_peer_does_not_answer_a_ping_is_closed() {
     world.pass(25 * SECOND);
     assert_eq!(opcodes(&silent), [PING]);
     for _ in 0..9 {
-        // A message is no pong, though a sign of life.
+        // A message is a sign of life, but not a pong.
         talks.send(&frame(0x80 | TEXT, b"?"));
         world.pass(SECOND);
     }
@@ -85,7 +85,7 @@ fn control_frames_pass_a_full_outbox() {
     assert_eq!(begun.len(), 10);
     peer.send(&frame(0x80 | PING, b"there?"));
     world.settle();
-    // It cannot answer a ping that has not reached it, and is given the time to take its bytes.
+    // The peer cannot answer a ping that has not reached it, and is given the time to take its bytes.
     for _ in 0..20 {
         world.pass(20 * SECOND);
         peer.take_only(1);
@@ -166,8 +166,8 @@ fn messages_behind_many_pings_are_heard_without_another_edge() {
     let mut world = world();
     let sign = world.log_in();
     let peer = world.websocket(&sign);
-    // One read takes exactly all of its bytes, and answers with as many as an outbox may hold before its
-    // peer is heard again; what follows is in the socket, and no edge will say so.
+    // One read takes exactly all of its bytes, and the answers are as many as an outbox may hold before the
+    // peer is read again; what follows is in the socket, and no edge will report it.
     let mut bytes = frame(0x80 | TEXT, b"?").repeat(14);
     bytes.extend(frame(0x80 | PING, &[b'x'; 125]).repeat(505));
     bytes.extend(frame(0x80 | TEXT, br#"{"subscribe":"last"}"#));

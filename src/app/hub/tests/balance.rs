@@ -1,5 +1,5 @@
-//! Any order of publishing, delivering, reading from the store and writing: every event is told, or is in
-//! a gap that is told in its place, or waits.
+//! Publishing, delivering, reading from the store and writing in any order: every event is sent, or is in
+//! a gap that is sent in its place, or waits.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ enum Step {
     Deliver,
     /// The peer takes so many bytes.
     Write(usize),
-    /// The store answers, if it was asked, with so many rows at most of what it had when it was asked.
+    /// The store answers, if it was asked, with at most so many of the rows that it had when it was asked.
     Answer(usize),
 }
 
@@ -38,7 +38,7 @@ struct World {
     hub: Hub,
     id: FeedId,
     stored: Vec<Event>,
-    /// After which event is read, and the newest one that the store had then.
+    /// The event after which the feed reads, and the newest event that the store had then.
     asked: Option<(u64, u64)>,
     written: String,
 }
@@ -155,7 +155,7 @@ proptest! {
         }
         let balance = balanced(&mut world.hub, world.id);
         prop_assert_eq!((balance.delivered, balance.dropped, balance.queued), (delivered, dropped, 0));
-        // Whoever was disconnected comes back for the rest.
+        // A reader that was disconnected comes back for the rest.
         if world.is_over() {
             prop_assert!(wanted.starts_with(&told_of));
         } else {

@@ -1,4 +1,4 @@
-//! Feeds: what is dropped, what is told instead, and how one catches up.
+//! Feeds: which events are dropped, what is sent instead, and how a feed catches up.
 
 use super::*;
 
@@ -156,7 +156,7 @@ fn who_resumes_is_told_everything_once_however_the_pages_come() {
     let query = hub.next_page(id).expect("it is behind");
     assert_eq!(query.since, 10);
     assert!(hub.next_page(id).is_none(), "one at a time");
-    // Confirmed meanwhile: it is in the store, and is read from there.
+    // Events that are confirmed meanwhile are in the store, and are read from there.
     hub.confirmed(events(21..=22));
     hub.deliver();
     hub.page(id, Ok(page(11..=20, true, 1)));
@@ -164,7 +164,7 @@ fn who_resumes_is_told_everything_once_however_the_pages_come() {
     let mut written = write(&mut hub, id, usize::MAX);
     let query = hub.next_page(id).expect("there is more");
     assert_eq!(query.since, 20);
-    // In the turn in which the last page comes, its events are confirmed and new ones too.
+    // The last page comes in the turn in which its events are confirmed, and new ones too.
     hub.confirmed(events(23..=25));
     hub.page(id, Ok(page(21..=24, false, 1)));
     hub.deliver();
@@ -213,7 +213,7 @@ fn a_reader_ahead_of_a_restored_store_is_told_and_given_another_place() {
             oldest: 7,
         };
         hub.page(id, Ok(nothing));
-        // What is confirmed then does not fit, but what is told first is never dropped for it.
+        // The events that are confirmed then do not fit, but the rewind is never dropped for them.
         hub.confirmed(events(9..=20));
         hub.deliver();
         assert!(balanced(&mut hub, id).dropped > 0);
@@ -244,7 +244,7 @@ fn a_feed_whose_page_ends_before_what_was_delivered_reads_on() {
     assert!(!hub.feed(id).expect("it is there").is_done());
     let query = hub.next_page(id).expect("the page ended too early");
     assert_eq!(query.since, 2);
-    // What is confirmed and not delivered yet will be offered: it need not be read.
+    // Events that are confirmed and not delivered yet will be offered: they need not be read.
     hub.confirmed(events(5..=6));
     hub.page(id, Ok(page(3..=4, false, 1)));
     hub.deliver();

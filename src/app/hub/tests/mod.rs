@@ -1,5 +1,5 @@
-//! The hub, without a server around it; `feeds` is what remote subscribers get, `progress` what a feed
-//! says of itself, and `balance` that nothing of it is lost without a word.
+//! The hub, without a server around it. `feeds` tests what remote subscribers get, `progress` what a feed
+//! reports about itself, and `balance` that no event is lost without a gap.
 
 mod balance;
 mod feeds;
@@ -29,7 +29,7 @@ fn events(ids: std::ops::RangeInclusive<u64>) -> Vec<Event> {
     ids.map(|id| event(id, "tick")).collect()
 }
 
-/// What is heard by subscribers, in order.
+/// What subscribers receive, in order.
 #[derive(Clone, Default)]
 struct Heard(Rc<RefCell<Vec<(&'static str, u64)>>>);
 
@@ -132,7 +132,7 @@ fn owner() -> Token {
     Token::from_u64(1 << 32)
 }
 
-/// Writes what waits in a feed, at most `count` bytes of it; as text.
+/// Writes what waits in a feed, at most `count` bytes; returns it as text.
 fn write(hub: &mut Hub, id: FeedId, count: usize) -> String {
     let feed = hub.feed(id).expect("it is there");
     let mut bytes: Vec<u8> = feed.slices().flatten().copied().collect();
@@ -141,7 +141,7 @@ fn write(hub: &mut Hub, id: FeedId, count: usize) -> String {
     String::from_utf8(bytes).expect("what is written is text")
 }
 
-/// The ids in written lines, and gaps as negative pairs.
+/// The ids in the written lines, and gaps as negative pairs.
 fn told(lines: &str) -> Vec<(u64, u64)> {
     lines
         .lines()
@@ -157,7 +157,7 @@ fn told(lines: &str) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// As long as every line of these tests.
+/// The length of every line of these tests.
 fn line_bytes() -> usize {
     Encoded::new(event(1, "tick"), &Waiting::default())
         .bytes(Wire::Line)

@@ -1,4 +1,4 @@
-//! What a feed says of itself while it is written: how far it has come, what must follow, what has room.
+//! What a feed reports about itself while it is written: how far it has come, what must follow, what has room.
 
 use super::*;
 

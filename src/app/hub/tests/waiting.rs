@@ -1,4 +1,4 @@
-//! What waits for all subscribers together, and which subscribers have less of it when it is too much.
+//! The bytes that wait for all subscribers together, and which subscribers get less room when they are too many.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn behind(hub: &mut Hub) -> FeedId {
     hub.follow(owner(), feed)
 }
 
-/// Asks for a page, gives the feed one event in its place, and says how long the page might have been.
+/// Asks for a page, gives the feed one event in its place, and returns how long the page could have been.
 fn asked(hub: &mut Hub, id: FeedId) -> usize {
     let query = hub.next_page(id).expect("it is behind");
     let page = Page {
@@ -102,7 +102,7 @@ fn where_too_much_waits_only_those_who_have_not_taken_what_they_had_lose_events(
             hub.feed(id).expect("it is there").block();
         }
         write(&mut hub, slow, one);
-        // Six wait, as many as may: there is still room for one more.
+        // Six wait, as many as may wait: there is still room for one more.
         hub.confirmed(events(7..=7));
         hub.deliver();
         // Seven wait, and of three subscribers each may have two.
@@ -111,7 +111,7 @@ fn where_too_much_waits_only_those_who_have_not_taken_what_they_had_lose_events(
         assert_eq!(told(&write(&mut hub, quick, usize::MAX)), [(7, 0), (8, 0)]);
         assert_eq!(balanced(&mut hub, hog).dropped, 1);
         assert_eq!(balanced(&mut hub, slow).queued, left, "{policy:?}");
-        // It takes everything, and is as good as the other, though the first one still holds too much.
+        // It takes everything, and is treated like the other, though the first still holds too much.
         write(&mut hub, slow, usize::MAX);
         hub.confirmed(events(9..=12));
         hub.deliver();

@@ -155,6 +155,23 @@ impl Protocol {
     #[inline]
     pub(super) fn patience(&self, service: &Service) -> (Moment, Expiry) {
         let (limits, life) = (&service.app.config.limits, &service.life);
+        // Nearly always, so it is looked at first.
+        if let State::Idle { since } = self.state
+            && self.blocked_since.is_none()
+        {
+            let (patience, expiry) = if self.link.is_handshaking {
+                (limits.handshake_timeout, Expiry::Handshake)
+            } else {
+                (limits.idle_timeout, Expiry::Idle)
+            };
+            return ((since + patience).min(life.idle_until()), expiry);
+        }
+        self.patience_within_a_request(service)
+    }
+
+    /// The same, once a request or a stream has begun.
+    fn patience_within_a_request(&self, service: &Service) -> (Moment, Expiry) {
+        let (limits, life) = (&service.app.config.limits, &service.life);
         if let State::Live(live) = &self.state {
             let blocked = self.blocked_since.map(|since| since + limits.write_timeout);
             return live.patience(blocked, life);
@@ -165,14 +182,6 @@ impl Protocol {
         }
         let restart = || (life.busy_until(), Expiry::Restart);
         match &self.state {
-            State::Idle { since } if self.link.is_handshaking => {
-                let until = *since + limits.handshake_timeout;
-                (until.min(life.idle_until()), Expiry::Handshake)
-            }
-            State::Idle { since } => {
-                let until = *since + limits.idle_timeout;
-                (until.min(life.idle_until()), Expiry::Idle)
-            }
             State::Head { since } => {
                 sooner(restart(), (*since + limits.head_timeout, Expiry::Head))
             }
@@ -186,7 +195,7 @@ impl Protocol {
             ),
             State::Streaming(_) => (life.cut_at(), Expiry::Cut),
             State::Refused => (Moment::default(), Expiry::Refusal),
-            State::Waiting { .. } | State::Live(_) | State::Closing(_) => {
+            State::Idle { .. } | State::Waiting { .. } | State::Live(_) | State::Closing(_) => {
                 (Moment::NEVER, Expiry::Never)
             }
         }

@@ -110,6 +110,7 @@ impl Life {
         }
     }
 
+    /// How long a child process may take for each step towards its end.
     pub(super) fn child_grace(&self) -> Duration {
         match *self {
             Self::HandingOver(_) => CHILD_GRACE_HANDOVER,

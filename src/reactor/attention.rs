@@ -2,23 +2,23 @@
 
 use crate::ledger::Phase;
 
-/// How much of a loop's turning its program looks at.
+/// How closely a program observes its loop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attention {
-    /// Nothing: it is not asked.
+    /// Not at all: [`observe`](super::Program::observe) is not called.
     #[default]
     None,
-    /// What happened in each turn.
+    /// After each turn.
     EachTurn,
-    /// Each turn, and the loop before each of its phases. It may hold the loop there.
+    /// After each turn, and before each phase. The program may hold the loop there.
     EachPhase,
 }
 
-/// When a loop is looked at.
+/// The moment at which a loop is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
     /// Before that phase, when nothing is under way.
     Before(Phase),
-    /// In the events phase, when the events of this turn are delivered. What is told now arrives in this phase.
+    /// In the events phase, when the events of this turn are delivered. Messages sent now arrive in this phase.
     Delivered,
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in monotonic time: nanoseconds since the clock began.
 ///
-/// Kept as one more than that, which is never zero: so a moment that may be missing takes no more memory than
-/// one that is there, in each of ten thousand connections.
+/// Stored as one more than that, which is never zero: so an `Option` of a moment takes no more memory than a
+/// moment, in each of ten thousand connections.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(NonZero<u64>);
 
@@ -36,8 +36,8 @@ impl Moment {
         self.0.get() - 1
     }
 
-    /// Nanoseconds from `earlier` until now; 0 where that is the later one. What [`Sub`] says, without
-    /// the division that a [`Duration`] begins with.
+    /// Nanoseconds from `earlier` until this moment; 0 if `earlier` is later. The same as [`Sub`], without
+    /// the division that making a [`Duration`] takes.
     #[must_use]
     pub fn ns_since(self, earlier: Self) -> u64 {
         self.0.get().saturating_sub(earlier.0.get())
@@ -65,7 +65,7 @@ impl Add<Duration> for Moment {
 impl Sub for Moment {
     type Output = Duration;
 
-    /// Zero where `earlier` is the later one.
+    /// Zero if `earlier` is later.
     fn sub(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.ns_since(earlier))
     }
@@ -86,8 +86,8 @@ pub trait Clock {
     /// Monotonic time: deadlines and durations.
     fn now(&self) -> Moment;
 
-    /// Wall-clock time in milliseconds since 1970 (UTC): what people and signatures are told. It
-    /// may jump in both directions.
+    /// Wall-clock time in milliseconds since 1970 (UTC), for people and signatures. It may jump in
+    /// both directions.
     fn unix_ms(&self) -> u64;
 }
 
@@ -105,8 +105,8 @@ impl Default for OsClock {
     }
 }
 
-/// Nanoseconds since some moment: twice a dispatch or so, and so without what `std::time::Instant` checks. The time for
-/// which the machine sleeps is not counted: after it, no client's deadline is over that was not before.
+/// Nanoseconds since some moment. It is called about twice a dispatch, and so leaves out the checks of
+/// `std::time::Instant`. The time for which the machine sleeps is not counted: no client's deadline passes meanwhile.
 #[cfg(not(target_vendor = "apple"))]
 #[inline]
 #[expect(clippy::cast_sign_loss, reason = "it began with the machine")]
@@ -131,7 +131,7 @@ impl Clock for OsClock {
     }
 
     fn unix_ms(&self) -> u64 {
-        // A clock set before 1970 is a machine without one; the epoch is as good a guess as any.
+        // A machine whose clock is before 1970 has no clock; the epoch is as good a guess as any.
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as u64)

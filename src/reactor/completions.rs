@@ -12,7 +12,7 @@ const COMPLETIONS_PER_TURN: usize = 256;
 /// Hands completions to the loop from any thread. Cheap to clone.
 pub struct Completer<T> {
     sender: Sender<T>,
-    /// Set while the loop has been woken and has not yet looked: one wake serves them all.
+    /// Set while the loop has been woken and has not yet taken the completions: one wake serves them all.
     waiting: Arc<AtomicBool>,
     waker: Arc<dyn Wake>,
 }
@@ -34,8 +34,8 @@ impl<T> std::fmt::Debug for Completer<T> {
 }
 
 impl<T> Completer<T> {
-    /// Delivers `completion` in the completions phase of the loop's next turn. After the loop has
-    /// ended it goes nowhere.
+    /// Delivers `completion` in the completions phase of the loop's next turn. When the loop has
+    /// ended, it is dropped.
     pub fn complete(&self, completion: T) {
         let _ = self.sender.send(completion);
         if !self.waiting.swap(true, Ordering::AcqRel) {
@@ -69,15 +69,15 @@ pub(super) fn channel<T>(waker: Arc<dyn Wake>) -> (Completer<T>, Completions<T>)
 }
 
 impl<T> Completions<T> {
-    /// Whether some wait, so that the loop must not sleep.
+    /// Whether completions wait, so that the loop must not sleep.
     pub(super) fn waiting(&self) -> bool {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Takes what waits, up to this turn's share.
+    /// Takes the waiting completions, up to this turn's share.
     pub(super) fn take(&self, into: &mut Vec<T>) {
-        // Cleared before the channel is emptied: what is sent meanwhile sets it again, and is
-        // found in the next turn at the latest.
+        // Cleared before the channel is emptied: a completion that is sent meanwhile sets it again,
+        // and is found in the next turn at the latest.
         if !self.waiting.swap(false, Ordering::AcqRel) {
             return;
         }

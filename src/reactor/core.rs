@@ -11,7 +11,7 @@ use super::slots::Token;
 use super::timers::Timers;
 use crate::ledger::{Label, Ledger};
 
-/// Nanoseconds for which a reading of the wall clock is believed before it is read again.
+/// Nanoseconds for which a reading of the wall clock is used before it is read again.
 const WALL_CLOCK_KEPT_NS: u64 = 1_000_000_000;
 
 /// The parts of the loop that a source may reach, through [`Turn`], while it is dispatched.
@@ -25,13 +25,13 @@ pub(super) struct Core<M> {
     /// In the order in which they asked.
     pub(super) again: VecDeque<Token>,
     pub(super) flush: Vec<Token>,
-    /// Those for whom others asked, which may be many: so many a turn.
+    /// Sources whose flush other sources asked for. They may be many, so only a part is flushed each turn.
     pub(super) flush_of: VecDeque<Token>,
     /// Sources that were to be dispatched in the last readiness phase.
     pub(super) crowd: usize,
     /// The program has more to deliver, or to look at.
     pub(super) events_left: bool,
-    /// How much of the loop's turning the program looks at.
+    /// How closely the program observes the loop.
     pub(super) attention: Attention,
     pub(super) ended: Vec<(Token, Reason)>,
     pub(super) short_of_descriptors: Vec<Token>,
@@ -74,7 +74,7 @@ impl<M> Core<M> {
         }
     }
 
-    /// Reads the clock after a piece of work. That is for the ledger: all else can do with the turn's first reading.
+    /// Reads the clock after a piece of work. Only the ledger needs that: all else uses the turn's first reading.
     #[inline]
     pub(super) fn time(&mut self) {
         if Ledger::IS_KEPT {
@@ -87,7 +87,7 @@ impl<M> Core<M> {
         nearest.map(|(at, token)| (at, *token)).collect()
     }
 
-    /// Whether the loop must not sleep: somebody is still to be asked, told or flushed.
+    /// Whether the loop must not sleep, because a source is still to be asked, told or flushed.
     pub(super) fn has_work(&self) -> bool {
         !self.again.is_empty()
             || !self.flush.is_empty()
@@ -97,12 +97,12 @@ impl<M> Core<M> {
     }
 }
 
-/// What is not a source, as the ledger names it.
+/// The ledger's names for work that belongs to no source.
 pub(super) struct Kinds {
     pub(super) program: Label,
     pub(super) events: Label,
     pub(super) flush: Label,
-    /// The program looks at the loop.
+    /// The program observes the loop.
     pub(super) look: Label,
 }
 

@@ -1,29 +1,29 @@
-//! What sources are, and what they say of themselves.
+//! What sources are, and how they describe themselves.
 
 use super::clock::Moment;
 use super::seams::Peer;
 use super::slots::Token;
 use crate::ledger::Label;
 
-/// What a source is, for the ledger and for those who watch the loop.
+/// The kind of a source, for the ledger and for observers of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// A word: `connection`, `listener`.
     pub name: &'static str,
-    /// Sources of this kind belong to those who watch the loop: what they do is not the server's own work, and marked
-    /// so.
+    /// Sources of this kind belong to observers of the loop: what they do is not the server's own work, and is
+    /// marked so.
     pub observes: bool,
 }
 
 impl Kind {
-    /// One that does the program's own work.
+    /// A kind that does the program's own work.
     #[must_use]
     pub const fn of(name: &'static str) -> Self {
         let observes = false;
         Self { name, observes }
     }
 
-    /// One that belongs to those who watch the loop.
+    /// A kind that belongs to observers of the loop.
     #[must_use]
     pub const fn observer(name: &'static str) -> Self {
         let observes = true;
@@ -31,18 +31,18 @@ impl Kind {
     }
 }
 
-/// What a source says of itself to those who watch the loop.
+/// How a source describes itself to observers of the loop.
 #[derive(Clone, Debug, Default)]
 pub struct Description {
-    /// Who is at the other end.
+    /// The peer at the other end.
     pub peer: Option<Peer>,
     /// What it is doing, in a word; empty if there is nothing to say.
     pub state: &'static str,
-    /// What it was asked for last, or is doing now.
+    /// The label of what it did last, or is doing now.
     pub label: Label,
-    /// Since when it is there.
+    /// When it was opened.
     pub opened: Moment,
-    /// Since when nothing is expected of it, if nothing is.
+    /// Since when it has been idle, if it is.
     pub idle_since: Option<Moment>,
     /// Bytes that were read.
     pub bytes_in: u64,
@@ -59,6 +59,6 @@ pub struct Seen {
     pub token: Token,
     /// What it is.
     pub kind: Label,
-    /// What it says.
+    /// Its description of itself.
     pub description: Description,
 }

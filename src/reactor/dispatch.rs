@@ -10,7 +10,7 @@ use super::{Again, Reactor};
 use crate::ledger::{Label, Phase, SLOW_NS};
 
 impl<P: Program> Reactor<P> {
-    /// Calls a source, records it, and sees to what it wants next.
+    /// Calls a source, records the call, and carries out what it wants next.
     pub(super) fn dispatch(
         &mut self,
         token: Token,
@@ -25,14 +25,14 @@ impl<P: Program> Reactor<P> {
         self.insert_newcomers();
     }
 
-    /// Calls a source unless it has ended; `None` then. Its wishes are queued.
+    /// Calls a source, and queues what it asks for; `None` if it has ended.
     pub(super) fn call(
         &mut self,
         token: Token,
         phase: Phase,
         call: impl FnOnce(&mut dyn Source<P>, &mut P, &mut Turn<'_, P::Message>) -> Next,
     ) -> Option<(Recorder, Next)> {
-        // A stale token is no fault: readiness for it was under way when its source ended.
+        // A stale token is not an error: its source ended while readiness for it was under way.
         let entry = self.sources.get_mut(token).filter(|entry| !entry.ended)?;
         let mut turn = Turn::new(&mut self.core, token, phase, entry.kind);
         turn.arming = entry.arming;
@@ -63,13 +63,13 @@ impl<P: Program> Reactor<P> {
         Some((recorder, next))
     }
 
-    /// Makes one report of several of the same source, at the place of the first: it is called once in a turn, and has
+    /// Merges several reports of one source, at the place of the first: the source is called once in a turn, and has
     /// its budget once.
     pub(super) fn join_reports(&mut self) {
         let mut kept = 0;
         for at in 0..self.ready.len() {
             let report = self.ready[at];
-            // A stale token is no fault, and is dispatched to no source.
+            // A stale token is not an error, and is not dispatched.
             if let Some(entry) = self.sources.get_mut(report.token) {
                 let first = usize::from(entry.report);
                 if first < kept && self.ready[first].token == report.token {
@@ -85,7 +85,7 @@ impl<P: Program> Reactor<P> {
         self.ready.truncate(kept);
     }
 
-    /// Calls the program itself and records it under that name.
+    /// Calls the program itself and records the call under that name.
     pub(super) fn dispatch_program(
         &mut self,
         kind: Label,
@@ -99,8 +99,8 @@ impl<P: Program> Reactor<P> {
         recorder.finish(Next::Wait, self.core.now, &mut self.core.ledger);
     }
 
-    /// Reads the clock once for all flushes of a turn; one by one they are too short to be timed. If
-    /// together they held the loop, that is recorded.
+    /// Reads the clock once for all flushes of a turn, since each is too short to be timed. If all
+    /// together held up the loop, that is recorded.
     pub(super) fn record_flushes(&mut self, began: Moment) {
         self.core.time();
         if self.core.now.ns_since(began) > SLOW_NS {

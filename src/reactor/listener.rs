@@ -1,9 +1,9 @@
 //! A source that accepts.
 //!
-//! One report of readiness may stand for many waiting peers, so it accepts until no peer waits or
-//! its budget is spent. When descriptors run out, `accept` fails at once and for ever: trying on
-//! would spin, and waiting for the next edge would stall until one more peer connects. So the
-//! listener pauses, and tries again when a source was freed or its timer comes.
+//! One report of readiness may stand for many waiting peers, so the listener accepts until no peer
+//! waits or its budget is spent. When descriptors run out, `accept` fails at once and for ever: trying
+//! again would spin, and waiting for the next edge would stall until one more peer connects. So the
+//! listener pauses, and tries again when a source was freed or its timer fires.
 
 use std::io;
 use std::time::Duration;
@@ -17,29 +17,29 @@ use super::turn::Turn;
 
 /// Peers accepted in one turn at most.
 const ACCEPTS_PER_TURN: usize = 64;
-/// How many of them may be gone in a way that looks like a socket which does not listen, where that
-/// [happens](Acceptor::lost_peer_is_invalid).
+/// Most errors in one turn that mean either that a peer has gone or that the socket does not listen, on systems
+/// where that [happens](Acceptor::lost_peer_is_invalid).
 const INVALID_PER_TURN_MAX: u32 = 16;
-/// How long a listener pauses when nothing is freed meanwhile.
+/// How long a listener pauses if no source is freed meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What a listener does with those who connect. A function from a stream and a peer to a source
-/// takes them all.
+/// What a listener does with new connections. A function from a stream and a peer to a source
+/// accepts them all.
 pub trait Accept<P: Program, T> {
-    /// What the listener is.
+    /// The listener's kind.
     fn kind(&self) -> Kind {
         Kind::of("listener")
     }
 
-    /// Whether one more may come in; the listener pauses while not.
+    /// Whether there is room for one more connection; the listener pauses while there is none.
     fn has_room(&self, _program: &P) -> bool {
         true
     }
 
-    /// Somebody connected: the source that speaks with them.
+    /// A peer connected: returns the source that serves it.
     fn accepted(&mut self, stream: T, peer: Peer, program: &mut P) -> Box<dyn Source<P>>;
 
-    /// Whether `message` asks the listener to close: nobody else is let in.
+    /// Whether `message` asks the listener to close, so that no more peers are accepted.
     fn closes(&self, _message: &P::Message) -> bool {
         false
     }
@@ -55,12 +55,12 @@ where
     }
 }
 
-/// Accepts from `acceptor`, and hands whom it accepts to `accept`.
+/// Accepts connections from `acceptor`, and hands them to `accept`.
 pub struct Listener<P: Program, A, C> {
     acceptor: A,
     accept: C,
     newcomers: Vec<Box<dyn Source<P>>>,
-    /// Since it paused, nobody has found the queue empty: said once, not at every try.
+    /// It has paused, and the queue has not been empty since: a shortage is logged once, not at every try.
     short: bool,
 }
 
@@ -134,7 +134,7 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<P,
                 }
                 // The peer gave up before it was accepted (accept(2): treat like EAGAIN, and retry).
                 Err(error) if concerns_one_peer(error.kind()) => {}
-                // A socket that does not listen says this for ever, so it is believed only so often.
+                // A socket that does not listen fails like this for ever, so it is tolerated only a few times.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput && invalid_left > 0 => {
                     invalid_left -= 1;
                 }
@@ -169,7 +169,7 @@ impl<P: Program, A: Acceptor, C: Accept<P, A::Stream>> Source<P> for Listener<P,
         if !self.accept.closes(&message) {
             return Next::Wait;
         }
-        // Who connected before the end has been let in by the system already; closing the listener
+        // The system has already completed connections that are not accepted yet; closing the listener
         // would reset them.
         while self.ready(Readiness::NONE, program, turn) == Next::Again {}
         Next::Close(Reason("draining"))

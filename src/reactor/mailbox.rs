@@ -1,8 +1,8 @@
-//! What sources tell each other. A message is never delivered inside the call that sent it.
+//! The messages between sources. A message is never delivered inside the call that sent it.
 
 use super::slots::Token;
 
-/// A message and whom it is for.
+/// A message and its receivers.
 pub(super) enum Mail<M> {
     /// One source.
     To(Token, M),
@@ -35,7 +35,7 @@ impl<M> Mailbox<M> {
         self.waiting.is_empty()
     }
 
-    /// Takes what waits now. What is posted while it is delivered waits for the next phase.
+    /// Takes what waits now. Messages that are posted during the delivery wait for the next phase.
     pub(super) fn take(&mut self) -> Vec<Mail<M>> {
         std::mem::replace(&mut self.waiting, std::mem::take(&mut self.delivering))
     }

@@ -14,12 +14,12 @@
 //! What is deliberately absent: callbacks that change the loop while it runs (a source answers, and
 //! asks through [`Turn`]), reference counting, locks, and any second place that sleeps.
 //!
-//! Reading order: this file, then `source` and `next` (what runs, and what it answers), `turn` and `core` (what it may
-//! ask for), `dispatch` (what happens around each call), `slots` (how it is named), `timers` (how it is woken),
-//! `completions` (how workers answer), `mailbox` (how sources send each other messages). `listener` and `signals` are
-//! two sources. `seams` are the traits through which the world enters, `clock` and `os` the real one, `fake` one in
-//! memory, `tls` (with `records`) a stream on another. Last, how a program observes its loop: `attention`,
-//! `observing`, `view`, `description`.
+//! Reading order: this file, then `source` and `next` (what runs, and what it answers), `turn` and `core` (what a
+//! source may ask for), `dispatch` (what happens around each call), `slots` (how sources are named), `timers` (how they
+//! are woken), `completions` (how workers answer), `mailbox` (how sources send each other messages). `listener` and
+//! `signals` are two sources. `seams` are the traits through which the world enters; `clock` and `os` are the real
+//! world, `fake` is one in memory, and `tls` (with `records`) is a stream on top of another. Last, how a program
+//! observes its loop: `attention`, `observing`, `view`, `description`.
 
 mod attention;
 mod clock;
@@ -69,10 +69,10 @@ pub use timers::{Arming, Due, Timers};
 pub use turn::Turn;
 pub use view::View;
 
-/// Sources that go on in one turn with what they have left, the longest waiting first. Whoever has little to
-/// ask is always asked at once, and does not wait for all who have much.
+/// Sources that continue their remaining work in one turn, the longest waiting first. A source with little work is
+/// always called at once, and does not wait for all sources that have much.
 pub const AGAINS_PER_TURN: usize = 64;
-/// Sources that are flushed in one turn because others asked for it: each costs a write, some
+/// Sources that are flushed in one turn because other sources asked for it: each costs a write, which takes some
 /// microseconds.
 pub const FLUSHES_PER_TURN: usize = 1024;
 #[cfg(feature = "tls")]
@@ -90,9 +90,9 @@ pub struct Reactor<P: Program> {
     core: Core<P::Message>,
     completer: Completer<P::Completion>,
     completions: Completions<P::Completion>,
-    /// Sources that others have brought, until the dispatch is over.
+    /// New sources from the source being dispatched, until the dispatch is over.
     newcomers: Vec<Box<dyn Source<P>>>,
-    // Each of these is filled and emptied within a turn, and kept for its memory.
+    // Each of these is filled and emptied within a turn, and kept to reuse its memory.
     ready: Vec<Ready>,
     asked: Vec<Token>,
     completed: Vec<P::Completion>,
@@ -106,9 +106,9 @@ struct Entry<P: Program> {
     kind: Label,
     arming: Arming,
     again: Again,
-    /// Where its report is among those of this turn; it is there only if that one has its token.
+    /// The index of its report in this turn; valid only if the report there has its token.
     report: u16,
-    /// It is on the flush queue already.
+    /// It is already on the flush queue.
     flush: bool,
     /// It has ended and waits for `reap`; nothing more is dispatched to it.
     ended: bool,
@@ -117,11 +117,11 @@ struct Entry<P: Program> {
 /// When a source that had more to do is asked again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Again {
-    /// It is not.
+    /// It has no more to do.
     No,
-    /// In the next turn, or after those that have waited longer: it is on the queue.
+    /// In the next turn, or after sources that have waited longer: it is on the queue.
     Queued,
-    /// In this turn, unless readiness brought it here before.
+    /// In this turn, unless readiness causes a call before.
     ThisTurn,
 }
 
@@ -134,8 +134,8 @@ impl<P: Program> Reactor<P> {
         Self::with_seams(Seams::of_os(OsClock::default())?, |_| Ok(program))
     }
 
-    /// A loop in any world. The program is made last, since its workers need to know how to hand
-    /// their completions back.
+    /// A loop in any world. The program is made last, since its workers need the handle with which they
+    /// return their completions.
     ///
     /// # Errors
     /// Those of `program`.
@@ -160,7 +160,7 @@ impl<P: Program> Reactor<P> {
         })
     }
 
-    /// Puts a source on the loop and names it.
+    /// Adds a source to the loop and returns its token.
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
@@ -237,8 +237,8 @@ impl<P: Program> Reactor<P> {
         let timeout = if core.has_work() || self.completions.waiting() {
             Some(Duration::ZERO)
         } else {
-            // `now` is as old as the last piece of work: a deadline may come that much late, which
-            // nobody notices, and the clock is not read for it.
+            // `now` is as old as the last piece of work. So a deadline may fire that much late, which does
+            // not matter, and the clock need not be read.
             core.timers.next().map(|at| at - core.now)
         };
         core.seams.selector.select(timeout, &mut self.ready)?;
@@ -260,7 +260,7 @@ impl<P: Program> Reactor<P> {
     /// Accept, read, write: each source goes as far as its descriptor or its budget allows.
     fn dispatch_readiness(&mut self) {
         let began = self.begin_phase(Phase::Readiness);
-        // Only those that asked before this turn: who asks now is asked in the next one, or after that.
+        // Only sources that asked before this turn: a source that asks now is called in a later turn.
         let mut again = std::mem::take(&mut self.asked);
         let first = self.core.again.len().min(AGAINS_PER_TURN);
         again.extend(self.core.again.drain(..first));
@@ -276,7 +276,7 @@ impl<P: Program> Reactor<P> {
             if let Some(entry) = self.sources.get_mut(token)
                 && entry.again == Again::ThisTurn
             {
-                entry.again = Again::No; // it has its budget once, whatever brought it here
+                entry.again = Again::No; // it has its budget once, however many causes there are
             }
             self.dispatch(token, Phase::Readiness, |source, program, turn| {
                 source.ready(readiness, program, turn)
@@ -296,7 +296,7 @@ impl<P: Program> Reactor<P> {
         self.end_phase(Phase::Readiness, began, count);
     }
 
-    /// Results from worker threads, and what they lead sources to tell each other.
+    /// Results from worker threads, and the messages that sources send because of them.
     fn dispatch_completions(&mut self) {
         let began = self.begin_phase(Phase::Completions);
         let mut completed = std::mem::take(&mut self.completed);
@@ -313,11 +313,11 @@ impl<P: Program> Reactor<P> {
         self.end_phase(Phase::Completions, began, count + told);
     }
 
-    /// Deadlines that have come. An entry that comes up before its source's deadline re-arms.
+    /// Deadlines that have passed. A timer that fires before its source's deadline is armed again.
     fn dispatch_timers(&mut self) {
         let began = self.begin_phase(Phase::Timers);
         // All are taken out before the first is dispatched: a deadline that a source sets to now
-        // comes in the next turn, or this phase might never end.
+        // fires in the next turn. Otherwise this phase might never end.
         let mut due = std::mem::take(&mut self.due);
         while let Some(entry) = self.core.timers.pop(began) {
             due.push(entry);
@@ -338,7 +338,7 @@ impl<P: Program> Reactor<P> {
         self.end_phase(Phase::Timers, began, count);
     }
 
-    /// What was emitted in this turn goes to its subscribers.
+    /// Events that were emitted in this turn go to their subscribers.
     fn deliver_events(&mut self) {
         let began = self.begin_phase(Phase::Events);
         let kind = self.core.kinds.events;
@@ -358,7 +358,7 @@ impl<P: Program> Reactor<P> {
         self.end_phase(Phase::Events, began, count);
     }
 
-    /// Each outbox that got something is written once, however much it got.
+    /// Each outbox that got something is written once, no matter how much it got.
     fn flush_outboxes(&mut self) {
         let began = self.begin_phase(Phase::Flush);
         let first = self.core.now;
@@ -367,11 +367,11 @@ impl<P: Program> Reactor<P> {
         for token in flush.drain(..) {
             self.flush(token);
         }
-        // A flush in this phase asked for the next turn's; the emptied list is kept for its memory.
+        // Flushes that are asked for in this phase are for the next turn; the emptied list is kept for its memory.
         if self.core.flush.is_empty() {
             self.core.flush = flush;
         }
-        // Answers first: who asked something does not wait until ten thousand have been told the news.
+        // Answers first: a client with a request does not wait until ten thousand subscribers have got an event.
         let others = self.core.flush_of.len().min(FLUSHES_PER_TURN);
         for _ in 0..others {
             if let Some(token) = self.core.flush_of.pop_front() {
@@ -395,7 +395,7 @@ impl<P: Program> Reactor<P> {
         }
     }
 
-    /// Frees what ended, here and nowhere else.
+    /// Frees the sources that have ended, here and nowhere else.
     fn reap(&mut self) {
         let began = self.begin_phase(Phase::Reap);
         let mut ended = std::mem::take(&mut self.core.ended);
@@ -424,12 +424,12 @@ impl<P: Program> Reactor<P> {
         self.core.ledger.end_turn(self.core.now.as_ns());
     }
 
-    /// Has the program look at so much of the loop's turning at least.
+    /// Has the program observe the loop at least this closely.
     pub fn pay_attention(&mut self, attention: Attention) {
         self.core.attention = self.core.attention.max(attention);
     }
 
-    /// What a worker needs to hand a completion back.
+    /// The handle with which workers return completions.
     #[must_use]
     pub fn completer(&self) -> Completer<P::Completion> {
         self.completer.clone()
@@ -440,7 +440,7 @@ impl<P: Program> Reactor<P> {
         &mut self.core.ledger
     }
 
-    /// Randomness, for what is made before the loop turns.
+    /// Randomness, for things that are made before the first turn.
     pub fn entropy(&mut self) -> &mut dyn Entropy {
         &mut *self.core.seams.entropy
     }

@@ -1,6 +1,6 @@
 //! How a program observes its loop.
 //!
-//! Nothing here costs a loop more than one comparison a phase while its program pays no attention.
+//! While the program does not observe, this costs the loop no more than one comparison a phase.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl<P: Program> Reactor<P> {
         self.sources.len()
     }
 
-    /// What kind of source has that name; empty if none has.
+    /// The kind of the source with that token; empty if there is none.
     #[must_use]
     pub fn kind_of(&self, token: Token) -> &str {
         let entry = self.sources.get(token);
@@ -60,8 +60,8 @@ impl<P: Program> Reactor<P> {
         kinds
     }
 
-    /// Before a phase: nearly always nothing; else the program may look at the loop, and hold it here. When the phase
-    /// began.
+    /// Called before a phase. Nearly always it does nothing; else the program may observe the loop, and hold it here.
+    /// Returns when the phase began.
     #[inline]
     pub(super) fn begin_phase(&mut self, phase: Phase) -> Moment {
         let began = self.core.now;
@@ -71,7 +71,7 @@ impl<P: Program> Reactor<P> {
         began
     }
 
-    /// Has the program look at the loop.
+    /// Has the program observe the loop.
     #[cold]
     pub(super) fn observe(&mut self, occasion: Occasion) {
         let phase = match occasion {
@@ -90,7 +90,7 @@ impl<P: Program> Reactor<P> {
         let Turn { core, recorder, .. } = turn;
         core.attention = attention;
         core.now = core.seams.clock.now();
-        // To hold the loop is no work; to look at its sources is.
+        // Holding the loop does not count as work; looking at its sources does.
         if looked && occasion == Occasion::Delivered {
             recorder.finish(Next::Wait, core.now, &mut core.ledger);
         }

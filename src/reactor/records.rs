@@ -1,29 +1,29 @@
-//! How much of what a peer has sent a TLS session holds.
+//! Computes how many bytes from its peer a TLS session holds.
 //!
-//! rustls keeps a record until it is whole, and the records of a handshake message until that is whole, and does not
-//! say how much that is. So the records are counted as they come (RFC 8446, section 5.1): a session holds what has come
-//! since it gave something for it, plain bytes or the end of the handshake.
+//! rustls keeps a record until it is complete, and the records of a handshake message until the message is complete,
+//! and does not say how much that is. So the records are counted as they arrive (RFC 8446, section 5.1): a session
+//! holds what has arrived since it last produced something from it, plain bytes or the end of the handshake.
 
 /// Bytes before a record's own: its type, a version, its length.
 const HEADER_BYTES: u8 = 5;
-/// rustls holds bytes in a buffer that grows by so many.
+/// Bytes by which rustls's buffer grows.
 const STEP_BYTES: usize = 4096;
 
-/// The records that have come.
+/// The records that have arrived.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// Bytes of whole records for which nothing was given yet.
+    /// Bytes of complete records that have produced nothing yet.
     whole: u32,
-    /// Bytes of the record that is coming, its header among them.
+    /// Bytes of the incomplete record, including its header.
     part: u32,
-    /// How much of its header has come.
+    /// Bytes of its header that have arrived.
     header: u8,
-    /// How many bytes are to come of it behind its header.
+    /// Bytes that are still to arrive after its header.
     left: u16,
 }
 
 impl Records {
-    /// These bytes have come.
+    /// These bytes have arrived.
     pub(super) fn came(&mut self, mut bytes: &[u8]) {
         while let [first, rest @ ..] = bytes {
             if self.header < HEADER_BYTES {
@@ -48,7 +48,7 @@ impl Records {
         }
     }
 
-    /// Whole records were made something of.
+    /// The complete records have produced something.
     pub(super) fn gave(&mut self) {
         self.whole = 0;
     }

@@ -1,9 +1,9 @@
 //! The four narrow places through which everything that is not deterministic enters: clock,
 //! entropy, selector and stream.
 //!
-//! Clock, entropy and selector are asked once or twice a turn, and are trait objects: [`Seams`] has one of each.
-//! A stream is asked at every request, and only the source that owns it knows its type. The real world is in
-//! `os`; [`fake`](super::fake) is one that a test writes.
+//! Clock, entropy and selector are called once or twice a turn, and are trait objects: [`Seams`] has one of each.
+//! A stream is called at every request, and only the source that owns it knows its type. The real world is in
+//! `os`; [`fake`](super::fake) is one that a test controls.
 
 use std::any::Any;
 use std::fmt;
@@ -16,13 +16,13 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::slots::Token;
 
-/// The seams of one world that a loop has for itself; streams come in later.
+/// The seams of one world that belong to a loop; streams are added later.
 pub struct Seams {
-    /// Where time comes from.
+    /// The source of time.
     pub clock: Box<dyn Clock>,
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub entropy: Box<dyn Entropy>,
-    /// Where readiness comes from.
+    /// The source of readiness.
     pub selector: Box<dyn Selector>,
 }
 
@@ -38,54 +38,54 @@ pub trait Entropy {
     fn fill(&mut self, bytes: &mut [u8]);
 }
 
-/// So many random bytes.
+/// `N` random bytes.
 pub fn random<const N: usize>(entropy: &mut dyn Entropy) -> [u8; N] {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes);
     bytes
 }
 
-/// What the OS says about a descriptor. Several can be true at once.
+/// What the OS reports about a descriptor. Several flags can be set at once.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Readiness(u8);
 
 impl Readiness {
-    /// Nothing: the source is asked again because its budget ran out, or for a deadline.
+    /// Nothing: the source is called again because its budget ran out, or for a deadline.
     pub const NONE: Self = Self(0);
     /// Bytes, or the end of the stream, can be read.
     pub const READABLE: Self = Self(1);
     /// Bytes can be written.
     pub const WRITABLE: Self = Self(2);
 
-    /// The peer will send nothing more. Possibly reported along with its last bytes; epoll says it once, kqueue as often as
-    /// it has anything to say of reading.
+    /// The peer will send nothing more. It may be reported along with the last bytes; epoll reports it once, kqueue
+    /// with every later report about reading.
     pub const ENDED: Self = Self(4);
 
-    /// As a number, for whoever writes it down.
+    /// The flags as a number, for recordings.
     #[must_use]
     pub fn bits(self) -> u8 {
         self.0
     }
 
-    /// What [`bits`](Self::bits) made a number of; bits that mean nothing are left out.
+    /// The flags of a number from [`bits`](Self::bits); unknown bits are ignored.
     #[must_use]
     pub fn from_bits(bits: u8) -> Self {
         Self(bits & 0b111)
     }
 
-    /// Whether all of `other` is true.
+    /// Whether all flags of `other` are set.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Both together.
+    /// The flags of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The one without the other.
+    /// The flags without those of `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
@@ -93,7 +93,7 @@ impl Readiness {
 }
 
 impl Readiness {
-    /// What there is to read, and what there is to write.
+    /// The flags about reading, and those about writing.
     pub(super) fn apart(self) -> (Self, Self) {
         let writes = Self(self.0 & Self::WRITABLE.0);
         (self.without(writes), writes)
@@ -119,21 +119,21 @@ impl fmt::Debug for Readiness {
 pub struct Ready {
     /// The name under which it was registered.
     pub token: Token,
-    /// What can be done with it.
+    /// What was reported.
     pub readiness: Readiness,
 }
 
-/// The seam through which readiness enters. Edge-triggered: what was reported once is not
+/// The seam through which readiness enters. It is edge-triggered: readiness that was reported once is not
 /// reported again before the descriptor was drained.
 pub trait Selector: Any {
     /// Whether one wait may report a descriptor more than once, as kqueue does: once for reading, once for
-    /// writing. The loop then makes one report of them.
+    /// writing. The loop then merges the reports.
     fn reports_apart(&self) -> bool {
         false
     }
 
-    /// Sleeps until a registered descriptor is ready, the waker was used, or `timeout` is over;
-    /// without one, for ever. Appends to `ready`; waking early with nothing is allowed.
+    /// Sleeps until a registered descriptor is ready, the waker was used, or `timeout` has passed;
+    /// `None` is for ever. Appends to `ready`; it may wake early and append nothing.
     ///
     /// # Errors
     /// When the OS refuses to wait at all. Being interrupted by a signal is not an error.
@@ -144,10 +144,10 @@ pub trait Selector: Any {
 }
 
 impl dyn Selector {
-    /// The selector as a stream of its own world knows it.
+    /// The selector as its type, which a stream of the same world knows.
     ///
     /// # Panics
-    /// If it is another world's: a loop was given a stream that it can never hear of.
+    /// If it is from another world: a loop was given a stream whose readiness it can never be told of.
     pub fn own<S: Selector>(&mut self) -> &mut S {
         let selector: &mut dyn Any = self;
         let own = selector.downcast_mut();
@@ -157,24 +157,24 @@ impl dyn Selector {
 
 /// Ends a selector's wait from another thread.
 pub trait Wake: Send + Sync + 'static {
-    /// Makes the current or else the next wait return at once.
+    /// Makes the current wait return at once, or else the next one.
     fn wake(&self);
 }
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Debug)]
 pub enum Received {
-    /// So many bytes, one at least.
+    /// So many bytes, at least one.
     Bytes(usize),
     /// The peer will send nothing more.
     End,
-    /// Nothing for now: an edge tells when there is more.
+    /// Nothing for now: an edge will report more.
     Nothing,
-    /// Nothing, though there may be more: a signal came in between, or what came had no bytes for the reader.
+    /// Nothing, though there may be more: a signal interrupted the read, or the input had no bytes for the reader.
     Interrupted,
-    /// The peer speaks HTTP where TLS is spoken. What is written from now on goes out as it is, so it can be told.
+    /// The peer sends plain HTTP to a TLS socket. Bytes written from now on are sent unencrypted, so it can be told.
     NotEncrypted,
-    /// The two ends cannot agree how to encrypt, or what came was not encrypted so.
+    /// The TLS handshake failed, or the peer's bytes were not valid TLS.
     TlsFailed,
     /// The connection is broken.
     Broken(io::Error),
@@ -214,7 +214,7 @@ impl From<Received> for io::Result<usize> {
 /// `flush` writes what the stream itself holds back, and fails with `WouldBlock` while the peer does not
 /// take it.
 pub trait Stream: Read + Write + 'static {
-    /// Starts reporting this stream's readiness, both directions, as `token`.
+    /// Starts reporting this stream's readiness in both directions, as `token`.
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
@@ -223,54 +223,54 @@ pub trait Stream: Read + Write + 'static {
     /// Stops reporting it.
     fn deregister(&mut self, selector: &mut dyn Selector);
 
-    /// Closes one or both directions. A peer that is gone already is no error here.
+    /// Closes one or both directions. It is not an error if the peer has gone already.
     fn shutdown(&mut self, how: Shutdown);
 
-    /// Reads once, and says what that came to. A stream that encrypts has more to say than [`Read`] can.
+    /// Reads once, and returns the result. An encrypted stream has more results than [`Read`] can express.
     fn receive(&mut self, bytes: &mut [u8]) -> Received {
         self.read(bytes).into()
     }
 
-    /// Whether bytes pass encrypted.
+    /// Whether the stream is encrypted.
     fn is_secure(&self) -> bool {
         false
     }
 
-    /// Whether the two ends are still agreeing how to encrypt: no byte can have passed.
+    /// Whether the TLS handshake is not complete: no plain byte can have passed.
     fn is_handshaking(&self) -> bool {
         false
     }
 
-    /// Bytes of memory that the stream itself holds of what the peer has sent.
+    /// Bytes from the peer that the stream itself holds in memory.
     fn held_bytes(&self) -> usize {
         0
     }
 
-    /// Gives the descriptor away, which another process goes on with; from then on this stream is nothing.
-    /// To be deregistered before. `None` if nobody else could go on: it stays as it is.
+    /// Takes the descriptor out, for another process to continue with; after that the stream is unusable.
+    /// Deregister it first. `None` if no other process could continue: then the stream stays as it is.
     fn take_descriptor(&mut self) -> Option<OwnedFd> {
         None
     }
 
-    /// Whether a read may give something though no readiness tells of it.
+    /// Whether a read may give something that no readiness reports.
     fn has_more(&self) -> bool {
         false
     }
 }
 
-/// Streams from peers who connect.
+/// The seam through which new connections enter.
 pub trait Acceptor: 'static {
-    /// What it accepts.
+    /// The type of its connections.
     type Stream: Stream;
 
-    /// The next waiting connection, and who it is.
+    /// The next waiting connection, and its peer.
     ///
     /// # Errors
-    /// `WouldBlock` when nobody waits. Everything else concerns one peer or is a shortage of
-    /// descriptors or memory, and passes.
+    /// `WouldBlock` if no peer waits. Every other error concerns one peer, or is a temporary shortage of
+    /// descriptors or memory.
     fn accept(&mut self) -> io::Result<(Self::Stream, Peer)>;
 
-    /// Starts reporting when somebody waits, as `token`.
+    /// Starts reporting waiting peers, as `token`.
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
@@ -279,7 +279,7 @@ pub trait Acceptor: 'static {
     /// Stops reporting it.
     fn deregister(&mut self, selector: &mut dyn Selector);
 
-    /// Whether `InvalidInput` may mean that one peer has gone already, as Apple's systems have it, and not that
+    /// Whether `InvalidInput` may mean that one peer has gone already, as on Apple's systems, and not that
     /// the socket does not listen.
     fn lost_peer_is_invalid(&self) -> bool {
         cfg!(target_vendor = "apple")
@@ -296,7 +296,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// The peer's address, where it has one.
+    /// The peer's address, if it has one.
     #[must_use]
     pub fn ip(self) -> Option<IpAddr> {
         match self {

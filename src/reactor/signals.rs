@@ -1,7 +1,7 @@
 //! Signals as a source.
 //!
-//! A signal handler may do next to nothing, so it writes one byte into a socket pair; the loop
-//! reads it like any other byte. Thus signals enter through the stream seam, and a test sends one
+//! A signal handler may do almost nothing, so it writes one byte into a socket pair; the loop
+//! reads it like any other byte. So signals enter through the stream seam, and a test sends a signal
 //! by writing a byte.
 
 use std::io;
@@ -22,13 +22,13 @@ use super::{OsStream, Token};
 /// A signal that a program listens for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Asked to stop, by a supervisor.
+    /// A supervisor asks the program to stop.
     Terminate,
-    /// Asked to stop, at the terminal.
+    /// The user at the terminal asks the program to stop.
     Interrupt,
-    /// Asked to read its files again.
+    /// The operator asks the program to read its files again.
     Hangup,
-    /// The first of the two that a program may define.
+    /// The first of the two signals that a program may define.
     User1,
     /// The second.
     User2,
@@ -37,8 +37,8 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// A stream that has one byte for each time this signal arrived. From now on the signal no
-    /// longer does what it does by default.
+    /// A stream that has one byte for each arrival of this signal. From now on the signal no longer
+    /// has its default effect.
     ///
     /// # Errors
     /// When the OS gives no descriptors.
@@ -46,7 +46,7 @@ impl Signal {
         self.arrivals()?.stream()
     }
 
-    /// The same for several loops, one after another: a signal that one of them has not looked at is there for
+    /// The same for several loops, one after another: a signal that one loop has not handled is left for
     /// the next.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Signal {
         Ok(Arrivals(reader))
     }
 
-    /// Sets `arrived` when this signal arrives: for a loop that does not look at its streams.
+    /// Sets `arrived` when this signal arrives, for a loop that does not read its streams meanwhile.
     ///
     /// # Errors
     /// When the OS refuses.
@@ -78,12 +78,12 @@ impl Signal {
     }
 }
 
-/// One byte for each time that a signal arrived.
+/// One byte for each arrival of a signal.
 #[derive(Debug)]
 pub struct Arrivals(UnixStream);
 
 impl Arrivals {
-    /// Takes those that nothing else has taken.
+    /// A stream of the arrivals that no other stream has taken.
     ///
     /// # Errors
     /// When the OS gives no descriptor.
@@ -93,14 +93,14 @@ impl Arrivals {
     }
 }
 
-/// Readable as long as there is one that was not taken.
+/// Readable as long as there is an arrival that was not taken.
 impl AsFd for Arrivals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-/// Calls `act` once for each time its signal arrived.
+/// Calls `act` once for each arrival of its signal.
 pub struct SignalSource<T, F> {
     stream: T,
     act: F,
@@ -140,13 +140,13 @@ impl<P: Program, T: Stream, F: FnMut(&mut P, &mut Turn<'_, P::Message>)> Source<
         program: &mut P,
         turn: &mut Turn<'_, P::Message>,
     ) -> Next {
-        // On mio's poll(2) backend a read that would block brings the report "writable" again, which
-        // a socket pair always is: reading upon that would spin.
+        // On mio's poll(2) backend a read that would block causes another report "writable", which
+        // a socket pair always is: reading because of that would spin.
         if !readiness.contains(Readiness::READABLE) {
             return Next::Wait;
         }
         let mut bytes = [0; 16];
-        // Rare enough to be read to the end: no budget, and no trust in a short read.
+        // Signals are rare enough to be read to the end, without a budget and without relying on short reads.
         while let Ok(count @ 1..) = self.stream.read(&mut bytes) {
             (0..count).for_each(|_| (self.act)(program, turn));
         }

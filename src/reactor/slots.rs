@@ -1,7 +1,7 @@
-//! Where sources live, and the names by which they are found.
+//! The table of sources, and the tokens by which they are found.
 //!
-//! A token is a slot's index and the generation of what is in it. When a slot is freed its
-//! generation moves on, so a token that outlived its source finds nothing instead of a stranger.
+//! A token is a slot's index and its generation. When a slot is freed its generation increases, so
+//! a token that outlives its source finds nothing instead of another source.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The program's own work, which belongs to no source: no slot ever has this name.
+    /// The program's own work, which belongs to no source: no slot ever has this token.
     pub const PROGRAM: Self = Self {
         index: u32::MAX,
         generation: 0,
@@ -53,7 +53,7 @@ enum Slot<T> {
     Vacant { generation: u32, next: Option<u32> },
 }
 
-/// A table whose rows are named by tokens; freed rows are used again, freed names are not.
+/// A table whose rows are named by tokens; freed rows are reused, freed tokens are not.
 #[derive(Debug)]
 pub struct Slots<T> {
     rows: Vec<Slot<T>>,
@@ -84,7 +84,7 @@ impl<T> Slots<T> {
         self.occupied == 0
     }
 
-    /// Puts `value` into a slot and names it.
+    /// Puts `value` into a slot and returns its token.
     ///
     /// # Panics
     /// With 2³² − 1 occupied slots.
@@ -133,12 +133,12 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Frees the slot that `token` names. Its generation moves on; the name means nothing again
+    /// Frees the slot that `token` names. Its generation increases, so the token names nothing
     /// until 2³² more values have been in this slot.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         self.get_mut(token)?;
         let next = Slot::Vacant {
-            // Generation 0 is skipped: no occupied slot shares the program's own.
+            // Generation 0 is skipped: it belongs to the program's token.
             generation: token.generation.checked_add(1).unwrap_or(1),
             next: self.vacant,
         };
@@ -152,7 +152,7 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// All that is there, with its names.
+    /// All values, with their tokens.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Token, &mut T)> {
         self.rows
             .iter_mut()
@@ -175,7 +175,7 @@ impl<T> Slots<T> {
         self.rows.len()
     }
 
-    /// What is in the slot of that number, and its name.
+    /// The value in the slot of that index, and its token.
     #[must_use]
     pub fn in_slot(&self, index: usize) -> Option<(Token, &T)> {
         match self.rows.get(index)? {
@@ -190,7 +190,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The names of all occupied slots.
+    /// The tokens of all occupied slots.
     pub fn tokens(&self) -> impl Iterator<Item = Token> {
         let occupied = (0..self.slots()).filter_map(|index| self.in_slot(index));
         occupied.map(|(token, _)| token)

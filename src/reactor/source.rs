@@ -1,8 +1,8 @@
 //! What runs on the loop: sources, and the program that they share.
 //!
 //! A source is called when there is something for it, does what it can without blocking, and
-//! *answers* what it wants next. It never reaches into the loop: what it may ask of it, it asks of
-//! the [`Turn`] that it is handed.
+//! *answers* what it wants next. It never reaches into the loop: it makes its requests to the loop
+//! through the [`Turn`] that it is given.
 
 use std::io;
 
@@ -15,12 +15,12 @@ use super::slots::Token;
 use super::turn::Turn;
 use super::view::View;
 
-/// One thing worth waiting for: a descriptor, or only a deadline, and the state that goes with it.
+/// Something that the loop waits for: a descriptor, or only a deadline, and the state that goes with it.
 pub trait Source<P: Program> {
-    /// What this is.
+    /// Its kind.
     fn kind(&self) -> Kind;
 
-    /// Registers its descriptor, if it has one, under its name.
+    /// Registers its descriptor, if it has one, under its token.
     ///
     /// # Errors
     /// When the OS has no room; the source is then freed without having been called.
@@ -28,16 +28,16 @@ pub trait Source<P: Program> {
         Ok(())
     }
 
-    /// Takes the registration back, before the source is freed.
+    /// Removes the registration, before the source is freed.
     fn deregister(&mut self, _selector: &mut dyn Selector) {}
 
-    /// When it wants to be woken first, whatever its descriptor does. Asked once, when it is put
-    /// on the loop.
+    /// Its first deadline, even if its descriptor is not ready before. Called once, when it is added to
+    /// the loop.
     fn first_deadline(&mut self, _program: &P, _now: Moment) -> Moment {
         Moment::NEVER
     }
 
-    /// The descriptor became ready, or the source asked to be asked again ([`Readiness::NONE`]).
+    /// The descriptor became ready, or the source asked to be called again ([`Readiness::NONE`]).
     fn ready(
         &mut self,
         readiness: Readiness,
@@ -45,17 +45,17 @@ pub trait Source<P: Program> {
         turn: &mut Turn<'_, P::Message>,
     ) -> Next;
 
-    /// What it says of itself.
+    /// Its description of itself.
     fn describe(&self) -> Description {
         Description::default()
     }
 
-    /// Its deadline has come.
+    /// Its deadline has passed.
     fn due(&mut self, _program: &mut P, _turn: &mut Turn<'_, P::Message>) -> Next {
         Next::Wait
     }
 
-    /// Somebody on the loop told it something.
+    /// Another source, or the program, sent it a message.
     fn message(
         &mut self,
         _message: P::Message,
@@ -71,48 +71,48 @@ pub trait Source<P: Program> {
         Next::Wait
     }
 
-    /// New sources, which are for the loop; asked for after a call in which it said that it
+    /// New sources to be added to the loop. Called after a call in which it said that it
     /// [has some](Turn::has_newcomers).
     fn newcomers(&mut self) -> Vec<Box<dyn Source<P>>> {
         Vec::new()
     }
 
-    /// It has ended and is about to be freed: the last chance to give back what it borrowed.
+    /// It has ended and is about to be freed: the last chance to release what it holds.
     fn ended(&mut self, _reason: Reason, _program: &mut P) {}
 }
 
-/// What all sources of a loop share, and what they may tell each other.
+/// What all sources of a loop share, and the messages between them.
 pub trait Program: Sized + 'static {
-    /// What one source can be told by another.
+    /// A message from one source to another.
     type Message;
-    /// What comes back from worker threads.
+    /// A result from a worker thread.
     type Completion: Send + 'static;
 
-    /// A worker finished something. Completions phase.
+    /// A worker finished something. Called in the completions phase.
     fn complete(&mut self, _completion: Self::Completion, _turn: &mut Turn<'_, Self::Message>) {}
 
-    /// Looks at the loop, and says how much of its turning it wants to look at from now on. Called only while it pays
+    /// Observes the loop, and returns how closely it wants to observe it from now on. Called only while it pays
     /// [attention](Turn::pay_attention).
     fn observe(&mut self, _view: &mut View<'_, Self::Message>) -> Attention {
         Attention::None
     }
 
-    /// Hands out what was emitted in this turn. Events phase.
+    /// Delivers the events that were emitted in this turn. Called in the events phase.
     fn deliver_events(&mut self, _turn: &mut Turn<'_, Self::Message>) -> Delivered {
         Delivered::default()
     }
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Events that were handed out.
+    /// Events that were delivered.
     pub count: usize,
-    /// There are more, for the next turn: the loop will not sleep.
+    /// There are more events for the next turn: the loop will not sleep.
     pub more: bool,
 }
 
-/// The smallest program: sources that share nothing and tell each other nothing.
+/// The smallest program: its sources share nothing and send no messages.
 impl Program for () {
     type Message = ();
     type Completion = ();

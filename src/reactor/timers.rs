@@ -1,8 +1,8 @@
 //! Deadlines, kept lazily.
 //!
 //! A busy connection moves its deadline with every request. Moving a heap entry each time would
-//! cost more than the request, so nothing is moved: the source stores its new deadline, and its one
-//! entry in the heap stays where it is. When that entry comes up too early, the reactor compares
+//! cost more than the request, so the entry is not moved: the source stores its new deadline, and its
+//! one entry in the heap stays where it is. When that entry comes up too early, the reactor compares
 //! it with the stored deadline and puts it back further down. See [`Arming`] for the bookkeeping.
 
 use std::cmp::Reverse;
@@ -10,10 +10,10 @@ use std::collections::BinaryHeap;
 
 use super::clock::Moment;
 
-/// Entries that may stand for nothing before it is worth a sweep.
+/// Stale entries that are tolerated before a sweep is worth it.
 const LITTER_ALLOWED: usize = 1024;
 
-/// Entries by the moment at which they come up. `K` names what is to be woken.
+/// Entries, ordered by the moment at which they come up. `K` names what is to be woken.
 #[derive(Debug)]
 pub struct Timers<K> {
     heap: BinaryHeap<Reverse<(Moment, K)>>,
@@ -31,7 +31,7 @@ impl<K: Ord> Default for Timers<K> {
 #[derive(Clone, Copy, Debug)]
 pub struct Arming {
     /// When the source wants to be woken; [`Moment::NEVER`] for not at all. Moving it later is
-    /// a store and nothing else.
+    /// just a store.
     pub deadline: Moment,
     /// Where its entry is in the heap, or [`Moment::NEVER`]: an entry for any other moment is stale.
     armed: Moment,
@@ -60,15 +60,15 @@ impl Arming {
 /// What an entry that came up means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Due {
-    /// The deadline has come.
+    /// The deadline has passed.
     Now,
-    /// The deadline moved on, and its entry with it; or the entry was a stale one.
+    /// The deadline had moved later, and its entry is put back; or the entry was stale.
     NotYet,
 }
 
 impl<K: Ord> Timers<K> {
-    /// Makes sure that an entry comes up no later than the deadline. Called after the deadline may
-    /// have moved; free of cost where it moved later or not at all.
+    /// Makes sure that an entry comes up no later than the deadline. Call it after the deadline may
+    /// have moved; it costs nothing if the deadline moved later or not at all.
     pub fn arm(&mut self, key: K, arming: &mut Arming) {
         if arming.deadline < arming.armed {
             arming.armed = arming.deadline;
@@ -82,8 +82,8 @@ impl<K: Ord> Timers<K> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// The first `count` entries that come up, in order: each is on top of the two below it, so none is looked at
-    /// that is not next to one of them.
+    /// The first `count` entries that come up, in order. Each entry of the heap is before its two children, so only
+    /// children of these entries are looked at.
     pub fn nearest(&self, count: usize) -> impl Iterator<Item = (Moment, &K)> {
         let heap = self.heap.as_slice();
         let mut next: BinaryHeap<_> = heap.first().map(|first| (first, 0)).into_iter().collect();
@@ -97,8 +97,8 @@ impl<K: Ord> Timers<K> {
         in_order.take(count)
     }
 
-    /// Takes out an entry that has come up by `now`. The caller finds its arming and asks
-    /// [`Timers::settle`] what it means.
+    /// Takes out an entry that has come up by `now`. The caller finds its arming and calls
+    /// [`Timers::settle`] to learn what it means.
     pub fn pop(&mut self, now: Moment) -> Option<(Moment, K)> {
         if self.next()? > now {
             return None;
@@ -106,7 +106,7 @@ impl<K: Ord> Timers<K> {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
-    /// Decides about an entry that came up at `at`, and puts it back where the deadline moved on.
+    /// Decides about an entry that came up at `at`, and puts it back if the deadline has moved later.
     pub fn settle(&mut self, at: Moment, now: Moment, key: K, arming: &mut Arming) -> Due {
         if at != arming.armed {
             return Due::NotYet;
@@ -120,20 +120,20 @@ impl<K: Ord> Timers<K> {
         Due::NotYet
     }
 
-    /// Whether there are many more entries than `live` keys could need: what has ended leaves its
+    /// Whether there are many more entries than `live` keys could need: a source that ends leaves its
     /// entry behind.
     #[must_use]
     pub fn is_littered(&self, live: usize) -> bool {
         self.heap.len() > 2 * live + LITTER_ALLOWED
     }
 
-    /// Throws away entries that stand for nothing. `arming` finds what a key's entry should be.
+    /// Removes stale entries. `arming` finds the arming of a key.
     pub fn sweep(&mut self, mut arming: impl FnMut(&K) -> Option<Arming>) {
         self.heap
             .retain(|Reverse((at, key))| arming(key).is_some_and(|arming| arming.armed == *at));
     }
 
-    /// Entries in the heap, stale ones among them.
+    /// Entries in the heap, including stale ones.
     #[must_use]
     pub fn len(&self) -> usize {
         self.heap.len()
@@ -154,7 +154,7 @@ mod tests {
         Moment::from_ns(ns)
     }
 
-    /// Runs the timers to `now`; whether the one deadline fired.
+    /// Runs the timers to `now`; returns whether the one deadline fired.
     fn fires(timers: &mut Timers<u32>, arming: &mut Arming, now: Moment) -> bool {
         let mut fired = false;
         while let Some((came_up, key)) = timers.pop(now) {

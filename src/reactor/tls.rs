@@ -1,10 +1,10 @@
-//! TLS beneath the stream seam: what is read and written above it is plain.
+//! TLS below the stream seam: the bytes that are read and written above it are plain.
 //!
-//! rustls does the protocol, 1.2 and 1.3, and never sees a socket; this file moves its bytes. Nothing here
-//! waits: a handshake goes on whenever its peer has sent something. What the peer has not taken yet stays
-//! in the session, and counts as written only after [`flush`](Write::flush).
+//! rustls implements the protocol, 1.2 and 1.3, and never sees a socket; this file moves its bytes. Nothing here
+//! blocks: a handshake continues whenever its peer has sent something. Bytes that the peer has not taken yet stay
+//! in the session, and count as written only after [`flush`](Write::flush).
 //!
-//! Time and randomness of TLS are the session's own. They are below the seam, like the kernel's.
+//! rustls has its own time and randomness. They are below the seam, like the kernel's.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -27,26 +27,25 @@ use super::seams::Received;
 use crate::config::TlsFiles;
 
 /// Steps within one read of the stream, each of which reads from the socket or gives something:
-/// records that hold nothing for the reader must not keep it for ever.
+/// records without content for the reader must not keep it busy for ever.
 const STEPS_MAX: usize = 64;
-/// Plain bytes that are encrypted before the socket is asked whether it takes them: one record (RFC 8446,
-/// section 5.1).
+/// Plain bytes that are encrypted before they are written to the socket: one record (RFC 8446, section 5.1).
 const BATCH_BYTES: usize = 16 * 1024;
 
-/// The only protocol spoken here, as ALPN names it (RFC 7301, section 6).
+/// The only supported protocol, as ALPN names it (RFC 7301, section 6).
 const ALPN: &[u8] = b"http/1.1";
 
-/// A certificate and its key, read and found to fit.
+/// A certificate and its key, read and found to match.
 #[derive(Clone)]
 pub struct Credentials(ServerConfig);
 
 /// Why a certificate or its key cannot be used: what, why, and what to do.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file that cannot be read, or holds nothing of the kind.
+    /// A file that cannot be read, or does not hold a certificate or a key.
     #[error("{}", bad_file(.0, .1, .2))]
     File(PathBuf, &'static str, pem::Error),
-    /// The two do not fit together, or rustls does not know their kind.
+    /// The two do not match, or rustls does not support their kind.
     #[error("{}", bad_pair(.0, .1))]
     Pair(TlsFiles, rustls::Error),
     /// The system gave no randomness for session tickets.
@@ -74,10 +73,10 @@ fn bad_pair(TlsFiles { certificate, key }: &TlsFiles, error: &rustls::Error) -> 
 }
 
 impl Credentials {
-    /// Reads the files. It blocks.
+    /// Reads the files. This blocks.
     ///
     /// # Errors
-    /// When they cannot be read, or do not fit together.
+    /// If they cannot be read, or do not match.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let unreadable = |path: &Path, what, error| TlsError::File(path.into(), what, error);
         let certificates = CertificateDer::pem_file_iter(&files.certificate)
@@ -99,10 +98,10 @@ impl Credentials {
             })
             .map_err(|error| TlsError::Pair(files.clone(), error))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        // All that rustls knows are good; but whoever asks (testssl.sh) is to find one order, and ours.
+        // All cipher suites of rustls are good, but a scanner (testssl.sh) expects the server to have its own order.
         config.ignore_client_order = true;
-        // A ticket holds the session's state: resuming costs no memory here. No early data, which could
-        // be replayed: a login must not be.
+        // A ticket holds the session's state, so resumption takes no memory here. There is no early data: it could
+        // be replayed, and a login must not be.
         config.ticketer = ring::Ticketer::new().map_err(TlsError::Tickets)?;
         Ok(Self(config))
     }
@@ -114,18 +113,18 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Who this server is to those who connect from now on. All clones are one.
+/// The credentials that new connections are shown. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Identity(Rc<RefCell<Arc<ServerConfig>>>);
 
 impl Identity {
-    /// Shows these credentials.
+    /// An identity with these credentials.
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
         Self(Rc::new(RefCell::new(Arc::new(credentials.0))))
     }
 
-    /// Shows other credentials to those who connect from now on. Connections that are open go on, and
+    /// Shows other credentials to new connections from now on. Open connections continue, and
     /// their sessions can be resumed.
     pub fn replace(&self, Credentials(mut config): Credentials) {
         let mut current = self.0.borrow_mut();
@@ -137,7 +136,7 @@ impl Identity {
     pub(super) fn stream(&self, tcp: TcpStream) -> io::Result<TlsStream> {
         let config = Arc::clone(&self.0.borrow());
         let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
-        // What waits is bounded here, batch by batch.
+        // What waits is bounded by this file, batch by batch.
         session.set_buffer_limit(None);
         Ok(TlsStream {
             tcp,
@@ -156,11 +155,11 @@ pub struct TlsStream {
     session: ServerConnection,
     /// The first byte that the peer sent.
     first_byte: Option<u8>,
-    /// What the session holds of what came.
+    /// The bytes from the peer that the session holds.
     records: Records,
-    /// A read stopped before everything was taken.
+    /// A read stopped before everything was read.
     has_more: bool,
-    /// What came was no TLS any more.
+    /// The peer's bytes were not valid TLS.
     failed: bool,
 }
 
@@ -173,17 +172,17 @@ impl fmt::Debug for TlsStream {
 }
 
 impl TlsStream {
-    /// Whether the peer has not proved yet that it speaks TLS.
+    /// Whether the handshake is not complete.
     pub(super) fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
     }
 
-    /// Whether a read may give something though no readiness tells of it.
+    /// Whether a read may give something that no readiness reports.
     pub(super) fn has_more(&self) -> bool {
         self.has_more
     }
 
-    /// Bytes of memory for what came and gave nothing yet. A session that has failed is about to go.
+    /// Bytes of memory for input that has produced nothing yet. A session that has failed is about to end.
     pub(super) fn held_bytes(&self) -> usize {
         self.records.held()
     }
@@ -193,13 +192,13 @@ impl TlsStream {
         count
     }
 
-    /// Begins with an upper-case letter, as every request does; a record of a handshake begins with 22.
+    /// Whether the input begins with an upper-case letter, as every request does; a handshake record begins with 22.
     fn speaks_plain(&self) -> bool {
         self.first_byte
             .is_some_and(|byte| byte.is_ascii_uppercase())
     }
 
-    /// Writes what the session has ready; whether that was all of it.
+    /// Writes what the session has ready; returns whether that was all of it.
     fn push(&mut self) -> io::Result<bool> {
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.tcp) {
@@ -213,7 +212,7 @@ impl TlsStream {
         Ok(true)
     }
 
-    /// Reads once from the socket, and decrypts what came.
+    /// Reads once from the socket, and decrypts the bytes.
     fn pull(&mut self) -> Result<Pulled, Failure> {
         if self.failed {
             return Err(Failure::Tls);
@@ -326,8 +325,8 @@ impl TlsStream {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Who is told that nothing is there asks no more, though the end may be: so the socket
-                    // must have said it. Beside bytes, the end was reported with them.
+                    // A caller that is told `WouldBlock` does not read again, and could miss the end, so the socket
+                    // itself must have said so. If there were bytes, the end was reported with them.
                     match pulled {
                         Pulled::All | Pulled::Nothing if count > 0 => {
                             self.has_more = false;
@@ -341,16 +340,16 @@ impl TlsStream {
                     }
                     match self.pull() {
                         Ok(more) => pulled = more,
-                        // What came before it counts; the error comes again.
+                        // The bytes before the error count; the error will come again.
                         Err(_) if count > 0 => break,
                         Err(error) => return Err(error),
                     }
                 }
-                // Who ends before the handshake does has nothing to be answered.
+                // A peer that ends before the handshake is complete has sent nothing that could be answered.
                 Ok(0) | Err(_) if self.session.is_handshaking() => {
                     return Err(Failure::Tls);
                 }
-                // The end, whether the peer announced it or not: a request that it cuts off is none.
+                // The end, whether the peer announced it or not: a truncated request is not handled.
                 Ok(0) => return Ok(self.ends_after(count)),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Ok(self.ends_after(count));
@@ -369,11 +368,11 @@ impl TlsStream {
 
 /// Why a read gave no bytes.
 enum Failure {
-    /// The peer does not speak TLS but HTTP.
+    /// The peer speaks plain HTTP, not TLS.
     NotEncrypted,
-    /// The two ends cannot agree, or what came was not encrypted as they agreed.
+    /// The handshake failed, or the peer's bytes were not valid TLS.
     Tls,
-    /// What the socket said, or nothing for now.
+    /// The socket's error, or nothing for now.
     Socket(io::Error),
 }
 
@@ -383,11 +382,11 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What one read from the socket gave.
+/// The result of one read from the socket.
 enum Pulled {
     /// Bytes, and there may be more.
     Some,
-    /// As many bytes as there were.
+    /// All bytes that there were.
     All,
     /// It would block.
     Nothing,
@@ -422,7 +421,7 @@ impl Write for TlsStream {
         self.send(slices)
     }
 
-    /// Writes what was encrypted and not taken; `WouldBlock` while the peer takes too little.
+    /// Writes encrypted bytes that were not taken yet; `WouldBlock` while the peer takes too little.
     fn flush(&mut self) -> io::Result<()> {
         if self.speaks_plain() || self.push()? {
             return Ok(());
@@ -432,7 +431,7 @@ impl Write for TlsStream {
 }
 
 impl Drop for TlsStream {
-    /// An end without `close_notify` would look like an attacker's (RFC 8446, section 6.1).
+    /// Sends `close_notify`: an end without it would look like a truncation attack (RFC 8446, section 6.1).
     fn drop(&mut self) {
         if !self.session.is_handshaking() {
             self.session.send_close_notify();

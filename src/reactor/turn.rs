@@ -1,4 +1,4 @@
-//! What a source may ask of the loop while it is called.
+//! The requests that a source may make to the loop while it is called.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::slots::Token;
 use super::timers::Arming;
 use crate::ledger::{DispatchRecord, Label, Ledger, Outcome, Phase};
 
-/// What a piece of work may ask of the loop while it runs.
+/// The requests that a piece of work may make to the loop while it runs.
 pub struct Turn<'t, M> {
     pub(super) core: &'t mut Core<M>,
     pub(super) token: Token,
@@ -24,20 +24,20 @@ pub struct Turn<'t, M> {
 }
 
 impl<M> Turn<'_, M> {
-    /// The moment at which this dispatch began; no clock is read.
+    /// The moment at which this dispatch began; does not read the clock.
     #[must_use]
     pub fn now(&self) -> Moment {
         self.core.now
     }
 
-    /// How many sources the turn's readiness phase has to ask, with this one: the more there are, the less
+    /// How many sources the turn's readiness phase has to call, including this one: the more there are, the less
     /// each should do.
     #[must_use]
     pub fn crowd(&self) -> usize {
         self.core.crowd
     }
 
-    /// Reads the clock, for what has to be timed on its own, and moves [`Turn::now`] to it.
+    /// Reads the clock, for work that has to be timed separately, and sets [`Turn::now`] to it.
     pub fn measure(&mut self) -> Moment {
         self.core.now = self.core.seams.clock.now();
         self.core.now
@@ -60,45 +60,46 @@ impl<M> Turn<'_, M> {
         self.now() + Duration::from_millis(at_ms.saturating_sub(self.unix_ms()))
     }
 
-    /// When the loop will wake in any case, and for which source: the next so many entries of its timers. Deadlines
-    /// are moved lazily, so a source may turn out to have more time.
+    /// When the loop will wake at the latest, and for which source: the next entries of its timers. Deadlines are
+    /// moved lazily, so a source may turn out to have more time.
     #[must_use]
     pub fn deadlines(&self, count: usize) -> Vec<(Moment, Token)> {
         self.core.deadlines(count)
     }
 
-    /// The name of the source being dispatched; [`Token::PROGRAM`] for the program itself.
+    /// The token of the source being dispatched; [`Token::PROGRAM`] for the program itself.
     #[must_use]
     pub fn token(&self) -> Token {
         self.token
     }
 
-    /// Moves the deadline of the source being dispatched. [`Moment::NEVER`] lifts it.
+    /// Moves the deadline of the source being dispatched. [`Moment::NEVER`] removes it.
     pub fn set_deadline(&mut self, at: Moment) {
         self.arming.deadline = at;
     }
 
-    /// Asks for one [`Source::flush`](super::Source::flush) in this turn's flush phase; from there, in the next turn's.
+    /// Asks for one [`Source::flush`](super::Source::flush) in this turn's flush phase; if called in that phase, in
+    /// the next turn's.
     pub fn flush(&mut self) {
         self.flush = true;
     }
 
-    /// Asks for one [`Source::flush`](super::Source::flush) of another source: its outbox got something. That is in this turn's
-    /// flush phase, unless more than [`FLUSHES_PER_TURN`](super::FLUSHES_PER_TURN) are asked for: they are
-    /// flushed in turns to come, in the order in which they were asked for.
+    /// Asks for one [`Source::flush`](super::Source::flush) of another source, because its outbox got something. It
+    /// happens in this turn's flush phase. If more than [`FLUSHES_PER_TURN`](super::FLUSHES_PER_TURN) are asked for,
+    /// the rest are flushed in later turns, in the order in which they were asked for.
     pub fn flush_of(&mut self, token: Token) {
         self.core.flush_of.push_back(token);
     }
 
-    /// Whether some of them are still to be flushed: who goes on asking for more now has them wait ever
+    /// Whether some of them are still to be flushed: a program that asks for more now makes them wait ever
     /// longer.
     #[must_use]
     pub fn has_flushes_left(&self) -> bool {
         !self.core.flush_of.is_empty()
     }
 
-    /// Starts reporting a stream's readiness as that of the source being dispatched, beside those that
-    /// are reported already.
+    /// Starts reporting a stream's readiness as that of the source being dispatched, in addition to its
+    /// other streams.
     ///
     /// # Errors
     /// When the OS has no room for one more registration.
@@ -111,24 +112,24 @@ impl<M> Turn<'_, M> {
         stream.deregister(&mut *self.core.seams.selector);
     }
 
-    /// Says that the source being dispatched has [newcomers](super::Source::newcomers): they are put on the loop as soon as
-    /// this dispatch is over.
+    /// Says that the source being dispatched has [newcomers](super::Source::newcomers): they are added to the loop as
+    /// soon as this dispatch is over.
     pub fn has_newcomers(&mut self) {
         self.newcomers = true;
     }
 
-    /// Tells the source that `to` names something, in the completions or events phase that comes
-    /// next. If it has ended meanwhile, the message is dropped.
+    /// Sends a message to the source `to`, which gets it in the next completions or events phase. If it
+    /// has ended meanwhile, the message is dropped.
     pub fn tell(&mut self, to: Token, message: M) {
         self.core.mailbox.post(Mail::To(to, message));
     }
 
-    /// Tells all sources the same.
+    /// Sends the same message to all sources.
     pub fn tell_all(&mut self, message: fn() -> M) {
         self.core.mailbox.post(Mail::All(message));
     }
 
-    /// Asks the source being dispatched again as soon as some other source was freed: for a
+    /// Calls the source being dispatched again as soon as another source was freed: for a
     /// listener that waits for descriptors.
     pub fn ask_again_after_reap(&mut self) {
         if !self.core.short_of_descriptors.contains(&self.token) {
@@ -151,8 +152,8 @@ impl<M> Turn<'_, M> {
         &mut self.core.ledger
     }
 
-    /// Names what this dispatch is about to do. Where it did something of another name before,
-    /// that is recorded on its own: one clock reading, so that each name has its own time.
+    /// Names what this dispatch is about to do. If it did something under another label before, that is
+    /// recorded separately, which takes one clock reading, so that each label has its own time.
     pub fn label(&mut self, label: Label) {
         if self.recorder.label != label {
             if self.recorder.label != Label::NONE {
@@ -164,13 +165,13 @@ impl<M> Turn<'_, M> {
         }
     }
 
-    /// What this dispatch was named last.
+    /// The last label of this dispatch.
     #[must_use]
     pub fn current_label(&self) -> Label {
         self.recorder.label
     }
 
-    /// Has the program look at so much of the loop's turning at least, from this turn's events phase on.
+    /// Has the program observe the loop at least this closely, from this turn's events phase on.
     pub fn pay_attention(&mut self, attention: Attention) {
         self.core.attention = self.core.attention.max(attention);
     }
@@ -220,7 +221,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Records what was done under one label, and goes on.
+    /// Records what was done under one label, and continues.
     pub(super) fn split(&mut self, now: Moment, ledger: &mut Ledger) {
         self.record(Outcome::Continued, now, ledger);
         self.began = now;

@@ -4,25 +4,26 @@ use super::attention::Occasion;
 use super::description::Seen;
 use super::turn::Turn;
 
-/// A loop that is looked at, while nothing else happens in it.
+/// A loop that is observed, while nothing else happens in it.
 pub struct View<'v, M> {
-    /// When that is.
+    /// The occasion of this observation.
     pub occasion: Occasion,
-    /// What may be asked of the loop.
+    /// Requests to the loop.
     pub turn: Turn<'v, M>,
     pub(super) sources: &'v dyn Sources,
-    /// Some of them were looked at.
+    /// Some sources were looked at.
     pub(super) looked: bool,
 }
 
-/// What a loop has, whatever its program.
+/// The sources of a loop, independent of its program.
 pub(super) trait Sources {
     fn slots(&self) -> usize;
     fn look(&self, from: usize, to: usize) -> Vec<Seen>;
 }
 
 impl<M> View<'_, M> {
-    /// Looks at the sources in so many slots at most, from the slot `from` on; and where to go on, if there are more.
+    /// Looks at the sources in at most so many slots, from the slot `from` on; also returns where to continue, if there
+    /// are more.
     pub fn sources(&mut self, from: usize, slots: usize) -> (Vec<Seen>, Option<usize>) {
         self.looked = true;
         let to = self.sources.slots().min(from + slots);
@@ -30,12 +31,12 @@ impl<M> View<'_, M> {
         (self.sources.look(from, to), next)
     }
 
-    /// The loop does not sleep before the next turn: there is more to look at. For [`Occasion::Delivered`].
+    /// Keeps the loop from sleeping before the next turn, since there is more to look at. For [`Occasion::Delivered`].
     pub fn stay_awake(&mut self) {
         self.turn.core.events_left = true;
     }
 
-    /// All sources, however many there are: for a loop that is held in any case.
+    /// All sources, regardless of their number: for a loop that is held anyway.
     #[must_use]
     pub fn all_sources(&self) -> Vec<Seen> {
         self.sources.look(0, self.sources.slots())

@@ -1,9 +1,9 @@
 //! What the server shows its operator, on a listener of its own: metrics for scrapers, sources for operators, turns
 //! for learners.
 //!
-//! Only this machine reaches it ([`Config::checked`](crate::config::Config::checked)), and only under a name of this
-//! machine: a page of another site whose name leads here is refused (DNS rebinding). Nothing that is sent here is
-//! evaluated, and nothing changes but that a connection may be ended.
+//! Only this machine can reach it ([`Config::checked`](crate::config::Config::checked)), and only under a name of
+//! this machine: a page of another site whose name resolves to this machine is refused (DNS rebinding). Nothing that
+//! is sent here is evaluated, and the only thing that a request can change is to end a connection.
 
 mod batch;
 mod gate;

@@ -1,11 +1,11 @@
-//! Chance that repeats itself: the same seed, the same story.
+//! Repeatable chance: the same seed gives the same story.
 
 /// Numbers that look random, from one seed (`SplitMix64`: Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// Seeds that are neighbours tell stories that have nothing in common.
+    /// Neighbouring seeds give unrelated stories.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
@@ -20,7 +20,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A source of its own, so that what one part of the world decides leaves the others' choices alone.
+    /// A separate generator, so that the decisions of one part of the world do not change those of others.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.next_number())

@@ -1,4 +1,4 @@
-//! The two ends of what is in between: what a server meets of the network, and what a test's peer does.
+//! The two ends of the network in memory: the streams that a server has, and the peers that a test has.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -10,19 +10,19 @@ use super::network::{Backend, Network, Wait, WireId};
 use crate::reactor::{Acceptor, Peer, Readiness, Ready, Selector, Stream, Token, Wake};
 
 impl Network {
-    /// What a loop waits with.
+    /// The selector of a loop.
     #[must_use]
     pub fn selector(&self) -> FakeSelector {
         FakeSelector(self.clone())
     }
 
-    /// What a server accepts from.
+    /// The acceptor of a server.
     #[must_use]
     pub fn acceptor(&self) -> FakeAcceptor {
         FakeAcceptor(self.clone())
     }
 
-    /// Two ends of one connection that nobody had to accept.
+    /// The two ends of a connection that no listener had to accept.
     #[must_use]
     pub fn pair(&self) -> (FakeStream, FakePeer) {
         let id = self.add(Peer::Unix, usize::MAX);
@@ -37,13 +37,13 @@ impl Network {
         FakePeer { network, id }
     }
 
-    /// Somebody on this machine connects, who takes any number of bytes.
+    /// A peer on this machine connects, and takes any number of bytes.
     #[must_use]
     pub fn connect(&self) -> FakePeer {
         self.connect_from(Peer::Unix)
     }
 
-    /// The same from anywhere.
+    /// The same, from any address.
     #[must_use]
     pub fn connect_from(&self, from: Peer) -> FakePeer {
         let id = self.add(from, usize::MAX);
@@ -52,7 +52,7 @@ impl Network {
     }
 }
 
-/// Reports what the network decides.
+/// A selector that reports what the network decides.
 #[derive(Debug)]
 pub struct FakeSelector(pub(super) Network);
 
@@ -79,7 +79,7 @@ impl Selector for FakeSelector {
         if found.is_empty() && !woken {
             slept = match timeout {
                 Some(timeout) => timeout.min(net.may_sleep),
-                // For ever: no test waits so long.
+                // This stands for ever: no test waits so long.
                 None if net.may_sleep == Duration::MAX => Duration::ZERO,
                 None => net.may_sleep,
             };
@@ -118,14 +118,14 @@ impl Drop for FakeStream {
 }
 
 impl Read for FakeStream {
-    /// Like a socket's: everything that has arrived, as far as there is room for it. So a short read
-    /// means that nothing is left.
+    /// Like a socket's read: gives everything that has arrived, as far as there is room for it. So a short
+    /// read means that nothing is left.
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut net = self.network.0.borrow_mut();
         let late = net.weather.rough && net.chance.one_in(16);
         let wire = &mut net.wires[self.id];
         wire.reads += 1;
-        // The end and an error stay what they are, however often they are read.
+        // The end and an error are reported again at every read.
         if wire.arrived.is_empty() {
             if let Some(kind) = wire.fails {
                 return Err(kind.into());
@@ -164,7 +164,7 @@ impl Write for FakeStream {
         if count < bytes.len() {
             wire.starved = true;
             if count < room {
-                // Not the peer has no room but the system, for a moment.
+                // It is not the peer that has no room, but the system, for a moment.
                 wire.starved = false;
                 wire.becomes(Readiness::WRITABLE);
             }
@@ -231,11 +231,11 @@ impl Stream for FakeStream {
     }
 }
 
-/// The server's door.
+/// The server's acceptor.
 #[derive(Debug)]
 pub struct FakeAcceptor(pub(super) Network);
 
-/// How often in a row `accept` may say that it is invalid: more than a listener believes in one turn.
+/// How often in a row `accept` may fail with `InvalidInput`: more often than a listener tolerates in one turn.
 const INVALID_MAX: usize = 24;
 
 impl Acceptor for FakeAcceptor {
@@ -299,7 +299,7 @@ impl Acceptor for FakeAcceptor {
     }
 }
 
-/// The far end of a connection, in a test's hand. What it sends arrives at once.
+/// The far end of a connection, for a test. What it sends arrives at once.
 #[derive(Clone, Debug)]
 pub struct FakePeer {
     pub(super) network: Network,
@@ -319,7 +319,7 @@ impl FakePeer {
         self.network.arrive(self.id, usize::MAX);
     }
 
-    /// The connection fails: what was sent is read first, then every read and write says `kind`.
+    /// The connection fails: what was sent is read first, then every read and write fails with `kind`.
     pub fn fail(&self, kind: io::ErrorKind) {
         self.network.0.borrow_mut().wires[self.id].fail(kind);
     }
@@ -340,20 +340,20 @@ impl FakePeer {
         self.becomes_writable();
     }
 
-    /// What the server wrote since this was asked last. That it is looked at gives no room for more.
+    /// What the server wrote since the last call. Taking it here does not make room for more.
     #[must_use]
     pub fn received(&self) -> Vec<u8> {
         let mut net = self.network.0.borrow_mut();
         net.wires[self.id].outgoing.drain(..).collect()
     }
 
-    /// How many writes reached the wire.
+    /// How many writes the server made.
     #[must_use]
     pub fn writes(&self) -> usize {
         self.network.0.borrow().wires[self.id].writes
     }
 
-    /// How many reads were made, those that found nothing among them.
+    /// How many reads were made, including those that found nothing.
     #[must_use]
     pub fn reads(&self) -> usize {
         self.network.0.borrow().wires[self.id].reads

@@ -1,9 +1,9 @@
-//! A world that a test or a story writes: a clock that jumps, entropy from a seed, a network in memory.
+//! A world that a test or a story controls: a clock that jumps, entropy from a seed, a network in memory.
 //!
 //! Nothing here sleeps. When no source is ready, a wait moves the clock to the deadline; without a
 //! deadline it returns at once, and the test sees that the loop is idle.
 //!
-//! Read next: `network`, what lies between the server and its peers, and `ends`, what each side sees of it.
+//! Read next: `network`, which lies between the server and its peers, and `ends`, what each side sees of it.
 
 mod chance;
 mod ends;
@@ -24,7 +24,7 @@ use super::seams::{Entropy, Seams};
 #[derive(Clone, Debug, Default)]
 pub struct FakeClock {
     ns: Rc<Cell<u64>>,
-    /// How far the wall clock is from where it would be, in milliseconds.
+    /// By how many milliseconds the wall clock has been set forwards or back.
     wall_off_ms: Rc<Cell<i64>>,
     look_ns: u64,
 }
@@ -33,7 +33,7 @@ pub struct FakeClock {
 pub const FAKE_EPOCH_MS: u64 = 1_767_225_600_000;
 
 impl FakeClock {
-    /// A clock that also moves by so many nanoseconds whenever it is read, as reading takes time everywhere.
+    /// A clock that also moves by so many nanoseconds whenever it is read, since reading a real clock takes time.
     #[must_use]
     pub fn moved_by_looks(look_ns: u64) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl FakeClock {
         self.ns.set(self.ns.get() + by.as_nanos() as u64);
     }
 
-    /// Sets the wall clock forwards or back; the other one does not notice.
+    /// Sets the wall clock forwards or back; the monotonic clock does not change.
     pub fn jump(&self, by_ms: i64) {
         self.wall_off_ms.set(self.wall_off_ms.get() + by_ms);
     }
@@ -71,7 +71,7 @@ impl Clock for FakeClock {
     }
 }
 
-/// The same numbers for the same seed (xorshift64, Marsaglia 2003). No secret is safe with it.
+/// The same numbers for the same seed (xorshift64, Marsaglia 2003). Not fit for secrets.
 #[derive(Clone, Debug)]
 pub struct FakeEntropy(u64);
 
@@ -79,7 +79,7 @@ impl FakeEntropy {
     /// Numbers from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        // Zero is the one state that xorshift never leaves.
+        // Xorshift never leaves the state zero.
         Self(seed.max(1))
     }
 }
@@ -95,7 +95,7 @@ impl Entropy for FakeEntropy {
     }
 }
 
-/// The seams of a written world, whose waits move `clock`, and the test's hand on its network.
+/// The seams of a fake world, whose waits move `clock`, and the handle with which a test controls its network.
 #[must_use]
 pub fn fake_seams(clock: &FakeClock) -> (Seams, Network) {
     let network = Network::new(clock.clone(), Chance::new(0));

@@ -1,12 +1,12 @@
 //! A network in memory: bytes on their way, peers that take little, and readiness as a kernel would report it.
 //!
-//! In calm weather everything arrives at once and is reported as it is; that is what tests want. In rough weather chance
-//! decides, which repeats itself with its seed: bytes arrive in any pieces, and readiness comes late, for no reason, in
-//! any order, or for a source that has gone.
+//! In calm weather everything arrives at once and is reported correctly; that is what tests want. In rough weather a
+//! seeded generator decides: bytes arrive in any pieces, and readiness comes late, without cause, in any order, or for
+//! a source that has gone.
 //!
-//! What it does, a kernel may do; nothing here breaks the contract that the loop relies on. That a short
-//! read or write leaves nothing to be done, for example, holds here as it does on epoll and kqueue. [`Backend`] says
-//! which of them reports.
+//! It does only what a kernel may do, and never breaks the contract that the loop relies on. For example, a short read
+//! or write means that nothing is left to be done, as with epoll and kqueue. [`Backend`] says which of them it
+//! imitates.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -20,21 +20,21 @@ use std::time::Duration;
 use super::{Chance, FakeClock};
 use crate::reactor::{Peer, Readiness, Token};
 
-/// Which connection, in the order in which they were made.
+/// The number of a connection, in the order in which they were made.
 pub type WireId = usize;
 
-/// As which of the systems' selectors the network reports readiness.
+/// The system's selector that the network imitates when it reports readiness.
 ///
-/// kqueue differs from epoll in what `kqueue(2)` of FreeBSD and macOS say, and mio passes on:
+/// kqueue differs from epoll in these points, which `kqueue(2)` of FreeBSD and macOS describes and mio passes on:
 ///
-/// - Reading and writing have a filter each: what can be read and what can be written come as two reports, in
-///   either order.
+/// - Reading and writing have separate filters: what can be read and what can be written come as two reports,
+///   in either order.
 /// - A read filter shows the end of the stream in every report after it.
 /// - A write filter is triggered by acknowledgements, so most peers that take something are reported as writable
-///   although there was room all the time; and by our own shutdown.
+///   even if there was room all the time. Our own shutdown triggers it, too.
 /// - `accept` may fail with `EINVAL` when the peer has gone before it was accepted.
 ///
-/// Worse than a real one, it may also report the second half in a later wait, when the source of it has gone.
+/// Worse than a real kqueue, it may report the second half in a later wait, when its source has gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {
     /// One report for each source.
@@ -44,7 +44,7 @@ pub enum Backend {
     Kqueue,
 }
 
-/// What is between a peer and the server.
+/// What lies between a peer and the server.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -52,12 +52,12 @@ pub enum Backend {
 )]
 pub(super) struct Wire {
     pub(super) from: Peer,
-    /// The server has it. Before, it waits at the door.
+    /// The server has accepted it.
     pub(super) accepted: bool,
-    /// It has read something of it.
+    /// The server has read something from it.
     pub(super) begun: bool,
     pub(super) token: Option<Token>,
-    /// Its name while it had one.
+    /// The token that it had.
     pub(super) former: Option<Token>,
     pub(super) edge: Readiness,
     /// Sent by the peer, and still on its way.
@@ -65,12 +65,12 @@ pub(super) struct Wire {
     ends_under_way: bool,
     pub(super) arrived: VecDeque<u8>,
     pub(super) ended: bool,
-    /// The connection has failed: so says every read that finds nothing else, and every write.
+    /// The connection has failed: every read that finds no bytes fails with this, and so does every write.
     pub(super) fails: Option<io::ErrorKind>,
     pub(super) outgoing: VecDeque<u8>,
-    /// Bytes that still fit between the server and the peer; the largest number for any number of bytes.
+    /// Bytes that still fit between the server and the peer; the largest number means no limit.
     pub(super) room: usize,
-    /// The server was told that there is no room, and waits to hear otherwise.
+    /// The server was told that there is no room, and waits for an edge.
     pub(super) starved: bool,
     pub(super) shut: bool,
     pub(super) dropped: bool,
@@ -78,7 +78,7 @@ pub(super) struct Wire {
     pub(super) writes: usize,
 }
 
-/// What is wrong with the network at present; without, everything is as it should be.
+/// The faults of the network at present; by default there are none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
     /// Faults happen.
@@ -94,19 +94,19 @@ pub(super) struct Net {
     pub(super) backend: Backend,
     pub(super) clock: FakeClock,
     pub(super) wires: Vec<Wire>,
-    /// Those that have a token.
+    /// Connections with a token.
     pub(super) registered: BTreeSet<WireId>,
-    /// Those who wait to be accepted.
+    /// Connections that wait to be accepted.
     pub(super) door: VecDeque<WireId>,
     pub(super) door_token: Option<Token>,
     pub(super) door_edge: bool,
-    /// How `accept` fails, and how often still.
+    /// How `accept` fails, and how many times more.
     pub(super) refusals: Option<(io::ErrorKind, usize)>,
-    /// Tokens that mean nothing any more, of which word may still come.
+    /// Stale tokens that may still be reported.
     pub(super) stale: Vec<Token>,
     /// Second halves of reports that come with a later wait.
     second_halves: Vec<(Token, Readiness)>,
-    /// What is said of a stale token is said of the next one in its slot.
+    /// Reports of a stale token go to the next token of its slot.
     forgets_generations: bool,
     pub(super) woken: Arc<AtomicBool>,
     /// How long the next wait may be.
@@ -116,36 +116,36 @@ pub(super) struct Net {
     pub(super) last_wait: Wait,
 }
 
-/// What the last wait of the loop was.
+/// The last wait of the loop.
 #[derive(Clone, Debug, Default)]
 pub struct Wait {
-    /// How long it was meant to be at most; `None` for ever.
+    /// Its timeout; `None` for ever.
     pub timeout: Option<Duration>,
     /// How long it was.
     pub slept: Duration,
     /// Whether a worker ended it.
     pub woken: bool,
-    /// Who was reported as ready.
+    /// The sources that were reported as ready.
     pub ready: Vec<(Token, Readiness, Cause)>,
 }
 
-/// Why a source was said to be ready.
+/// Why a source was reported as ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// It is.
     Edge,
     /// For no reason.
     Spurious,
-    /// It was, before it ended.
+    /// It was ready before it ended.
     Stale,
 }
 
-/// The test's or the story's hand on the network. Clones are the same one.
+/// The handle with which a test or a story controls the network. Clones control the same network.
 #[derive(Clone, Debug)]
 pub struct Network(pub(super) Rc<RefCell<Net>>);
 
 impl Network {
-    /// A calm network in which nobody is yet. Its waits move `clock`; `chance` decides once the weather is rough.
+    /// A calm network without connections. Its waits move `clock`; `chance` decides in rough weather.
     #[must_use]
     pub fn new(clock: FakeClock, chance: Chance) -> Self {
         Self(Rc::new(RefCell::new(Net {
@@ -169,7 +169,7 @@ impl Network {
         })))
     }
 
-    /// From now on readiness is reported like this.
+    /// From now on readiness is reported as by this backend.
     pub fn report_as(&self, backend: Backend) {
         self.0.borrow_mut().backend = backend;
     }
@@ -179,13 +179,13 @@ impl Network {
         self.0.borrow_mut().weather = weather;
     }
 
-    /// A mistake that a selector could make: it drops the generation of tokens, so word of a source that has gone is
-    /// taken for word of the next one in its slot.
+    /// Plants a bug: the selector drops the generation of tokens, so a report of a source that has gone is taken for
+    /// a report of the next source in its slot.
     pub fn forget_generations(&self, forgets: bool) {
         self.0.borrow_mut().forgets_generations = forgets;
     }
 
-    /// How long the loop may sleep in its next wait if nobody is ready.
+    /// How long the loop may sleep in its next wait if no source is ready.
     pub fn let_sleep(&self, at_most: Duration) {
         self.0.borrow_mut().may_sleep = at_most;
     }
@@ -195,13 +195,13 @@ impl Network {
         self.let_sleep(if held { Duration::ZERO } else { Duration::MAX });
     }
 
-    /// How many waits found nobody ready and would have slept on: for ever, or longer than they may.
+    /// How many waits found no source ready and would have slept on: for ever, or longer than allowed.
     #[must_use]
     pub fn idle(&self) -> u64 {
         self.0.borrow().idle
     }
 
-    /// What the last wait was.
+    /// The last wait.
     #[must_use]
     pub fn last_wait(&self) -> Wait {
         self.0.borrow().last_wait.clone()
@@ -232,7 +232,7 @@ impl Network {
         net.wires.len() - 1
     }
 
-    /// Somebody connects, from one of a few addresses; so many bytes fit in between.
+    /// A peer connects, from one of a few addresses; so many bytes fit between it and the server.
     #[must_use]
     pub fn connect_with_room(&self, room: usize) -> WireId {
         let number = self.0.borrow().wires.len();
@@ -249,7 +249,7 @@ impl Network {
         net.door_edge = true;
     }
 
-    /// From now on `accept` fails with `kind`, so often; always, for the largest number.
+    /// From now on `accept` fails with `kind`, so many times; always, for the largest number.
     pub fn fail_accepts(&self, kind: io::ErrorKind, times: usize) {
         self.0.borrow_mut().refusals = (times > 0).then_some((kind, times));
     }
@@ -273,7 +273,7 @@ impl Network {
         wire.fail(io::ErrorKind::ConnectionReset);
     }
 
-    /// Lets up to so many bytes arrive. How many did.
+    /// Lets up to so many bytes arrive; returns how many did.
     #[expect(
         clippy::must_use_candidate,
         reason = "most callers have all of them arrive"
@@ -302,12 +302,12 @@ impl Network {
         let count = at_most.min(wire.outgoing.len());
         let taken: Vec<u8> = wire.outgoing.drain(..count).collect();
         wire.room = wire.room.saturating_add(count);
-        // Linux says so when a third of the buffer is free (sk_stream_is_writeable).
+        // Linux reports it when a third of the buffer is free (sk_stream_is_writeable).
         if wire.starved && wire.outgoing.len().saturating_mul(3) <= capacity.saturating_mul(2) {
             wire.starved = false;
             wire.becomes(Readiness::WRITABLE);
         }
-        // Not always: a source that forgets that it has more to do would never be seen to stall.
+        // Not always: otherwise a source that forgets that it has more to do would never stall.
         if net.backend == Backend::Kqueue && count > 0 && !net.chance.one_in(4) {
             wire.becomes(Readiness::WRITABLE);
             if wire.ended && net.chance.one_in(2) {
@@ -325,14 +325,14 @@ impl Network {
         (wire.shut || wire.dropped) && wire.outgoing.is_empty()
     }
 
-    /// The server has ended its side, whatever is still to be taken.
+    /// The server has ended its side, even if there is still something to take.
     #[must_use]
     pub fn is_ending(&self, id: WireId) -> bool {
         let net = self.0.borrow();
         net.wires[id].shut || net.wires[id].dropped
     }
 
-    /// Whether the server has let it in.
+    /// Whether the server has accepted it.
     #[must_use]
     pub fn is_accepted(&self, id: WireId) -> bool {
         self.0.borrow().wires[id].accepted
@@ -352,12 +352,12 @@ impl Network {
         !wire.outgoing.is_empty() || wire.shut || wire.dropped
     }
 
-    /// From now on, what counts is what it reads from now on.
+    /// Resets [`has_begun`](Self::has_begun), for which only reads from now on count.
     pub fn begin_anew(&self, id: WireId) {
         self.0.borrow_mut().wires[id].begun = false;
     }
 
-    /// Whether the server has read something of it.
+    /// Whether the server has read something from it.
     #[must_use]
     pub fn has_begun(&self, id: WireId) -> bool {
         self.0.borrow().wires[id].begun
@@ -369,12 +369,12 @@ impl Network {
         self.0.borrow().wires[id].outgoing.len()
     }
 
-    /// Whose connection that token names.
+    /// The connection that this token names.
     #[must_use]
     pub fn of_token(&self, token: Token) -> Option<WireId> {
         let net = self.0.borrow();
         let is = |wire: &Wire| wire.token.or(wire.former) == Some(token);
-        net.wires.iter().rposition(is) // another server may have given it before
+        net.wires.iter().rposition(is) // another server may have used the same token before
     }
 
     /// Connections that the server has not freed.
@@ -388,15 +388,15 @@ impl Network {
         held.count()
     }
 
-    /// Forgets the newest connections as far as the server has freed them: there may have been millions. Their peers
-    /// are not to be asked any more.
+    /// Forgets the newest connections that the server has freed, since there may have been millions. Their peers must
+    /// not be used any more.
     pub fn forget_freed(&self) {
         let mut net = self.0.borrow_mut();
         while net.wires.pop_if(|wire| wire.dropped).is_some() {}
         net.stale.clear();
     }
 
-    /// The server is gone: all connections break, and who waited at the door is turned away.
+    /// The server is gone: all connections break, including those that wait to be accepted.
     pub fn break_all(&self) {
         let mut net = self.0.borrow_mut();
         for wire in &mut net.wires {
@@ -424,7 +424,7 @@ impl Wire {
     }
 }
 
-/// What is reported of a connection that has failed.
+/// What is reported for a connection that has failed.
 const ALL: Readiness = Readiness::READABLE
     .and(Readiness::WRITABLE)
     .and(Readiness::ENDED);
@@ -438,7 +438,7 @@ impl Net {
         registered.filter_map(|id| self.wires[*id].token)
     }
 
-    /// Who is ready, as far as word of it has come.
+    /// The sources that are reported as ready.
     pub(super) fn find_ready(&mut self) -> Found {
         let mut found = self.edges();
         let rough = self.weather.rough;
@@ -499,8 +499,8 @@ impl Net {
         }
     }
 
-    /// The same, as two filters report it: first one half of each report, then the others. In rough weather some of
-    /// these come with a later wait.
+    /// The same, as two filters report it: first one half of each report, then the other halves. In rough weather
+    /// some of the latter come with a later wait.
     fn in_halves(&mut self, found: Found) -> Found {
         let late = std::mem::take(&mut self.second_halves).into_iter();
         let mut halves: Found = late
@@ -536,7 +536,7 @@ impl Net {
         halves
     }
 
-    /// Word of a source that has gone, whose peer had ended, reaches the one that has its slot now.
+    /// Gives the report of a source that has gone, and whose peer had ended, to the source that has its slot now.
     fn mistake_tokens(&mut self, found: &mut Found) {
         let slot = |token: &Token| token.as_u64() as u32;
         let was_used = |token: &Token| self.stale.iter().any(|gone| slot(gone) == slot(token));

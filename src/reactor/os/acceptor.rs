@@ -1,4 +1,4 @@
-//! Where streams come from: sockets that listen.
+//! Listening sockets, which streams are accepted from.
 
 use std::fs::Permissions;
 use std::io;
@@ -22,8 +22,8 @@ use crate::reactor::tls::Identity;
 
 /// Connections that may wait to be accepted; the OS lowers it to its own limit.
 const BACKLOG: i32 = 4096;
-/// How long bytes may stay unacknowledged (RFC 5482): who has gone without a word, and is sent a heartbeat
-/// now and then, would keep its place for a quarter of an hour. Longer than an answer may be blocked.
+/// How long bytes may stay unacknowledged (RFC 5482). Without this limit, a peer that has vanished and is sent a
+/// heartbeat now and then would keep its place for a quarter of an hour. Longer than an answer may be blocked.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -32,7 +32,7 @@ const UNACKNOWLEDGED: std::time::Duration = std::time::Duration::from_secs(60);
 pub enum OsAcceptor {
     /// On an IP address and port.
     Tcp(TcpListener),
-    /// The same, where clients speak TLS.
+    /// The same, for clients that speak TLS.
     #[cfg(feature = "tls")]
     Tls(TcpListener, Identity),
     /// On a path.
@@ -43,16 +43,16 @@ impl OsAcceptor {
     /// Listens on `address`; port 0 lets the system choose.
     ///
     /// # Errors
-    /// What the OS says: the port is in use, the address is not this machine's, no permission.
+    /// The OS's error: the port is in use, the address is not this machine's, no permission.
     pub fn tcp(address: SocketAddr) -> io::Result<Self> {
         Ok(Self::Tcp(listen(address)?))
     }
 
-    /// Listens on a unix socket at `path`, to which those may connect that `mode` says, whatever the umask. A
+    /// Listens on a unix socket at `path`. `mode` says which users may connect, independent of the umask. A
     /// socket that a dead server left there is replaced.
     ///
     /// # Errors
-    /// `AddrInUse` when somebody listens there or it is not a socket; what the OS says otherwise.
+    /// `AddrInUse` if another process listens there or it is not a socket; else the OS's error.
     pub fn unix(path: &Path, mode: SocketMode) -> io::Result<Self> {
         let address = SockAddr::unix(path)?; // a path that is too long gets no lock beside it
         let mut claimed = UnixPath::claim(path)?;
@@ -60,18 +60,18 @@ impl OsAcceptor {
         socket.set_nonblocking(true)?;
         socket.bind(&address)?;
         claimed.owns(true);
-        // Until it listens no client gets in, so none does before the mode is right.
+        // No client can connect until it listens, so none does before the mode is right.
         std::fs::set_permissions(path, Permissions::from_mode(mode.bits()))?;
         socket.listen(BACKLOG)?;
         let listener = UnixListener::from_std(OwnedFd::from(socket).into());
         Ok(Self::Unix(listener, claimed))
     }
 
-    /// A socket that listens already, in this process or in the one that it comes from; and the lock of its path
-    /// if it comes with one.
+    /// A socket that already listens, from this process or another one; and the lock of its path if it comes with
+    /// one.
     ///
     /// # Errors
-    /// When it is no socket that listens on an address or a path.
+    /// If it is not a socket that listens on an address or a path.
     pub fn adopt(descriptor: OwnedFd, lock: Option<OwnedFd>) -> io::Result<Self> {
         let socket = Socket::from(descriptor);
         require_listening(&socket)?;
@@ -91,7 +91,7 @@ impl OsAcceptor {
         Ok(Self::Unix(listener, path))
     }
 
-    /// From now on the path is removed, and its lock released, when this is dropped; or they are left.
+    /// Whether the path is removed and its lock released when this is dropped, or both are left.
     pub fn owns_path(&mut self, owns: bool) {
         if let Self::Unix(_, path) = self {
             path.owns(owns);
@@ -116,7 +116,7 @@ impl OsAcceptor {
         Self::over(self.as_fd().try_clone_to_owned()?.into(), None)
     }
 
-    /// The same, but those who connect over TCP speak TLS, and are shown `identity`.
+    /// The same, but clients that connect over TCP speak TLS, and are shown `identity`.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn with_tls(self, identity: Identity) -> Self {
@@ -140,7 +140,7 @@ impl OsAcceptor {
     }
 }
 
-/// What connections inherit from the socket that they are accepted from.
+/// Sets options that connections inherit from the listening socket.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
 fn set_options(listener: &Socket) {
     #[cfg(target_os = "linux")]
@@ -153,7 +153,7 @@ fn set_options(listener: &Socket) {
     }
 }
 
-/// A sandbox may refuse an option without which a server is worse, and still a server.
+/// A sandbox may refuse an option; without it the server is worse, but works.
 fn wish(set: io::Result<()>, what: &str) {
     if let Err(error) = set {
         log::warn!("the system refuses {what}: {error}");
@@ -170,8 +170,8 @@ fn require_listening(socket: &Socket) -> io::Result<()> {
     }
 }
 
-/// Apple's systems do not tell whether a socket listens. One that could not is refused here as well, and for one
-/// that does, nothing changes but the backlog.
+/// Apple's systems do not tell whether a socket listens. A socket that cannot listen is refused here as well, and
+/// for one that does, only the backlog changes.
 #[cfg(target_vendor = "apple")]
 fn require_listening(socket: &Socket) -> io::Result<()> {
     socket.listen(BACKLOG)
@@ -219,7 +219,7 @@ impl Acceptor for OsAcceptor {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
-                // Each batch of answers leaves in one write; there is nothing to wait for.
+                // Each batch of answers leaves in one write, so there is nothing to wait for.
                 let _ = stream.set_nodelay(true);
                 Ok((OsStream::Tcp(stream), Peer::Ip(address)))
             }

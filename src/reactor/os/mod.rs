@@ -1,4 +1,4 @@
-//! The four seams in the real world: the system's clocks, its randomness, mio's selector, sockets.
+//! The four seams in the real world: the system's clocks and randomness, mio's selector, and sockets.
 
 mod acceptor;
 mod spawn;
@@ -36,23 +36,23 @@ const EPOLL: bool = cfg!(all(
 ));
 
 /// Whether a read or write that moved fewer bytes than it could have proves that the descriptor is
-/// drained, so that the call that would only say `WouldBlock` can be left out.
+/// drained, so that the call that would only fail with `WouldBlock` can be left out.
 ///
-/// True for epoll and kqueue (epoll(7), question 9). mio's contract is to go on until `WouldBlock`, and its poll(2)
-/// backend depends on that: it stops watching a descriptor it reported until it has seen one.
+/// True for epoll and kqueue (epoll(7), question 9). mio's contract is to continue until `WouldBlock`, and its
+/// poll(2) backend depends on that: it stops watching a reported descriptor until it has seen a `WouldBlock`.
 pub const SHORT_MEANS_DRAINED: bool = EPOLL || KQUEUE;
 
 /// Readiness reports taken from the OS in one wait.
 const READY_MAX: usize = 1024;
 /// The longest that one wait sleeps. A deadline may be years away, and kqueue refuses such a timeout on some systems.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// The waker's name; no slot has it.
+/// The waker's token; no slot has it.
 const WAKER: mio::Token = mio::Token(usize::MAX);
 // mio's token is a `usize`, and ours are two numbers of 32 bits each.
 const _: () = assert!(usize::BITS >= 64, "tokens need 64 bits");
 
 impl Seams {
-    /// Those of the real world, with this clock: others may show its time, too.
+    /// The seams of the real world, with this clock, whose clones show the same time.
     ///
     /// # Errors
     /// When the OS gives no descriptor for the selector.
@@ -71,7 +71,7 @@ pub struct OsEntropy;
 
 impl Entropy for OsEntropy {
     /// # Panics
-    /// When the system has no randomness: without it, no secret is one.
+    /// If the system has no randomness: without it, no secret would be secret.
     fn fill(&mut self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the system's random number generator must work");
     }
@@ -85,7 +85,7 @@ pub struct OsSelector {
 }
 
 impl OsSelector {
-    /// A selector that watches nothing yet.
+    /// A selector without registrations.
     ///
     /// # Errors
     /// When the OS gives no descriptor for it.
@@ -139,7 +139,7 @@ impl Selector for OsSelector {
                 .filter(|event| event.token() != WAKER)
                 .map(|event| {
                     let mut readiness = Readiness::NONE;
-                    // The end of the stream and an error are read like bytes: reading is what tells them.
+                    // The end of the stream and errors count as readable: a read reports them.
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
                         readiness = readiness.and(Readiness::READABLE);
                     }
@@ -163,10 +163,10 @@ impl Selector for OsSelector {
     }
 }
 
-/// An eventfd, or what the OS has for one.
+/// An eventfd, or its equivalent.
 impl Wake for Waker {
     fn wake(&self) {
-        // It fails only when the counter is full, and then the loop is awake already.
+        // It fails only if the counter is full, and then the loop is awake already.
         let _ = self.wake();
     }
 }

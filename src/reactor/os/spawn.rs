@@ -1,15 +1,15 @@
-//! Starting programs, without giving them descriptors that are not theirs.
+//! Starts programs without letting them inherit descriptors of the server.
 //!
 //! Linux and the BSDs make pipes and sockets that no program inherits in one call. Apple's systems make them first and
-//! mark them afterwards: a program that another thread starts in between keeps them open. A client would then not
-//! see that its connection was closed, and a child process not that its stdin has ended. So there one thing is done at
-//! a time.
+//! mark them afterwards: a program that another thread starts in between keeps them open. Then a client would not
+//! see that its connection was closed, and a child process would not see that its stdin has ended. So on those systems
+//! a lock allows only one of these steps at a time.
 
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
 
-/// Held while a program is started, or while a descriptor is made that is not marked yet.
+/// Held while a program is started, or while a new descriptor is not marked yet.
 #[cfg(target_vendor = "apple")]
 pub(super) fn one_at_a_time() -> std::sync::MutexGuard<'static, ()> {
     static STARTING: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -17,7 +17,7 @@ pub(super) fn one_at_a_time() -> std::sync::MutexGuard<'static, ()> {
     held.unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Nothing has to be held.
+/// No lock is needed.
 #[cfg(not(target_vendor = "apple"))]
 pub(super) struct Free;
 
@@ -26,7 +26,7 @@ pub(super) fn one_at_a_time() -> Free {
     Free
 }
 
-/// Starts `command`, also where other threads start others or make sockets.
+/// Starts `command`, even while other threads start programs or make sockets.
 ///
 /// # Errors
 /// Those of [`Command::spawn`].

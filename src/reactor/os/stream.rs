@@ -28,21 +28,21 @@ pub enum OsStream {
     /// Over IP, encrypted.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream>),
-    /// On this machine. Also one end of the pipe through which signals arrive.
+    /// On this machine. Also one end of the socket pair through which signals arrive.
     Unix(UnixStream),
     /// A pipe that a child process writes.
     PipeReader(pipe::Receiver),
     /// A pipe that a child process reads.
     PipeWriter(pipe::Sender),
-    /// Its descriptor was given away.
+    /// Its descriptor was taken.
     Gone,
 }
 
 impl OsStream {
-    /// A client's connection that another process had before, and who is at its other end.
+    /// A client's connection from another process, and its peer.
     ///
     /// # Errors
-    /// When it is no socket, or its peer has gone.
+    /// If it is not a socket, or its peer has gone.
     pub fn adopt(descriptor: OwnedFd) -> io::Result<(Self, Peer)> {
         let socket = Socket::from(descriptor);
         socket.set_nonblocking(true)?;
@@ -56,7 +56,7 @@ impl OsStream {
         })
     }
 
-    /// What a child process reads as its stdin.
+    /// The pipe that a child process reads as its stdin.
     ///
     /// # Errors
     /// When it cannot be made non-blocking.
@@ -66,7 +66,7 @@ impl OsStream {
         Ok(Self::PipeWriter(sender))
     }
 
-    /// What a child process writes: `ChildStdout` or `ChildStderr`.
+    /// A pipe that a child process writes: `ChildStdout` or `ChildStderr`.
     ///
     /// # Errors
     /// When it cannot be made non-blocking.
@@ -160,7 +160,7 @@ impl Stream for OsStream {
         };
     }
 
-    /// Of a connection that is encrypted, half of the state is in this process.
+    /// `None` for an encrypted connection, since half of its state is in this process.
     fn take_descriptor(&mut self) -> Option<OwnedFd> {
         match std::mem::replace(self, Self::Gone) {
             Self::Tcp(stream) => Some(std::net::TcpStream::from(stream).into()),

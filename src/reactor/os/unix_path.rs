@@ -14,26 +14,26 @@ use crate::files::lock::{FileLock, LockError};
 #[derive(Debug)]
 pub struct UnixPath {
     path: PathBuf,
-    /// Held for as long as a server listens there. None of a socket that a service manager made.
+    /// Held for as long as a server listens there; `None` for a socket that a service manager made.
     lock: Option<FileLock>,
     /// The path is removed, and the lock released, when this is dropped.
     ours: bool,
 }
 
 impl UnixPath {
-    /// Takes `path` to listen there. A socket that a dead server left is removed.
+    /// Claims `path` to listen there. A socket that a dead server left is removed.
     ///
-    /// The lock keeps other servers of this kind away for as long as this one lives. Asking the socket that is
-    /// there is not enough: outside Linux, one whose queue is full refuses like one where no process listens.
-    /// It is asked all the same, since servers of other kinds take no lock.
+    /// The lock keeps other servers of this kind away for as long as this one lives. Trying to connect to the
+    /// existing socket is not enough: outside Linux, a socket with a full queue refuses like one where no process
+    /// listens. It is tried anyway, since servers of other kinds take no lock.
     ///
     /// # Errors
-    /// `AddrInUse` when a server listens there, or there is something that is no socket; what the OS says of the
-    /// lock's file otherwise.
+    /// `AddrInUse` if a server listens there, or the path is not a socket; else the OS's error about the lock's
+    /// file.
     pub(super) fn claim(path: &Path) -> io::Result<Self> {
         let found = path.symlink_metadata();
         if found.is_ok_and(|found| !found.file_type().is_socket()) {
-            return Err(io::ErrorKind::AddrInUse.into()); // and gets no lock beside it
+            return Err(io::ErrorKind::AddrInUse.into()); // without making a lock file beside it
         }
         let lock = FileLock::take(path).map_err(|error| match error {
             LockError::Held(_) => io::ErrorKind::AddrInUse.into(),
@@ -59,7 +59,7 @@ impl UnixPath {
         Ok(claimed)
     }
 
-    /// The path of a socket that comes from another process, with the lock if it had one.
+    /// The path of a socket from another process, with the lock if it had one.
     pub(super) fn adopt(path: &Path, lock: Option<OwnedFd>) -> Self {
         Self::at(path, lock.map(FileLock::adopt), false)
     }
@@ -69,7 +69,7 @@ impl UnixPath {
         Self { path, lock, ours }
     }
 
-    /// From now on the path is removed and the lock released when this is dropped; or they are left.
+    /// Whether the path is removed and the lock released when this is dropped, or both are left.
     pub(super) fn owns(&mut self, owns: bool) {
         self.ours = owns;
     }
@@ -94,8 +94,8 @@ impl Drop for UnixPath {
     }
 }
 
-/// Whether no process listens at `path`, as far as connecting can tell. It never blocks: where the queue is full,
-/// Linux would wait for a place in it. That we may not ask says nothing.
+/// Whether no process listens at `path`, as far as connecting can tell. It never blocks: if the queue is full,
+/// Linux would wait for a place in it. A lack of permission to connect proves nothing.
 fn is_refused(path: &Path) -> bool {
     let asked = || -> io::Result<()> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

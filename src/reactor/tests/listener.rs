@@ -1,4 +1,4 @@
-//! What comes in from outside the loop: peers, signals, randomness.
+//! What enters the loop from outside: peers, signals, randomness.
 
 use std::io;
 
@@ -63,7 +63,7 @@ fn without_descriptors_the_listener_pauses_and_comes_back() {
     let pauses = world.reactor.ledger().accept_pauses();
     assert!((2..=3).contains(&pauses), "{pauses} pauses");
 
-    // A source that is freed brings it back at once, without the timer.
+    // A freed source makes the listener try again at once, without the timer.
     network.fail_accepts(io::ErrorKind::Other, 0);
     let before = world.clock.now();
     first.send(b"x");

@@ -1,4 +1,4 @@
-//! The reactor in a written world: the order of a turn, budgets, deadlines, freeing.
+//! The reactor in a fake world: the order of a turn, budgets, deadlines, freeing.
 
 mod listener;
 mod models;
@@ -19,7 +19,7 @@ type Story = Rc<RefCell<Vec<String>>>;
 #[derive(Default)]
 struct Told {
     story: Story,
-    /// Whom a completion is passed on to.
+    /// The source that completions are passed on to.
     listener: Option<Token>,
     emitted: usize,
 }
@@ -30,7 +30,7 @@ impl Told {
     }
 }
 
-/// What it delivers in one turn.
+/// Events that it delivers in one turn.
 const EVENTS_AT_A_TIME: usize = 10;
 
 impl Program for Told {
@@ -57,7 +57,7 @@ impl Program for Told {
     }
 }
 
-/// Says what it is asked; reads one byte each time.
+/// Records its calls, and reads one byte in each.
 struct Teller {
     name: &'static str,
     stream: FakeStream,
@@ -243,7 +243,7 @@ fn one_that_has_more_to_do_is_asked_again_and_starves_nobody() {
     );
 }
 
-/// As kqueue reports: what can be read, and what can be written, each by itself.
+/// As kqueue reports: reading and writing separately.
 #[test]
 fn one_that_is_reported_twice_in_a_turn_has_its_budget_once() {
     let mut world = world();
@@ -260,7 +260,7 @@ fn one_that_is_reported_twice_in_a_turn_has_its_budget_once() {
         reads.collect()
     };
     assert_eq!(reads(world.turn()), ["greedy reads a", "modest reads b"]);
-    // Again for its readiness, and because it had more to do: still once.
+    // It is ready again, and had more to do: it is still called only once.
     greedy.send(b"a");
     greedy.becomes_writable();
     assert_eq!(reads(world.turn()), ["greedy reads a"]);
@@ -272,7 +272,7 @@ fn one_that_is_reported_twice_in_a_turn_has_its_budget_once() {
     );
 }
 
-/// Says of what it is told that it is ready.
+/// Records the readiness that it is called with.
 struct Reported(FakeStream);
 
 impl Source<Told> for Reported {
@@ -326,7 +326,7 @@ fn an_outbox_is_written_once_a_turn_however_much_it_got() {
 fn a_deadline_comes_at_its_time_and_not_before() {
     let mut world = world();
     let (_, _peer) = world.teller_until("timer", Moment::from_ns(5_000_000_000));
-    world.turn(); // reports the registration, and does not sleep
+    world.turn(); // the registration is reported, so the loop does not sleep
     world.clock.advance(Duration::from_nanos(4_999_999_999));
     world.reactor.completer().complete("something else");
     assert_eq!(world.turn(), ["completion something else", "1 events"]);
@@ -339,7 +339,7 @@ fn a_deadline_comes_at_its_time_and_not_before() {
     assert!(world.settle().is_empty(), "it came twice");
 }
 
-/// Has a deadline that has always come.
+/// A source whose deadline has always passed.
 struct Impatient;
 
 impl Source<Told> for Impatient {

@@ -1,4 +1,4 @@
-//! Slots and timers beside models of them that are too simple to be wrong.
+//! Slots and timers compared with models that are too simple to be wrong.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::*;
 #[derive(Clone, Debug)]
 enum SlotStep {
     Insert,
-    /// What has the n-th of all names ever given, if it is there.
+    /// The value under the n-th token that was ever given, if it is there.
     Remove(prop::sample::Index),
 }
 
@@ -49,7 +49,7 @@ proptest! {
 
 #[derive(Clone, Debug)]
 enum TimerStep {
-    /// The deadline of a key moves to so many ns from now, or is lifted.
+    /// The deadline of a key moves to so many ns from now, or is removed.
     Move(usize, Option<u64>),
     /// So many ns pass.
     Pass(u64),
@@ -66,7 +66,7 @@ fn timer_steps() -> impl Strategy<Value = Vec<TimerStep>> {
 }
 
 proptest! {
-    /// Every deadline fires once, at the first look that is not before it, and none wakes the loop late.
+    /// Every deadline fires once, at the first check that is not before it, and none wakes the loop late.
     #[test]
     fn timers_agree_with_a_list_of_deadlines(steps in timer_steps()) {
         let (mut timers, mut armings) = (Timers::default(), [Arming::default(); 4]);

@@ -1,7 +1,7 @@
-//! Bytes on their way to a file, written by a thread, so that no disk can stop the loop.
+//! Appends bytes to a file on a thread, so that a slow disk cannot stop the loop.
 //!
-//! Unlike the log's, none of these may be missing, so nothing is dropped here: the code that appends bounds the whole
-//! file. Should the disk fail, the file ends there and [`Appender::failure`] says why.
+//! Unlike the log's bytes, none of these may be missing, so nothing is dropped here: the caller bounds the length of
+//! the whole file. If the disk fails, the file ends there and [`Appender::failure`] says why.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -50,7 +50,7 @@ impl Appender {
         Ok(Self { shared, thread })
     }
 
-    /// Has `bytes` written, and empties them. Never blocks.
+    /// Queues `bytes` for writing, and empties them. Never blocks.
     pub fn append(&self, bytes: &mut Vec<u8>) {
         if bytes.is_empty() {
             return;
@@ -65,7 +65,7 @@ impl Appender {
         self.shared.changed.notify_one();
     }
 
-    /// What the disk said when it failed. Nothing is written any more.
+    /// The error of the disk, if it failed; then nothing more is written.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.shared.lock().failed.clone()
@@ -87,7 +87,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps until there is something; `None` when nothing more will come.
+    /// Sleeps until there are bytes; `None` when no more will come.
     fn next(&self) -> Option<Vec<u8>> {
         let is_idle = |waiting: &mut Waiting| waiting.bytes.is_empty() && !waiting.closed;
         let waiting = self.changed.wait_while(self.lock(), is_idle);

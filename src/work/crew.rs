@@ -1,4 +1,4 @@
-//! Crews run what blocks: on threads, or step by step as a test decides.
+//! Crews run blocking work: on threads, or step by step as a test decides.
 
 use std::io;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use super::findings::Findings;
 
 /// Takes work from a queue, one piece after the other.
 pub trait Worker: Send {
-    /// Sleeps until something waits, and takes it. False when nothing will come any more.
+    /// Sleeps until something waits, and takes it. False when no more work will come.
     fn take(&mut self) -> bool;
 
-    /// Does what was taken, which may block. Without anything taken, does nothing. `found` is for the seams that are
-    /// asked meanwhile.
+    /// Does the work that was taken, which may block; does nothing if none was taken. `found` is for the seams that
+    /// are called meanwhile.
     fn work(&mut self, found: &mut Findings);
 
-    /// Hands over what came of it, and when it was done, where that is known. Never blocks. Without anything done, does
-    /// nothing.
+    /// Delivers the result, and when the work was done, if that is known. Never blocks; does nothing if no work was
+    /// done.
     fn deliver(&mut self, worked: Option<Worked>);
 
     /// Whether something waits, so that taking it would not sleep.
     fn is_wanted(&self) -> bool;
 }
 
-/// The seam through which work is done beside the loop, and in which order it ends.
+/// The seam that decides how work is done outside the loop, and in which order it ends.
 pub trait Crew {
-    /// Has `worker` work for as long as something may come.
+    /// Runs `worker` for as long as work may come.
     ///
     /// # Errors
     /// When the system has no room for one more.
     fn hire(&mut self, name: String, worker: Box<dyn Worker>) -> io::Result<Hired>;
 }
 
-/// A worker that has one piece of work, and none after it.
+/// A worker with a single piece of work.
 #[derive(Debug)]
 pub struct Once<F> {
     waiting: Option<F>,
@@ -40,7 +40,7 @@ pub struct Once<F> {
 }
 
 impl<F: FnOnce() + Send> Once<F> {
-    /// Does `work`.
+    /// A worker that does `work`.
     #[must_use]
     pub fn new(work: F) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl<F: FnOnce() + Send> Worker for Once<F> {
     }
 }
 
-/// A worker at work. Dropping this waits until it has nothing more to do, where it works by itself.
+/// A hired worker. If it works by itself, dropping this waits until it has nothing more to do.
 pub struct Hired {
     wait: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -81,13 +81,13 @@ impl std::fmt::Debug for Hired {
 }
 
 impl Hired {
-    /// A worker whose steps somebody else takes: there is nothing to wait for.
+    /// A worker that its crew runs step by step: there is nothing to wait for.
     #[must_use]
     pub fn by_hand() -> Self {
         Self { wait: None }
     }
 
-    /// One whose end `wait` waits for.
+    /// A worker whose end `wait` waits for.
     pub(super) fn until(wait: impl FnOnce() + Send + 'static) -> Self {
         Self {
             wait: Some(Box::new(wait)),
@@ -116,7 +116,7 @@ impl Crew for Threads {
     }
 }
 
-/// The same, and what they do is timed by the loop's clock, which is told with each delivery.
+/// The same, with work timed by the loop's clock; the times come with each delivery.
 #[derive(Clone)]
 pub struct TimedThreads(Arc<dyn Fn() -> u64 + Send + Sync>);
 
@@ -149,7 +149,7 @@ impl Crew for TimedThreads {
     }
 }
 
-/// When a piece of work was done, by the loop's clock, and by whom.
+/// When a piece of work was done, by the loop's clock, and by which worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worked {
     /// The worker's name.
@@ -160,7 +160,7 @@ pub struct Worked {
     pub finished_ns: u64,
 }
 
-/// Each piece of work is done by `time`, which may say when it was done.
+/// Each piece of work is run by `time`, which may return when it was done.
 fn on_a_thread(
     name: String,
     mut worker: Box<dyn Worker>,

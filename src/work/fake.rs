@@ -1,5 +1,5 @@
-//! Work in a written world: workers whose steps the world takes one by one, and a disk that outlives
-//! the server and fails when it is told to.
+//! Work in a fake world: workers that the world runs step by step, and a disk that outlives the server
+//! and fails when it is told to.
 
 use std::cell::RefCell;
 use std::io;
@@ -29,7 +29,7 @@ struct Hand {
     busy: bool,
 }
 
-/// What one step of a worker was.
+/// One step of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// It took what waited.
@@ -48,7 +48,7 @@ impl std::fmt::Debug for FakeCrew {
 }
 
 impl FakeCrew {
-    /// The workers that have something to do, by their places.
+    /// The indexes of the workers that have something to do.
     #[must_use]
     pub fn wanted(&self) -> Vec<usize> {
         let hands = self.0.borrow();
@@ -59,7 +59,7 @@ impl FakeCrew {
         wanted.map(|(place, _)| place).collect()
     }
 
-    /// Whether there is a worker in that place.
+    /// Whether there is a worker with that index.
     #[must_use]
     pub fn has(&self, place: usize) -> bool {
         place < self.0.borrow().len()
@@ -71,14 +71,14 @@ impl FakeCrew {
         self.0.borrow()[place].name.clone()
     }
 
-    /// Has that worker take one step: take what waits, or finish what it has. `None` if it has nothing to
-    /// do.
+    /// Runs that worker for one step: it takes what waits, or finishes what it has. `None` if it has nothing
+    /// to do.
     #[must_use]
     pub fn step(&self, place: usize) -> Option<Step> {
         self.step_finding(place, Vec::new())
     }
 
-    /// The same; what it finishes finds this.
+    /// The same, with these findings for the work that it finishes.
     #[must_use]
     pub fn step_finding(&self, place: usize, found: Vec<Finding>) -> Option<Step> {
         let mut hands = self.0.borrow_mut();
@@ -95,7 +95,7 @@ impl FakeCrew {
         }
     }
 
-    /// Ends them all where they are, as a kill does: what they had taken is never finished.
+    /// Ends all workers at once, as a kill does: the work that they had taken is never finished.
     pub fn kill(&self) {
         self.0.borrow_mut().clear();
     }
@@ -114,7 +114,7 @@ impl Crew for FakeCrew {
 
 /// A disk in memory, with a store on it.
 pub struct FakeDisk {
-    /// Keeps what is stored while no server has it open, and looks at it from outside.
+    /// Keeps the contents while no server has the store open, and reads them from outside.
     keeper: Sqlite,
     name: String,
     trouble: Trouble,
@@ -126,7 +126,7 @@ impl std::fmt::Debug for FakeDisk {
     }
 }
 
-/// What a disk answers instead of working.
+/// The error with which a disk answers instead of working.
 #[derive(Clone, Default)]
 struct Trouble(Arc<Mutex<Option<StoreError>>>);
 
@@ -175,7 +175,7 @@ impl FakeDisk {
     /// # Errors
     /// When memory runs out.
     pub fn new() -> Result<Self, StoreError> {
-        // Databases in memory are told apart by their names, in all of the process.
+        // The names of databases in memory must be unique in the process.
         static DISKS: AtomicU64 = AtomicU64::new(0);
         let number = DISKS.fetch_add(1, Ordering::Relaxed);
         let name = format!("file:/loopgate-{number}?vfs=memdb");
@@ -188,7 +188,7 @@ impl FakeDisk {
         })
     }
 
-    /// Opens the store, as a server does when it starts. The server before has to have closed it.
+    /// Opens the store, as a server does when it starts. The previous server must have closed it.
     ///
     /// # Errors
     /// When memory runs out.
@@ -199,7 +199,7 @@ impl FakeDisk {
         }))
     }
 
-    /// From now on the disk answers this, or works again.
+    /// From now on the disk fails with this error, or works again.
     pub fn fail(&self, why: Option<StoreError>) {
         *self
             .trouble
@@ -208,7 +208,7 @@ impl FakeDisk {
             .unwrap_or_else(PoisonError::into_inner) = why;
     }
 
-    /// What is on the disk.
+    /// The contents of the disk.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -217,7 +217,7 @@ impl FakeDisk {
         self.keeper.load()
     }
 
-    /// The id of the oldest event on it; if there is none, of the next that will be.
+    /// The id of the oldest event on it; if there is none, the id that the next event will get.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -225,7 +225,7 @@ impl FakeDisk {
         self.keeper.oldest_event()
     }
 
-    /// The events on it after `since`, however well it works.
+    /// The events on it after `since`, even while the disk fails.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -235,12 +235,12 @@ impl FakeDisk {
     }
 }
 
-/// Readings of a store that wait until they are let go.
+/// Readings of a store that wait until they are released.
 #[cfg(test)]
 #[derive(Clone, Default)]
 pub(crate) struct HeldReads(Arc<Mutex<Option<Held>>>);
 
-/// Says that a reading has begun, and waits.
+/// Reports that a reading has begun, and waits.
 #[cfg(test)]
 type Held = (mpsc::Sender<()>, mpsc::Receiver<()>);
 
@@ -251,7 +251,7 @@ impl HeldReads {
         HeldEngine(store, self.clone())
     }
 
-    /// The next reading says that it has begun, and waits until the sender is dropped.
+    /// The next reading reports that it has begun, and waits until the sender is dropped.
     pub(crate) fn next(&self) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
         let ((begun, begins), (release, released)) = (mpsc::channel(), mpsc::channel());
         *self.0.lock().unwrap() = Some((begun, released));

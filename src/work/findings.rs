@@ -1,22 +1,22 @@
-//! What a worker finds out that would not come out the same a second time. A recording writes it down, and a replay
-//! gives it back.
+//! Results of workers that would not be the same in a second run. A recording stores them, and a replay returns them.
 //!
-//! The caller of [`Worker::work`](super::Worker::work) owns the list, and the seams that are asked during the work get
-//! it: on a recording they add what they found, in a replay they take what was found then. Others leave it alone.
+//! The caller of [`Worker::work`](super::Worker::work) owns the list and passes it to the seams that are called during
+//! the work: in a recording they add what they found, in a replay they take what was found then. Otherwise they ignore
+//! it.
 
 use std::collections::VecDeque;
 
 use super::store::{Page, StoreError};
 use super::verdict::Checked;
 
-/// One answer of the world's.
+/// One answer of the world.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Finding {
-    /// Of a password.
+    /// The check of a password.
     Checked(Checked),
-    /// Of a group of transactions.
+    /// The commit of a group of transactions.
     Committed(Result<(), StoreError>),
-    /// Of a reading.
+    /// A page of events.
     Read(Result<Page, StoreError>),
 }
 

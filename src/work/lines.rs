@@ -1,20 +1,20 @@
 //! A queue with several lines, which are served in turn.
 //!
-//! One client with a hundred jobs makes the others wait for one of them, not for a hundred. Where there is no room
-//! for more, the longest line gives up its newest job for a newcomer whose own line is shorter by two or more: a
-//! smaller difference would only move the refusal from one client to the other.
+//! A client with a hundred jobs makes the others wait for one of them, not for a hundred. If the queue is full, the
+//! longest line gives up its newest job for a new job whose own line is shorter by two or more: with a smaller
+//! difference the refusal would only move from one client to the other.
 
 use std::collections::{HashMap, VecDeque};
 
-/// For whom something is done; without a number, for the server and its handlers. That line never gives way.
+/// The client that a job is for; without a number it is for the server and its handlers. That line never gives way.
 pub(super) type Line = Option<u128>;
 
-/// Items that wait, in lines.
+/// Waiting items, in lines.
 #[derive(Debug)]
 pub(super) struct Lines<T> {
     /// No line is empty.
     items: HashMap<Line, VecDeque<T>>,
-    /// Each of the lines once, the next to be served first.
+    /// Each line once, the next to be served first.
     turns: VecDeque<Line>,
     len: usize,
 }
@@ -61,9 +61,9 @@ impl<T> Lines<T> {
         item
     }
 
-    /// The newest item of the longest line, if a newcomer in `line` deserves its place more.
+    /// The newest item of the longest line, if it has to give way to a new item in `line`.
     ///
-    /// Looks at each line: to be called only when the queue is full.
+    /// Looks at each line, so call it only when the queue is full.
     pub(super) fn make_way(&mut self, line: Line) -> Option<T> {
         let len = |line: &Line| self.items.get(line).map_or(0, VecDeque::len);
         let gives_way = self.turns.iter().filter(|line| line.is_some());
@@ -72,7 +72,7 @@ impl<T> Lines<T> {
             return None;
         }
         self.len -= 1;
-        // At least one stays in the line, so its turn does, too.
+        // At least one item stays in the line, so the line keeps its turn.
         self.items.get_mut(&longest)?.pop_back()
     }
 }

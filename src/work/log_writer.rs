@@ -1,9 +1,9 @@
-//! Log lines on their way to stderr or a file: written by a thread, so that no disk, terminal or
-//! stalled `| less` can stop the loop.
+//! Writes log lines to stderr or a file on a thread, so that no disk, terminal or stalled `| less`
+//! can stop the loop.
 //!
 //! The loop's side appends a line to one shared buffer; the thread takes the whole buffer and
-//! writes it at once. The buffer is bounded: what does not fit is dropped, counted, and said in the
-//! log itself. This file must not log: its own lines would come back to it.
+//! writes it at once. The buffer is bounded: lines that do not fit are dropped and counted, and the log
+//! itself says how many. This file must not log: its own lines would come back to it.
 
 use std::fmt;
 use std::fs::File;
@@ -23,12 +23,12 @@ pub const LINE_BYTES: usize = 1024;
 /// How long [`LogThread::finish`] waits for a target that takes nothing.
 pub const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Where log lines end.
+/// Where log lines are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// Standard error.
     Stderr,
-    /// A file, created for its owner alone if it is missing, appended to if it is not.
+    /// A file: appended to, or created with permissions only for its owner.
     File(PathBuf),
 }
 
@@ -91,17 +91,17 @@ impl Write for LogPipe {
     }
 }
 
-/// The thread that writes. Dropping it is [`finish`](Self::finish).
+/// The thread that writes. Dropping it has the effect of [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct LogThread {
     shared: Arc<Shared>,
 }
 
 impl LogThread {
-    /// Has the file opened again by its path, after it was renamed. Never blocks.
+    /// Has the thread open the file again by its path, after it was renamed. Never blocks.
     ///
-    /// Lines written before this call go to the old file, lines after it to the new one. Should the
-    /// path not open, the old file stays in use, and a line in it and one on stderr say why. Stderr stays stderr.
+    /// Lines written before this call go to the old file, lines after it to the new one. If the path cannot be
+    /// opened, the old file stays in use, and a line in it and one on stderr say why. Stderr stays stderr.
     pub fn reopen(&self) {
         let mut waiting = self.shared.lock();
         waiting.reopen_at = Some(waiting.bytes.len());
@@ -121,7 +121,7 @@ impl Drop for LogThread {
         let mut waiting = self.shared.lock();
         waiting.closed = true;
         self.shared.changed.notify_all();
-        // Not a join: a terminal that is stopped or a full pipe would keep the program from ending.
+        // Not a join: a stopped terminal or a full pipe would keep the program from ending.
         drop(
             self.shared
                 .changed
@@ -142,7 +142,7 @@ struct Shared {
 struct Waiting {
     bytes: Vec<u8>,
     lines: usize,
-    /// Lines that did not fit since the thread last took what waits.
+    /// Lines that did not fit since the thread last took the buffer.
     dropped: u64,
     /// How many of `bytes` belong to the file before it is opened again.
     reopen_at: Option<usize>,
@@ -152,7 +152,7 @@ struct Waiting {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // No foreign code runs under this lock, so a poisoned buffer is still a whole one.
+        // No foreign code runs under this lock, so a poisoned buffer is still consistent.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -168,7 +168,7 @@ impl Shared {
                         && !waiting.closed
                 })
                 .unwrap_or_else(PoisonError::into_inner);
-            // The two buffers change places, so that in the long run no line costs an allocation.
+            // The two buffers are swapped, so that in the long run lines cost no allocation.
             mem::swap(&mut bytes, &mut waiting.bytes);
             waiting.lines = 0;
             let dropped = mem::take(&mut waiting.dropped);
@@ -177,7 +177,7 @@ impl Shared {
             drop(waiting);
 
             if dropped > 0 {
-                // They were dropped because what now lies in `bytes` had filled the queue.
+                // They were dropped because the lines in `bytes` had filled the queue.
                 let _ = writeln!(bytes, "{dropped} log lines dropped: the queue was full");
             }
             if let Some(at) = reopen_at {
@@ -204,13 +204,13 @@ struct Output {
     file: Option<File>,
     /// Lines that could not be written since the last that could, and why.
     failed: Option<(usize, io::Error)>,
-    /// The target ends in the middle of a line.
+    /// The last line in the target is incomplete.
     torn: bool,
 }
 
 impl Output {
-    /// Writes whole lines, after a word about those that were lost before. What the target refuses
-    /// is counted and given up: a full disk must not make this thread spin or hold lines for ever.
+    /// Writes whole lines, after a line about those that were lost before. Lines that the target refuses
+    /// are counted and dropped: a full disk must not make this thread spin or hold lines for ever.
     fn write(&mut self, lines: &[u8]) {
         if lines.is_empty() {
             return;
@@ -272,8 +272,8 @@ impl Output {
         }
     }
 
-    /// Says on stderr what is wrong with the file, which the operator may not be reading. Not if stderr takes nothing
-    /// at the moment: a terminal that is stopped must not stop the log.
+    /// Reports on stderr what is wrong with the file, which the operator may not be reading. It does so only if stderr
+    /// takes bytes at the moment: a stopped terminal must not stop the log.
     fn tell_operator(&self, what: fmt::Arguments<'_>) {
         let LogTarget::File(path) = &self.target else {
             return;

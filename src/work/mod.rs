@@ -1,10 +1,10 @@
-//! Everything that may block, kept off the event loop. Floor 1.
+//! Everything that may block, kept away from the event loop. Floor 1.
 //!
 //! | file | holds | thread |
 //! |---|---|---|
-//! | `crew` | what runs the work: threads, or a test, step by step | |
-//! | `findings` | what a worker finds out that would not come out the same a second time | |
-//! | `stepped` | threads that begin and end where the loop says | as those of the next |
+//! | `crew` | runs the work: on threads, or step by step for a test | |
+//! | `findings` | results of workers that would not be the same in a second run | |
+//! | `stepped` | threads whose work begins and ends when the loop says so | as those of the next |
 //! | `lines` | a queue in which each client has a line of its own | |
 //! | `pool` | a few threads behind one such queue, which is bounded | `loopgate-hash-0` … |
 //! | `password` | Argon2id hashing, and checking without telling by time which names exist | the caller's; in a server, the pool's |
@@ -14,13 +14,13 @@
 //! | `appender` | bytes on their way to a file | `loopgate-tape` |
 //!
 //! The threads `loopgate-stage` of `server::stage` and `loopgate-next` of the program, which waits for the process
-//! that is to go on in its place, are hired from `crew`, too.
+//! that is to take over, are hired from `crew`, too.
 //!
-//! This is the only folder that spawns threads, and `crew` the only place in it that spawns some for a
-//! server's work; `fake` is a crew, and a disk, that a test writes. What it gives to the loop has the same shape three
-//! times: a bounded queue whose `submit` never blocks and says [`Busy`] when it is full, and results
-//! that come back through a closure of the caller's. None of these threads sees a socket, a timer
-//! or the session table; how a result wakes the loop is the caller's business.
+//! This is the only folder that spawns threads, and `crew` the only place in it that spawns threads for a server's
+//! work; `fake` is a crew and a disk for tests. The loop's interface has the same shape three times: a bounded queue
+//! whose `submit` never blocks and returns [`Busy`] when it is full, and results that come back through a closure of
+//! the caller. None of these threads sees a socket, a timer or the session table; the caller decides how a result
+//! wakes the loop.
 //!
 //! Read next: `pool`, the smallest of the three, then `store`.
 

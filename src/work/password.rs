@@ -1,9 +1,9 @@
 //! Passwords: Argon2id (RFC 9106) in PHC strings, `$argon2id$v=19$m=19456,t=2,p=1$salt$digest`.
 //!
-//! The promise of this file is about time: a wrong password, an unknown user and a damaged line in
-//! the store all cost the same hashes in the same order, so that a stopwatch cannot tell which names exist:
-//! one of each kind that the store has (`kinds`), which is one hash unless some were imported. A hash at the default
-//! cost takes some 15 ms and 19 MiB, which is why it never runs on the loop.
+//! This file makes a promise about time: a wrong password, an unknown user and a damaged line in the store all cost
+//! the same hashes in the same order, so that timing does not reveal which names exist. They are one of each kind that
+//! the store has (`kinds`), which is one hash unless some were imported. A hash at the default cost takes some 15 ms
+//! and 19 MiB, which is why it never runs on the loop.
 
 mod kinds;
 
@@ -27,20 +27,20 @@ pub const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 /// Most lanes that a PHC string in the store may ask for.
 pub const LANES_MAX: u32 = 64;
 /// Most work, in KiB filled (memory times passes), that a PHC string in the store may ask for: 4 GiB, some seconds
-/// of one core. What is imported today may ask for less, [`WORK_OF_ALL_KIB_MAX`].
+/// of one core. Hashes that are imported today may ask for less, [`WORK_OF_ALL_KIB_MAX`].
 pub const WORK_KIB_MAX: u64 = 4 * MEMORY_KIB_MAX as u64;
 
 const DIGEST_BYTES: usize = 32;
 
-/// Blocks of 1 KiB that a thread keeps from one hash to the next: more is for imported hashes only.
+/// Blocks of 1 KiB that a thread keeps from one hash to the next: only imported hashes need more.
 const KEPT_BLOCKS_MAX: usize = 64 * 1024;
 
-/// Room that is asked for at least, in KiB: glibc gives back at once what is larger than 32 MiB (mallopt(3),
-/// `M_MMAP_THRESHOLD`), and may keep several times 19 MiB of what is smaller. What is not written takes no
+/// Smallest allocation, in KiB: glibc returns allocations of more than 32 MiB to the system at once (mallopt(3),
+/// `M_MMAP_THRESHOLD`), and may keep several times 19 MiB of smaller ones. The part that is not written takes no
 /// memory.
 const MAPPED_BLOCKS_MIN: usize = 33 * 1024;
 
-/// What is asked about a password.
+/// A password and the hash to compare it with.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// The password.
@@ -49,27 +49,27 @@ pub struct Asked<'a> {
     pub phc: &'a str,
     /// The kinds of hashes in the store.
     pub kinds: &'a [Kind],
-    /// What a hash costs by now.
+    /// Today's cost of a hash.
     pub cost: HashCost,
     /// For a new hash.
     pub salt: [u8; 16],
 }
 
-/// The seam through which passwords are judged: what takes a second of the processor's time need not be done
-/// twice, nor be possible where the passwords are not known.
+/// The seam through which passwords are checked. A replay need not repeat a second of computing, and cannot where
+/// the passwords are not known.
 pub trait Hasher: Send + Sync {
     /// Whether the PHC string was made from the password, in a store that has hashes of these kinds; if so, and if
-    /// today's cost is more, a new PHC string with that salt. On a worker thread: it takes as long as [`verify`] and
-    /// [`hash`] do. `found` is that of the [worker](super::Worker::work).
+    /// today's cost is higher, a new PHC string with that salt. Call it on a worker thread: it takes as long as
+    /// [`verify`] and [`hash`]. `found` is that of the [worker](super::Worker::work).
     fn check(&self, asked: Asked<'_>, found: &mut Findings) -> Checked;
 }
 
-/// Hashes, and compares.
+/// The real hasher: hashes, and compares.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Argon2id;
 
 impl Argon2id {
-    /// The one that everybody asks.
+    /// The hasher that all servers share.
     #[must_use]
     pub fn shared() -> Arc<dyn Hasher> {
         Arc::new(Self)
@@ -99,8 +99,8 @@ impl Hasher for Argon2id {
 /// The salt must come from a random generator, a new one for each call.
 ///
 /// # Panics
-/// When Argon2 does not take `cost` (less than 8 KiB a lane, no pass, no lane), or when `cost`
-/// wants more memory than there is.
+/// If Argon2 rejects `cost` (less than 8 KiB a lane, no pass, no lane), or if `cost` wants more
+/// memory than there is.
 #[must_use]
 pub fn hash(password: &[u8], salt: [u8; 16], cost: HashCost) -> String {
     phc(cost, salt, digest(password, salt, cost))
@@ -108,14 +108,14 @@ pub fn hash(password: &[u8], salt: [u8; 16], cost: HashCost) -> String {
 
 /// Whether `phc` was made from `password`, in a store that has hashes of these `kinds`.
 ///
-/// A wrong password costs a hash of each kind, [`steps`], whatever `phc` is. A right one costs those up to its own
-/// kind: a user who knows the password learns nothing new.
+/// A wrong password costs a hash of each kind, [`steps`], for any `phc`. A right one costs those up to its own
+/// kind: a user who knows the password learns nothing new from that.
 ///
-/// A string that does not parse, or asks for more than both `cost` and the limits of this file, counts as one at
-/// `cost`, and is [`Verdict::Wrong`]. So is everything when memory runs out.
+/// A string that does not parse, or asks for more than both `cost` and the limits of this file, costs as much as one
+/// at `cost`, and is [`Verdict::Wrong`]. So is every string when memory runs out.
 ///
 /// # Panics
-/// Like [`hash`], when `cost` is one that Argon2 does not take.
+/// Like [`hash`], if Argon2 rejects `cost`.
 #[must_use]
 pub fn verify(password: &[u8], phc: &str, kinds: &[Kind], cost: HashCost) -> Verdict {
     let usable = |stored: &Stored| stored.kind().is_affordable() || stored.kind().is_within(cost);
@@ -138,8 +138,8 @@ pub fn verify(password: &[u8], phc: &str, kinds: &[Kind], cost: HashCost) -> Ver
     Verdict::Wrong
 }
 
-/// What a failed login does, in this order: a hash of each kind that the store has, one at today's cost, and one of
-/// its own kind, where that is none of those. The cheapest come first, so that few pay for an expensive one.
+/// The hashes of a failed login, in this order: one of each kind that the store has, one at today's cost, and one of
+/// its own kind if that is none of these. The cheapest come first, so that few logins pay for an expensive one.
 #[must_use]
 pub fn steps(kinds: &[Kind], own: Kind, cost: HashCost) -> Vec<Kind> {
     let mut steps = kinds.to_vec();
@@ -149,10 +149,10 @@ pub fn steps(kinds: &[Kind], own: Kind, cost: HashCost) -> Vec<Kind> {
     steps
 }
 
-/// Costs what a hash of that kind costs.
+/// Takes as long as a hash of that kind.
 fn imitate(kind: Kind, password: &[u8]) {
     let mut digest = [0; DIGEST_BYTES];
-    // When memory runs out, it does so for a real one, too.
+    // If memory runs out here, it would run out for a real hash, too.
     let _ = hash_into(&kind.argon2(DIGEST_BYTES), password, &[0; 16], &mut digest);
     black_box(digest);
 }
@@ -161,8 +161,8 @@ fn imitate(kind: Kind, password: &[u8]) {
 /// users.
 #[must_use]
 pub fn decoy(cost: HashCost) -> String {
-    // SHA-256 of the empty string: 256 bits that nobody chose. That a password hashes to exactly
-    // these is as likely as guessing a key.
+    // SHA-256 of the empty string: 256 bits that were not chosen for a purpose. A password that hashes to
+    // exactly these is as unlikely as a guessed key.
     const DIGEST: [u8; DIGEST_BYTES] = [
         0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9,
         0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52,
@@ -180,12 +180,12 @@ fn digest(password: &[u8], salt: [u8; 16], cost: HashCost) -> [u8; DIGEST_BYTES]
 }
 
 thread_local! {
-    /// What the last hash of this thread filled, for its next one: getting 19 MiB from the system anew,
+    /// The memory of this thread's last hash, for the next one: getting 19 MiB from the system again,
     /// page by page, takes a third as long as hashing in them.
     static MEMORY: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Hashes in the thread's memory, which grows where it is too small.
+/// Hashes in the thread's memory, which grows if it is too small.
 fn hash_into(
     argon2: &Argon2<'_>,
     password: &[u8],
@@ -230,7 +230,7 @@ fn phc(cost: HashCost, salt: [u8; 16], digest: [u8; DIGEST_BYTES]) -> String {
     )
 }
 
-/// A PHC string taken apart; everything that Argon2 needs is there and in its range.
+/// A parsed PHC string, with everything that Argon2 needs, within range.
 struct Stored {
     algorithm: Algorithm,
     version: Version,

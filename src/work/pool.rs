@@ -1,7 +1,7 @@
-//! A few named threads behind one bounded queue, in which clients stand in lines of their own.
+//! A few named threads behind one bounded queue, in which each client has a line of its own.
 //!
-//! It deliberately knows no results: a job returns what delivers its own, so one pool serves password
-//! hashing and the jobs of handlers.
+//! It deliberately knows no results: a job returns a closure that delivers its result, so one pool serves
+//! password hashing and the jobs of handlers.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,19 +16,19 @@ use super::lines::{Line, Lines};
 use super::password;
 use crate::planted::{Bug, planted};
 
-/// How long a thread without a job keeps what password hashing left it, for the next one.
+/// How long a thread without a job keeps the memory of its last password hash for the next one.
 const MEMORY_KEPT: Duration = Duration::from_secs(1);
 
-/// Something to do on a worker thread; it returns what hands its result over, which must not block.
+/// Work for a worker thread; it returns the closure that delivers its result, which must not block.
 pub type Job = Box<dyn FnOnce(&mut Findings) -> Delivery + Send>;
 
-/// Hands a result over, and when it was made, where that is known.
+/// Delivers a result, with the time at which it was made if that is known.
 pub type Delivery = Box<dyn FnOnce(Option<Worked>) + Send>;
 
-/// Says that a job had to give way to others.
+/// Called when a job had to give way to another one.
 type GaveWay = Box<dyn FnOnce() + Send>;
 
-/// A queue is full; what was submitted was dropped and will not be done.
+/// A queue is full; the submitted work was dropped and will not be done.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("too much is waiting already")]
 pub struct Busy;
@@ -36,8 +36,8 @@ pub struct Busy;
 /// Worker threads and the jobs that wait for them. Jobs of one client are done in their order, and clients are
 /// served in turn.
 ///
-/// Dropping it drops the jobs that no thread has begun, unrun, and waits for those being run: a job
-/// that has begun always delivers.
+/// Dropping it drops the jobs that no thread has begun, and waits for those that run: a job that has
+/// begun always delivers.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
@@ -54,14 +54,14 @@ struct Shared {
 /// A job that no thread has yet.
 struct Waiting {
     job: Job,
-    /// For a client's.
+    /// Only for a client's job.
     gave_way: Option<GaveWay>,
 }
 
 struct Queue {
     jobs: Lines<Waiting>,
-    /// Threads without a job. A thread that has not yet woken up for the job it was given still
-    /// counts, so the bound below does not depend on how fast threads wake.
+    /// Threads without a job. A thread that has not yet woken up for its job still counts, so the bound
+    /// below does not depend on how fast threads wake.
     idle: usize,
     closed: bool,
 }
@@ -76,11 +76,11 @@ impl fmt::Debug for Queue {
 }
 
 impl Pool {
-    /// Hires `workers` workers, named `loopgate-hash-0` and on. Beyond the jobs that they run,
+    /// Hires `workers` workers, named `loopgate-hash-0` and so on. In addition to the jobs that they run,
     /// `waiting_max` may wait.
     ///
     /// # Errors
-    /// When the system refuses a thread; those already started are ended again.
+    /// If the system refuses a thread; those already started are ended again.
     pub fn start(crew: &mut dyn Crew, workers: usize, waiting_max: usize) -> io::Result<Self> {
         let mut pool = Self {
             shared: Arc::new(Shared {
@@ -108,18 +108,18 @@ impl Pool {
     /// Hands `job` to the next free thread, for the server itself. Never blocks.
     ///
     /// # Errors
-    /// [`Busy`] when every thread has a job, `waiting_max` more are waiting, and no client has so many of
-    /// those that one gives way.
+    /// [`Busy`] if every thread has a job, `waiting_max` more are waiting, and no client has so many of
+    /// those that one of them gives way.
     pub fn submit(&self, job: Job) -> Result<(), Busy> {
         let gave_way = None;
         self.enqueue(None, Waiting { job, gave_way })
     }
 
-    /// The same for a client, who is known by the number `line`. While the job waits, one of another client
-    /// may take its place; then it is dropped, and `gave_way` is called by the thread that submits that one.
+    /// The same for the client with the number `line`. While the job waits, a job of another client may take
+    /// its place; then it is dropped, and the thread that submits the other job calls `gave_way`.
     ///
     /// # Errors
-    /// As above. The client who has most jobs waiting is told this first.
+    /// As above. The client with most waiting jobs is refused first.
     pub fn submit_for(&self, line: u128, job: Job, gave_way: GaveWay) -> Result<(), Busy> {
         let gave_way = Some(gave_way);
         self.enqueue(Some(line), Waiting { job, gave_way })
@@ -160,9 +160,9 @@ impl Drop for Pool {
             std::mem::take(&mut queue.jobs)
         };
         self.shared.changed.notify_all();
-        // Outside the lock: what a job owns may take its time to drop.
+        // Outside the lock: dropping what a job owns may take time.
         drop(unrun);
-        self.workers.clear(); // which waits for them
+        self.workers.clear(); // this waits for them
     }
 }
 
@@ -172,7 +172,7 @@ struct Hand {
     has: Has,
 }
 
-/// How far a worker is.
+/// The state of a worker.
 enum Has {
     Nothing,
     Job(Job),
@@ -207,7 +207,7 @@ impl Worker for Hand {
     }
 }
 
-/// Does it; `None` if it panics.
+/// Runs a closure; `None` if it panics.
 fn guarded<T>(job: impl FnOnce() -> T) -> Option<T> {
     let done = panic::catch_unwind(AssertUnwindSafe(job));
     if done.is_err() {
@@ -218,7 +218,7 @@ fn guarded<T>(job: impl FnOnce() -> T) -> Option<T> {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No foreign code runs under this lock, so a poisoned queue is still a whole one.
+        // No foreign code runs under this lock, so a poisoned queue is still consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,7 +233,7 @@ impl Shared {
                 queue.idle -= 1;
                 return Some(waiting.job);
             }
-            // A thread that keeps nothing sleeps for ever: an idle server does nothing.
+            // A thread that keeps no memory sleeps for ever: an idle server does nothing.
             if !password::keeps_memory() {
                 let woken = self.changed.wait(queue);
                 queue = woken.unwrap_or_else(PoisonError::into_inner);
@@ -267,7 +267,7 @@ mod tests {
         })
     }
 
-    /// A job that says that it began and ends when told, and the two channels for it.
+    /// A job that reports that it began, and ends when told to, with the two channels for that.
     fn held() -> (Job, mpsc::Receiver<()>, mpsc::Sender<()>) {
         let (began_send, began) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
@@ -294,7 +294,7 @@ mod tests {
     fn only_jobs_without_a_thread_count_as_waiting() {
         let pool = Pool::start(&mut Threads, 2, 3).unwrap();
         let mut releases = Vec::new();
-        // Two for the threads and three to wait, without giving the threads time to wake up.
+        // Two jobs for the threads and three to wait, without giving the threads time to wake up.
         for _ in 0..5 {
             let (held, began, release) = held();
             pool.submit(held).unwrap();
@@ -386,7 +386,7 @@ mod tests {
         };
         assert!(ask(hash));
         assert!(ask(password::keeps_memory), "the next job comes at once");
-        // The thread says nothing when it lets go; it is asked after a longer and longer rest.
+        // The thread does not report when it releases the memory, so the test polls, less and less often.
         let mut rest = MEMORY_KEPT;
         loop {
             thread::sleep(rest);

@@ -1,9 +1,9 @@
-//! Workers on threads of their own, whose work begins and ends where the loop says.
+//! Workers on threads of their own, whose work begins and ends when the loop says so.
 //!
-//! An ordinary worker takes what waits, and delivers what came of it, at any moment at which its thread gets there,
-//! so two runs of the same server are never the same. Here a thread does what blocks and nothing else: the loop
-//! has the worker take something, gives it to its thread, and has it deliver when the thread is done. What is
-//! between two such [`Step`]s depends on nothing but them.
+//! An ordinary worker takes work and delivers results whenever its thread gets there, so two runs of the same server
+//! are never the same. Here a thread does only the blocking part: the loop has the worker take something, gives it to
+//! its thread, and has it deliver when the thread is done. What happens between two such [`Step`]s depends on nothing
+//! but them.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -13,16 +13,16 @@ use std::thread;
 use super::crew::{Crew, Hired, Worker};
 use super::findings::{Finding, Findings};
 
-/// Something that a worker did; workers are named by their places, in the order in which they were hired.
+/// A step of a worker; workers are named by their indexes, in the order in which they were hired.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// It took what waited.
     Took(usize),
-    /// It delivered what came of it, having found this out.
+    /// It delivered its result, with these findings.
     Delivered(usize, Vec<Finding>),
 }
 
-/// Workers whose steps the loop takes. Clones are the same crew.
+/// Workers that the loop runs step by step. Clones are the same crew.
 #[derive(Clone)]
 pub struct SteppedCrew {
     desks: Arc<Mutex<Vec<Desk>>>,
@@ -31,9 +31,9 @@ pub struct SteppedCrew {
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Where a worker is while it does not work.
+/// The place of a worker while it does not work.
 struct Desk {
-    /// `None` while its thread has it.
+    /// `None` while its thread has the worker.
     worker: Option<Box<dyn Worker>>,
     thread: Sender<Box<dyn Worker>>,
 }
@@ -52,7 +52,7 @@ impl std::fmt::Debug for SteppedCrew {
 }
 
 impl SteppedCrew {
-    /// A crew of nobody. `wake` is called, from any thread, when one can deliver.
+    /// A crew without workers. `wake` is called, from any thread, when a worker can deliver.
     #[must_use]
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (say_done, done) = mpsc::channel();
@@ -64,7 +64,7 @@ impl SteppedCrew {
         }
     }
 
-    /// Has everybody take a step who can, and tells each. Never blocks.
+    /// Has every worker that can take a step do so, and reports each step to `tell`. Never blocks.
     pub fn step(&self, mut tell: impl FnMut(Step)) {
         while let Ok(done) = lock(&self.done).try_recv() {
             tell(self.deliver(done));
@@ -75,7 +75,7 @@ impl SteppedCrew {
             };
             if worker.is_wanted() && worker.take() {
                 tell(Step::Took(place));
-                // A thread that is gone has panicked, and its worker with it.
+                // A thread that is gone has panicked, and its worker is lost with it.
                 let _ = desk.thread.send(worker);
             } else {
                 desk.worker = Some(worker);
@@ -94,7 +94,7 @@ impl SteppedCrew {
         Step::Delivered(place, found.into())
     }
 
-    /// Waits until that worker has nothing more to do, and lets it go.
+    /// Waits until that worker has nothing more to do, and releases it.
     fn dismiss(&self, place: usize) {
         while lock(&self.desks)[place].worker.is_none() {
             let Ok(done) = lock(&self.done).recv() else {
@@ -112,7 +112,7 @@ impl SteppedCrew {
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Workers are used under these locks by one thread only; what panics there ends the server.
+    // Only one thread uses workers under these locks; a panic there ends the server.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

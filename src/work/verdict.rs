@@ -1,4 +1,4 @@
-//! What comes of looking at a password.
+//! The result of checking a password.
 
 /// What [`verify`](super::password::verify) found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,11 +11,11 @@ pub enum Verdict {
     RightButWeak,
 }
 
-/// What was found out about a password.
+/// The result of checking a password against a stored hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// Whether it is the one.
+    /// Whether it is the right one.
     pub verdict: Verdict,
-    /// The same password, hashed anew, where the stored hash is weaker than it should be.
+    /// The same password, hashed again, if the stored hash is weaker than it should be.
     pub rehashed: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! The thread `loopgate-watch`: says which turn does not end, and what is running in it, while that is so.
+//! The thread `loopgate-watch`: reports a turn that does not end, and what is running in it, while it lasts.
 //!
-//! The ledger tells of a handler that blocks when it has returned; this tells of one that does not. The thread only
-//! reads what the loop stores in any case, and wakes once a second.
+//! The ledger reports a handler that blocked after it has returned; this reports one that does not return. The thread
+//! only reads what the loop stores anyway, and wakes once a second.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::ledger::Pulse;
 
-/// A turn that takes longer is said in the log, after twice as long at the latest.
+/// A turn that takes longer is reported in the log, after twice this time at the latest.
 pub const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// Watches a loop until it is dropped.
@@ -56,7 +56,7 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.end = None; // which the thread hears at once
+        self.end = None; // the thread notices this at once
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -77,7 +77,7 @@ mod tests {
         });
         let label = ledger.label("GET /blocks");
         ledger.begin_turn(0, 1, None, 0);
-        ledger.end_turn(2); // and the loop sleeps, which is said of nobody
+        ledger.end_turn(2); // and the loop sleeps, which is not reported
         ledger.begin_turn(2, 3, None, 1);
         ledger.does(label);
         assert_eq!(said.recv(), Ok((2, "GET /blocks".to_owned())));

@@ -1,12 +1,12 @@
-//! The kinds of password hashes in a store: what a stopwatch could tell apart.
+//! The kinds of password hashes in a store, which timing could tell apart.
 //!
-//! Hashes that were imported cost what they cost where they came from. If a failed login cost only the hash of the
-//! name that was tried, its time would tell which names exist, and the time that others wait for a worker behind it
-//! would tell it as well. So each failed login costs a hash of every kind that the store has, whichever name was
-//! tried: the same work in the same order. No thread sleeps, and no clock is read.
+//! Imported hashes have the cost that their origin gave them. If a failed login computed only the hash of the tried
+//! name, its time would reveal which names exist, and so would the time that others wait for a worker behind it. So
+//! each failed login computes a hash of every kind that the store has, for any name: the same work in the same order.
+//! No thread sleeps, and no clock is read.
 //!
-//! The price is bounded: all kinds together fill [`WORK_OF_ALL_KIB_MAX`]. What would go beyond that is not
-//! imported; what an older version imported is not imitated, and [`Kinds::beyond`] counts it.
+//! The cost is bounded: all kinds together fill at most [`WORK_OF_ALL_KIB_MAX`]. Hashes that would exceed it are not
+//! imported; those that an older version imported are not imitated, and [`Kinds::beyond`] counts them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::config::HashCost;
 pub const WORK_OF_ALL_KIB_MAX: u64 = 512 * 1024;
 
 /// Everything that decides how long checking a hash takes.
-// The work comes first: it is the order in which they are done.
+// The work comes first, since it decides the order in which the kinds are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
     work_kib: u64,
@@ -33,10 +33,10 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Hashes that are made at `cost`.
+    /// The kind of hashes that are made at `cost`.
     ///
     /// # Panics
-    /// When Argon2 does not take it (less than 8 KiB a lane, no pass, no lane).
+    /// If Argon2 rejects it (less than 8 KiB a lane, no pass, no lane).
     #[must_use]
     pub fn at(cost: HashCost) -> Self {
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None);
@@ -44,7 +44,7 @@ impl Kind {
         Self::new(Algorithm::Argon2id, Version::V0x13, &params)
     }
 
-    /// Hashes that are made so.
+    /// The kind of hashes with these parameters.
     pub(super) fn new(algorithm: Algorithm, version: Version, params: &Params) -> Self {
         let (memory_kib, passes) = (params.m_cost(), params.t_cost());
         Self {
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// What makes hashes of this kind, with so many bytes.
+    /// The Argon2 instance that makes hashes of this kind, with so many bytes.
     pub(super) fn argon2(self, digest_bytes: usize) -> Argon2<'static> {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(digest_bytes));
         let params = params.expect("they were those of a hash before");
@@ -75,7 +75,7 @@ impl Kind {
         self.memory_kib <= cost.memory_kib && self.passes <= cost.passes && self.lanes <= cost.lanes
     }
 
-    /// More lanes are not more work, so they do not count.
+    /// Whether it takes less work than `cost`. More lanes are not more work, so they do not count.
     pub(super) fn is_weaker_than(self, cost: HashCost) -> bool {
         self.memory_kib < cost.memory_kib
             || self.passes < cost.passes
@@ -84,10 +84,10 @@ impl Kind {
     }
 }
 
-/// How many users have a hash of which kind.
+/// The number of users with a hash of each kind.
 #[derive(Debug, Default)]
 pub struct Kinds {
-    /// By what stands before the salt: most users share it, so few strings are taken apart.
+    /// Keyed by the part before the salt: most users share it, so few strings have to be parsed.
     users: HashMap<String, (Option<Kind>, usize)>,
     imitated: Arc<[Kind]>,
 }
@@ -99,7 +99,7 @@ impl Kinds {
             *count += 1;
             return;
         }
-        // What cannot be checked is no kind of its own: it costs what an unknown name does.
+        // An invalid hash is not a kind of its own: a login with it costs as much as one with an unknown name.
         let stored = Stored::parse(phc).ok();
         let kind = stored
             .map(|stored| stored.kind())
@@ -108,7 +108,7 @@ impl Kinds {
         self.choose();
     }
 
-    /// A user had it, and has another one.
+    /// A user no longer has this hash.
     pub fn remove(&mut self, phc: &str) {
         let Some((_, count)) = self.users.get_mut(parameters(phc)) else {
             return;
@@ -120,14 +120,14 @@ impl Kinds {
         }
     }
 
-    /// Those that each failed login costs, the cheapest first.
+    /// The kinds that each failed login computes, the cheapest first.
     #[must_use]
     pub fn imitated(&self) -> Arc<[Kind]> {
         Arc::clone(&self.imitated)
     }
 
-    /// How many users have a hash that costs too much to be imitated: how long a failed login takes tells that
-    /// they exist.
+    /// How many users have a hash that costs too much to be imitated: the time that a failed login takes reveals
+    /// that they exist.
     #[must_use]
     pub fn beyond(&self) -> usize {
         let beyond = self.users.values().filter_map(|(kind, count)| {
@@ -151,16 +151,16 @@ impl Kinds {
     }
 }
 
-/// What stands before the salt in a PHC string.
+/// The part before the salt in a PHC string.
 fn parameters(phc: &str) -> &str {
     phc.rsplitn(3, '$').nth(2).unwrap_or_default()
 }
 
-/// Whether a password that was hashed elsewhere may be imported as it is, beside those that `kinds` has already.
+/// Whether a password that was hashed elsewhere may be imported as it is, in addition to those that `kinds` has.
 ///
 /// # Errors
-/// One sentence for the user: not a PHC string of Argon2, or more expensive than a failed login may be. Then `kinds`
-/// has taken note of it all the same.
+/// One sentence for the user: not a PHC string of Argon2, or more expensive than a failed login may be. Even then
+/// `kinds` has taken note of it.
 pub fn check_phc(phc: &str, kinds: &mut Kinds) -> Result<(), String> {
     let stored = Stored::parse(phc)?;
     let before = kinds.beyond();

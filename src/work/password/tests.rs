@@ -129,7 +129,7 @@ fn a_thread_keeps_the_memory_of_one_hash_until_it_is_released() {
     for _ in 0..3 {
         let _ = hash(b"password", SALT, HashCost::DEFAULT);
         assert!(keeps_memory());
-        // More than glibc ever keeps for itself, and not more with each hash.
+        // More than glibc ever keeps, and it must not grow with each hash.
         assert!(
             (32 * 1024 + 1..40 * 1024).contains(&capacity()),
             "{}",
@@ -175,7 +175,7 @@ fn a_failed_login_is_the_same_work_in_the_same_order_for_every_stored_hash() {
     let steps = steps_of(&unknown);
     assert_eq!(steps.len(), 4);
     assert_eq!(steps.last(), Some(&Stored::parse(&strong).unwrap().kind()));
-    // Where all are alike, it is one hash.
+    // If all are alike, it is one hash.
     assert_eq!(
         super::steps(&kinds(&[&own]).imitated(), Kind::at(cost), cost).len(),
         1
@@ -213,7 +213,7 @@ fn a_kind_is_imitated_as_long_as_a_user_has_it() {
     assert_eq!(kinds.imitated().len(), 2);
     kinds.remove(&other_salt);
     assert_eq!(kinds.imitated().len(), 1);
-    kinds.remove(&other_salt); // one too many
+    kinds.remove(&other_salt); // removed once too often
     kinds.remove(&strong);
     assert!(kinds.imitated().is_empty());
 }
@@ -232,7 +232,7 @@ fn all_kinds_together_have_a_bound_and_what_is_beyond_is_counted_and_not_importe
         (&sensitive, false),
         (&imported(1024, 1, 65), false),
     ] {
-        // What is refused is not stored.
+        // A refused hash is not stored.
         let mut tried = kinds(&[&php, &django]);
         assert_eq!(check_phc(phc, &mut tried).is_ok(), fine, "{phc}");
         if fine {
@@ -240,7 +240,7 @@ fn all_kinds_together_have_a_bound_and_what_is_beyond_is_counted_and_not_importe
         }
     }
     assert_eq!(imported_so_far.beyond(), 0);
-    // An older version took them.
+    // An older version accepted them.
     let kinds = kinds(&[&php, &moderate, &moderate, &sensitive]);
     assert_eq!((kinds.imitated().len(), kinds.beyond()), (1, 3));
 }

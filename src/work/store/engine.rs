@@ -1,14 +1,14 @@
-//! What keeps users, sessions and events: the seam below the group commit.
+//! An engine keeps users, sessions and events: the seam below the group commit.
 //!
-//! The storage thread, the loop and what follows a commit know this trait alone. [`Sqlite`](super::sqlite) is the
-//! engine of every server. Others stand before it: one that fails when a story says so, one that notes what came of
-//! everything, and one that says what was noted.
+//! The storage thread, the loop and continuations of commits know only this trait. [`Sqlite`](super::sqlite) is the
+//! engine of every server. Others wrap it: one that fails when a story says so, one that records all results, and one
+//! that replays recorded results.
 
 use super::{Commit, Page, Query, Snapshot, StoreError, Transaction};
 use crate::event::{Event, Interest};
 use crate::work::Findings;
 
-/// Keeps what is stored, on a thread that may block.
+/// Keeps the stored data, on a thread that may block.
 ///
 /// `found` is that of the [worker](crate::work::Worker::work) that asks; only recordings and replays look at it.
 pub trait Engine: Send {
@@ -18,8 +18,9 @@ pub trait Engine: Send {
     /// When they cannot be read.
     fn load(&mut self) -> Result<Snapshot, StoreError>;
 
-    /// Applies all of `group`, in order, and waits until it is on disk; one outcome for each. A transaction that
-    /// contradicts what is stored is refused alone. Event ids grow by one, and none is given for what was not stored.
+    /// Applies all of `group`, in order, and waits until it is on disk; returns one outcome for each. A transaction
+    /// that contradicts the stored data is refused alone. Event ids grow by one, and an event that is not stored takes
+    /// none.
     ///
     /// # Errors
     /// Nothing of the group was stored.
@@ -29,8 +30,9 @@ pub trait Engine: Send {
         found: &mut Findings,
     ) -> Result<Vec<Result<Commit, StoreError>>, StoreError>;
 
-    /// Reads one page of the events that are kept. It has everything that was committed before the reading began, and
-    /// looks at [`ROWS_READ_MAX`](super::ROWS_READ_MAX) events at most, wanted or not: a commit does not wait long for it.
+    /// Reads one page of the stored events. It sees everything that was committed before the reading began, and looks
+    /// at no more than [`ROWS_READ_MAX`](super::ROWS_READ_MAX) events, wanted or not, so that a commit does not wait
+    /// long for it.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -45,7 +47,7 @@ pub trait Engine: Send {
         self.commit(group, &mut Findings::new())?.swap_remove(0)
     }
 
-    /// Reads the events after `since` that are still kept, oldest first, page by page; `limit` of them at most.
+    /// Reads the events after `since` that are still stored, oldest first, page by page; at most `limit` of them.
     ///
     /// # Errors
     /// When they cannot be read.

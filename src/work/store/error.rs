@@ -1,4 +1,4 @@
-//! Everything that can go wrong with a store, in words for the person who runs the server: what,
+//! Everything that can go wrong with a store, in words for the operator of the server: what,
 //! why, and what to do.
 
 use std::io;
@@ -17,7 +17,7 @@ pub enum StoreError {
     Locked {
         /// The store.
         path: PathBuf,
-        /// The process that has it, if it left its id.
+        /// The process that has it, if its id is known.
         pid: Option<u32>,
     },
     /// A program that is not ours holds a lock on the file.
@@ -110,7 +110,7 @@ impl StoreError {
         )
     }
 
-    /// A symbolic link where the server writes without a look at what was there.
+    /// A symbolic link in a place where the server writes without checking what was there.
     pub(super) fn link(path: &Path) -> Self {
         Self::Unwritable {
             path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! How many events a store keeps.
+//! The limits on the events that a store keeps.
 
 use crate::config::Config;
 
@@ -7,7 +7,7 @@ use crate::config::Config;
 pub struct Keep {
     /// Events.
     pub events: u64,
-    /// Bytes of their names, senders and data, and 64 for each.
+    /// Bytes of their names, senders and data, plus 64 for each event.
     pub bytes: u64,
 }
 
@@ -19,7 +19,7 @@ impl Keep {
     };
 }
 
-/// So many events, however long.
+/// So many events, of any length.
 impl From<u64> for Keep {
     fn from(events: u64) -> Self {
         Self {

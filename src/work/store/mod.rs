@@ -3,9 +3,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `mod` | what is stored, what can change, and [`Store`]: an engine that is open |
-//! | `engine` | what an engine does: the seam on which another than `SQLite` can stand |
+//! | `engine` | what an engine does: the seam for engines other than `SQLite` |
 //! | `sqlite` | the engine that keeps all in one file |
-//! | `reading` | pages of events that are kept: what is asked for, and what is answered |
+//! | `reading` | pages of stored events: the query, and its result |
 //! | `keep` | how many events are kept |
 //! | `writer` | the thread `loopgate-store`, and the loop's handle to it |
 //! | `error` | everything that can go wrong, each with what to do about it |
@@ -51,7 +51,7 @@ pub struct UserRow {
     pub created_s: i64,
 }
 
-/// Leaves the password out: what prints a user must not print its hash.
+/// Leaves the password out: code that prints a user must not print the hash.
 impl fmt::Debug for UserRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserRow")
@@ -62,16 +62,16 @@ impl fmt::Debug for UserRow {
     }
 }
 
-/// A session as stored. The signature itself never is: a stolen file logs nobody in.
+/// A session as stored. The signature itself is never stored, so a thief of the file cannot log in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
     /// SHA-256 of the signature.
     pub hash: [u8; 32],
     /// The session's public id.
     pub sid: [u8; 16],
-    /// Whose session it is.
+    /// The user whose session it is.
     pub user_id: i64,
-    /// Which key signed it.
+    /// The key that signed it.
     pub key_id: u32,
     /// When it began, in seconds since 1970 (UTC).
     pub issued_s: i64,
@@ -95,32 +95,33 @@ pub enum Change {
     },
     /// Fails with [`StoreError::NoSuchUser`] when there is none.
     SetPassword {
-        /// Whose password.
+        /// The user whose password it is.
         user_id: i64,
         /// The PHC string of the new password.
         password: String,
     },
     /// Removes a user and all its sessions. Fails with [`StoreError::NoSuchUser`] when there is none.
     RemoveUser {
-        /// Who goes.
+        /// The user to remove.
         user_id: i64,
     },
     /// Fails with [`StoreError::NoSuchUser`] when the user was removed in the meantime.
     AddSession(SessionRow),
-    /// Removes a session, and tells of it before the transaction's own events; not if it was gone already.
+    /// Removes a session, and writes an event about it before the transaction's own events; neither if it was gone
+    /// already.
     EndSession {
         /// SHA-256 of its signature.
         hash: [u8; 32],
-        /// What is told.
+        /// The event about it.
         event: NewEvent,
     },
-    /// Removes sessions by their hashes; those that are gone already are passed over.
+    /// Removes sessions by their hashes; those that are gone already are skipped.
     RemoveSessions(Vec<[u8; 32]>),
-    /// Sets when sessions were last used, in seconds since 1970 (UTC). Never brings one back.
+    /// Sets when sessions were last used, in seconds since 1970 (UTC). Never brings a removed session back.
     TouchSessions(Vec<([u8; 32], i64)>),
 }
 
-/// Names the change only: passwords and sessions stay out of every log.
+/// Shows only the name of the change: passwords and sessions stay out of every log.
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -142,14 +143,14 @@ pub struct Transaction {
     pub changes: Vec<Change>,
     /// Numbered and written after the changes, in this order.
     pub events: Vec<NewEvent>,
-    /// Without a changed row there is no event: logging out twice is one logout.
+    /// If no row changes, no event is written: logging out twice is one logout.
     pub events_only_if_changed: bool,
 }
 
 /// What a transaction did. It is on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
-    /// The changes, in their order: what else remembers users and sessions makes them, too.
+    /// The changes, in order, for every copy of users and sessions in memory.
     pub changes: Vec<Change>,
     /// Rows of users and sessions that were added, changed or removed.
     pub rows: usize,
@@ -174,7 +175,7 @@ pub struct Snapshot {
 
 /// An open store that belongs to one thread.
 ///
-/// `loopgate user …` uses it as it is; a server loads it and turns it into a [`Writer`].
+/// `loopgate user …` uses it directly; a server loads it and turns it into a [`Writer`].
 pub struct Store(Box<dyn Engine>);
 
 impl fmt::Debug for Store {
@@ -184,22 +185,21 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store at `path`, or creates it with mode 0600. Of events it keeps the newest, as many as
-    /// `keep` says; if it has more, the rest goes now.
+    /// Opens the store at `path`, or creates it with mode 0600. It keeps the newest events, as many as
+    /// `keep` says; if it has more, the oldest are removed now.
     ///
-    /// Reads the whole file once, to find damage before it is served: some 0.2 s for a million
-    /// sessions. The file stays locked for
-    /// other servers until the store is dropped, by a lock on `<path>.lock`, which also names the
-    /// process. That file stays behind: who removes it could remove one that was locked just now.
+    /// Reads the whole file once, to find damage before it is used: some 0.2 s for a million sessions. Until
+    /// the store is dropped, a lock on `<path>.lock`, which also names the process, keeps other servers out.
+    /// That file is not removed: a process that removed it could remove a file that another one has just locked.
     ///
     /// # Errors
-    /// Whatever a [`StoreError`] can say about a file. A file that is refused is left as it was,
-    /// byte for byte, and gains no companions but the lock file.
+    /// Any [`StoreError`] about a file. A refused file is left as it was, byte for byte, and no file but the
+    /// lock file appears beside it.
     pub fn open(path: &StorePath, keep: impl Into<Keep>) -> Result<Self, StoreError> {
         Ok(Self::on(Sqlite::open(path, keep.into())?))
     }
 
-    /// A store in memory, with what `snapshot` says in it and no events; the next one has the id that follows
+    /// A store in memory, with the users and sessions of `snapshot` and no events; the next event has the id after
     /// the snapshot's last.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ impl Store {
     /// Reads all users and sessions.
     ///
     /// # Errors
-    /// When the store cannot be read or holds what does not belong there.
+    /// If the store cannot be read or its contents are invalid.
     pub fn load(&mut self) -> Result<Snapshot, StoreError> {
         self.0.load()
     }
@@ -230,8 +230,8 @@ impl Store {
         Engine::apply(self, transaction)
     }
 
-    /// Reads the events after `since` that are still kept, oldest first, page by page; `limit` of them
-    /// at most.
+    /// Reads the events after `since` that are still stored, oldest first, page by page; at most `limit` of
+    /// them.
     ///
     /// # Errors
     /// Like [`load`](Self::load).
@@ -240,7 +240,7 @@ impl Store {
     }
 }
 
-/// A store is what its engine is, so that another engine can stand before it.
+/// A store is itself an engine, so that another engine can wrap it.
 impl Engine for Store {
     fn load(&mut self) -> Result<Snapshot, StoreError> {
         self.0.load()

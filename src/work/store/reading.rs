@@ -1,4 +1,4 @@
-//! Pages of the events that are kept: what is asked for, and what is answered. Both are data, so that any engine can
+//! Pages of stored events: the query, and its result. Both are data, so that any engine can
 //! answer.
 
 use serde::{Deserialize, Serialize};
@@ -9,38 +9,38 @@ use crate::planted::{Bug, planted};
 /// Rows of events that one page looks at.
 pub const ROWS_READ_MAX: usize = 2048;
 
-/// Which of the events that are kept to read.
+/// Which of the stored events to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Those with a greater id.
+    /// Only events with a greater id.
     pub since: u64,
-    /// So many at most.
+    /// Most events in the page.
     pub events_max: usize,
-    /// No more once their data has so many bytes.
+    /// Bytes of data at which the page gets no further event.
     pub bytes_max: usize,
-    /// Those that are passed over count as read.
+    /// Which events are wanted; the others are skipped and count as read.
     pub wanted: Interest,
 }
 
-/// Events that were read.
+/// A page of events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// Those that were wanted, oldest first.
+    /// The wanted events, oldest first.
     pub events: Vec<Event>,
-    /// Everything up to this id has been looked at: where to go on.
+    /// Everything up to this id has been looked at: continue from here.
     pub through: u64,
     /// There may be more after it.
     pub more: bool,
-    /// The oldest event that is kept; if none is, the next that will be.
+    /// The id of the oldest stored event; if there is none, the id that the next event will get.
     pub oldest: u64,
 }
 
 impl Page {
-    /// Takes the page for a reader that has everything up to `since`, where live readers have been offered everything up
-    /// to `delivered`. Returns what this reader cannot be given.
+    /// Fits the page to a reader that has everything up to `since`, when live readers have been offered everything up
+    /// to `delivered`. Returns the events that this reader cannot get.
     ///
     /// A page that ends before `delivered` was read too early: there is more, and a reader that is ahead of the page
-    /// stays where it is. `SQLite`'s pages never do, since they come back in order with the commits.
+    /// stays where it is. Pages from `SQLite` never end too early, since they return in order with the commits.
     pub fn catch_up(&mut self, since: u64, delivered: u64) -> Option<Missing> {
         if self.through < delivered {
             self.more = true;
@@ -63,14 +63,14 @@ impl Page {
     }
 }
 
-/// Events that the store does not have, or not any more.
+/// Events that the store does not have, or no longer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// The id of the first of them.
     pub from: u64,
     /// The id of the last of them.
     pub to: u64,
-    /// The newest event there is, if that is before the reader's own last one: the store was restored from a
-    /// backup, and will give the missing ids to other events.
+    /// The newest event, if it is older than the reader's last one: the store was restored from a backup, and will
+    /// give the missing ids to other events.
     pub last: Option<u64>,
 }

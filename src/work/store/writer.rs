@@ -1,9 +1,9 @@
 //! The thread `loopgate-store`, and the loop's handle to it.
 //!
-//! The thread takes all transactions that wait as one group. While that group is on its way to the disk
-//! the next one gathers, so the slower the disk, the larger the groups: no timer, no tuning. Readings
-//! come after the group they waited with, so they see what was confirmed before, and one at a time, so
-//! that a login never waits for more than one of them.
+//! The thread takes all waiting transactions as one group. While that group is being committed, the next one
+//! gathers, so the slower the disk, the larger the groups: no timer, no tuning. A reading comes after the group
+//! that it waited with, so it sees what was confirmed before; and readings come one at a time, so that a login
+//! never waits for more than one of them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,13 +18,13 @@ use crate::work::{Busy, Crew, Findings, Hired, Worked, Worker};
 /// Transactions that may wait for the storage thread, and so the most that one commit holds.
 pub const TRANSACTIONS_WAITING_MAX: usize = 4096;
 
-/// Readings that may wait for it; they take no room away from transactions.
+/// Readings that may wait for it, in addition to the transactions.
 const QUERIES_WAITING_MAX: usize = 4096;
 
-/// What came of what was submitted.
+/// The result of submitted work.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A transaction is on disk, or it is not.
+    /// A transaction is on disk, or it failed.
     Committed(Result<Commit, StoreError>),
     /// Events were read.
     Read(Result<Page, StoreError>),
@@ -33,13 +33,13 @@ pub enum Outcome {
 impl Store {
     /// Gives the store to a worker of its own, `loopgate-store`.
     ///
-    /// There, `deliver` is called once for everything submitted, with its tag and when it was done: for transactions
-    /// in the order of submission, after the commit is on disk, or with the reason why it is not; for
-    /// readings after everything that they could see. It should do no more than hand the outcome over.
-    /// If it panics, the thread ends, and everything submitted from then on is refused.
+    /// That worker calls `deliver` once for each submission, with its tag and when it was done: for transactions in
+    /// the order of submission, after the commit is on disk, or with the reason why it is not; for readings after
+    /// everything that they could see. `deliver` should only pass the outcome on. If it panics, the thread ends, and
+    /// everything that is submitted from then on is refused.
     ///
     /// # Errors
-    /// When the system refuses a thread; the store is closed.
+    /// If the system refuses a thread; then the store is closed.
     pub fn into_writer<T>(
         self,
         crew: &mut dyn Crew,
@@ -89,10 +89,10 @@ impl<T> fmt::Debug for Writer<T> {
 }
 
 impl<T> Writer<T> {
-    /// Has `transaction` committed with the next group. Never blocks.
+    /// Submits `transaction` for the next group. Never blocks.
     ///
     /// # Errors
-    /// [`Busy`] when [`TRANSACTIONS_WAITING_MAX`] are waiting; this one will not be delivered.
+    /// [`Busy`] if [`TRANSACTIONS_WAITING_MAX`] are waiting; then this one is not delivered.
     pub fn submit(&self, tag: T, transaction: Transaction) -> Result<(), Busy> {
         self.shared.submit(|queue| {
             let room = queue.transactions.len() < TRANSACTIONS_WAITING_MAX;
@@ -103,7 +103,7 @@ impl<T> Writer<T> {
         })
     }
 
-    /// Has a page of events read. Never blocks.
+    /// Submits the reading of a page of events. Never blocks.
     ///
     /// # Errors
     /// [`Busy`] when 4096 are waiting.
@@ -117,7 +117,7 @@ impl<T> Writer<T> {
         })
     }
 
-    /// Groups written so far: how often the disk was waited for.
+    /// Groups written so far, which is how often the thread waited for the disk.
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
@@ -127,7 +127,7 @@ impl<T> Writer<T> {
 impl<T> Drop for Writer<T> {
     fn drop(&mut self) {
         self.shared.close();
-        drop(self.hired.take()); // which waits for it
+        drop(self.hired.take()); // this waits for the thread
     }
 }
 
@@ -151,11 +151,11 @@ impl<T> Queue<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
-        // No foreign code runs under this lock, so a poisoned queue is still a whole one.
+        // No foreign code runs under this lock, so a poisoned queue is still consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `add` put something into the queue, if there is room for it.
+    /// Calls `add` to put something into the queue, if there is room for it.
     fn submit(&self, add: impl FnOnce(&mut Queue<T>) -> bool) -> Result<(), Busy> {
         let mut queue = self.lock();
         if queue.closed || !add(&mut queue) {
@@ -171,8 +171,8 @@ impl<T> Shared<T> {
         self.changed.notify_all();
     }
 
-    /// Sleeps until something waits, and takes all transactions and one reading; `None` when there will be
-    /// no more.
+    /// Sleeps until something waits, and takes all transactions and one reading; `None` when no more will
+    /// come.
     fn next_group(&self) -> Option<Group<T>> {
         let mut queue = self
             .changed
@@ -186,7 +186,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// What is committed together, and a reading that follows.
+/// Transactions that are committed together, and a reading that follows.
 type Group<T> = (Vec<(T, Transaction)>, Option<(T, Query)>);
 
 /// Writes one group after the other.
@@ -195,7 +195,7 @@ struct Scribe<T, D> {
     engine: Box<dyn Engine>,
     deliver: D,
     taken: Option<Group<T>>,
-    /// What is to be delivered, in this order.
+    /// Outcomes to deliver, in this order.
     done: Vec<(T, Outcome)>,
 }
 
@@ -250,7 +250,7 @@ impl<T, D> Scribe<T, D> {
     }
 }
 
-/// Also when `deliver` panics: who submits to a worker that is gone must learn of it.
+/// Also runs when `deliver` panics: a caller that submits to a worker that is gone must learn of it.
 impl<T, D> Drop for Scribe<T, D> {
     fn drop(&mut self) {
         self.shared.close();

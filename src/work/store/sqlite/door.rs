@@ -1,11 +1,11 @@
-//! Which files are opened. Everything that is refused is refused here, before a byte is written.
+//! Decides which files are opened. Every refusal happens here, before a byte is written.
 //!
-//! The order is the point. A look at the header comes first, so that nothing appears beside a file
-//! that is not ours. Then the lock, which leaves one server. Then the whole file is read for damage,
-//! through a connection that cannot write to it. Only then is it opened in earnest.
+//! The order matters. First the header is read, so that no file appears beside a file that is not ours.
+//! Then the lock is taken, which leaves one server. Then the whole file is read for damage, through a
+//! connection that cannot write to it. Only then is it opened for writing.
 //!
-//! The file itself is never opened but through `SQLite`: closing a second descriptor of one's own
-//! would release the locks of the first (POSIX `fcntl`).
+//! The file itself is opened only through `SQLite`: closing a second descriptor in the same process would
+//! release the locks of the first (POSIX `fcntl`).
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, PathBuf, Lock), StoreErro
         refuse_exposed(&path)?;
     }
     let lock = Lock::take(&path)?;
-    // Asked again: until the lock was ours, another server may have created the store.
+    // Checked again: before we had the lock, another server may have created the store.
     if has_bytes(&path)? {
         inspect(&path)?;
     } else {
@@ -82,7 +82,7 @@ fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// By the permission bits, because root could write all the same: whoever took them away meant it.
+/// Checks the permission bits, because root could write in spite of them: an operator who removed them meant it.
 fn refuse_read_only(path: &Path) -> Result<(), StoreError> {
     for path in [Some(path), path.parent()].into_iter().flatten() {
         if fs::metadata(path).is_ok_and(|found| found.permissions().readonly()) {
@@ -92,7 +92,7 @@ fn refuse_read_only(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// It holds password hashes, and so do its log and the log's index, which get their mode from it.
+/// The file holds password hashes, and so do its log and the log's index, which get their mode from it.
 fn refuse_exposed(path: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let file = beside(path, suffix);
@@ -106,7 +106,7 @@ fn refuse_exposed(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// An empty file counts as none, as it does for `SQLite`.
+/// An empty file counts as missing, as it does for `SQLite`.
 fn has_bytes(path: &Path) -> Result<bool, StoreError> {
     match fs::metadata(path) {
         Ok(found) => Ok(found.len() > 0),
@@ -137,12 +137,12 @@ impl Lock {
     }
 }
 
-/// Whether the file's header is ours, without a lock, a companion file or a log replayed.
+/// Checks that the file's header is ours, without taking a lock, creating a file or replaying a log.
 fn identify_from_outside(path: &Path) -> Result<(), StoreError> {
     let fail = |why| StoreError::from_sqlite(path, &why);
     let connection = open_immutable(path).map_err(fail)?;
-    // A checkpoint cut short leaves a header that is ahead of its file, which is not damage while
-    // the log is there. This setting has SQLite take the file's real length instead.
+    // An interrupted checkpoint leaves a header that is ahead of its file, which is not damage while
+    // the log is there. This setting has SQLite use the file's real length instead.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)
         .map_err(fail)?;
@@ -203,13 +203,13 @@ fn inspect(path: &Path) -> Result<(), StoreError> {
     }
     schema::last_event_id(&connection).map_err(|why| damaged(why.to_string()))?;
     if has_log {
-        // Opened in earnest, the log goes into the file, and whoever cannot load it then is too late.
+        // When the file is opened for writing, the log is copied into it; a failure to load would then come too late.
         read_rows(&connection).map_err(|why| damaged(why.to_string()))?;
     }
     Ok(())
 }
 
-/// Reads what is loaded at start, and keeps nothing of it.
+/// Reads what is loaded at start, and discards it.
 fn read_rows(connection: &Connection) -> rusqlite::Result<()> {
     let mut users = connection.prepare(schema::USERS)?;
     for user in users.query_map([], schema::user_of)? {
@@ -222,7 +222,7 @@ fn read_rows(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Reads the file alone and creates nothing beside it.
+/// Opens the file alone for reading, and creates nothing beside it.
 fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     let mut uri = String::from("file:");
     for &byte in path.as_os_str().as_bytes() {
@@ -240,20 +240,20 @@ fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(uri, flags)
 }
 
-/// Reads the file together with the log that a killed server left, and changes neither.
+/// Opens the file for reading together with the log that a killed server left, and changes neither.
 fn open_with_log(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open_to_write(path)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "query_only", true)?;
     if !beside(path, "-shm").exists() {
-        // Nobody else reads along, so the log's index can be in memory instead of a new file.
+        // No other process reads it meanwhile, so the log's index can be in memory instead of a new file.
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     }
     Ok(connection)
 }
 
 fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
-    // The path was resolved before: a link on it has come since.
+    // The path was resolved before, so a link on it is new.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -263,12 +263,12 @@ fn open_to_write(path: &Path) -> rusqlite::Result<Connection> {
 fn open_in_earnest(path: &Path) -> Result<Connection, StoreError> {
     let open = || -> rusqlite::Result<(Connection, bool, String)> {
         let connection = open_to_write(path)?;
-        // SQLite falls back to reading where it may not write.
+        // SQLite falls back to read-only if it may not write.
         let read_only = connection.is_readonly("main")?;
         schema::configure(&connection)?;
         let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if !read_only {
-            // Finds another program's lock now instead of at the first login.
+            // This finds another program's lock now instead of at the first login.
             connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
         }
         Ok((connection, read_only, mode))
@@ -287,7 +287,7 @@ fn open_in_earnest(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes a whole store under another name first: at no moment is there half of one at `path`.
+/// Makes the whole store under another name first, so that there is never an incomplete one at `path`.
 fn create(path: &Path) -> Result<(), StoreError> {
     for suffix in ["-wal", "-journal"] {
         let orphan = beside(path, suffix);

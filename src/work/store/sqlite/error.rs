@@ -1,4 +1,4 @@
-//! What an error of `SQLite`'s means.
+//! What an error of `SQLite` means.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ impl StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
             Some(ErrorCode::NotADatabase) => Self::Foreign { path, why },
-            // None: not SQLite but rusqlite found something of the wrong kind or size in a row.
+            // None: rusqlite, not SQLite, found a value of the wrong kind or size in a row.
             Some(ErrorCode::DatabaseCorrupt) | None => Self::Damaged { path, why },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
             Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {

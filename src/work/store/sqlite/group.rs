@@ -1,8 +1,8 @@
 //! Many transactions, one commit.
 //!
-//! A commit costs a wait for the disk, however much is in it. So all transactions that wait become
-//! one of `SQLite`'s, each in a savepoint of its own: one that contradicts the tables is undone alone,
-//! and a disk that fails undoes them all. An event id counts as given only when the commit is on
+//! Each commit waits for the disk, no matter how much is in it. So all waiting transactions become one
+//! transaction of `SQLite`, each in a savepoint of its own: a transaction that contradicts the tables is
+//! undone alone, and a failing disk undoes all. An event id counts as used only when the commit is on
 //! disk, which is why the ids have no gaps.
 
 use std::path::Path;
@@ -24,7 +24,7 @@ impl Sqlite {
     ) -> Result<Vec<Result<Commit, StoreError>>, StoreError> {
         let path = &self.path;
         let fail = |why| StoreError::from_sqlite(path, &why);
-        // IMMEDIATE: a lock that is in the way is waited for here, not found halfway.
+        // IMMEDIATE: waits here for a lock of another program, instead of meeting it halfway.
         let sql = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -61,7 +61,7 @@ impl Sqlite {
     }
 }
 
-/// The tables within a transaction of `SQLite`'s.
+/// The tables within a transaction of `SQLite`.
 struct Tables<'s> {
     sql: &'s Connection,
     path: &'s Path,
@@ -76,7 +76,7 @@ impl Tables<'_> {
             .map_err(|why| StoreError::from_sqlite(self.path, &why))
     }
 
-    /// Returns also how many bytes of events were added.
+    /// Also returns how many bytes of events were added.
     fn apply(
         &self,
         transaction: Transaction,
@@ -137,7 +137,7 @@ impl Tables<'_> {
             )?),
             Change::RemoveUser { user_id } => {
                 // Sessions have no index by user: it would cost every login a write, and users are
-                // removed seldom enough to read the table through.
+                // removed rarely enough to scan the table.
                 let sessions = self.run("DELETE FROM sessions WHERE user_id = ?1", (user_id,))?;
                 let users = one_user(self.run("DELETE FROM users WHERE id = ?1", (user_id,))?)?;
                 Ok(sessions + users)
@@ -165,7 +165,7 @@ impl Tables<'_> {
         self.run("DELETE FROM sessions WHERE hash = ?1", (hash,))
     }
 
-    /// Returns how many bytes the event counts.
+    /// Returns how many bytes the event counts as.
     fn add_event(&self, id: u64, fact: &NewEvent) -> Result<u64, StoreError> {
         let data = fact.data.to_string();
         self.run(
@@ -173,7 +173,7 @@ impl Tables<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             (
                 id.cast_signed(),
-                // A clock that is out of a signed range is wrong anyway, but must not stop events.
+                // A clock beyond the signed range is wrong anyway, but must not stop events.
                 i64::try_from(fact.unix_ms).unwrap_or(i64::MAX),
                 &fact.name,
                 &fact.sender,

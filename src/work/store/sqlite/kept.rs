@@ -1,38 +1,38 @@
-//! Which events are kept: the newest ones, so many, and so many bytes of them.
+//! Which events are kept: the newest ones, up to a number and up to a number of bytes.
 //!
-//! The oldest go in the transaction that adds new ones. While there is too much, that removes twice as many bytes
-//! as it adds, and some more: so the work of one commit stays in proportion to what is committed, and a login does
-//! not wait for what others have published before. A store that has more than it may when it is opened, as after an
-//! update or with a lower limit, is trimmed before it is used.
+//! The transaction that adds new events removes the oldest. While there are too many, it removes twice as many bytes
+//! as it adds, and some more. So the work of one commit stays in proportion to what is committed, and a login does
+//! not wait because of what others have published before. A store that is over its limit when it is opened, as after
+//! an update or with a lower limit, is trimmed before it is used.
 
 use rusqlite::Connection;
 
 use super::Keep;
 
-/// Bytes that an event counts beside its name, its sender and its data.
+/// Bytes that an event counts in addition to its name, its sender and its data.
 const EVENT_BYTES: u64 = 64;
-/// Bytes that one commit removes, beside twice of what it adds.
+/// Bytes that one commit removes, in addition to twice what it adds.
 const TRIMMED_BYTES: u64 = 256 * 1024;
-/// Bytes that one transaction removes when a store is opened: the log is as long as that.
+/// Bytes that one transaction removes when a store is opened, which bounds the length of the log.
 const TRIMMED_AT_OPEN_BYTES: u64 = 4 * 1024 * 1024;
-/// A file is made anew when it is opened and so many bytes of it are unused, and half of it is.
+/// A file is compacted when it is opened if more than so many of its bytes, and more than half of it, are unused.
 const UNUSED_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
-/// What there is.
+/// The stored events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
-    /// The id of the oldest event, if there is one, or of one before it.
+    /// The id of the oldest event, or a smaller id.
     oldest: u64,
     pub(super) bytes: u64,
 }
 
-/// What an event counts.
+/// How many bytes an event counts as.
 pub(super) fn bytes_of(name: &str, sender: &str, data: &str) -> u64 {
     (name.len() + sender.len() + data.len()) as u64 + EVENT_BYTES
 }
 
-/// What an event counts, in SQL; as [`bytes_of`]. It reads lengths only, not the data: a long value is not on the page of
-/// its row.
+/// How many bytes an event counts as, in SQL; the same as [`bytes_of`]. It reads only lengths, not the data: a long
+/// value is not on the page of its row.
 macro_rules! bytes_in_sql {
     () => {
         "octet_length(name) + octet_length(sender) + octet_length(data) + ?1"
@@ -53,7 +53,7 @@ impl Kept {
         bytes: 0,
     };
 
-    /// What the store has.
+    /// Reads the extent of the stored events.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         connection.query_row(SUM, [EVENT_BYTES.cast_signed()], |row| {
             Ok(Self {
@@ -63,12 +63,12 @@ impl Kept {
         })
     }
 
-    /// Whether there is more than may be kept.
+    /// Whether the store has more than it may keep.
     fn is_too_much(&self, keep: Keep, last_event_id: u64) -> bool {
         self.bytes > keep.bytes || self.oldest <= last_event_id.saturating_sub(keep.events)
     }
 
-    /// After events of `added` bytes were written, the last of them under this id: removes the oldest as far as
+    /// Called after events of `added` bytes were written, the last of them with this id: removes the oldest while
     /// there are too many.
     pub(super) fn trim(
         &mut self,
@@ -113,7 +113,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Removes at once what is too much, in steps.
+    /// Removes everything over the limit, in steps.
     pub(super) fn trim_all(
         &mut self,
         connection: &Connection,
@@ -129,7 +129,7 @@ impl Kept {
     }
 }
 
-/// Makes a file anew that is mostly unused: what was removed leaves room for what comes, but no shorter file.
+/// Compacts a file that is mostly unused: removed events leave room for new ones, but do not shorten the file.
 pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<()> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (pages, unused) = (pragma("page_count")?, pragma("freelist_count")?);

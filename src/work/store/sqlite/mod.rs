@@ -2,12 +2,12 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `door` | which files are opened: everything that is refused, before anything is written |
+//! | `door` | decides which files are opened; refuses all others before anything is written |
 //! | `schema` | the tables and the settings of a connection |
 //! | `group` | many transactions, one commit |
 //! | `kept` | which events are kept |
-//! | `reading` | pages of events that are kept |
-//! | `error` | what an error of `SQLite`'s means |
+//! | `reading` | pages of stored events |
+//! | `error` | what an error of `SQLite` means |
 //!
 //! No other file names the crate rusqlite. Read next: `group`.
 
@@ -33,9 +33,9 @@ use crate::config::StorePath;
 use crate::work::Findings;
 use kept::Kept;
 
-/// A file that is open, or a database in memory.
+/// An open file, or a database in memory.
 pub(in crate::work) struct Sqlite {
-    // The order matters: fields drop in it, and the lock must outlive the connection.
+    // The order matters: fields are dropped in this order, and the lock must outlive the connection.
     connection: Connection,
     path: PathBuf,
     keep: Keep,
@@ -77,7 +77,7 @@ impl Sqlite {
         Ok(store)
     }
 
-    /// Removes what is too much. A disk that is too full for that is found out by who writes.
+    /// Removes events over the limit. If the disk is too full for that, the next write reports it.
     fn trim(&mut self) {
         let trimmed = self
             .kept
@@ -88,7 +88,7 @@ impl Sqlite {
         }
     }
 
-    /// The same in memory that has a name, so that it can be opened again as long as somebody has it open.
+    /// The same in named memory, so that it can be opened again as long as another connection has it open.
     pub(in crate::work) fn on_memory(
         name: &str,
         keep: Keep,
@@ -121,12 +121,12 @@ impl Sqlite {
         })
     }
 
-    /// Gives so many ids to no event: a mistake that is [planted](crate::planted::Bug::SkippedIds) where a commit fails.
+    /// Skips so many event ids: a bug that is [planted](crate::planted::Bug::SkippedIds) when a commit fails.
     pub(in crate::work) fn use_up_ids(&mut self, count: u64) {
         self.last_event_id += count;
     }
 
-    /// Takes note of what others have written.
+    /// Takes note of what other connections have written.
     pub(in crate::work) fn refresh(&mut self) -> Result<(), StoreError> {
         let read = || {
             Ok((

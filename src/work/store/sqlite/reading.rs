@@ -1,4 +1,4 @@
-//! Pages of the events that are kept.
+//! Pages of the stored events.
 
 use super::{Page, Query, Sqlite, StoreError, schema};
 use crate::work::store::ROWS_READ_MAX;
@@ -38,14 +38,14 @@ impl Sqlite {
         read().map_err(|why| StoreError::from_sqlite(&self.path, &why))
     }
 
-    /// The id of the oldest event that is kept; if none is, of the next that will be.
+    /// The id of the oldest stored event; if there is none, the id that the next event will get.
     fn oldest(&self) -> rusqlite::Result<u64> {
         let mut oldest = self.connection.prepare_cached(schema::OLDEST_EVENT)?;
         let oldest: Option<i64> = oldest.query_row([], |row| row.get(0))?;
         Ok(oldest.map_or(self.last_event_id + 1, i64::cast_unsigned))
     }
 
-    /// The same, for those who look from outside.
+    /// The same, for callers outside the engine.
     pub(in crate::work) fn oldest_event(&self) -> Result<u64, StoreError> {
         self.oldest()
             .map_err(|why| StoreError::from_sqlite(&self.path, &why))

@@ -14,19 +14,19 @@ pub(super) const APPLICATION_ID: i32 = 0x6c6f_6f70;
 /// Version of the tables below, in the file's header.
 pub(super) const VERSION: i64 = 1;
 
-/// How long a commit waits for another program's lock, such as a `sqlite3` that reads along.
+/// How long a commit waits for another program's lock, for example of a `sqlite3` that reads the store.
 const LOCK_WAIT_MAX: Duration = if cfg!(test) {
     Duration::from_millis(20)
 } else {
     Duration::from_secs(5)
 };
 
-/// Length that the write-ahead log has at most when it has begun anew: as many bytes as `SQLite` writes into it, in
-/// pages of 4 KiB, before it copies them into the file.
+/// Most bytes that the write-ahead log has after a restart: as many as `SQLite` writes into it, in pages of 4 KiB,
+/// before it copies them into the file.
 const LOG_BYTES_MAX: i64 = 1000 * 4096;
 
-// AUTOINCREMENT costs a row in a table of SQLite's own and gives a memory that outlives the rows:
-// no id is ever given twice, whether the row was removed, trimmed, or the table emptied.
+// AUTOINCREMENT costs a row in a table of SQLite's own, and remembers the last id longer than the rows:
+// no id is ever used twice, whether the row was removed, trimmed, or the table emptied.
 const TABLES: &str = "
     CREATE TABLE users (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -83,7 +83,7 @@ pub(super) fn fill(connection: &Connection, snapshot: &Snapshot) -> rusqlite::Re
     Ok(())
 }
 
-/// Inserts the row that [`add_session`] has.
+/// The statement of [`add_session`].
 pub(super) const ADD_SESSION: &str = "INSERT INTO sessions (hash, sid, user_id, key_id, issued_s, last_used_s) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
@@ -102,7 +102,7 @@ pub(super) fn add_session(
     ))
 }
 
-/// A store that nothing outlives.
+/// A store in memory, which is gone when it is closed.
 pub(super) fn in_memory() -> Result<Connection, StoreError> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_in_memory()?;
@@ -113,7 +113,7 @@ pub(super) fn in_memory() -> Result<Connection, StoreError> {
     open().map_err(|why| StoreError::Sqlite(why.to_string()))
 }
 
-/// A store in memory that has a name, which outlives the connection if another one is open.
+/// A store in named memory, which outlives the connection if another one is open.
 pub(super) fn named_memory(name: &str, is_new: bool) -> Result<Connection, StoreError> {
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -130,14 +130,14 @@ pub(super) fn named_memory(name: &str, is_new: bool) -> Result<Connection, Store
     open().map_err(|why| StoreError::Sqlite(why.to_string()))
 }
 
-/// Settings that hold for one connection, not for the file. Writes nothing.
+/// Sets what is valid for one connection, not for the file. Writes nothing.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(LOCK_WAIT_MAX)?;
     sync_fully(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // A log that grew, since another program read along, is cut to this when it begins anew.
+    // A log that grew while another program was reading is cut to this length when it restarts.
     connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))?;
-    // Triggers and views are not ours; a file that has some must not make us run them.
+    // We have no triggers and views; a file that has some must not make us run them.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -148,12 +148,12 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn sync_fully(connection: &Connection) -> rusqlite::Result<()> {
     // FULL also syncs the log at each commit.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // On Apple's systems fsync(2) leaves it in the drive's cache; elsewhere this changes nothing.
+    // On Apple's systems fsync(2) leaves the bytes in the drive's cache; elsewhere this changes nothing.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)
 }
 
-/// The newest event id ever given, also when the event is long gone.
+/// The newest event id ever used, even if the event was removed long ago.
 pub(super) fn last_event_id(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row(
         "SELECT max((SELECT coalesce(max(id), 0) FROM events), \

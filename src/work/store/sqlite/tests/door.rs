@@ -1,4 +1,4 @@
-//! Which files are opened, and that those refused stay as they were.
+//! Which files are opened, and that refused files stay as they were.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
-/// Every file of a folder with its bytes, but the lock files.
+/// Every file of a folder with its bytes, except lock files.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder).unwrap().map(|entry| {
         let entry = entry.unwrap();
@@ -38,7 +38,7 @@ fn foreign(path: &Path) {
         .unwrap();
 }
 
-/// What it is, how it comes about, how it is refused, and whether a lock file may appear.
+/// What the file is, how it is made, how it is refused, and whether a lock file may appear.
 type Case = (&'static str, fn(&Path), fn(&StoreError) -> bool, bool);
 
 const REFUSED: &[Case] = &[
@@ -226,7 +226,7 @@ fn a_lock_of_another_program_is_named_as_such() {
 fn only_the_owner_may_read_a_new_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd ?#%41 näme.db");
-    // An empty file, as mktemp makes, counts as none.
+    // An empty file, such as mktemp makes, counts as missing.
     fs::write(&path, "").unwrap();
     let mut store = open(&path).unwrap();
     store.apply(events(&["a"])).unwrap();
@@ -240,7 +240,7 @@ fn only_the_owner_may_read_a_new_store() {
     assert_eq!(open(&path).unwrap().load().unwrap().last_event_id, 1);
 }
 
-/// What a killed server leaves: the file and its log, copied while the store is open.
+/// The files of a killed server: the file and its log, copied while the store is open.
 fn killed(folder: &Path) -> std::path::PathBuf {
     let (path, left) = (folder.join("s.db"), folder.join("left.db"));
     filled(&path);
@@ -257,7 +257,7 @@ fn killed(folder: &Path) -> std::path::PathBuf {
 fn a_checkpoint_cut_short_is_not_damage() {
     let folder = tempfile::tempdir().unwrap();
     let left = killed(folder.path());
-    // The store was closed since, so its file is whole; the killed one got as far as page 1.
+    // The store has been closed since, so its file is complete; the killed one got as far as page 1.
     let whole = fs::read(folder.path().join("s.db")).unwrap();
     assert!(whole.len() > fs::read(&left).unwrap().len());
     patch(&left, 0, &whole[..4096]);
@@ -266,7 +266,7 @@ fn a_checkpoint_cut_short_is_not_damage() {
     assert_eq!(store.events_since(0, 1000).unwrap().len(), 400);
 }
 
-/// Replaces the only place where the file says `what`.
+/// Replaces the only occurrence of `what` in the file.
 fn misspell(path: &Path, what: &[u8], with: &[u8]) {
     let bytes = fs::read(path).unwrap();
     let at = bytes.windows(what.len()).position(|bytes| bytes == what);
@@ -303,7 +303,7 @@ fn what_could_not_be_loaded_is_refused_before_the_log_goes_into_the_file() {
 fn a_damaged_store_with_a_log_keeps_both_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let left = killed(folder.path());
-    // Page 2 holds users and is in the file only.
+    // Page 2 holds users and is only in the file.
     patch(&left, 4096, &[0xa5; 4096]);
     let before = contents(folder.path());
     let refused = open(&left).unwrap_err();

@@ -25,7 +25,7 @@ fn publish(store: &mut Sqlite, times: usize, event: &NewEvent) {
     }
 }
 
-/// Lengths are as they are also if the disk is not waited for.
+/// Does not wait for the disk, which does not change the lengths.
 fn hurry(store: &Sqlite) {
     let connection = &store.connection;
     connection
@@ -33,12 +33,12 @@ fn hurry(store: &Sqlite) {
         .unwrap();
 }
 
-/// So many bytes, in any number of events.
+/// A limit of so many bytes, in any number of events.
 fn bytes_max(bytes: u64) -> Keep {
     Keep { bytes, ..Keep::ALL }
 }
 
-/// What the store says that it keeps is what it has.
+/// Asserts that the store's count matches its contents.
 fn assert_right(store: &Sqlite) {
     assert_eq!(
         store.kept.bytes,
@@ -58,12 +58,12 @@ fn length(path: &Path, suffix: &str) -> u64 {
 #[test]
 fn the_newest_events_are_kept_so_many_bytes_of_them() {
     let mut store = Sqlite::open(&StorePath::Memory, bytes_max(MIB)).unwrap();
-    // Its name, its sender and what it counts beside them make it 64 KiB.
+    // With its name, its sender and the fixed bytes for each event, it counts as 64 KiB.
     let event = long(64 * 1024 - 64 - 4 - 4);
     publish(&mut store, 40, &event);
     assert_right(&store);
     assert_eq!((store.kept.bytes, oldest(&mut store)), (MIB, 25));
-    // A small one is one too many.
+    // One small event is one too many.
     publish(&mut store, 1, &super::event("small"));
     assert_right(&store);
     assert_eq!(oldest(&mut store), 26);
@@ -115,7 +115,7 @@ fn what_a_transaction_that_fails_would_have_added_does_not_count() {
 fn one_commit_removes_a_bounded_part_of_what_is_too_much() {
     let mut store = in_memory();
     publish(&mut store, 100, &long(60_000));
-    // As if more had been allowed until now.
+    // As if the limit had been higher until now.
     store.keep = bytes_max(MIB);
     let before = store.kept.bytes;
     publish(&mut store, 1, &super::event("small"));

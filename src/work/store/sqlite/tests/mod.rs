@@ -69,7 +69,7 @@ fn ids(events: &[Event]) -> Vec<u64> {
     events.iter().map(|event| event.id).collect()
 }
 
-/// Leaves the store room for `pages` more pages, as a disk does that is almost full.
+/// Leaves the store room for `pages` more pages, as an almost full disk does.
 fn leave_room(store: &Sqlite, pages: i64) {
     let used: i64 = store
         .connection

@@ -75,7 +75,7 @@ fn nothing_is_delivered_before_it_is_on_disk() {
     let (send, delivered) = mpsc::channel();
     let (from, to) = (path.clone(), copies.join("s.db"));
     let deliver = move |(), outcome: Outcome, _| {
-        // What a kill at this moment would leave behind.
+        // The files that a kill at this moment would leave behind.
         for suffix in ["", "-wal"] {
             let name = |path: &Path| format!("{}{suffix}", path.display());
             std::fs::copy(name(&from), name(&to)).unwrap();
@@ -207,7 +207,7 @@ fn a_transaction_waits_for_one_reading_and_not_for_all() {
     let writer = Store::on(engine)
         .into_writer(&mut Threads, deliver)
         .unwrap();
-    // Held in the middle of the first reading, while others and a transaction come.
+    // The thread is held in the middle of the first reading, while other readings and a transaction arrive.
     let (begun, release) = reads.next();
     let query = Query {
         since: 0,

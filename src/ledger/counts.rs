@@ -1,8 +1,8 @@
-//! Sums over everything since the start: they only grow, so two readings tell what was in between.
+//! Sums over everything since the start. They only grow, so the difference of two readings is what happened in between.
 
 use super::{Label, Outcome};
 
-/// How often something took how long.
+/// A histogram of durations.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
     counts: [u64; Histogram::BUCKETS],
@@ -10,10 +10,10 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Buckets, with the last one, which has everything that took longer.
+    /// Buckets, including the last one, for everything that took longer.
     pub const BUCKETS: usize = 22;
 
-    /// Something took so long.
+    /// Counts a duration, in nanoseconds.
     #[inline]
     pub fn add(&mut self, ns: u64) {
         // Bounds of 1,024 ns, 2,048 and so on: no search, and no division.
@@ -22,8 +22,8 @@ impl Histogram {
         self.sum_ns += ns;
     }
 
-    /// For each bucket, below how many nanoseconds that was, and how often it was that or less; `None` for the
-    /// last one, which is without a bound.
+    /// For each bucket its upper bound in nanoseconds, and how many durations were below it; `None` for the
+    /// last one, which has no bound.
     pub fn cumulative(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
         let mut total = 0;
         self.counts.iter().enumerate().map(move |(bucket, count)| {
@@ -33,45 +33,45 @@ impl Histogram {
         })
     }
 
-    /// How often in all.
+    /// How many durations in all.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How long in all, in nanoseconds.
+    /// The sum of all durations, in nanoseconds.
     #[must_use]
     pub fn sum_ns(&self) -> u64 {
         self.sum_ns
     }
 }
 
-/// What was answered under one label.
+/// The answers under one label.
 #[derive(Clone, Debug, Default)]
 pub struct RouteCounts {
-    /// How often with which status.
+    /// The statuses, and how often each was answered.
     pub answers: Vec<(u16, u64)>,
-    /// How long a dispatch that did it held the loop.
+    /// How long the dispatches of this label held the loop.
     pub held: Histogram,
-    /// How long those waited whose answer needed a worker.
+    /// How long requests waited whose answer needed a worker.
     pub waited: Histogram,
 }
 
 /// The sums.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// By label: those that have been given one.
+    /// Indexed by label.
     routes: Vec<RouteCounts>,
-    /// How long each turn's work took: who became ready at its beginning waited for that at most.
+    /// How long each turn's work took: a source that became ready at its beginning waited at most that long.
     pub turns: Histogram,
-    /// Asleep, in nanoseconds.
+    /// Nanoseconds asleep.
     pub slept_ns: u64,
     /// Sources that stopped because their budget ran out.
     pub agains: u64,
 }
 
 impl Counts {
-    /// What was answered under `label`.
+    /// The answers under `label`.
     #[must_use]
     pub fn route(&self, label: Label) -> Option<&RouteCounts> {
         self.routes.get(usize::from(label.0))
@@ -88,7 +88,7 @@ impl Counts {
         let Some(route) = self.routes.get_mut(usize::from(label.0)) else {
             return;
         };
-        // Nearly always the first: routes answer with few statuses.
+        // Nearly always the first one matches: routes answer with few statuses.
         match route.answers.iter_mut().find(|(known, _)| *known == status) {
             Some((_, count)) => *count += 1,
             None => route.answers.push((status, 1)),
@@ -146,7 +146,7 @@ mod tests {
         for status in [200, 200, 404] {
             counts.answered(Label(1), status);
         }
-        counts.answered(Label(7), 200); // nobody gave that label
+        counts.answered(Label(7), 200); // that label was never given
         let route = counts.route(Label(1)).unwrap();
         assert_eq!(route.answers, [(200, 2), (404, 1)]);
     }

@@ -1,6 +1,6 @@
-//! What there is only so much of.
+//! The limits whose refusals are counted.
 
-/// What is there for all, and of which one peer may not take more than its share.
+/// A limit on a shared resource, of which one peer may not take more than its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `connections_per_address_max`.

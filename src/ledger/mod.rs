@@ -1,8 +1,8 @@
 //! What every turn did, and for how long. Floor 0: plain records in fixed rings.
 //!
-//! The ledger is always on. Writing to it allocates nothing and forgets the oldest record when a
-//! ring is full, so a server that has run for a year holds as much of it as one that just started. How much
-//! that is depends on whether there is a monitor ([`Memory`]).
+//! The ledger is always on. Writing to it allocates nothing and overwrites the oldest record when a ring is full, so it
+//! takes no more memory after a year than at the start. How much it takes depends on whether there is a monitor
+//! ([`Memory`]).
 //! It never reads a clock: the reactor hands in the readings that it needs anyway. Times are
 //! nanoseconds since the reactor's clock began.
 
@@ -36,14 +36,14 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Where nobody looks: so little that it stays in the nearest caches. Most of what the ledger cost was waiting for
+    /// Without observers: so little that it stays in the nearest caches. Most of the ledger's cost was waiting for
     /// memory that was last touched thousands of requests ago.
     pub const SHORT: Self = Self {
         turns: 64,
         dispatches: 256,
         jobs: 64,
     };
-    /// Where somebody may look.
+    /// With a monitor, through which observers may look.
     pub const LONG: Self = Self {
         turns: 1024,
         dispatches: 4096,
@@ -53,9 +53,9 @@ impl Memory {
 
 /// Slow dispatches remembered.
 pub const SLOW_KEPT: usize = 256;
-/// What holds the loop for longer than this, in nanoseconds, is kept apart.
+/// Dispatches that hold the loop for longer than this, in nanoseconds, are also kept separately.
 pub const SLOW_NS: u64 = 5_000_000;
-/// The log says it at most so often, in nanoseconds.
+/// Shortest time between two log lines about slow dispatches, in nanoseconds.
 const SLOW_SAID_EVERY_NS: u64 = 1_000_000_000;
 
 /// A name that was given to the ledger once, so that a record can carry it in two bytes.
@@ -66,7 +66,7 @@ impl Label {
     /// No name: the dispatch never came as far as a route.
     pub const NONE: Self = Self(0);
 
-    /// Its place among all labels, in the order in which they were given.
+    /// Its index among all labels, in the order in which they were given.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -83,12 +83,12 @@ pub struct Ledger {
     dispatches: Ring<DispatchRecord>,
     slow: Ring<SlowRecord>,
     jobs: Ring<JobRecord>,
-    /// Kinds of sources that belong to whoever watches.
+    /// Kinds of sources that belong to observers.
     observers: Vec<Label>,
     turn: TurnRecord,
     accept_pauses: u64,
     refusals: [u64; Limit::ALL.len()],
-    /// Slow dispatches that the log has not said yet, and when it said some last.
+    /// Slow dispatches that were not logged yet, and when some were last logged.
     slow_unsaid: u64,
     slow_said_ns: Option<u64>,
 }
@@ -115,11 +115,11 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// It is always kept, but in the build that shows what that costs: `--cfg loopgate_without_ledger`, which
-    /// nobody should use for anything else (`cargo bench --bench peers -- ledger`).
+    /// The ledger is always kept, except in the build that measures its cost: `--cfg loopgate_without_ledger`, which
+    /// is for nothing else (`cargo bench --bench peers -- ledger`).
     pub(crate) const IS_KEPT: bool = !cfg!(loopgate_without_ledger);
 
-    /// From now on as much is remembered as where somebody may look.
+    /// From now on as many records are kept as with a monitor.
     pub fn remember_more(&mut self) {
         self.memory = Memory::LONG;
         self.turns.grow(self.memory.turns);
@@ -127,20 +127,20 @@ impl Ledger {
         self.jobs.grow(self.memory.jobs);
     }
 
-    /// How much is remembered.
+    /// How many records are kept.
     #[must_use]
     pub fn memory(&self) -> Memory {
         self.memory
     }
 
-    /// How often somebody was refused because of `limit`.
+    /// How often a peer was refused because of `limit`.
     #[must_use]
     pub fn refusals(&self, limit: Limit) -> u64 {
         self.refusals[limit as usize]
     }
 
-    /// Somebody was refused because of `limit`. The log hears of it less and less often: an attack must
-    /// not fill the disk.
+    /// Counts a refusal because of `limit`. Refusals are logged less and less often: an attack must not fill
+    /// the disk.
     pub(crate) fn limit_reached(&mut self, limit: Limit) {
         let refusals = &mut self.refusals[limit as usize];
         *refusals += 1;
@@ -164,7 +164,7 @@ impl Ledger {
         self.turn.number
     }
 
-    /// When the work of the turn that is under way began; after it, of the last one.
+    /// When the work of the turn under way began; between turns, that of the last turn.
     #[must_use]
     pub fn turn_began_ns(&self) -> u64 {
         self.turn.began_ns
@@ -182,7 +182,7 @@ impl Ledger {
         self.dispatches.iter()
     }
 
-    /// What held the loop for more than [`SLOW_NS`], oldest first.
+    /// The dispatches that held the loop for more than [`SLOW_NS`], oldest first.
     #[must_use]
     pub fn slow(&self) -> impl DoubleEndedIterator<Item = &SlowRecord> {
         self.slow.iter()
@@ -204,20 +204,20 @@ impl Ledger {
         )
     }
 
-    /// Sources of this kind belong to whoever watches the loop.
+    /// Marks a kind of sources as belonging to observers of the loop.
     pub(crate) fn observed_by(&mut self, kind: Label) {
         if !self.is_observer(kind) {
             self.observers.push(kind);
         }
     }
 
-    /// Whether sources of this kind do: what they do is not the server's own work.
+    /// Whether sources of this kind belong to observers: what they do is not the server's own work.
     #[must_use]
     pub fn is_observer(&self, kind: Label) -> bool {
         self.observers.contains(&kind)
     }
 
-    /// A worker's result is there.
+    /// A worker's result has arrived.
     pub(crate) fn job_done(&mut self, record: JobRecord) {
         if !Self::IS_KEPT {
             return;
@@ -368,7 +368,7 @@ impl Ledger {
             dispatch: record,
         });
         self.slow_unsaid += 1;
-        // A machine that is too busy makes everything slow; saying so each time would make it slower.
+        // On a machine that is too busy everything is slow; a log line for each would make it slower.
         let said_just_now = |said_ns| record.began_ns < said_ns + SLOW_SAID_EVERY_NS;
         if self.slow_said_ns.is_some_and(said_just_now) {
             return;
@@ -389,7 +389,7 @@ impl Ledger {
     }
 }
 
-/// A pulse that knows the label of what has no name.
+/// A pulse that only knows the empty label.
 fn nameless() -> Arc<Pulse> {
     let pulse = Pulse::default();
     pulse.name("");

@@ -9,9 +9,9 @@ pub enum Phase {
     Readiness,
     /// Results from worker threads.
     Completions,
-    /// Deadlines that have come.
+    /// Deadlines that have passed.
     Timers,
-    /// What was emitted in this turn goes to its subscribers.
+    /// Events that were emitted in this turn go to their subscribers.
     Events,
     /// Each outbox that got something is written once.
     Flush,

@@ -6,19 +6,19 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Label;
 
-/// Written by the loop, a few plain stores a turn; read by whoever watches.
+/// Written by the loop, with a few plain stores a turn; read by observers and the watchdog.
 #[derive(Debug, Default)]
 pub struct Pulse {
     /// The number of the turn whose work is under way; 0 while the loop sleeps.
     turn: AtomicU64,
-    /// What is dispatched, by its label.
+    /// The label of the current dispatch.
     label: AtomicU16,
-    /// The labels' names. Given at registration, and so hardly ever.
+    /// The labels' names. They change only at registration, and so hardly ever.
     names: Mutex<Vec<String>>,
 }
 
 impl Pulse {
-    // Relaxed: each is looked at by itself, a second apart.
+    // Relaxed: each value is read alone, a second apart.
     #[inline]
     pub(super) fn turn(&self, number: u64) {
         self.turn.store(number, Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! What is written down: turns, dispatches, jobs.
+//! The records of the ledger: turns, dispatches, jobs.
 
 use super::{Label, Phase};
 
-/// One turn: when, how long each phase took, and how much each had to do.
+/// One turn: when it was, how long each phase took, and how much each phase had to do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TurnRecord {
     /// Counts turns from 1.
@@ -13,8 +13,8 @@ pub struct TurnRecord {
     pub phase_ns: [u64; Phase::COUNT],
     /// Pieces of work in each phase. For `wait`: how many sources were ready when it ended.
     pub counts: [u32; Phase::COUNT],
-    /// How long the wait would have lasted at most, in nanoseconds: until the nearest deadline; [`u64::MAX`] for
-    /// ever; 0 if somebody still had work.
+    /// The timeout of the wait, in nanoseconds: until the nearest deadline; [`u64::MAX`] for ever; 0 if a source still
+    /// had work.
     pub timeout_ns: u64,
 }
 
@@ -23,15 +23,15 @@ pub struct TurnRecord {
 pub enum Outcome {
     /// To be woken by readiness.
     Wait,
-    /// To be asked again in the next turn: its budget ran out.
+    /// To be called again in the next turn: its budget ran out.
     Again,
     /// To be freed.
     Close,
-    /// It went on under another label; the next record has the rest.
+    /// It continued under another label; the next record has the rest.
     Continued,
 }
 
-/// One source, dispatched once. The turns' records tell in which of them.
+/// One dispatch of a source. Its turn follows from the records of turns.
 #[derive(Clone, Copy, Debug)]
 pub struct DispatchRecord {
     /// The source's token, as a number; `u32::MAX` for the program's own work.
@@ -42,7 +42,7 @@ pub struct DispatchRecord {
     pub duration_ns: u64,
     /// The source's kind: `connection`, `listener`.
     pub kind: Label,
-    /// What it did, if it said so: the route's name.
+    /// What it did, if it is known: the route's name.
     pub label: Label,
     /// The phase in which it was.
     pub phase: Phase,
@@ -56,13 +56,13 @@ const _: () = assert!(size_of::<DispatchRecord>() == 32, "two to a cache line");
 /// Work that a worker has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobRecord {
-    /// The job's name; of several at the same time, no two have the same.
+    /// The job's number, unique among the jobs under way.
     pub id: u64,
-    /// What it was done for: the name of the dispatch that handed it out.
+    /// What it was done for: the label of the dispatch that submitted it.
     pub label: Label,
     /// The worker's name.
     pub worker: Label,
-    /// When it was handed out. Until it was started, it waited.
+    /// When it was submitted. It waited until it was started.
     pub submitted_ns: u64,
     /// When a worker began. Transactions of one group begin and end together.
     pub started_ns: u64,
@@ -75,7 +75,7 @@ pub struct JobRecord {
 /// A dispatch that held the loop.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowRecord {
-    /// The turn in which it was.
+    /// The turn that it was in.
     pub turn: u64,
     /// What was dispatched.
     pub dispatch: DispatchRecord,

@@ -1,11 +1,11 @@
-//! Records in a fixed room.
+//! A ring buffer of records.
 
 /// The last so many records, oldest first.
 #[derive(Debug)]
 pub(super) struct Ring<T> {
     records: Vec<T>,
     capacity: usize,
-    /// Where the next record goes once the ring is full: the oldest record.
+    /// The index of the oldest record, which the next one overwrites when the ring is full.
     oldest: usize,
     total: u64,
 }
@@ -20,7 +20,7 @@ impl<T: Copy> Ring<T> {
         }
     }
 
-    /// From now on it keeps so many, if that is more than it did.
+    /// Grows to this capacity, if it is larger.
     pub(super) fn grow(&mut self, capacity: usize) {
         if capacity > self.capacity {
             self.records.rotate_left(self.oldest);

@@ -1,4 +1,4 @@
-//! Child processes of a server: those that the configuration names, and those that nothing else looks after.
+//! Child processes of a server: those that the configuration names, and orphans that no other process reaps.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use crate::net::{Child, Message, Role, Service};
 use crate::reactor::{Signal, SignalSource, Turn};
 
 impl Server {
-    /// The processes that the configuration names, which are started in the first turn.
+    /// Adds the processes that the configuration names; they are started in the first turn.
     pub(super) fn add_children(&mut self) -> io::Result<()> {
         let config = &self.reactor.program.app.config;
         let children: Vec<Child> = [
@@ -32,8 +32,8 @@ impl Server {
         Ok(())
     }
 
-    /// Reaps processes that have lost their parent, as process 1 of a container must: nothing else does. The
-    /// caller has no child processes of its own then.
+    /// Reaps orphaned processes, as process 1 of a container must, since no other process does. The caller must not
+    /// have child processes of its own then.
     ///
     /// # Errors
     /// When the system gives no descriptors.

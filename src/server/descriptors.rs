@@ -1,21 +1,21 @@
-//! How many descriptors this process may have open.
+//! The limit on open descriptors of this process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More than any server needs; where a hard limit is higher but refused, what is allowed is looked for below this.
+/// More than any server needs; if a higher hard limit is refused, the search for an allowed one stays below this.
 const ENOUGH: u64 = 1 << 20;
 
-/// Raises the number of descriptors that this process may have open as far as the system allows; returns how many those
-/// are, or `None` where there is no limit. A client is one descriptor.
+/// Raises the limit on open descriptors of this process as far as the system allows; returns the limit, or `None` if
+/// there is none. A client takes one descriptor.
 ///
 /// The system may refuse its own hard limit: macOS shows `unlimited`, and allows `kern.maxfilesperproc`. Then the
-/// largest number that it does not refuse is found by trying.
+/// largest allowed number is found by trying.
 #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
 pub fn raise_descriptor_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let set = |current: Option<u64>| setrlimit(Resource::Nofile, Rlimit { current, maximum });
     let Err(refused) = set(maximum) else {
-        return getrlimit(Resource::Nofile).current; // FreeBSD's may be lower than what it was told
+        return getrlimit(Resource::Nofile).current; // FreeBSD may have set less than it was asked for
     };
     let allowed = largest_allowed(current?, maximum.unwrap_or(ENOUGH).min(ENOUGH), |limit| {
         set(Some(limit)).is_ok()
@@ -27,8 +27,8 @@ pub fn raise_descriptor_limit() -> Option<u64> {
     Some(allowed)
 }
 
-/// The largest number between `allowed` and `most` that `allows` says yes to, which says no to all above it. The last
-/// yes was for the number that is returned.
+/// The largest number between `allowed` and `most` that `allows` accepts; it must reject all larger ones. The last
+/// number that it accepted is the one that is returned.
 fn largest_allowed(mut allowed: u64, most: u64, mut allows: impl FnMut(u64) -> bool) -> u64 {
     let mut refused = most.saturating_add(1);
     while refused.saturating_sub(allowed) > 1 {
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn as_much_is_asked_for_as_the_system_allows() {
-        // The soft limit, the most to ask for, what the system allows: macOS's 256 of 10,240 or more among them.
+        // The soft limit, the most to ask for, what the system allows; one row is macOS's 256 of 10,240 or more.
         for (soft, most, allows) in [
             (256, ENOUGH, 10_240),
             (256, ENOUGH, 245_760),

@@ -26,12 +26,12 @@ pub enum StartError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What was given to listen on is no socket that listens.
+    /// The given descriptor is not a listening socket.
     #[error(
         "what was given to listen on is no TCP or unix socket that listens: {0}; look at the service manager's unit"
     )]
     Socket(io::Error),
-    /// Somebody else has the address, or it is not ours.
+    /// Another process has the address, or it is not an address of this machine.
     #[error("{}", cannot_listen(.0, .1))]
     Listen(ListenAddr, io::Error),
     /// The system gave no thread or descriptor.
@@ -41,7 +41,7 @@ pub enum StartError {
     Os(io::Error),
 }
 
-/// Why an address cannot be had, and what to do.
+/// Why the server cannot listen on an address, and what to do.
 fn cannot_listen(address: &ListenAddr, error: &io::Error) -> String {
     let address = address.to_string();
     let address = address

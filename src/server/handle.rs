@@ -1,4 +1,4 @@
-//! A server, for other threads.
+//! A handle to a server, for other threads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::reactor::Completer;
 /// Shuts a server down from any thread.
 pub struct Handle {
     completer: Completer<Completion>,
-    /// A loop that is slowed down stands no more when this is set.
+    /// When this is set, a loop that is slowed down no longer stops.
     goes_on: Option<Arc<AtomicBool>>,
 }
 
@@ -24,7 +24,7 @@ impl Handle {
         self.end(Completion::Drain);
     }
 
-    /// Begins to hand over: what is under way is finished, and [`Server::run`](super::Server::run)
+    /// Begins to hand over: requests under way are finished, and [`Server::run`](super::Server::run)
     /// returns.
     pub fn hand_over(&self) {
         self.end(Completion::HandOver);
@@ -37,7 +37,7 @@ impl Handle {
         self.completer.complete(how);
     }
 
-    /// Has those who watch, and are connected to this server, told what has happened in another one.
+    /// Sends to the observers that are connected to this server what has happened in another one.
     pub(super) fn tell(&self, batch: Arc<[u8]>) {
         self.completer.complete(Completion::Batch(batch));
     }

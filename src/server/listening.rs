@@ -17,12 +17,12 @@ use crate::{
     reactor::{Credentials, Identity},
 };
 
-/// Sockets that listen. They outlive a server that hands over, so that who connects meanwhile waits; a server
-/// that drains closes them, so that who connects is refused. A clone is another handle to the same ones.
+/// Listening sockets. They outlive a server that hands over, so that clients that connect meanwhile wait; a server
+/// that drains closes them, so that clients that connect are refused. Clones are handles to the same sockets.
 #[derive(Clone, Debug)]
 pub struct Sockets(Rc<RefCell<Vec<Socket>>>);
 
-/// One of them.
+/// One listening socket.
 #[derive(Debug)]
 struct Socket {
     realm: Realm,
@@ -30,13 +30,13 @@ struct Socket {
     acceptor: OsAcceptor,
 }
 
-/// The address under which a socket was asked for; none, where whoever started the program gave it.
+/// The configured address of a socket; `None` if the process that started the program passed the socket.
 pub type Asked = Option<ListenAddr>;
 
-/// A socket that listens, on its way from one process to another.
+/// A listening socket on its way from one process to another.
 #[derive(Debug)]
 pub struct PassedSocket {
-    /// Where it was asked to listen.
+    /// Its configured address.
     pub asked: Asked,
     /// The socket itself.
     pub descriptor: OwnedFd,
@@ -45,19 +45,19 @@ pub struct PassedSocket {
 }
 
 impl Sockets {
-    /// Listens wherever `config` says.
+    /// Listens on the addresses in `config`.
     ///
     /// # Errors
-    /// The first address that cannot be had.
+    /// The first address on which the server cannot listen.
     pub fn bind(config: &Config) -> Result<Self, StartError> {
         Self::take_over(Vec::new(), config)
     }
 
-    /// Sockets that listen already, and new ones for those addresses of `config`'s that are not among them. What
-    /// is no longer asked for is closed. Sockets that nobody asked for by an address are all that clients get.
+    /// Takes over listening sockets, and opens new ones for the other addresses of `config`. Sockets whose address is
+    /// no longer configured are closed. If there are sockets without a configured address, clients get only those.
     ///
     /// # Errors
-    /// What is no socket that listens; or the first address that cannot be had.
+    /// A descriptor that is not a listening socket, or the first address on which the server cannot listen.
     pub fn take_over(given: Vec<PassedSocket>, config: &Config) -> Result<Self, StartError> {
         let (mut sockets, mut open) = (Vec::new(), Vec::new());
         for PassedSocket {
@@ -96,15 +96,15 @@ impl Sockets {
             });
         }
         for (_, acceptor) in &mut open {
-            acceptor.owns_path(true); // nobody listens there any longer
+            acceptor.owns_path(true); // no process listens there any longer
         }
         Ok(Self(Rc::new(RefCell::new(sockets))))
     }
 
-    /// Each of them, for a process that is to go on with it.
+    /// A copy of each socket, for a process that is to take over.
     ///
     /// # Errors
-    /// When they are closed, or no descriptor is left.
+    /// If they are closed, or no descriptor is left.
     pub fn copies(&self) -> io::Result<Vec<PassedSocket>> {
         let sockets = self.0.borrow();
         if sockets.is_empty() {
@@ -122,13 +122,13 @@ impl Sockets {
         copies.collect()
     }
 
-    /// Nobody listens any longer, unless another process has copies.
+    /// Stops listening, unless another process has copies.
     pub fn close(&self) {
         self.0.borrow_mut().clear();
     }
 
-    /// Whether the paths of unix sockets are removed when these are dropped. They are, for those that were
-    /// bound here; another process that goes on with them needs them.
+    /// Sets whether the paths of unix sockets are removed when these are dropped. By default the paths of sockets that
+    /// were bound here are removed; another process that takes over needs them.
     pub fn own_paths(&self, own: bool) {
         for socket in self.0.borrow_mut().iter_mut() {
             let is_ours = own && socket.asked.is_some();
@@ -144,8 +144,8 @@ fn listen(address: &ListenAddr, mode: SocketMode) -> io::Result<OsAcceptor> {
     }
 }
 
-/// A certificate's key is another program's file, as often as not for a group to read, and for all in a container's
-/// secrets: it is used, and the log says so.
+/// A certificate's key is the file of another program, often readable by a group, and by all users among a container's
+/// secrets. It is used even so, and the log says so.
 #[cfg(feature = "tls")]
 fn warn_of_a_key_for_all(files: &TlsFiles) {
     let key = &files.key;
@@ -157,7 +157,7 @@ fn warn_of_a_key_for_all(files: &TlsFiles) {
     }
 }
 
-/// Who the server is to those who connect.
+/// The identity that clients are shown.
 pub(super) struct Listening {
     #[cfg(feature = "tls")]
     tls: Option<(TlsFiles, Identity)>,
@@ -168,7 +168,7 @@ pub(super) struct Listening {
     expect(clippy::unused_self, reason = "with TLS it is used")
 )]
 impl Listening {
-    /// Reads the certificate, where the configuration names one.
+    /// Reads the certificate, if the configuration names one.
     #[cfg(feature = "tls")]
     pub(super) fn new(config: &Config) -> Result<Self, StartError> {
         let tls = match &config.tls {
@@ -190,7 +190,7 @@ impl Listening {
         Ok(Self {})
     }
 
-    /// What a server accepts from, for whom, and where that is.
+    /// The acceptors of a server, each with its realm and its address.
     pub(super) fn doors(
         &self,
         sockets: &Sockets,
@@ -209,7 +209,7 @@ impl Listening {
         doors.collect()
     }
 
-    /// Reads the certificate again on a worker thread, then shows it to those who connect.
+    /// Reads the certificate again on a worker thread, then shows it to new connections.
     #[cfg(feature = "tls")]
     pub(super) fn read_again(&self) -> Option<Reply> {
         let (files, identity) = self.tls.clone()?;

@@ -1,5 +1,5 @@
-//! Wires everything together: a store, an application, a reactor, listeners. `start` is what is done
-//! once, at the beginning.
+//! Connects the parts: a store, an application, a reactor, listeners. `start` does what is done once,
+//! at the beginning.
 
 mod children;
 mod descriptors;
@@ -51,25 +51,25 @@ pub struct Server {
     reactor: Reactor<Service>,
     monitor_address: Option<ListenAddr>,
     listening: Option<Rc<Listening>>,
-    /// Says when the loop is stuck, if there is a monitor.
+    /// Reports when the loop is stuck, if there is a monitor.
     watchdog: Option<Watchdog>,
-    /// Where a loop that is slowed down is seen.
+    /// Shows a loop that is slowed down.
     stage: Option<Stage>,
     /// Closed as soon as the server drains.
     sockets: Option<Sockets>,
 }
 
-/// Where a server is: everything through which it meets what is not itself.
+/// The environment of a server: everything through which it interacts with the outside.
 pub struct World<'c> {
     /// Its users, sessions and events.
     pub store: Store,
-    /// What it signs with.
+    /// The keys that it signs with.
     pub keys: Keys,
-    /// Where time, randomness and readiness come from.
+    /// The sources of time, randomness and readiness.
     pub seams: Seams,
-    /// Who does what blocks.
+    /// The crew that does blocking work.
     pub crew: &'c mut dyn Crew,
-    /// Who judges passwords.
+    /// Verifies passwords.
     pub hasher: Arc<dyn Hasher>,
 }
 
@@ -79,20 +79,20 @@ impl fmt::Debug for World<'_> {
     }
 }
 
-/// How a server came to its end.
+/// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Everything that was under way was finished.
+    /// All requests under way were finished.
     Drained,
-    /// Another process is to go on with the sockets, the store and what [`Server::take_passed`] gives.
+    /// Another process is to take over the sockets, the store and what [`Server::take_passed`] returns.
     HandedOver,
-    /// It was told twice, or draining took longer than allowed: connections were cut.
+    /// It was told to stop twice, or draining took longer than allowed: connections were cut.
     AtOnce,
 }
 
 impl Server {
-    /// Opens the store, which makes it if there is none, reads it, and listens. Requests are answered
-    /// as soon as the server runs.
+    /// Opens or creates the store, reads it, and listens. Requests are answered as soon as the server
+    /// runs.
     ///
     /// # Errors
     /// Whatever keeps it from starting.
@@ -113,7 +113,7 @@ impl Server {
         Self::with_sockets(config, store, sockets)
     }
 
-    /// The same on sockets that listen already.
+    /// The same on sockets that already listen.
     ///
     /// # Errors
     /// Whatever keeps it from starting.
@@ -144,7 +144,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Looks at the files that `config` names, before the store is opened.
+    /// Checks the files that `config` names, before the store is opened.
     ///
     /// # Errors
     /// The first one that would keep a server from starting.
@@ -155,7 +155,7 @@ impl Server {
         Listening::new(config).map(drop)
     }
 
-    /// Goes on with connections that another process gave up. Those whose peer has gone are left out.
+    /// Takes over connections that another process handed over. Connections whose peer has gone are left out.
     pub fn adopt(&mut self, passed: Vec<Passed>) {
         for passed in passed {
             if let Err(error) = adopt(&mut self.reactor, passed) {
@@ -166,8 +166,8 @@ impl Server {
 }
 
 impl Server {
-    /// A server in any world, which listens nowhere yet: what `config` says of that, of child
-    /// processes, and of where the store is, is left out. Whether its parts fit together is not looked at.
+    /// A server in any world, which does not listen yet. It ignores the addresses, child processes and path of
+    /// the store in `config`, and does not check whether its parts fit together.
     ///
     /// # Errors
     /// Whatever keeps it from starting.
@@ -195,13 +195,13 @@ impl Server {
         Ok(server)
     }
 
-    /// Has requests timed or not, whether or not the access log is read; says whether they are.
+    /// Fixes whether requests are timed, whether or not the access log is read; returns whether they are.
     #[cfg(feature = "simulation")]
     pub(crate) fn time_requests(&mut self, timed: Option<bool>) -> bool {
         self.reactor.program.clients.time_requests(timed)
     }
 
-    /// Serves those who connect there, says where that is, and that the server has started.
+    /// Serves clients that connect there, and logs the addresses and that the server has started.
     ///
     /// # Errors
     /// When the system has no room for more registrations.
@@ -224,7 +224,7 @@ impl Server {
         Ok(())
     }
 
-    /// Serves those who connect there.
+    /// Serves clients that connect there.
     ///
     /// # Errors
     /// When the system has no room for one more registration.
@@ -234,7 +234,7 @@ impl Server {
     }
 
     /// Adds a row to the handler table. `path` may have `{name}` as a whole segment; a row for the
-    /// same method and path, one of the server's own too, is replaced.
+    /// same method and path is replaced, even one of the server's own.
     ///
     /// The handler returns a [`Reply`], or a `Result` of two of them, so that it can use `?`. With
     /// [`Methods::Any`] in place of a method it answers all of them, from the head alone.
@@ -257,8 +257,8 @@ impl Server {
     }
 
     /// Adds a WebSocket at `path`: `handler` is called with every message and the socket it came from.
-    /// Messages have at most `limits.websocket_bytes_max` bytes. Clients need no session; whose it is,
-    /// if one came along, the socket tells. It must not block.
+    /// Messages have at most `limits.websocket_bytes_max` bytes. Clients need no session; if there is one,
+    /// the socket tells whose it is. The handler must not block.
     pub fn websocket(&mut self, path: &str, handler: impl Fn(Message, &mut Socket<'_>) + 'static) {
         self.on(Method::Get, path, endpoint(Rc::new(handler)));
     }
@@ -268,7 +268,8 @@ impl Server {
     /// unsubscribed or answer [`After::Unsubscribe`](crate::app::After).
     ///
     /// # Panics
-    /// If `pattern` is none: no event could ever match it. [`Pattern::parse`](crate::app::Pattern::parse) tells before.
+    /// If `pattern` is invalid: no event could ever match it. Check it with
+    /// [`Pattern::parse`](crate::app::Pattern::parse).
     pub fn subscribe(
         &mut self,
         pattern: &str,
@@ -278,7 +279,7 @@ impl Server {
         hub.subscribe(pattern, subscriber)
     }
 
-    /// Calls that subscriber no more. Handlers do the same with `cx.app.hub`.
+    /// Removes that subscriber. Handlers do the same with `cx.app.hub`.
     pub fn unsubscribe(&mut self, id: SubscriptionId) {
         self.reactor.program.app.hub.unsubscribe(id);
     }
@@ -313,7 +314,7 @@ impl Server {
         Ok(self.finish())
     }
 
-    /// Ends what the server has started; how it came to its end.
+    /// Ends what the server has started; returns how it ended.
     pub(crate) fn finish(&mut self) -> Stopped {
         let drained = self.reactor.program.is_drained();
         self.reactor.program.children.kill_all();
@@ -326,13 +327,13 @@ impl Server {
         }
     }
 
-    /// Whether the server has shut down: everything is finished, or was cut.
+    /// Whether the server has shut down: everything was finished, or was cut.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.reactor.stopped() || self.reactor.program.is_drained()
     }
 
-    /// The connections that another process is to go on with, after the server has
+    /// The connections that another process is to take over, after the server has
     /// [handed over](Stopped::HandedOver).
     #[must_use]
     pub fn take_passed(&mut self) -> Vec<Passed> {
@@ -390,7 +391,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Nothing that the server started outlives it.
+    /// Ends everything that the server started.
     fn drop(&mut self) {
         self.reactor.program.children.kill_all();
     }

@@ -1,4 +1,4 @@
-//! What signals do to a server.
+//! How a server reacts to signals.
 
 use std::io;
 
@@ -7,13 +7,13 @@ use super::start::{key_path, read_keys};
 use crate::net::{Message, Service};
 use crate::reactor::{Arrivals, OsStream, Signal, SignalSource, Stream, Turn};
 
-/// Signals for a program in which one server may follow another: what one of them has not looked at is there
-/// for the next.
+/// Signals for a program in which one server may follow another: a signal that one server has not handled is
+/// left for the next.
 #[derive(Debug)]
 pub struct Signals(Vec<(Signal, Arrivals)>);
 
 impl Signals {
-    /// From now on, these signals no longer do what they do by default.
+    /// Listens for these signals; from now on they no longer have their default effect.
     ///
     /// # Errors
     /// When the system gives no descriptors.
@@ -24,10 +24,10 @@ impl Signals {
         arrivals.collect::<io::Result<_>>().map(Self)
     }
 
-    /// What has arrived of `signal` and was not looked at.
+    /// The arrivals of `signal` that were not handled.
     ///
     /// # Errors
-    /// When this does not listen to it.
+    /// If this does not listen for it.
     pub fn of(&self, signal: Signal) -> io::Result<&Arrivals> {
         let found = self.0.iter().find(|(known, _)| *known == signal);
         let unknown = || io::Error::new(io::ErrorKind::NotFound, format!("{signal:?}"));
@@ -40,8 +40,8 @@ impl Signals {
 }
 
 impl Server {
-    /// Shuts down on SIGTERM and SIGINT: the first drains, a second one stops at once. SIGHUP
-    /// reads the key file and the certificate again.
+    /// Shuts down on SIGTERM and SIGINT: the first signal drains, a second one stops at once. SIGHUP makes
+    /// it read the key file and the certificate again.
     ///
     /// # Errors
     /// When the system gives no descriptors.
@@ -56,12 +56,12 @@ impl Server {
     /// The same with signals that the next server hears of, too, if this one does not.
     ///
     /// # Errors
-    /// When the system gives no descriptors, or `signals` has not these three.
+    /// If the system gives no descriptors, or `signals` does not have these three.
     pub fn handle_signals_of(&mut self, signals: &Signals) -> io::Result<()> {
         for signal in [Signal::Terminate, Signal::Interrupt] {
             self.shut_down_on(signals.stream(signal)?)?;
             if let Some(stage) = &self.stage {
-                signal.sets(stage.ended())?; // a loop that stands at a gate hears nothing
+                signal.sets(stage.ended())?; // a loop that is stopped at a gate reads no streams
             }
         }
         let listening = self.listening.clone();
@@ -86,7 +86,7 @@ impl Server {
     /// The same with signals that the next server hears of, too, if this one does not.
     ///
     /// # Errors
-    /// When the system gives no descriptors, or `signals` has not this one.
+    /// If the system gives no descriptors, or `signals` does not have this one.
     pub fn on_signal_of(
         &mut self,
         signals: &Signals,
@@ -98,7 +98,7 @@ impl Server {
 }
 
 impl Server {
-    /// The first byte of `stream` has the server drain, the second one stop at once.
+    /// The first byte of `stream` makes the server drain, the second one makes it stop at once.
     pub(crate) fn shut_down_on(&mut self, stream: impl Stream) -> io::Result<()> {
         self.on_bytes(stream, |service, turn| {
             if service.life.is_draining() {

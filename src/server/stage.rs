@@ -1,4 +1,4 @@
-//! The monitor of a loop that is slowed down: a server of its own, on a thread of its own, since a loop that stands
+//! The monitor of a loop that is slowed down: a separate server on a separate thread, since a loop that stands
 //! still cannot answer. It shows what that loop has left at its gate.
 
 use std::io;
@@ -19,19 +19,19 @@ use crate::work::password::Argon2id;
 use crate::work::watchdog::Watchdog;
 use crate::work::{Crew as _, Hired, Once, Store, Threads};
 
-/// A socket, whom it is for, and where it is.
+/// A socket, its realm, and its address.
 type Door = (OsAcceptor, Realm, ListenAddr);
 
 impl Server {
-    /// The monitor's door, if the loop is slowed down: then another thread stands there.
+    /// Takes out the monitor's socket, if the loop is slowed down: then another thread serves it.
     pub(super) fn take_stage(&self, doors: &mut Vec<Door>) -> Option<Door> {
         let is_monitors = |(_, realm, _): &Door| *realm == Realm::Monitor;
         let door = doors.iter().position(is_monitors)?;
         (self.reactor.program.app.config.pace != Pace::Free).then(|| doors.remove(door))
     }
 
-    /// If there is a monitor: has somebody tell those who watch what happens, and see to it that the loop does not
-    /// get stuck; or, if it is slowed down, shows it from another thread, at its `stage`.
+    /// If there is a monitor, adds the herald, which sends to observers what happens, and the watchdog, which reports a
+    /// stuck loop; or, if the loop is slowed down, shows it from another thread, at its `stage`.
     pub(super) fn show_itself(&mut self, stage: Option<Door>) -> Result<(), StartError> {
         let config = &self.reactor.program.app.config;
         if config.monitor.is_none() {
@@ -51,7 +51,7 @@ impl Server {
             return Ok(());
         };
         let gate = Arc::new(Gate::new(pace));
-        // Whoever connects before the loop has turned once is shown that it has not.
+        // Shown to observers that connect before the first turn.
         let unix_ms = self.reactor.unix_ms();
         let (program, ledger) = self.reactor.program_and_ledger();
         let sight = Sight {
@@ -72,16 +72,16 @@ impl Server {
     }
 }
 
-/// Where a loop that is slowed down is seen.
+/// The server that shows a loop that is slowed down.
 pub(super) struct Stage {
     gate: Arc<Gate>,
     handle: Handle,
-    /// Last, since its end is waited for.
+    /// The last field, since dropping it waits for the thread.
     _thread: Hired,
 }
 
 impl Stage {
-    /// Shows the loop that stands at `gate` to those who connect to `acceptor`. What that loop has to do is returned.
+    /// Shows the loop that stops at `gate` to observers that connect to `acceptor`. Returns what that loop has to do.
     fn open(acceptor: &OsAcceptor, gate: Arc<Gate>) -> Result<(Self, Paced), StartError> {
         let descriptor = acceptor
             .as_fd()
@@ -108,7 +108,7 @@ impl Stage {
         Ok((stage, paced))
     }
 
-    /// To be set when the process is to end.
+    /// The flag to set when the process is to end.
     pub(super) fn ended(&self) -> Arc<AtomicBool> {
         self.gate.ended()
     }
@@ -136,7 +136,7 @@ fn show(descriptor: OwnedFd, gate: &Arc<Gate>, ready: &SyncSender<Result<Handle,
     }
 }
 
-/// A server that has nothing but the monitor of another loop.
+/// A server that only has the monitor of another loop.
 fn server(descriptor: OwnedFd, gate: &Arc<Gate>) -> Result<Server, StartError> {
     let mut config = Config {
         store: StorePath::Memory,

@@ -1,4 +1,4 @@
-//! What a server is made from when it starts.
+//! Makes the parts of a server when it starts.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ use crate::work::{Crew, Pool, Store};
 /// What an older version imported.
 const TOLD_BY_TIME: &str = "a password hash so costly that the time of a failed login tells that the name exists; give a new password with `loopgate user passwd`";
 
-/// Descriptors that are not for connections: the store's files, the log, listeners, the selector.
+/// Descriptors that are reserved for other uses than connections: the store's files, the log, listeners, the selector.
 const DESCRIPTORS_RESERVED: usize = 32;
 
-/// Those of a child process: three pipes, and their other ends while it is started.
+/// Descriptors of a child process: three pipes, and their other ends while it is started.
 const DESCRIPTORS_OF_A_CHILD: usize = 8;
 
-/// Where the key file of a store is: beside it. A store in memory has none.
+/// The path of a store's key file, which is beside it; `None` for a store in memory.
 #[must_use]
 pub fn key_path(store: &StorePath) -> Option<PathBuf> {
     match store {
@@ -41,7 +41,7 @@ pub fn key_path(store: &StorePath) -> Option<PathBuf> {
     }
 }
 
-/// What the sources of a server share, made from what the store remembers.
+/// Makes what the sources of a server share from the contents of the store.
 pub(super) fn service(
     config: Config,
     mut store: Store,
@@ -52,7 +52,7 @@ pub(super) fn service(
     now_s: i64,
 ) -> Result<Service, StartError> {
     let mut snapshot = store.load()?;
-    // The table takes the last one of a user that comes for the newest.
+    // The table takes the last inserted session of a user for the newest.
     snapshot
         .sessions
         .sort_unstable_by_key(|session| session.issued_s);
@@ -61,7 +61,7 @@ pub(super) fn service(
     sessions.reserve(snapshot.sessions.len());
     for row in snapshot.sessions {
         let (hash, mut session) = (row.hash, Session::from(row));
-        // Whoever took a key away wanted its signatures to end: they have expired, all of them.
+        // An operator who removed a key wanted its signatures to end: all of them have expired.
         if !keys.valid(session.key_id, now_s) {
             session.issued_s = i64::MIN;
         }
@@ -98,7 +98,7 @@ pub(super) fn service(
     ))
 }
 
-/// The key file beside the store, made at the first start; for a store in memory, a new key.
+/// Reads the key file beside the store, made at the first start; for a store in memory, makes a new key.
 pub(crate) fn keys_of(store: &StorePath) -> Result<Keys, StartError> {
     let (id, secret) = (
         u32::from_le_bytes(random(&mut OsEntropy)),
@@ -117,7 +117,7 @@ pub(crate) fn keys_of(store: &StorePath) -> Result<Keys, StartError> {
 /// What a server accepts from.
 ///
 /// # Errors
-/// When the certificate cannot be used, or no descriptor is left.
+/// If the certificate cannot be used, or no descriptor is left.
 #[cfg(feature = "simulation")]
 pub(crate) fn doors(
     config: &Config,
@@ -127,7 +127,7 @@ pub(crate) fn doors(
     listening.doors(sockets).map_err(StartError::Os)
 }
 
-/// Reads the key file on a worker thread, then signs with what it says.
+/// Reads the key file on a worker thread, then signs with its keys.
 pub(super) fn read_keys(path: PathBuf) -> Reply {
     Reply::later(
         move || Keys::load(&path),

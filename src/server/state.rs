@@ -1,4 +1,4 @@
-//! What a server knows and holds, as seen from outside.
+//! The state of a server, for code outside of it.
 
 use sha2::{Digest as _, Sha256};
 
@@ -19,13 +19,13 @@ impl Server {
         self.reactor.program.held()
     }
 
-    /// Sources on the loop: connections, listeners, children, and what the server has for itself.
+    /// Sources on the loop: connections, listeners, children, and the server's own.
     #[must_use]
     pub fn sources(&self) -> usize {
         self.reactor.sources()
     }
 
-    /// What kind of source has that token.
+    /// The kind of the source with that token.
     #[cfg(feature = "simulation")]
     pub(crate) fn kind_of(&self, token: u64) -> String {
         match self.reactor.kind_of(Token::from_u64(token)) {
@@ -40,7 +40,7 @@ impl Server {
         self.reactor.program.app.change_keys(keys);
     }
 
-    /// What became of the events of each remote subscriber.
+    /// The balance of each remote subscriber's events.
     pub fn balances(&mut self) -> impl Iterator<Item = Balance> {
         self.reactor.program.app.hub.balances()
     }
@@ -50,8 +50,8 @@ impl Server {
         self.reactor.program.app.sessions.hashes()
     }
 
-    /// Those of sessions that have expired, and that the store failed to remove; if somebody logged out of
-    /// one meanwhile, it has not even got it.
+    /// The fingerprints of expired sessions that the store failed to remove; the store may no longer have a
+    /// session that its user logged out of meanwhile.
     pub fn unremoved_sessions(&self) -> impl Iterator<Item = Fingerprint> {
         self.reactor.program.app.unremoved()
     }
@@ -67,9 +67,9 @@ impl Server {
         self.reactor.ledger()
     }
 
-    /// SHA-256 of what the server knows and holds: turns, sources, sessions, the newest event, what became of each
-    /// remote subscriber's, what is held for clients, what it has done and refused. Secrets are not in it, nor what is
-    /// made from them: a server whose keys are others has the same.
+    /// SHA-256 of the server's state: turns, sources, sessions, the newest event, the balance of each remote
+    /// subscriber, what is held for clients, what the server has done and refused. It includes neither secrets nor
+    /// anything that is made from them: a server with other keys has the same digest.
     pub fn digest(&mut self) -> [u8; 32] {
         let mut lines = vec![
             format!("{:?}", self.held()),

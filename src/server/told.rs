@@ -1,9 +1,9 @@
-//! A turn in words: which sources were ready, and what was done for which source in which phase.
+//! Describes a turn in words: which sources were ready, and what was done for which source in which phase.
 
 use crate::ledger::{DispatchRecord, Ledger, Outcome, Phase, TurnRecord};
 use crate::reactor::Readiness;
 
-/// The dispatches of that turn, if it is the last one, in their order.
+/// The dispatches of that turn, in order, if it is the last one.
 pub(crate) fn dispatches(ledger: &Ledger, turn: &TurnRecord) -> Vec<DispatchRecord> {
     let of_turn = |dispatch: &&DispatchRecord| dispatch.began_ns >= turn.began_ns;
     let newest = ledger.dispatches().rev().take_while(of_turn);
@@ -12,8 +12,8 @@ pub(crate) fn dispatches(ledger: &Ledger, turn: &TurnRecord) -> Vec<DispatchReco
     dispatches
 }
 
-/// What happened in that turn, which `causes` had begin, or else what `otherwise` says: a line for it, and one for each
-/// thing that was done. `None` if nothing was, without a cause. `who` knows the names of sources by their tokens.
+/// What happened in that turn: a line for what began it, `causes` or else `otherwise`, and a line for each thing that
+/// was done. `None` if nothing was done and there is no cause. `who` gives the names of sources by their tokens.
 pub(crate) fn turn(
     ledger: &Ledger,
     turn: &TurnRecord,
@@ -59,7 +59,7 @@ pub(crate) fn turn(
     Some(lines.join("\n"))
 }
 
-/// What can be done with a source that is ready.
+/// Readiness in words.
 pub(crate) fn in_words(readiness: Readiness) -> &'static str {
     let has = |part| readiness.contains(part);
     match (has(Readiness::READABLE), has(Readiness::WRITABLE)) {

@@ -1,14 +1,14 @@
 //! The chunked transfer coding, decoded as it arrives (RFC 9112, section 7.1).
 //!
-//! A table of states and bytes; what is not in the table is refused. Nothing is ever allocated by a
-//! declared size, trailers are checked and thrown away, and every part of the coding has a limit
-//! that counts over the whole body, however it was cut into reads.
+//! A table of states and bytes; what is not in the table is refused. A declared size never causes an allocation,
+//! trailers are checked and discarded, and every part of the coding has a limit that counts over the whole body, no
+//! matter how it was cut into reads.
 
 use super::fault::Fault;
 use super::grammar::{is_token_byte, is_value_byte};
 
-/// Bytes of chunk extensions in one body, with semicolons and white space. Clients do not use them, so this is only room for
-/// manners.
+/// Bytes of chunk extensions in one body, with semicolons and white space. Clients do not use extensions, so a small
+/// limit is enough.
 pub const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of trailer fields in one body, without their line ends.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
@@ -17,7 +17,7 @@ const SIZE_DIGITS_MAX: u8 = 16;
 
 /// A decoder for one body.
 ///
-/// After a fault it stays where it was: more input is met with a fault again.
+/// After a fault its state does not change: more input causes a fault again.
 #[derive(Clone, Debug)]
 pub struct Chunked {
     state: State,
@@ -32,7 +32,7 @@ pub struct Chunked {
 pub struct Progress {
     /// Bytes of the input that belong to this body: all of them, unless `done`.
     pub consumed: usize,
-    /// The body is complete. What follows `consumed` is the next request.
+    /// The body is complete. The next request follows `consumed`.
     pub done: bool,
 }
 
@@ -115,7 +115,7 @@ impl Place {
 impl State {
     const START: Self = Self::Size { size: 0, digits: 0 };
 
-    /// What it means that no row of the table fits.
+    /// The fault when no row of the table fits.
     fn fault(self) -> Fault {
         match self {
             Self::TrailerStart
@@ -146,8 +146,8 @@ impl Chunked {
         }
     }
 
-    /// Takes what belongs to the body from `input` and appends its content to `body`. Input may
-    /// come in pieces of any size.
+    /// Takes the bytes of the body from `input` and appends its content to `body`. Input may come in
+    /// pieces of any size.
     ///
     /// # Errors
     /// [`Fault::BODY_TOO_LARGE`] as soon as a declared size would take the content of the whole body
@@ -244,7 +244,7 @@ impl Chunked {
         Ok(State::Size { size, digits })
     }
 
-    /// Counts the byte that led to `next`, where it adds nothing to the content.
+    /// Counts the byte that led to `next`, if it is not part of the content.
     fn count(&mut self, next: State) -> Result<(), Fault> {
         match next {
             State::Extension { .. } => {

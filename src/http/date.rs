@@ -1,6 +1,6 @@
 //! The `Date` field (RFC 9110, section 6.6.1), rendered at most once a second.
 //!
-//! The clock is the caller's: one reading per turn serves every answer of that turn.
+//! The caller reads the clock: one reading per turn serves every answer of that turn.
 
 use crate::planted::{Bug, planted};
 use std::fmt::Write;
@@ -13,7 +13,7 @@ const LINE_BYTES: usize = NAME.len() + TEXT_BYTES + 2;
 /// 9999-12-31T23:59:59Z: an IMF-fixdate has four digits for the year.
 const UNIX_S_MAX: u64 = 253_402_300_799;
 
-/// A second since the epoch, and the field line that says it.
+/// A second since the epoch, and its field line.
 #[derive(Clone, Debug)]
 pub struct Date {
     unix_s: u64,

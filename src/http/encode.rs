@@ -1,7 +1,7 @@
 //! Answers as bytes (RFC 9112, section 4 and 6).
 //!
-//! This runs for every request: it allocates nothing but what `out` needs to grow, and formats
-//! nothing but digits. Which fields say how the message ends is decided here and nowhere else.
+//! This runs for every request: it allocates only what `out` needs to grow, and formats only digits. Only this
+//! file decides which fields say how the message ends.
 
 use super::date::Date;
 use super::message::Version;
@@ -12,13 +12,13 @@ use crate::planted::{Bug, planted};
 /// The interim answer that a peer waits for before it sends its body (RFC 9110, section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Content is what its type says, and nothing that a browser finds in it (Fetch Standard, section 3.6).
+/// The content has its declared type, and browsers must not guess another one (Fetch Standard, section 3.6).
 const NO_SNIFFING: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
 
-/// Room that the head of an ordinary answer needs, in bytes.
+/// Bytes of the head of an ordinary answer.
 const HEAD_BYTES_TYPICAL: usize = 256;
 
-/// How one answer is framed: what the request asked for, and what becomes of the connection.
+/// How one answer is framed: what the request asked for, and whether the connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wire<'f> {
     /// The version of the request. An answer always says 1.1, but tells a 1.0 peer that its wish
@@ -44,7 +44,7 @@ enum Ending {
 
 /// Appends a whole answer to `out`.
 ///
-/// 1xx, 204 and 304 never have content, a length or a type, whatever the response holds; a 205
+/// 1xx, 204 and 304 never have content, a length or a type, even if the response has a body; a 205
 /// says that its length is 0. An answer to HEAD has the length that its content would have.
 pub fn encode(response: &Response, wire: Wire<'_>, date: &Date, out: &mut Vec<u8>) {
     let content = match response.status {
@@ -63,13 +63,13 @@ pub fn encode(response: &Response, wire: Wire<'_>, date: &Date, out: &mut Vec<u8
     out.extend_from_slice(content);
 }
 
-/// Appends the head of an answer whose content follows bit by bit; the body of `response` is not
-/// looked at. Returns whether the content must be sent by [`encode_chunk`] and
+/// Appends the head of an answer whose content follows piece by piece; the body of `response` is
+/// ignored. Returns whether the content must be sent by [`encode_chunk`] and
 /// [`encode_last_chunk`].
 ///
-/// Else the content ends with the connection, and the head says that it will close: so it is without
-/// `chunked`, and always for a peer that speaks 1.0, which knows no chunks. An answer that has no
-/// content, because of its status, is not chunked either.
+/// Otherwise the content ends with the connection, and the head says that it will close: this is so
+/// without `chunked`, and always for a 1.0 peer, which does not know chunks. An answer that has no
+/// content because of its status is not chunked either.
 #[must_use]
 pub fn encode_stream_head(
     response: &Response,
@@ -117,7 +117,7 @@ fn push_head(response: &Response, wire: Wire<'_>, ending: Ending, date: &Date, o
         if let Some(content_type) = content_type {
             push_field("Content-Type", content_type, out);
         }
-        // Without a type most of all: a browser would look for one in the content.
+        // This matters most without a type: a browser would guess one from the content.
         if content_type.is_some() || !matches!(ending, Ending::Length(0)) {
             out.extend_from_slice(NO_SNIFFING);
         }
@@ -138,7 +138,7 @@ fn push_head(response: &Response, wire: Wire<'_>, ending: Ending, date: &Date, o
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whoever sends `Upgrade` must name it in `Connection` too (RFC 9110, section 7.8).
+/// A message with `Upgrade` must name that field in `Connection`, too (RFC 9110, section 7.8).
 fn connection_line(response: &Response, version: Version, close: bool) -> &'static [u8] {
     match (response.status, version, close) {
         (Status::SWITCHING_PROTOCOLS, ..) => b"Connection: Upgrade\r\n",
@@ -158,7 +158,7 @@ fn push_status_line(status: Status, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"HTTP/1.1 ");
     push_decimal(usize::from(status.code()), out);
-    // The space stands even before an empty reason (RFC 9112, section 4).
+    // The space is required even before an empty reason (RFC 9112, section 4).
     out.extend_from_slice(b" \r\n");
 }
 

@@ -1,14 +1,14 @@
-//! What a peer can do wrong on the wire, and the answer that each deserves.
+//! The protocol faults of a peer, and the answer to each.
 //!
-//! After any of these the connection must be closed: where the next request would begin is no
-//! longer certain. That is the caller's job.
+//! After any of these the caller must close the connection: where the next request would begin is
+//! no longer certain.
 
 use super::status::Status;
 use thiserror::Error;
 
-/// A protocol fault: what the peer is told about it.
+/// A protocol fault, and how the peer is told about it.
 ///
-/// Nothing of what the peer sent is in it, so it can be logged and echoed as it is.
+/// It contains nothing that the peer sent, so it can be logged and echoed as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("{status} {code}: {detail}")]
 pub struct Fault {
@@ -42,25 +42,25 @@ faults! {
     /// The first line is not `method target version` (RFC 9112, section 3).
     BAD_REQUEST_LINE = BAD_REQUEST "bad_request_line"
         "the request line is not a method, a target and a version, one space apart";
-    /// More empty lines before the request line than clients have an excuse for.
+    /// More empty lines before the request line than any client should send.
     TOO_MANY_EMPTY_LINES = BAD_REQUEST "too_many_empty_lines"
         "too many empty lines stand before the request line";
     /// A line feed without its carriage return, or the reverse (RFC 9112, section 2.2).
     BAD_LINE_END = BAD_REQUEST "bad_line_end"
         "every line of the head must end with a carriage return and a line feed";
-    /// A field line that is none: a space before the colon, folding, an empty name, control bytes.
+    /// An invalid field line: a space before the colon, folding, an empty name, control bytes.
     BAD_HEADER = BAD_REQUEST "bad_header"
         "a header field has a malformed name or a forbidden byte in its value";
     /// The target has no form that fits the method (RFC 9112, section 3.2).
     BAD_TARGET = BAD_REQUEST "bad_target"
         "the request target has no valid form for this method";
-    /// A percent escape that is not two digits, is NUL, or decodes to no UTF-8.
+    /// A percent escape that is not two digits, is NUL, or does not decode to UTF-8.
     BAD_ESCAPE = BAD_REQUEST "bad_escape"
         "a percent escape is malformed, is NUL, or does not decode to UTF-8";
     /// HTTP/1.1 without `Host` (RFC 9112, section 3.2).
     MISSING_HOST = BAD_REQUEST "missing_host"
         "an HTTP/1.1 request needs a Host header";
-    /// Two `Host` fields, or one that is no host and port.
+    /// Two `Host` fields, or one that is not a host and port.
     BAD_HOST = BAD_REQUEST "bad_host"
         "there must be one Host header with a host and an optional port";
     /// Both `Content-Length` and `Transfer-Encoding` (RFC 9112, section 6.3).
@@ -72,16 +72,16 @@ faults! {
     /// Anything but one `chunked`, or any at all in HTTP/1.0.
     BAD_TRANSFER_ENCODING = BAD_REQUEST "bad_transfer_encoding"
         "the only transfer coding is chunked, once, and only in HTTP/1.1";
-    /// `Connection` with something that is no token, or that would strip a field of the framing.
+    /// `Connection` with something that is not a token, or that would strip a field of the framing.
     BAD_CONNECTION = BAD_REQUEST "bad_connection"
         "the Connection header names something that is not a connection option";
     /// A chunk that is not `size CRLF data CRLF` (RFC 9112, section 7.1).
     BAD_CHUNK = BAD_REQUEST "bad_chunk"
         "the chunked body has a malformed chunk";
-    /// A trailer line that is no field line.
+    /// A trailer line that is not a field line.
     BAD_TRAILER = BAD_REQUEST "bad_trailer"
         "the chunked body ends with a malformed trailer field";
-    /// HTTP where TLS is spoken.
+    /// Plain HTTP on a TLS socket.
     TLS_NEEDED = BAD_REQUEST "tls_needed"
         "this port speaks TLS: use https:// in place of http://";
     /// The head did not end in time.

@@ -1,8 +1,8 @@
 //! What the header fields say about the message itself: host, framing, connection, expectation.
 //!
-//! One pass over the fields, and names are told apart by their length before they are compared.
-//! Where two readings of a head are possible it is refused: a proxy in front of us may have chosen
-//! the other one, and then the two disagree about where the next request begins.
+//! One pass over the fields; names are distinguished by their length before they are compared. A head that
+//! can be read in two ways is refused: a proxy in front of us may have chosen the other one, and then the two
+//! disagree about where the next request begins.
 
 use httparse::Header;
 
@@ -21,7 +21,7 @@ pub(super) struct Fields<'b> {
     pub(super) upgrade: bool,
 }
 
-/// As they stand in the head, before they are weighed against each other.
+/// The fields as they stand in the head, before they are checked against each other.
 #[derive(Default)]
 struct Seen<'b> {
     host: Option<&'b [u8]>,
@@ -43,7 +43,7 @@ impl<'b> Fields<'b> {
     /// Reads all fields of a head.
     ///
     /// # Errors
-    /// The first fault in the order host, framing, expectation; doubled fields before those.
+    /// The first fault in the order host, framing, expectation; repeated fields come before those.
     pub(super) fn read(headers: &[Header<'b>], version: Version) -> Result<Self, Fault> {
         let mut seen = Seen::default();
         for header in headers {
@@ -65,7 +65,7 @@ impl<'b> Fields<'b> {
             // Without a body there is nothing to wait for.
             expect_continue: seen.expects_continue && has_body,
             // A server may ignore Upgrade, and must in 1.0 (RFC 9110, section 7.8). With a body in
-            // front, the new protocol's first bytes and the body's would be told apart by trust.
+            // front, the server would have to trust the peer about where the new protocol begins.
             upgrade: is_modern && upgrade && seen.names_protocol && !has_body,
         })
     }
@@ -94,7 +94,7 @@ impl<'b> Seen<'b> {
         }
     }
 
-    /// RFC 9110, section 10.1.1: a list, which may be empty. Ignored in 1.0, whose clients cannot know the interim
+    /// RFC 9110, section 10.1.1: a list, which may be empty. Ignored in 1.0, whose clients do not know the interim
     /// answer.
     fn note_expectation(&mut self, list: &[u8], version: Version) -> Result<(), Fault> {
         if version == Version::Http10 {
@@ -121,7 +121,7 @@ impl ConnectionOptions {
             } else if is("upgrade") {
                 self.upgrade = true;
             } else if is("transfer-encoding") || is("content-length") || is("host") {
-                // A proxy would drop the field it names, and frame or route the rest differently.
+                // A proxy would drop the named field, and frame or route the rest differently.
                 return Err(Fault::BAD_CONNECTION);
             } else if !is_token(option) {
                 return Err(Fault::BAD_CONNECTION);
@@ -131,7 +131,7 @@ impl ConnectionOptions {
     }
 }
 
-/// Even an equal second one is refused: which of them a proxy looked at is not known.
+/// Even an equal second field is refused: it is not known which of them a proxy used.
 fn once<'b>(slot: &mut Option<&'b [u8]>, value: &'b [u8], fault: Fault) -> Result<(), Fault> {
     match slot.replace(value) {
         None => Ok(()),
@@ -177,6 +177,6 @@ fn body_length(digits: &[u8]) -> Result<u64, Fault> {
         let tens = length.checked_mul(10)?;
         tens.checked_add(u64::from(digit - b'0'))
     };
-    // A number that no integer holds is well-formed, and above every limit.
+    // A number that does not fit an integer is well-formed, and above every limit.
     Ok(digits.iter().try_fold(0, grow).unwrap_or(u64::MAX))
 }

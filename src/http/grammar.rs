@@ -1,6 +1,6 @@
 //! The pieces of grammar that several files need (RFC 9110, section 5.6).
 
-/// `tchar`: what names of fields, methods and options are made of.
+/// `tchar`: the bytes of which names of fields, methods and options consist.
 pub(super) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
@@ -27,7 +27,7 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// What a field value may hold: a tab, or anything but control bytes.
+/// Whether a field value may contain this byte: a tab, or anything but control bytes.
 pub(super) const fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }
@@ -41,7 +41,7 @@ pub(crate) fn list_elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
-/// Optional white space is spaces and tabs only; form feeds and the like are content.
+/// Optional white space is only spaces and tabs; form feeds and the like are content.
 fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;

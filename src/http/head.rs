@@ -1,12 +1,11 @@
 //! Request heads: bytes in, a borrowed [`Head`] out, or a [`Fault`], or "not yet" (RFC 9112).
 //!
-//! httparse reads the lines; what it lets through and we do not is refused here: bare line feeds,
-//! a choice of leading empty lines, anything above the limits. What the fields mean for the message
-//! is in `fields`, what the target means in `target`.
+//! httparse reads the lines; what it accepts and we do not is refused here: bare line feeds, too many leading
+//! empty lines, anything above the limits. What the fields mean for the message is in `fields`, what the target
+//! means in `target`.
 //!
-//! A head is parsed from its start each time. The state of a half-read head would have to agree
-//! with the buffer it came from; its bytes alone cannot disagree with themselves, and nearly every
-//! head arrives whole.
+//! A head is parsed from its start each time. The state of a half-read head would have to agree with its
+//! buffer; bytes alone cannot be inconsistent, and nearly every head arrives in one piece.
 
 use std::mem::MaybeUninit;
 
@@ -23,7 +22,7 @@ use crate::config::{HEADERS_CEILING, Limits};
 /// section 2.2).
 pub const EMPTY_LINES_MAX: usize = 2;
 
-/// Longest method, in bytes, that is waited for; a longer one can only be unknown.
+/// Longest method, in bytes, before the server stops waiting for its end; a longer one can only be unknown.
 const METHOD_BYTES_MAX: usize = 32;
 
 /// Room for the fields of one head, without the cost of clearing it first.
@@ -33,7 +32,7 @@ const METHOD_BYTES_MAX: usize = 32;
 pub struct HeaderSlots<'b>([MaybeUninit<Header<'b>>; HEADERS_CEILING]);
 
 impl HeaderSlots<'_> {
-    /// Uninitialised: this does nothing at run time.
+    /// Uninitialised memory: this does nothing at run time.
     #[inline]
     #[must_use]
     pub const fn new() -> Self {
@@ -47,7 +46,7 @@ impl Default for HeaderSlots<'_> {
     }
 }
 
-/// A request head that may be acted upon, borrowed from the bytes it came in.
+/// A valid request head, borrowed from its bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'b> {
     /// Any but CONNECT; [`Method::Other`] if it has no name here.
@@ -62,13 +61,13 @@ pub struct Head<'b> {
     pub length: usize,
     /// Where the body ends.
     pub framing: Framing,
-    /// Whether the peer lets the connection live after this answer.
+    /// Whether the peer wants to keep the connection after this answer.
     pub keep_alive: bool,
     /// Whether the peer holds its body back until [`CONTINUE`](super::CONTINUE) or a final answer.
-    /// A final answer without reading the body must close: it may follow all the same.
+    /// After a final answer without reading the body the connection must close: the body may still follow.
     pub expect_continue: bool,
-    /// Whether the peer offers to speak another protocol from here on: `Connection: upgrade` and an
-    /// `Upgrade` field, in 1.1, without a body. Which protocol is for the caller to compare.
+    /// Whether the peer offers to change to another protocol: `Connection: upgrade` and an `Upgrade`
+    /// field, in 1.1, without a body. The caller compares which protocol it is.
     pub upgrade: bool,
 }
 
@@ -98,22 +97,22 @@ impl<'b> Head<'b> {
         self.headers.len()
     }
 
-    /// Host and port that the peer meant: those of an absolute target, else the `Host` field. None
-    /// in 1.0 only; may be empty.
+    /// Host and port that the peer addressed: those of an absolute target, else the `Host` field. `None`
+    /// only in 1.0; may be empty.
     #[must_use]
     pub fn host(&self) -> Option<&'b [u8]> {
         self.target.authority.map(str::as_bytes).or(self.host)
     }
 }
 
-/// Reads the head at the start of `bytes`; `None` when more bytes are needed.
+/// Reads the head at the start of `bytes`; `None` if more bytes are needed.
 ///
-/// Nothing behind the head is looked at: a valid request is not lost because garbage follows.
+/// It ignores everything behind the head: a valid request is not lost because garbage follows.
 /// Allocates nothing.
 ///
 /// # Errors
-/// As soon as no continuation of `bytes` could make it a head that this server accepts, and always
-/// the fault that shows first, however much has arrived behind it. The connection must be closed after
+/// As soon as no continuation of `bytes` could make it a head that this server accepts, and always the
+/// fault that comes first, no matter how much has arrived behind it. The connection must be closed after
 /// the answer.
 pub fn parse_head<'b>(
     bytes: &'b [u8],
@@ -123,7 +122,7 @@ pub fn parse_head<'b>(
     read(bytes, slots, limits).map_err(|fault| first_fault(fault, bytes, limits))
 }
 
-/// The fault of the shortest beginning of `bytes` that has one: the answer of a reader who gets them
+/// The fault of the shortest beginning of `bytes` that has one: the answer of a reader that gets the bytes
 /// one by one. Of two faults, `read` may see the later one first.
 #[cold]
 fn first_fault(fault: Fault, bytes: &[u8], limits: &Limits) -> Fault {
@@ -183,7 +182,7 @@ fn understand<'b>(request: Request<'b, 'b>, length: usize) -> Result<Head<'b>, F
             Fields::read(headers, version)?,
         ),
         None => {
-            // An unknown method comes before all that could be wrong with its target and fields.
+            // An unknown method takes precedence over all faults of its target and fields.
             let unknown = |_| Fault::METHOD_NOT_IMPLEMENTED;
             if method.len() > METHOD_BYTES_MAX {
                 return Err(Fault::METHOD_NOT_IMPLEMENTED);
@@ -209,7 +208,7 @@ fn understand<'b>(request: Request<'b, 'b>, length: usize) -> Result<Head<'b>, F
     })
 }
 
-/// Incomplete, unless a limit or a line end has already decided.
+/// The head is incomplete, unless a limit or a line end already shows a fault.
 #[cold]
 fn wait_for_more<'b>(
     request: &Request<'_, '_>,
@@ -225,7 +224,7 @@ fn wait_for_more<'b>(
         (Some(method), _) if method.len() > METHOD_BYTES_MAX => {
             return Err(Fault::METHOD_NOT_IMPLEMENTED);
         }
-        // Counted over all reads so far: a target that comes in pieces has the same limit.
+        // Counted over all reads so far: a target that arrives in pieces has the same limit.
         (Some(method), None) if line.len() - method.len() - 1 > limits.target_bytes_max => {
             return Err(Fault::TARGET_TOO_LONG);
         }
@@ -248,7 +247,7 @@ fn skip_empty_lines(bytes: &[u8]) -> Result<&[u8], Fault> {
 }
 
 /// httparse ends a line at a line feed with or without its carriage return (RFC 9112, section 2.2,
-/// allows that); others do not, and what is one line to them would be two to us.
+/// allows that); other parsers do not, and what is one line to them would be two to us.
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
     // No early exit: this form compiles to vector instructions, and nearly every head is clean.
     let pairs = bytes.iter().zip(bytes.iter().skip(1));
@@ -258,8 +257,8 @@ fn has_bare_line_feed(bytes: &[u8]) -> bool {
     found != 0 || bytes.first() == Some(&b'\n')
 }
 
-/// Whether what stands in the version's place is the beginning of a version that we do not speak,
-/// and which the next bytes may complete.
+/// Whether the bytes in place of the version are the beginning of a version that we do not support,
+/// and that the next bytes may complete.
 ///
 /// # Errors
 /// [`Fault::UNSUPPORTED_VERSION`] when it is complete.

@@ -21,8 +21,8 @@ pub enum Method {
     Trace,
     /// Open a tunnel. [`parse_head`](super::parse_head) never lets it through.
     Connect,
-    /// Any other token: a method of an extension (`PROPFIND` of RFC 4918), or one that means nothing. Only handlers of
-    /// any method are asked; everywhere else the answer is 501.
+    /// Any other token: a method of an extension (`PROPFIND` of RFC 4918), or a meaningless one. Only handlers for any
+    /// method get it; otherwise the answer is 501.
     Other,
 }
 
@@ -49,7 +49,7 @@ impl Method {
         self as usize
     }
 
-    /// The name as it stands in a request line; `OTHER` for those that have none here.
+    /// The name as it stands in a request line; `OTHER` for methods without a name here.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,23 +1,24 @@
 //! HTTP/1.1 and 1.0 on the server's side, sans-IO: bytes in, requests out; answers in, bytes out.
 //! Floor 1.
 //!
-//! Nothing here reads a socket, a clock or the environment, or remembers a connection: the caller
-//! owns the bytes and the time, and closes after a [`Fault`]. So everything can be tested with
-//! arrays of bytes, and the same bytes always mean the same thing.
+//! Nothing here reads a socket, a clock or the environment, or keeps the state of a connection: the caller
+//! owns the bytes and the time, and closes after a [`Fault`]. So everything can be tested with arrays of
+//! bytes, and the same bytes always mean the same thing.
 //!
-//! By RFC 9110 (what messages mean) and RFC 9112 (how they look). Where those let a recipient be
-//! lenient about where a message ends, it is not.
+//! It follows RFC 9110 (semantics) and RFC 9112 (syntax). Where they allow a recipient to be lenient about
+//! where a message ends, it is not.
 //!
 //! What it deliberately does not do:
 //!
 //! - HTTP/2, tunnels (CONNECT), and transfer codings other than `chunked`.
 //! - Content codings, ranges, conditional requests, content negotiation.
-//! - Trailers: checked, then thrown away, never merged into the headers.
-//! - Normalising paths: what a handler is matched against is the caller's choice.
-//! - Deadlines and keep-alive policy, which are the connection's.
+//! - Trailers: checked, then discarded, never merged into the headers.
+//! - Normalising paths: the caller chooses what to match handlers against.
+//! - Deadlines and keep-alive policy, which belong to the connection.
 //!
-//! Reading order: [`parse_head`] in `head`, then `fields` and `target`, which it asks; the state
-//! table of [`Chunked`]; [`encode`], and what [`Prepared`] saves of it; and [`Fault`], the list of everything that is refused.
+//! Reading order: [`parse_head`] in `head`, then `fields` and `target`, which it calls; the state table of
+//! [`Chunked`]; [`encode`], and [`Prepared`], which saves its work for fixed answers; and [`Fault`], the list of
+//! everything that is refused.
 
 mod chunked;
 mod date;

@@ -6,7 +6,7 @@ use super::message::Version;
 use super::response::Response;
 use super::status::Status;
 
-/// How nearly all answers are framed, and so what a prepared one is encoded for.
+/// The framing of nearly all answers, for which a prepared answer is encoded.
 const PLAIN: Wire<'static> = Wire {
     version: Version::Http11,
     head_only: false,
@@ -14,18 +14,18 @@ const PLAIN: Wire<'static> = Wire {
     fields: &[],
 };
 
-/// An answer of which only the date changes: sending it costs two copies.
+/// An answer in which only the date changes: sending it costs two copies.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     response: Response,
     /// The whole answer, with some date.
     bytes: Vec<u8>,
-    /// Where the line with the date stands.
+    /// The position of the line with the date.
     date_at: usize,
 }
 
 impl Prepared {
-    /// Encodes `response`, but for the date.
+    /// Encodes `response`, except the date.
     ///
     /// # Panics
     /// Never: every answer has a date.
@@ -53,7 +53,7 @@ impl Prepared {
 
     /// Appends the answer to `out`, as [`encode`] would.
     pub fn encode(&self, wire: Wire<'_>, date: &Date, out: &mut Vec<u8>) {
-        // Field by field: to compare `fields` with nothing would be a call.
+        // Field by field: comparing `fields` with an empty slice would be a call.
         let is_plain = wire.version == PLAIN.version && !wire.head_only && !wire.close;
         if !is_plain || !wire.fields.is_empty() {
             return encode(&self.response, wire, date, out);

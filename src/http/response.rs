@@ -1,4 +1,4 @@
-//! Answers, before they are bytes. How they are framed on the wire is in `encode`.
+//! Answers, before they are bytes. `encode` decides how they are framed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -75,7 +75,7 @@ struct Problem<'p> {
     code: &'p str,
 }
 
-/// Only the encoder knows how the message ends and what becomes of the connection; the last one is the same in
+/// Only the encoder knows how the message ends and whether the connection does; the last field is the same in
 /// every answer that has content.
 const ENCODERS_OWN: [&str; 5] = [
     "Connection",
@@ -114,7 +114,7 @@ impl Response {
         }
     }
 
-    /// What is left of an answer that has been encoded.
+    /// Takes the memory of an answer that has been encoded.
     #[must_use]
     pub fn into_blank(self) -> Blank {
         let worth_keeping = |bytes: Vec<u8>| {
@@ -154,7 +154,7 @@ impl Response {
                 "the answer could not be written as JSON",
             );
         }
-        // For people with curl, whose prompt would stand behind the last brace.
+        // For users of curl, whose prompt would otherwise stand behind the last brace.
         bytes.push(b'\n');
         response
     }
@@ -165,7 +165,7 @@ impl Response {
         Self::with_body(status, "text/plain; charset=utf-8", text.into().into())
     }
 
-    /// A page in UTF-8. Whatever is put into it must have been escaped.
+    /// A page in UTF-8. The caller must have escaped everything that is put into it.
     #[must_use]
     pub fn html(status: Status, page: impl Into<Cow<'static, str>>) -> Self {
         Self::with_body(status, "text/html; charset=utf-8", page.into().into())
@@ -213,14 +213,14 @@ impl Response {
         }
     }
 
-    /// Adds a field. `Content-Type` replaces the one there is; fields that the encoder writes
-    /// itself (`Connection`, `Content-Length`, `Date`, `Transfer-Encoding`, `X-Content-Type-Options`) are left out.
+    /// Adds a field. `Content-Type` replaces the present one; fields that the encoder writes itself
+    /// (`Connection`, `Content-Length`, `Date`, `Transfer-Encoding`, `X-Content-Type-Options`) are left out.
     ///
     /// Control characters in `value` become spaces: with a line end in it, a peer could write
     /// fields of its own, or a second answer.
     ///
     /// # Panics
-    /// In debug builds, when `name` is not a token; else such a field is left out.
+    /// In debug builds, if `name` is not a token; in release builds such a field is left out.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         let name_is_token = is_token(name.as_bytes());
@@ -243,7 +243,7 @@ impl Response {
         self
     }
 
-    /// For one user's eyes: no cache may keep it.
+    /// Marks the answer as private to one user: no cache may keep it.
     #[must_use]
     pub fn no_store(mut self) -> Self {
         if planted(Bug::Cacheable) && self.status == Status::NO_CONTENT {
@@ -267,7 +267,7 @@ impl Response {
         std::str::from_utf8(value).ok()
     }
 
-    /// What the content is.
+    /// The type of the content.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
@@ -289,10 +289,10 @@ impl From<Fault> for Response {
     }
 }
 
-/// Appends `value` with a space in the place of each control character.
+/// Appends `value` with a space in place of each control character.
 fn push_harmless(value: impl fmt::Display, line: &mut Vec<u8>) {
     let begin = line.len();
-    let _ = write!(line, "{value}"); // memory does not fail to be written
+    let _ = write!(line, "{value}"); // writing to memory does not fail
     for byte in &mut line[begin..] {
         if !is_value_byte(*byte) {
             *byte = b' ';

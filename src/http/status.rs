@@ -1,7 +1,7 @@
 //! Status codes and their status lines (RFC 9110, section 15).
 //!
-//! One table holds code, name and reason; status lines are put together at compile time, so that
-//! the encoder copies them.
+//! One table holds code, name and reason; status lines are made at compile time, so that the encoder
+//! only copies them.
 
 /// A status code from 100 to 599.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -104,7 +104,7 @@ impl Status {
     }
 }
 
-/// A number outside 100 to 599 is no status and becomes 500: whoever chose it made a mistake that
+/// A number outside 100 to 599 is not a status and becomes 500: a handler that returns it has a bug that
 /// the peer must not have to parse.
 impl From<u16> for Status {
     fn from(code: u16) -> Self {

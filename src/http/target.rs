@@ -1,7 +1,7 @@
 //! Request targets (RFC 9112, section 3.2) and percent-decoding (RFC 3986, section 2.1).
 //!
-//! The path stays as it came: decoding it, dot segments and double slashes are for the code that matches
-//! paths, and matching the raw path exactly is the safest of the choices.
+//! The path stays as it came: decoding, dot segments and double slashes are left to the code that matches
+//! paths, and matching the raw path exactly is the safest choice.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -14,15 +14,15 @@ use super::method::Method;
 pub struct Target<'b> {
     /// Begins with `/`, still percent-encoded; or is `*`, for OPTIONS about the server itself.
     pub path: &'b str,
-    /// What stands behind the first `?`, still encoded.
+    /// The part behind the first `?`, still encoded.
     pub query: Option<&'b str>,
-    /// Host and port of an absolute-form target, which count instead of the `Host` field.
+    /// Host and port of an absolute-form target, which replace the `Host` field.
     pub authority: Option<&'b str>,
 }
 
 impl<'b> Target<'b> {
-    /// Reads origin-form and absolute-form, and `*` for OPTIONS. Escapes in the path and in the
-    /// query are whole afterwards, and none is NUL.
+    /// Reads origin-form and absolute-form, and `*` for OPTIONS. Afterwards all escapes in the path and in
+    /// the query are complete, and none is NUL.
     ///
     /// # Errors
     /// [`Fault::BAD_TARGET`] for any other form, a scheme that is not HTTP, user information, a
@@ -51,7 +51,7 @@ impl<'b> Target<'b> {
         }
         let mut target = Self::split(path_and_query, Some(authority));
         if target.path.is_empty() {
-            // RFC 9112, section 3.2.4: that is how a proxy is asked about the server as a whole.
+            // RFC 9112, section 3.2.4: this is how a client asks a proxy about the server as a whole.
             let whole_server = method == Method::Options && target.query.is_none();
             target.path = if whole_server { "*" } else { "/" };
         }
@@ -59,7 +59,7 @@ impl<'b> Target<'b> {
     }
 
     fn split(path_and_query: &'b str, authority: Option<&'b str>) -> Self {
-        // By bytes: searching a few of them for a character costs several times as much.
+        // A search by bytes: for short texts a search by characters costs several times as much.
         let bytes = path_and_query.as_bytes();
         let (path, query) = match bytes.iter().position(|byte| *byte == b'?') {
             Some(at) => (&path_and_query[..at], Some(&path_and_query[at + 1..])),
@@ -72,17 +72,16 @@ impl<'b> Target<'b> {
         }
     }
 
-    /// The path without its escapes. An encoded slash becomes a slash: split before decoding where
-    /// that matters.
+    /// The decoded path. An encoded slash becomes a slash: split before decoding if that matters.
     ///
     /// # Errors
-    /// [`Fault::BAD_ESCAPE`] when it does not decode to UTF-8.
+    /// [`Fault::BAD_ESCAPE`] if it does not decode to UTF-8.
     pub fn decoded_path(&self) -> Result<Cow<'b, str>, Fault> {
         percent_decode(self.path)
     }
 
-    /// The first value of that name in the query, decoded as forms are: `+` is a space, and what
-    /// is not UTF-8 becomes U+FFFD.
+    /// The first value of that name in the query, decoded like a form: `+` is a space, and invalid
+    /// UTF-8 becomes U+FFFD.
     #[must_use]
     pub fn query_value(&self, name: &str) -> Option<Cow<'b, str>> {
         form_urlencoded::parse(self.query?.as_bytes())
@@ -118,7 +117,7 @@ pub fn percent_decode(text: &str) -> Result<Cow<'_, str>, Fault> {
     Ok(Cow::Owned(decoded))
 }
 
-/// The byte whose two digits stand first in `digits`; at least two bytes are there when it is `Ok`.
+/// The byte of the first two digits in `digits`; if it is `Ok`, there are at least two bytes.
 fn escaped_byte(digits: &[u8]) -> Result<u8, Fault> {
     let digit = |at: usize| {
         let byte = char::from(*digits.get(at)?);
@@ -142,7 +141,7 @@ fn check_bytes(bytes: &[u8]) -> Result<(), Fault> {
     escapes.try_for_each(|tail| escaped_byte(tail).map(drop))
 }
 
-/// 0, if no byte may be wrong or begin an escape. Without an early exit: this form compiles to vector instructions,
+/// 0 if no byte can be wrong or begin an escape. It has no early exit: this form compiles to vector instructions,
 /// and targets are short.
 #[inline]
 fn needs_a_closer_look(bytes: &[u8]) -> u8 {
@@ -153,7 +152,7 @@ fn needs_a_closer_look(bytes: &[u8]) -> u8 {
 
 /// `uri-host [":" port]` (RFC 9110, section 7.2), or nothing at all.
 ///
-/// Narrower than the RFC where nobody goes: no comma, no percent escapes and no `IPvFuture` in the
+/// Stricter than the RFC about forms that no client uses: no comma, no percent escapes and no `IPvFuture` in the
 /// host, and no port without a host.
 pub(super) fn is_host_and_port(text: &[u8]) -> bool {
     if let Some(literal) = text.strip_prefix(b"[") {
@@ -167,7 +166,7 @@ pub(super) fn is_host_and_port(text: &[u8]) -> bool {
     }
 }
 
-/// What a host name is made of. A table, since every request has a host.
+/// The bytes of which a host name consists. A table, since every request has a host.
 static HOST_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -181,7 +180,7 @@ static HOST_BYTES: [bool; 256] = {
     table
 };
 
-/// `literal` is what follows the opening bracket.
+/// `literal` is the text after the opening bracket.
 #[cold]
 fn is_literal_and_port(literal: &[u8]) -> bool {
     let Some((address, after)) = std::str::from_utf8(literal)
@@ -197,7 +196,7 @@ fn is_literal_and_port(literal: &[u8]) -> bool {
     port_is_valid && address.parse::<Ipv6Addr>().is_ok()
 }
 
-/// `*DIGIT`, so it may be empty; but not above 65535. Zeros may stand before it.
+/// `*DIGIT`, so it may be empty, but not above 65535. It may have leading zeros.
 fn is_port(digits: &[u8]) -> bool {
     let number = digits.iter().try_fold(0_u32, |number, digit| {
         let value = u32::from(digit.wrapping_sub(b'0'));

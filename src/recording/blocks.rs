@@ -1,5 +1,5 @@
-//! How a recording is kept in its file: in blocks, so that a byte that has changed is found, and is not taken for the
-//! end of the recording.
+//! The file format of a recording: blocks, so that a changed byte is detected, and is not taken for the end of the
+//! recording.
 //!
 //! After the first line of the file, block follows block:
 //!
@@ -7,14 +7,14 @@
 //! length of the content (4 bytes) | check of that and of the block's number (4) | check of the content (4) | content
 //! ```
 //!
-//! Numbers are little-endian; a check is FNV-1a of 32 bits, which no single byte changes without being found. A
-//! block that is missing, or stands elsewhere, is found by its number. The first block is the head, each other one
-//! what was recorded in a turn.
+//! Numbers are little-endian; a check is FNV-1a of 32 bits, which detects a change of any single byte. The number
+//! detects a block that is missing or out of order. The first block is the head; each other block has what was
+//! recorded in one turn.
 
 /// Bytes before the content of a block.
 const HEADER_BYTES: usize = 12;
 
-/// The block that is being made.
+/// A block that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Block {
     number: u32,
@@ -23,7 +23,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Has `add` append to the content; how many bytes the file gets longer by that.
+    /// Lets `add` append to the content; returns by how many bytes the file grows.
     pub(super) fn extend(&mut self, add: impl FnOnce(Vec<u8>) -> Vec<u8>) -> usize {
         let before = self.bytes.len();
         if self.bytes.is_empty() {
@@ -33,7 +33,7 @@ impl Block {
         self.bytes.len() - before
     }
 
-    /// The block as it is to be written; to be taken out, so that the next one begins. Empty without content.
+    /// The finished block, to be taken out, so that the next one begins. Empty without content.
     pub(super) fn close(&mut self) -> &mut Vec<u8> {
         if let Some((header, content)) = self.bytes.split_at_mut_checked(HEADER_BYTES) {
             header.copy_from_slice(&header_of(self.number, content));
@@ -69,10 +69,10 @@ pub(super) struct Blocks<'b> {
     rest: &'b [u8],
 }
 
-/// A block is not what was written.
+/// A block differs from what was written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Damaged {
-    /// Bytes from its begin to the end of the file.
+    /// Bytes from its beginning to the end of the file.
     pub(super) bytes_left: usize,
 }
 
@@ -84,7 +84,7 @@ impl<'b> Blocks<'b> {
         }
     }
 
-    /// The content of the next block; `None` at the end of the file, also where that cuts a block.
+    /// The content of the next block; `None` at the end of the file, even if that cuts a block.
     pub(super) fn next(&mut self) -> Result<Option<&'b [u8]>, Damaged> {
         let Some((header, rest)) = self.rest.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);

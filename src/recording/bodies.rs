@@ -1,12 +1,12 @@
-//! The bodies of requests that the server acts on, masked in place: a form or JSON of the same length, in which
-//! everything stands where it stood.
+//! Masks in place the bodies of requests that the server acts on: a form or JSON keeps its length, and everything
+//! keeps its position.
 
 use super::json::{Value, mask_json};
 use super::public::mask_escaped;
 use super::secrets::Secrets;
 use crate::event::is_name;
 
-/// Masks a login's form (URL Standard, section 5.1). Nothing but the two names and the names of users is public.
+/// Masks a login's form (URL Standard, section 5.1). Only the two field names and the names of users are public.
 pub(super) fn mask_login_form(body: &mut [u8], secrets: &Secrets) {
     for pair in body.split_mut(|byte| *byte == b'&') {
         let sign = pair.iter().position(|byte| *byte == b'=');
@@ -23,7 +23,7 @@ pub(super) fn mask_login_form(body: &mut [u8], secrets: &Secrets) {
         } else if let [_, value @ ..] = value {
             let text = decoded(value);
             if text.contains('\u{fffd}') {
-                // The server refuses it for that, and nothing else of it matters.
+                // The server refuses it because of that, and nothing else in it matters.
                 mask_escaped(value, false);
             } else if let Some(instead) = secrets.instead(&known, &text) {
                 put_into_form(value, instead.as_bytes());
@@ -32,7 +32,7 @@ pub(super) fn mask_login_form(body: &mut [u8], secrets: &Secrets) {
     }
 }
 
-/// Writes the decoded bytes `instead` over a value, escaped where that was.
+/// Writes the decoded bytes `instead` over a value, escaped where the value was.
 fn put_into_form(value: &mut [u8], instead: &[u8]) {
     let (mut at, mut instead) = (0, instead.iter().copied());
     while at < value.len() {
@@ -63,7 +63,7 @@ pub(super) fn mask_login_json(body: &mut [u8], secrets: &Secrets) {
     });
 }
 
-/// Masks what is published. An event is in the recording, whatever its data are: docs/recording.md says so.
+/// Masks a published event. The event itself is in the recording, with all its data: docs/recording.md says so.
 pub(super) fn mask_event(body: &mut [u8]) {
     mask_json(
         body,
@@ -139,7 +139,7 @@ mod tests {
                 r#"{"password" : "a\"b\\\u00e9"}"#,
                 r#"{"password" : "x\/x\/\u00d7"}"#,
             ),
-            // No name and no password may have these.
+            // Neither a name nor a password may have these.
             (
                 r#"{"username":"alice\n","password":"\ta\u0000"}"#,
                 r#"{"username":"RFPMS\n","password":"\tx\u0000"}"#,
@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    /// What the server says of a login in JSON.
+    /// The server's verdict on a login in JSON.
     fn said(body: &[u8]) -> Result<(bool, bool), String> {
         #[derive(serde::Deserialize)]
         struct Login {
@@ -187,7 +187,7 @@ mod tests {
         Ok((check_name(&login.username).is_ok(), password.is_ok()))
     }
 
-    /// What logins in JSON are made of, and what breaks them. Numbers are left out: see docs/recording.md.
+    /// Pieces that logins in JSON are made of, or that break them. Numbers are left out: see docs/recording.md.
     const PIECES: [&str; 28] = [
         "{",
         "}",

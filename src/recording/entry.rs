@@ -1,8 +1,8 @@
-//! What is in a recording: a line that says what the file is, a head, then entries one after the other, in `blocks`.
+//! The contents of a recording: a line that says what the file is, a head, then entries, in `blocks`.
 //!
-//! An entry is one answer that the server got through a seam, in the order in which it got them. Bytes that came in
-//! are entries of their own, since they may be written later than the reading that took them: what may hold a
-//! secret waits until it is known where the secret is. Entries are in postcard's format.
+//! An entry is one answer that the server got through a seam, in the order in which it got them. Bytes from clients
+//! are entries of their own, since they may be written later than the read that took them: bytes that may hold a
+//! secret wait until it is known where the secret is. Entries are in postcard's format.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,28 +14,28 @@ use crate::reactor::{Peer, Received};
 use crate::work::password::{Checked, Verdict};
 use crate::work::{Finding, Page, Snapshot, StoreError};
 
-/// How the first line of every recording begins; what follows is the number of its format.
+/// The beginning of the first line of every recording; the number of its format follows.
 pub(super) const MAGIC_OF_ALL: &[u8] = b"loopgate recording ";
-/// The first line of those that this version makes and plays. Format 1 had no blocks; in format 2 the times that
-/// sessions last and what is kept of events were not among the limits.
+/// The first line of recordings that this version makes and plays. Format 1 had no blocks; in format 2 the durations
+/// of sessions and the limits on stored events were not among the limits.
 pub(super) const MAGIC: &[u8] = b"loopgate recording 3\n";
 
-/// What a server was when its recording began: a line of JSON.
+/// The state of a server when its recording began: a line of JSON.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {
-    /// The program's version; another one would do other things.
+    /// The program's version; another version would act differently.
     pub(super) version: String,
     /// Passwords and signatures were replaced.
     pub(super) masked: bool,
     pub(super) config: Config,
-    /// Sockets that it listened on.
+    /// The number of sockets that it listened on.
     pub(super) listeners: usize,
-    /// What it signs with, as the key file has it.
+    /// The keys that it signs with, as in the key file.
     pub(super) keys: String,
     pub(super) store: Snapshot,
 }
 
-/// One answer of the world's, or something that belongs to one.
+/// One answer of the world, or something that belongs to one.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Entry {
     /// The clock, in nanoseconds after its last reading.
@@ -44,14 +44,14 @@ pub(super) enum Entry {
     Unix(u64),
     /// Randomness.
     Random(Vec<u8>),
-    /// A wait is over: who is ready, by token and readiness; and a digest of all that the server did to the
-    /// world before, which tells at which turn a replay went another way.
+    /// A wait is over: the ready sources, by token and readiness; and a digest of all that the server did to the
+    /// world before, which shows the turn in which a replay diverged.
     Ready { ready: Vec<(u64, u8)>, digest: u32 },
     /// A worker took what waited, during a wait.
     Took(usize),
-    /// A worker delivered, having found this out.
+    /// A worker delivered, with these findings.
     Delivered(usize, Vec<Found>),
-    /// Somebody came in, or nobody did. The stream has the next number.
+    /// The result of `accept`. The new stream has the next number.
     Accepted(Result<Newcomer, Trouble>),
     /// So many bytes were read from that stream.
     Read(usize, Result<usize, Trouble>),
@@ -61,9 +61,9 @@ pub(super) enum Entry {
     Flushed(usize, Result<(), Trouble>),
     /// The selector took a registration.
     Registered(Result<(), Trouble>),
-    /// What that stream, which is encrypted, said of itself.
+    /// What that encrypted stream answered about itself.
     Said(usize, bool),
-    /// Bytes that were or will be read from that stream; all of them in their order make up what came in.
+    /// Bytes that were or will be read from that stream; in order, they are all of its input.
     Bytes(usize, Vec<u8>),
     /// A session from before the recording is known under another fingerprint in it.
     Session { was: [u8; 32], is: [u8; 32] },
@@ -75,10 +75,10 @@ pub(super) enum Entry {
     End(String),
 }
 
-/// Who came in.
+/// A peer that connected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Newcomer {
-    /// `None` through a unix socket.
+    /// Its address; `None` through a unix socket.
     address: Option<SocketAddr>,
     pub(super) secure: bool,
 }
@@ -97,12 +97,12 @@ impl Newcomer {
     }
 }
 
-/// What a system call said instead of working.
+/// The error of a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Trouble {
-    /// The system's own number for it.
+    /// The system's number for it.
     Os(i32),
-    /// One of [`KINDS`], by its place.
+    /// One of [`KINDS`], by its index.
     Kind(u8),
     /// The peer did not speak TLS.
     NotEncrypted,
@@ -110,7 +110,7 @@ pub(super) enum Trouble {
     TlsFailed,
 }
 
-/// Errors that are made without the system: by rustls, by this crate.
+/// Errors that do not come from the system, but from rustls or this crate.
 const KINDS: [io::ErrorKind; 6] = [
     io::ErrorKind::Other,
     io::ErrorKind::WouldBlock,
@@ -168,7 +168,7 @@ impl From<Trouble> for io::Error {
     }
 }
 
-/// A [`Finding`] that can be written down; nothing of it is a secret.
+/// A [`Finding`] without secrets, to be stored.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Found {
     /// 0 for a wrong password, 1 for the right one, 2 for the right one with a weak hash.
@@ -178,7 +178,7 @@ pub(super) enum Found {
     Read(Result<String, StoreError>),
 }
 
-/// Stands for every password's hash in a recording.
+/// Replaces every password's hash in a recording.
 pub(super) const NO_HASH: &str = "masked";
 
 impl From<Finding> for Found {
@@ -217,7 +217,7 @@ impl From<Found> for Finding {
     }
 }
 
-/// How far two servers have done the same: mixes `word` into `digest` (FNV-1a, by words).
+/// Mixes `word` into `digest` (FNV-1a, by words), to compare what two servers have done.
 pub(super) fn mix(digest: &mut u64, word: u64) {
     *digest = (*digest ^ word).wrapping_mul(0x0100_0000_01b3);
 }

@@ -1,5 +1,5 @@
-//! JSON in a body, masked in place: what is known to be public stays, and the rest keeps its length and its faults, so
-//! that the server says the same of it.
+//! Masks JSON in a body in place: what is known to be public stays, and the rest keeps its length and its faults, so
+//! that the server gives the same verdict on it.
 
 use std::ops::Range;
 
@@ -7,21 +7,21 @@ use serde::de::IgnoredAny;
 
 use super::secrets::{mask_character, mask_letters};
 
-/// What becomes of the value of a field of the outermost object.
+/// How to mask the value of a field of the outermost object.
 pub(super) enum Value {
-    /// It is as public as the field's name.
+    /// It is public, like the field's name.
     Shown,
-    /// A string that stands for it, in as many bytes.
+    /// This string replaces it, in as many bytes.
     Replaced(String),
     /// It is masked.
     Hidden,
 }
 
-/// Masks a body that should be an object: the names of its fields, but for those that are `known`, and of their values
-/// what `judge` says, by the name and the value as text (a string's content, anything else as it stands).
+/// Masks a body that should be an object: the names of its fields, except those that are `known`, and their values as
+/// `judge` says, which gets the name and the value as text (a string's content, anything else as it stands).
 ///
-/// Of what is not valid JSON, all is masked but known names before the fault: the server reads as far as that, and may
-/// object to a name first, or to the want of one.
+/// In invalid JSON everything is masked except known names before the fault: the server reads as far as that, and may
+/// reject a name first, or the lack of one.
 pub(super) fn mask_json(body: &mut [u8], known: &[&str], judge: impl Fn(&str, &str) -> Value) {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return hide(body);
@@ -52,7 +52,7 @@ pub(super) fn mask_json(body: &mut [u8], known: &[&str], judge: impl Fn(&str, &s
         }
         match judged {
             Value::Shown => {}
-            // The server finds out that a string is none, as one with half a surrogate pair: it stays none.
+            // An invalid string, such as one with half a surrogate pair, stays invalid: the server detects it.
             Value::Replaced(instead) if is_string(&body[value.clone()]) => {
                 put_into_string(&mut body[value], &instead);
             }
@@ -62,7 +62,7 @@ pub(super) fn mask_json(body: &mut [u8], known: &[&str], judge: impl Fn(&str, &s
     hide(&mut body[at..]);
 }
 
-/// Where the parser stopped: the place of the byte that it could not take, or the end.
+/// Where the parser stopped: the position of the byte that it could not take, or the end.
 fn place_of(fault: &serde_json::Error, body: &[u8]) -> usize {
     if fault.is_eof() {
         return body.len();
@@ -72,17 +72,17 @@ fn place_of(fault: &serde_json::Error, body: &[u8]) -> usize {
     before + fault.column().saturating_sub(1)
 }
 
-/// What a string says, or what stands there.
+/// The content of a string, or any other value as it stands.
 fn text_of(value: &[u8]) -> String {
     serde_json::from_slice(value).unwrap_or_else(|_| String::from_utf8_lossy(value).into_owned())
 }
 
-/// Whether this is a string, and all of its escapes are right.
+/// Whether this is a string with valid escapes.
 fn is_string(value: &[u8]) -> bool {
     serde_json::from_slice::<String>(value).is_ok()
 }
 
-/// The string that begins with the quote at `from`, with its quotes; without the last, to the end.
+/// The string that begins with the quote at `from`, including its quotes; if the last quote is missing, to the end.
 fn string_at(body: &[u8], from: usize) -> Range<usize> {
     let mut at = from + 1;
     while at < body.len() {
@@ -116,8 +116,8 @@ fn end_of_value(body: &[u8], from: usize) -> usize {
     at
 }
 
-/// Masks all strings, numbers and words. `true`, `false` and `null` are no secrets, nor is as much of a word as could
-/// have become one of them, since there the server finds out that it has not.
+/// Masks all strings, numbers and words. `true`, `false` and `null` are no secrets, and neither is the beginning of a
+/// word that could have become one of them: the server detects the fault behind it.
 fn hide(bytes: &mut [u8]) {
     let mut at = 0;
     while at < bytes.len() {
@@ -166,7 +166,7 @@ fn hide_word(word: &mut [u8]) {
     mask_letters(&mut word[known..]);
 }
 
-/// A number stays one: a zero at its front, its sign, point and exponent are where they were.
+/// Masks a number, which stays a number: a leading zero, its sign, point and exponent stay.
 fn hide_number(number: &mut [u8]) {
     let (mut digits, mut has_exponent) = (0, false);
     for byte in number {
@@ -183,7 +183,8 @@ fn hide_number(number: &mut [u8]) {
     }
 }
 
-/// Masks a string, with its quotes. Escapes stay escapes, those that are none stay none, and so does what is not UTF-8.
+/// Masks a string, which includes its quotes. Escapes stay escapes, invalid ones stay invalid, and so does invalid
+/// UTF-8.
 fn hide_string(string: &mut [u8]) {
     let end = string.len() - usize::from(string.len() > 1 && string.ends_with(b"\""));
     let mut at = 1;
@@ -195,7 +196,7 @@ fn hide_string(string: &mut [u8]) {
                 *escaped = match *escaped {
                     b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => b'/',
                     b'0'..=b'9' => b'1',
-                    control if control.is_ascii_control() => control, // the end of a line counts as one
+                    control if control.is_ascii_control() => control, // a line end is a control character
                     _ => b'x',
                 };
                 2
@@ -219,14 +220,14 @@ fn unit(bytes: &[u8]) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok()
 }
 
-/// Masks the escape at the front, or both of a pair; its length.
+/// Masks the escape at the front, or both of a surrogate pair; returns the length.
 fn hide_unit(bytes: &mut [u8]) -> usize {
     let second = bytes.get(6..).and_then(unit);
     let (instead, length): (&[u8], usize) = match unit(bytes) {
         None => {
             let end = bytes.len().min(6);
             mask_letters(&mut bytes[2..end]);
-            // The quote or the backslash among them begins something else.
+            // A quote or a backslash among them begins something else.
             let whole = bytes[2..end]
                 .iter()
                 .take_while(|byte| !b"\"\\".contains(byte));
@@ -244,7 +245,7 @@ fn hide_unit(bytes: &mut [u8]) -> usize {
     length
 }
 
-/// Writes the characters of `instead` over those of a string, escaped where those were.
+/// Writes the characters of `instead` over those of a string, escaped where these were.
 fn put_into_string(string: &mut [u8], instead: &str) {
     let end = string.len() - usize::from(string.len() > 1 && string.ends_with(b"\""));
     let (mut at, mut instead) = (1, instead.chars());
@@ -253,7 +254,7 @@ fn put_into_string(string: &mut [u8], instead: &str) {
         let room = match &string[at..end] {
             [b'\\', b'u', ..] => unicode_escape(&mut string[at..end], c),
             [b'\\', _, ..] => {
-                // A control character, as `\n`, is its own escape; `\/` is one for any other character of one byte.
+                // A control character such as `\n` has its own escape; `\/` stands for any other character of one byte.
                 if !c.is_control() {
                     string[at + 1] = b'/';
                 }
@@ -272,7 +273,7 @@ fn put_into_string(string: &mut [u8], instead: &str) {
     }
 }
 
-/// Writes `c` as `\uXXXX`, or as two of them where it needs two; returns how many bytes that were.
+/// Writes `c` as `\uXXXX`, or as two of them if it needs two; returns how many bytes it wrote.
 fn unicode_escape(place: &mut [u8], c: char) -> usize {
     use std::fmt::Write as _;
 
@@ -296,7 +297,7 @@ mod tests {
         let again = body.clone();
         hide(&mut body);
         assert_eq!(body, again, "what is masked stays as it is");
-        // The server says the same of it.
+        // The server gives the same verdict on it.
         let said =
             |json: &[u8]| serde_json::from_slice::<IgnoredAny>(json).map_err(|why| why.to_string());
         assert_eq!(said(&body).is_ok(), said(json).is_ok());
@@ -367,7 +368,7 @@ mod tests {
             ),
             (r#"["shown","hunter2"]"#, r#"["xxxxx","xxxxxxx"]"#),
             ("{}", "{}"),
-            // What is not valid: names before the fault.
+            // Invalid JSON: names before the fault stay.
             (r#"{"shown":"hunter2""#, r#"{"shown":"xxxxxxx""#),
             (
                 r#"{"known":"hunter2","other":[{"shown":1}]}hunter2"shown":"known""#,

@@ -1,5 +1,5 @@
-//! What one client sends, as it goes into a recording: follows the requests on a connection as the server does, and
-//! holds back what may be a secret until it is known what it is.
+//! Masks the bytes of one client for a recording: follows the requests on a connection as the server does, and holds
+//! back bytes that may be a secret until it is known what they are.
 
 use std::mem;
 
@@ -19,18 +19,18 @@ pub(super) struct Mask {
 
 #[derive(Default)]
 enum State {
-    /// A request begins, or has.
+    /// In the head of a request, or before it.
     #[default]
     Head,
     /// A body.
     Body(Kind, Body),
-    /// An offer to speak the WebSocket protocol: what follows shows by its first byte whether it was accepted.
+    /// An offer to change to the WebSocket protocol: the first byte that follows shows whether it was accepted.
     Upgrade,
-    /// Frames of the WebSocket protocol, of which so many bytes belong to the last one. Their payload passes.
+    /// Frames of the WebSocket protocol; so many bytes of the last one are still to come. Their payload is not masked.
     Frames(u64),
     /// No requests: nothing is replaced.
     Open,
-    /// The server has refused it, and looks at nothing that follows.
+    /// The server has refused the request, and reads nothing that follows.
     Refused,
 }
 
@@ -40,12 +40,12 @@ enum Kind {
     LoginForm,
     LoginJson,
     Event,
-    /// Nothing: it is no secret that there were so many bytes.
+    /// The server ignores it: only its length is not secret.
     Hidden,
 }
 
 impl Mask {
-    /// For streams on which no requests come.
+    /// For streams without requests.
     pub(super) fn open() -> Self {
         Self {
             state: State::Open,
@@ -53,7 +53,7 @@ impl Mask {
         }
     }
 
-    /// Takes what was read; returns what may be written down.
+    /// Takes bytes that were read; returns those that may be stored.
     pub(super) fn read(&mut self, bytes: &[u8], secrets: &mut Secrets) -> Vec<u8> {
         self.held.extend_from_slice(bytes);
         let mut out = Vec::new();
@@ -63,7 +63,7 @@ impl Mask {
         out
     }
 
-    /// Nothing more will come: what is left of what was held back.
+    /// No more will come: returns the rest of the bytes that were held back.
     pub(super) fn end(&mut self, secrets: &mut Secrets) -> Vec<u8> {
         let mut left = mem::take(&mut self.held);
         match mem::replace(&mut self.state, State::Refused) {
@@ -78,7 +78,7 @@ impl Mask {
         left
     }
 
-    /// Masks what is whole at the front of what is held, and says how much that is; `None` to wait for more.
+    /// Masks the complete part at the front of the held bytes, and returns its length; `None` to wait for more.
     fn advance(&mut self, secrets: &mut Secrets) -> Option<usize> {
         if self.held.is_empty() {
             return None;
@@ -102,7 +102,7 @@ impl Mask {
                 } else {
                     State::Refused
                 };
-                // What is wrong with the first byte, the server tells the client.
+                // If the first byte is wrong, the server refuses it.
                 Some(usize::from(!is_frame))
             }
             State::Frames(left) => {
@@ -115,7 +115,7 @@ impl Mask {
                 Some(all)
             }
             State::Head => self.head(secrets),
-            // Not looked at again for each piece that comes: what it is, is known when it is whole.
+            // Not examined again for each piece that arrives: its kind is known when it is complete.
             State::Body(kind, Body::Bytes(length)) if *kind != Kind::Hidden && all < *length => {
                 None
             }
@@ -123,7 +123,7 @@ impl Mask {
                 let (kind, mut after) = (*kind, body.clone());
                 let taken = after.take(&mut self.held, &secrets.limits);
                 if kind != Kind::Hidden && taken.end.is_none() {
-                    return None; // what it is, is known when it is whole
+                    return None; // its kind is known when it is complete
                 }
                 mask_content(kind, &mut self.held, &taken.content, secrets);
                 self.state = match taken.end {
@@ -162,7 +162,7 @@ impl Mask {
 }
 
 /// Whether a frame can begin with that byte (RFC 6455, section 5.2): without extensions, three of its bits are zero,
-/// which those of no method are, nor is an empty line's.
+/// which is not so for the first byte of a method or of an empty line.
 fn begins_frame(byte: u8) -> bool {
     byte & 0x70 == 0 && !b"\r\n".contains(&byte)
 }
@@ -183,7 +183,7 @@ fn frame(bytes: &[u8]) -> Option<State> {
     ))
 }
 
-/// How much of a head the server looks at that it refuses: the shortest beginning that it would refuse.
+/// How much of a refused head the server has looked at: the shortest beginning that it would refuse.
 fn refused_after(head: &[u8], limits: &Limits) -> usize {
     let (mut good, mut bad) = (0, head.len());
     while good + 1 < bad {
@@ -213,17 +213,17 @@ fn kind(head: &Head<'_>) -> Kind {
     }
 }
 
-/// What is left of a body.
+/// The rest of a body.
 #[derive(Clone)]
 enum Body {
     Bytes(usize),
     Chunks(Chunked, Line),
 }
 
-/// Where in the lines around chunks it is.
+/// The position in the lines around chunks.
 #[derive(Clone, Copy, Default)]
 enum Line {
-    /// Hexadecimal digits of a size, of which some, or one that is no zero, were there.
+    /// In the hexadecimal digits of a size; whether there was one, and whether one was not zero.
     #[default]
     Before,
     Size {
@@ -236,22 +236,22 @@ enum Line {
     Trailers,
 }
 
-/// What of some bytes belongs to a body.
+/// The part of some bytes that belongs to a body.
 struct Taken {
     length: usize,
-    /// Where its content is.
+    /// The positions of its content.
     content: Vec<usize>,
     end: Option<End>,
 }
 
 enum End {
     Whole,
-    /// The server refuses it, and looks at nothing that follows.
+    /// The server refuses it, and reads nothing that follows.
     Refused,
 }
 
 impl Body {
-    /// Takes what belongs to the body from the front of `bytes`, and masks what is around the content.
+    /// Takes the bytes of the body from the front of `bytes`, and masks everything but the content.
     fn take(&mut self, bytes: &mut [u8], limits: &Limits) -> Taken {
         let (chunked, line) = match self {
             Self::Bytes(left) => {
@@ -270,7 +270,7 @@ impl Body {
             content.clear();
             let byte = &bytes[place..=place];
             let Ok(progress) = chunked.decode(byte, &mut content, limits.body_bytes_max) else {
-                // It may be the fault itself that tells: it is as wrong as before, and what follows is not read.
+                // The fault itself may hold a secret: masked, it is still a fault, and what follows is not read.
                 line.mask(&mut bytes[place]);
                 bytes[place + 1..].fill(b'x');
                 return Taken {
@@ -301,7 +301,7 @@ impl Body {
 }
 
 impl Line {
-    /// Masks the next byte, unless it is a size's or ends a line.
+    /// Masks the next byte, unless it belongs to a size or ends a line.
     fn mask(&mut self, byte: &mut u8) {
         *self = match (*self, *byte) {
             (Self::Trailers, b'\n') => Self::Trailers,
@@ -331,7 +331,7 @@ impl Line {
     }
 }
 
-/// Masks what stands in `raw` at these places.
+/// Masks the bytes of `raw` at these positions.
 fn mask_content(kind: Kind, raw: &mut [u8], places: &[usize], secrets: &Secrets) {
     let mut content: Vec<u8> = places.iter().map(|place| raw[*place]).collect();
     match kind {

@@ -1,17 +1,16 @@
-//! What a real server met, written down, and played again without a network.
+//! Records what a real server meets, and replays it without a network.
 //!
-//! Everything that is not in the server's hands enters through its seams: time, randomness, readiness, bytes, and
-//! what workers find out. [`Recording`] writes all of it into a file while the server runs; [`replay`] makes a server
-//! whose seams say what the file says, so that it takes the same turns and ends in the same state. A report of a fault
+//! Everything that the server does not decide itself enters through its seams: time, randomness, readiness, bytes,
+//! and the results of workers. [`Recording`] writes all of it into a file while the server runs; [`replay`] makes a
+//! server whose seams answer as the file says, so that it takes the same turns and ends in the same state. A bug report
 //! is then one file.
 //!
-//! Passwords and signatures are not in it, unless that was asked for. What is known to be public is; `public` says
-//! so of heads, `bodies` of what follows them, and `secrets` what stands for the rest. `mask` follows what a client
-//! sends.
+//! Passwords and signatures are left out by default; what is known to be public is included. `public` decides that for
+//! heads, `bodies` for bodies, and `secrets` has the replacements for the rest. `mask` follows what a client sends.
 //!
-//! Read next: `entry`, what is in the file; `seams`, which write; `player` and `played`, which read.
+//! Read next: `entry`, the contents of the file; `seams`, which write; `player` and `played`, which read.
 
-/// `Debug` for what has nothing to show.
+/// `Debug` for types that have nothing to show.
 macro_rules! opaque {
     ($($name:ident),*) => {$(
         impl std::fmt::Debug for $name {
@@ -56,15 +55,15 @@ use tape::Tape;
 /// How a server is recorded.
 #[derive(Clone, Debug)]
 pub struct RecordOptions {
-    /// A file that is not there yet.
+    /// The file, which must not exist yet.
     pub path: PathBuf,
-    /// Most bytes of the file; the server goes on without being recorded after that.
+    /// Most bytes of the file; after that the server continues without being recorded.
     pub bytes_max: u64,
-    /// Keep passwords, signatures and the keys that sign as they are.
+    /// Keep passwords, signatures and signing keys as they are.
     pub secrets: bool,
 }
 
-/// Turns between two states that are recorded, beside the last one.
+/// Turns between two recorded states; the last state is always recorded.
 const TURNS_PER_STATE: u64 = 4096;
 
 /// A server that is being recorded.
@@ -76,8 +75,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Makes a server on these sockets, and begins to record what it meets. It listens to SIGTERM and SIGINT; SIGHUP
-    /// and SIGUSR2 have no effect but a line in the log, since what they read or start is not behind a seam.
+    /// Makes a server on these sockets, and begins to record what it meets. It reacts to SIGTERM and SIGINT; SIGHUP
+    /// and SIGUSR2 only write a line to the log, since what they read or start is not behind a seam.
     ///
     /// # Errors
     /// Whatever keeps the server or the recording from starting.
@@ -206,5 +205,5 @@ impl std::fmt::Debug for Tape {
     }
 }
 
-/// Signals that a recorded server listens to, beside those that shut it down; a replay has as many sources.
+/// Signals of a recorded server other than those that shut it down; a replay has as many sources.
 const OTHER_SIGNALS: usize = 3;

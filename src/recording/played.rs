@@ -1,4 +1,4 @@
-//! Seams that say what a recording says.
+//! Seams that answer as a recording says.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -15,7 +15,7 @@ use crate::work::{
     Commit, Engine, Finding, Findings, Page, Query, Snapshot, Store, StoreError, Transaction,
 };
 
-/// Shows the time that was.
+/// Shows the recorded time.
 pub struct PlayedClock(pub(super) Player);
 
 impl Clock for PlayedClock {
@@ -36,7 +36,7 @@ impl Clock for PlayedClock {
     }
 }
 
-/// Gives what was random then.
+/// Gives the recorded random bytes.
 pub struct PlayedEntropy(pub(super) Player);
 
 impl Entropy for PlayedEntropy {
@@ -52,10 +52,10 @@ impl Entropy for PlayedEntropy {
     }
 }
 
-/// Reports who was ready.
+/// Reports the recorded readiness.
 pub struct PlayedSelector(pub(super) Player);
 
-/// There is nobody to wake.
+/// A waker without effect: a replay never sleeps.
 #[derive(Clone, Copy, Debug)]
 struct NoWaker;
 
@@ -64,7 +64,7 @@ impl Wake for NoWaker {
 }
 
 impl Selector for PlayedSelector {
-    // As the system did that it was recorded on.
+    // Like the system on which it was recorded.
     fn reports_apart(&self) -> bool {
         true
     }
@@ -87,7 +87,7 @@ impl Selector for PlayedSelector {
     }
 }
 
-/// A stream as it was.
+/// A recorded stream.
 pub struct PlayedStream {
     player: Player,
     number: usize,
@@ -129,7 +129,7 @@ impl PlayedStream {
     }
 }
 
-/// What was recorded; a stream whose recording is over has nothing any more.
+/// The recorded result; a stream whose recording is over has no more results.
 fn answer<T>(said: Option<Result<T, Trouble>>) -> io::Result<T> {
     match said {
         Some(said) => said.map_err(io::Error::from),
@@ -198,7 +198,7 @@ impl Stream for PlayedStream {
     }
 }
 
-/// Lets in who came in.
+/// Accepts the recorded connections.
 pub struct PlayedAcceptor(pub(super) Player);
 
 impl Acceptor for PlayedAcceptor {
@@ -220,7 +220,7 @@ impl Acceptor for PlayedAcceptor {
     fn deregister(&mut self, _: &mut dyn Selector) {}
 }
 
-/// Judges passwords as they were judged.
+/// Gives the recorded verdicts on passwords.
 pub(super) struct PlayedHasher;
 
 impl Hasher for PlayedHasher {
@@ -235,7 +235,7 @@ impl Hasher for PlayedHasher {
     }
 }
 
-/// Fails as the store did, and reads what was read. What is committed is kept in memory.
+/// Fails as the recorded store did, and returns the recorded pages. Commits are kept in memory.
 pub(super) struct PlayedEngine(pub(super) Store);
 
 impl Engine for PlayedEngine {

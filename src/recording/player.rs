@@ -1,4 +1,4 @@
-//! A recording, and how far it has been played: hands out entries to the seam that asks for just those.
+//! A recording, and how far it has been played: gives each entry to the seam that asks for it.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,13 +9,13 @@ use crate::reactor::{Readiness, Token};
 use crate::work::Finding;
 use crate::work::fake::{FakeCrew, Step};
 
-/// A recording, and how far it has been played. Clones are the same one.
+/// A recording, and how far it has been played. Clones share the state.
 #[derive(Clone)]
 pub(super) struct Player(Rc<RefCell<Inner>>);
 
 struct Inner {
     entries: std::iter::Peekable<std::vec::IntoIter<Entry>>,
-    /// What came in on each stream, and how much of it has been read.
+    /// The input of each stream, and how much of it has been read.
     inputs: Vec<(Vec<u8>, usize)>,
     streams: usize,
     now_ns: u64,
@@ -25,26 +25,26 @@ struct Inner {
     last_wait: LastWait,
 }
 
-/// What the last wait brought.
+/// The result of the last wait.
 #[derive(Clone, Default)]
 pub(super) struct LastWait {
-    /// Who was ready.
+    /// The sources that were ready.
     pub(super) ready: Vec<(u64, Readiness)>,
     /// Workers that delivered.
     pub(super) delivered: Vec<String>,
 }
 
-/// Why nothing more is played.
+/// Why playing has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// There is no more.
+    /// The recording is over.
     Over,
-    /// The server asked for something else than what was recorded.
+    /// The server asked for something other than what was recorded.
     Diverged(String),
 }
 
 impl Player {
-    /// `inputs` is what came in on each stream, by its number.
+    /// `inputs` has the input of each stream, by its number.
     pub(super) fn new(entries: Vec<Entry>, inputs: Vec<Vec<u8>>, crew: FakeCrew) -> Self {
         Self(Rc::new(RefCell::new(Inner {
             entries: entries.into_iter().peekable(),
@@ -66,7 +66,7 @@ impl Player {
         self.0.borrow().last_wait.clone()
     }
 
-    /// The state that was recorded after this turn, if one was.
+    /// The recorded state after this turn, if there is one.
     pub(super) fn take_state(&self) -> Option<(u64, [u8; 32])> {
         let state = self
             .0
@@ -87,7 +87,7 @@ impl Player {
         })
     }
 
-    /// Why the recording was ended, if that comes next.
+    /// Why the recording was ended, if that is the next entry.
     pub(super) fn take_end(&self) -> Option<String> {
         let end = self
             .0
@@ -104,21 +104,21 @@ impl Player {
         self.0.borrow_mut().entries.peek().is_none()
     }
 
-    /// A stream begins; its number.
+    /// A stream begins; returns its number.
     pub(super) fn begin_stream(&self) -> usize {
         let mut inner = self.0.borrow_mut();
         inner.streams += 1;
         inner.streams - 1
     }
 
-    /// The time is later by so much than it was when this was told last.
+    /// Moves the time on by so much; returns the time.
     pub(super) fn pass(&self, ns: u64) -> u64 {
         let mut inner = self.0.borrow_mut();
         inner.now_ns = inner.now_ns.saturating_add(ns);
         inner.now_ns
     }
 
-    /// Copies what was read next from that stream; what the system said instead, if it did.
+    /// Copies the next bytes that were read from that stream; or gives the system's error, if there was one.
     pub(super) fn read(&self, number: usize, bytes: &mut [u8]) -> Option<Result<usize, Trouble>> {
         let count = self.next("a read", |entry| match entry {
             Entry::Read(stream, Err(trouble)) if stream == number => Ok(Err(trouble)),
@@ -135,19 +135,19 @@ impl Player {
         let (input, at) = &mut inner.inputs[number];
         match input.get(*at..*at + count) {
             Some(part) => bytes[..count].copy_from_slice(part),
-            // The server was killed before it was written down what these were.
+            // The server was killed before these bytes were stored.
             None => inner.stopped = Some(Stop::Over),
         }
         *at += count;
         Some(Ok(count))
     }
 
-    /// The server did this to the world.
+    /// Takes note of something that the server did to the world.
     pub(super) fn did(&self, word: u64) {
         mix(&mut self.0.borrow_mut().digest, word);
     }
 
-    /// The next entry, if it is what the server asks for; otherwise nothing is played any more.
+    /// The next entry, if it is what the server asks for; otherwise playing stops.
     pub(super) fn next<T>(
         &self,
         asked: &str,
@@ -172,7 +172,7 @@ impl Player {
         }
     }
 
-    /// What the selector said of a registration.
+    /// The recorded result of a registration.
     pub(super) fn registered(&self, token: Token) -> io::Result<()> {
         self.did(token.as_u64());
         let said = self.next("a registration", |entry| match entry {
@@ -182,7 +182,7 @@ impl Player {
         said.unwrap_or(Ok(())).map_err(io::Error::from)
     }
 
-    /// Which workers take or deliver during a wait, and who is ready after it.
+    /// Runs the workers that take or deliver during a wait; returns the sources that are ready after it.
     pub(super) fn wait(&self) -> Option<Vec<(u64, Readiness)>> {
         let (crew, did) = {
             let mut inner = self.0.borrow_mut();

@@ -1,14 +1,14 @@
-//! What of a head is known to be public. All else loses its letters: a password in a place that was never thought of
-//! is masked like one in a place that was.
+//! Masks a head, except the parts that are known to be public. All other letters are replaced: a password in an
+//! unexpected place is masked like one in an expected place.
 //!
-//! What the server acts on stays what it is to the server: letters become letters, digits digits, an escape an
-//! escape, what is no number or address stays none. So a replay refuses what was refused, for the same reason.
+//! The server's view of the head does not change: letters become letters, digits digits, an escape an escape, and an
+//! invalid number or address stays invalid. So a replay refuses what was refused, for the same reason.
 
 use super::secrets::{Secrets, mask_character, mask_letters};
 use crate::app::{HANDLERS, Pattern};
 use crate::http::{Method, percent_decode};
 
-/// What is known of a field's value.
+/// What is known about a field's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     /// Nothing.
@@ -19,19 +19,19 @@ enum Shown {
     Digits,
     /// A host, and perhaps a port.
     Authority,
-    /// Where a page came from, or `null`.
+    /// The origin of a page, or `null`.
     Origin,
     /// A list of addresses.
     Addresses,
     /// Sixteen random bytes in base64.
     Nonce,
-    /// A scheme, and behind it what opens something.
+    /// A scheme, followed by credentials.
     Authorization,
-    /// Our cookie's name, and behind it what opens something.
+    /// Our cookie's name, followed by credentials.
     Cookies,
 }
 
-/// Fields whose names are public: those that the server looks at, and a few that every client sends.
+/// Fields with public names: those that the server reads, and a few that every client sends.
 const FIELDS: [(&str, Shown); 31] = [
     ("accept", Shown::Words),
     ("accept-encoding", Shown::Words),
@@ -66,7 +66,7 @@ const FIELDS: [(&str, Shown); 31] = [
     ("x-forwarded-proto", Shown::Words),
 ];
 
-/// Words of the standards, which tell nothing of a user.
+/// Words of the standards, which reveal nothing about a user.
 const WORDS: [&str; 41] = [
     "*/*",
     "100-continue",
@@ -123,7 +123,7 @@ pub(super) fn mask_head(head: &mut [u8], secrets: &mut Secrets) {
             }
             continue;
         };
-        // A line that goes on with the one before; the server refuses it.
+        // A line that continues the one before; the server refuses it.
         if line.first().is_some_and(|byte| b" \t".contains(byte)) {
             mask_value(line, of_field, secrets);
             continue;
@@ -142,7 +142,7 @@ pub(super) fn mask_head(head: &mut [u8], secrets: &mut Secrets) {
     }
 }
 
-/// The method, the target and the version, as far as they are what they should be.
+/// Keeps the method, the target and the version as far as they are valid.
 fn mask_request_line(line: &mut [u8], secrets: &mut Secrets) {
     let words: Vec<&mut [u8]> = line.split_mut(|byte| b" \t\r".contains(byte)).collect();
     let count = words.iter().filter(|word| !word.is_empty()).count();
@@ -152,7 +152,7 @@ fn mask_request_line(line: &mut [u8], secrets: &mut Secrets) {
         match place {
             1 if Method::from_bytes(word).is_some() => {}
             1 => mask_part(word),
-            // With more than these three, the server looks for the version right behind the target.
+            // If there are more than these three, the server expects the version right behind the target.
             _ if place > 2 || place == count && word.starts_with(b"HTTP/") => {
                 mask_unlike(word, b"HTTP/1.1");
             }
@@ -161,7 +161,7 @@ fn mask_request_line(line: &mut [u8], secrets: &mut Secrets) {
     }
 }
 
-/// Masks all but the bytes that are those of `expected`, each in its place; a digit there stands for any.
+/// Masks all bytes except those that equal `expected` at the same position; a digit there stands for any digit.
 fn mask_unlike(word: &mut [u8], expected: &[u8]) {
     for (place, byte) in word.iter_mut().enumerate() {
         let fits = expected.get(place).is_some_and(|expected| {
@@ -173,8 +173,8 @@ fn mask_unlike(word: &mut [u8], expected: &[u8]) {
     }
 }
 
-/// As [`mask_letters`], but what is not ASCII stays so, and what is not UTF-8: the server refuses them in most places of a
-/// head, and not in the same words.
+/// As [`mask_letters`], but non-ASCII stays non-ASCII, and invalid UTF-8 stays invalid: the server refuses them in
+/// most places of a head, with different errors.
 fn mask_part(mut bytes: &mut [u8]) {
     while !bytes.is_empty() {
         let length = mask_first(bytes);
@@ -182,7 +182,7 @@ fn mask_part(mut bytes: &mut [u8]) {
     }
 }
 
-/// Masks what stands at the front; its length.
+/// Masks the character at the front; returns its length.
 fn mask_first(bytes: &mut [u8]) -> usize {
     if bytes[0].is_ascii() {
         mask_letters(&mut bytes[..1]);
@@ -222,8 +222,8 @@ fn mask_target(target: &mut [u8], secrets: &mut Secrets) {
     }
 }
 
-/// Masks all of a path that is none of the server's own, and in one that is, what stands for a parameter, unless it
-/// is a session's public id.
+/// Masks a whole path that is not one of the server's own; in one that is, only the values of parameters, except
+/// the public id of a session.
 fn mask_path(path: &mut [u8]) {
     let text = String::from_utf8_lossy(path).into_owned();
     let decoded: Vec<_> = text
@@ -253,7 +253,7 @@ fn mask_path(path: &mut [u8]) {
     }
 }
 
-/// Sixteen bytes in base64url.
+/// Whether this is sixteen bytes in base64url.
 fn is_session_id(segment: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
     segment.len() == 22 && segment.iter().all(is_part)
@@ -288,7 +288,7 @@ fn mask_pair(pair: &mut [u8], secrets: &mut Secrets) {
         .position(|byte| *byte == b'=')
         .unwrap_or(pair.len());
     if !is_public {
-        // No digit is left: what is no number stays none.
+        // No digit is left, so an invalid number stays invalid.
         let value = &mut pair[sign..];
         mask_escaped(value, false);
         value
@@ -298,8 +298,8 @@ fn mask_pair(pair: &mut [u8], secrets: &mut Secrets) {
     }
 }
 
-/// Masks what may have escapes in it, which stay escapes: of letters and digits one of an `x`, of other ASCII the
-/// same, and of anything else one of an `x`, too, if the whole is to stay UTF-8, and no UTF-8 if not.
+/// Masks text that may have escapes, which stay escapes: a letter or digit becomes an escaped `x`, other ASCII stays,
+/// and anything else becomes an escaped `x`, too, if the text is valid UTF-8; if not, it stays invalid.
 pub(super) fn mask_escaped(bytes: &mut [u8], is_utf8: bool) {
     let mut at = 0;
     while at < bytes.len() {
@@ -328,7 +328,7 @@ fn is_number(text: &[u8]) -> bool {
     (1..=20).contains(&text.len()) && text.iter().all(u8::is_ascii_digit)
 }
 
-/// Masks what follows a field's name: its colon, spaces, and the value.
+/// Masks the part after a field's name: the colon, spaces, and the value.
 fn mask_value(value: &mut [u8], shown: Shown, secrets: &mut Secrets) {
     let start = value.iter().position(|byte| !b": \t".contains(byte));
     let value = &mut value[start.unwrap_or(0)..];
@@ -377,7 +377,7 @@ fn is_origin(text: &[u8]) -> bool {
     authority.is_some_and(is_plain_authority)
 }
 
-/// A name or an address, and perhaps a port, as people write them.
+/// Whether this is a name or an address, perhaps with a port, as people write it.
 fn is_plain_authority(text: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(byte);
     !text.is_empty() && text.len() <= 255 && text.iter().all(is_part)
@@ -387,14 +387,14 @@ fn mask_authority(value: &mut [u8]) {
     if is_plain_authority(value.trim_ascii()) {
         return;
     }
-    // A port that is one, or is too large, stays it.
+    // A valid port stays valid, and one that is too large stays too large.
     let port = value.iter().rposition(|byte| *byte == b':');
     let host_end = port.filter(|at| value[at + 1..].trim_ascii().iter().all(u8::is_ascii_digit));
     let host_end = host_end.unwrap_or(value.len());
     mask_part(&mut value[..host_end]);
 }
 
-/// Masks what is no address, and leaves no digit of it: it stays none.
+/// Masks invalid addresses, and leaves none of their digits, so that they stay invalid.
 fn mask_addresses(value: &mut [u8]) {
     for entry in value.split_mut(|byte| *byte == b',') {
         let text = String::from_utf8_lossy(entry.trim_ascii()).into_owned();

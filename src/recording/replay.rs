@@ -1,4 +1,4 @@
-//! Plays a recording: the same turns again, without a network.
+//! Replays a recording: the same turns again, without a network.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,11 +26,11 @@ use crate::token::Keys;
 use crate::work::fake::FakeCrew;
 use crate::work::{Store, StoreError};
 
-/// What a replay does beside turning.
+/// Options of a replay.
 pub struct Options<'o> {
     /// The last turn that is played.
     pub turns_max: u64,
-    /// Is told each turn in which something happened; false ends the replay.
+    /// Called for each turn in which something happened; `false` ends the replay.
     pub listener: Option<&'o mut dyn FnMut(&str) -> bool>,
 }
 
@@ -40,21 +40,21 @@ impl fmt::Debug for Options<'_> {
     }
 }
 
-/// How a replay went that met nothing unexpected.
+/// The result of a replay that met nothing unexpected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Turns that were played.
     pub turns: u64,
-    /// States that were compared, and were the same.
+    /// States that were compared and were equal.
     pub states: u64,
     /// The state at the end.
     pub digest: [u8; 32],
-    /// Why the recording was ended; `None` if it breaks off, as when the server was killed, or if not all of it was
-    /// played.
+    /// Why the recording was ended; `None` if it is truncated, as when the server was killed, or if it was not
+    /// played to the end.
     pub ended: Option<String>,
-    /// There is no more of it to be played.
+    /// The recording was played to its end.
     pub played_all: bool,
-    /// It has no passwords and signatures.
+    /// It does not have passwords and signatures.
     pub masked: bool,
 }
 
@@ -64,10 +64,10 @@ pub enum ReplayError {
     /// The file cannot be read.
     #[error("cannot read {0}: {1}")]
     File(PathBuf, io::Error),
-    /// It is no recording, or a damaged one.
+    /// It is not a recording, or a damaged one.
     #[error("this is no recording of loopgate's, or a damaged one: {0}")]
     Damaged(String),
-    /// It has another format than this version plays; the version that made it, where that is known.
+    /// It has a format that this version does not play; the version that made it, if that is known.
     #[error(
         "this recording has another format than loopgate {} plays; play it with {}",
         env!("CARGO_PKG_VERSION"),
@@ -77,19 +77,19 @@ pub enum ReplayError {
     /// The server of the recording cannot be made.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The server did something else than what was recorded.
+    /// The server did something other than what was recorded.
     #[error("turn {turn} went another way: {what}; {}", advice(.version.as_deref()))]
     Diverged {
         /// In this turn.
         turn: u64,
-        /// What else.
+        /// What it did.
         what: String,
-        /// The version that made the recording, if it is another one.
+        /// The version that made the recording, if it differs.
         version: Option<String>,
     },
 }
 
-/// What to do about a replay that went another way.
+/// What to do about a replay that diverged.
 fn advice(version: Option<&str>) -> String {
     match version {
         Some(version) => format!(
@@ -106,10 +106,10 @@ impl From<StoreError> for ReplayError {
     }
 }
 
-/// Plays the recording at `path`, compares each state that was recorded, and says how it went.
+/// Plays the recording at `path`, compares each recorded state, and returns the result.
 ///
 /// # Errors
-/// When it cannot be played, or goes another way.
+/// If it cannot be played, or diverges.
 pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayError> {
     let bytes = fs::read(path).map_err(|why| ReplayError::File(path.into(), why))?;
     let (mut head, tape) = read(&bytes)?;
@@ -178,7 +178,7 @@ pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayEr
     Ok(outcome)
 }
 
-/// The two parts of a recording. One that breaks off has what was written.
+/// The two parts of a recording. A truncated recording has what was written.
 fn read(bytes: &[u8]) -> Result<(Head, Vec<Entry>), ReplayError> {
     let damaged = |why: &str| ReplayError::Damaged(why.into());
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
@@ -272,17 +272,17 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server, Rep
     Ok(server)
 }
 
-/// Tells turns in words, and knows who is who.
+/// Describes turns in words, and names the connections.
 #[derive(Default)]
 struct Teller {
-    /// Connections by their tokens, numbered in the order in which they were met first.
+    /// Names of connections by their tokens, numbered in the order in which they first appeared.
     names: HashMap<u64, String>,
     met: usize,
     quiet: u64,
 }
 
 impl Teller {
-    /// What happened in the last turn; `None` if that is nothing.
+    /// What happened in the last turn; `None` if nothing did.
     fn turn(&mut self, server: &mut Server, wait: &LastWait) -> Option<String> {
         let turn = *server.ledger().turns().next_back()?;
         let newcomers: Vec<u64> = told::dispatches(server.ledger(), &turn)

@@ -1,4 +1,4 @@
-//! The system's seams, and a recorder that writes down what they say.
+//! The system's seams, with a recorder that stores their answers.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -18,7 +18,7 @@ use crate::work::{
     Commit, Engine, Finding, Findings, Page, Query, Snapshot, Store, StoreError, Transaction,
 };
 
-/// Writes down what the clocks show.
+/// Records what the clocks show.
 pub struct RecordedClock {
     pub(super) inner: OsClock,
     pub(super) tape: Tape,
@@ -38,7 +38,7 @@ impl Clock for RecordedClock {
     }
 }
 
-/// Writes down what was random.
+/// Records the random bytes.
 pub struct RecordedEntropy(pub(super) Tape);
 
 impl Entropy for RecordedEntropy {
@@ -48,7 +48,7 @@ impl Entropy for RecordedEntropy {
     }
 }
 
-/// Writes down who was ready, and has workers begin and end while the loop waits and at no other time.
+/// Records which sources were ready, and lets workers begin and end only while the loop waits.
 pub struct RecordedSelector {
     inner: OsSelector,
     pub(super) crew: SteppedCrew,
@@ -99,7 +99,7 @@ impl Selector for RecordedSelector {
     }
 }
 
-/// Writes down what passes through a stream.
+/// Records what passes through a stream.
 pub struct RecordedStream {
     inner: OsStream,
     number: usize,
@@ -107,7 +107,7 @@ pub struct RecordedStream {
 }
 
 impl RecordedStream {
-    /// A stream on which requests come, or something else.
+    /// A stream with requests, or with something else.
     pub(super) fn new(inner: OsStream, requests: bool, tape: &Tape) -> Self {
         Self {
             inner,
@@ -121,7 +121,7 @@ impl RecordedStream {
         self.tape.add(&Entry::Wrote(self.number, result));
     }
 
-    /// What it says of itself, if it is encrypted; otherwise it is never anything else.
+    /// Records an answer about itself of an encrypted stream; for any other stream it never changes.
     fn said(&self, says: bool) -> bool {
         if self.inner.is_secure() {
             self.tape.add(&Entry::Said(self.number, says));
@@ -212,7 +212,7 @@ impl Stream for RecordedStream {
     }
 }
 
-/// Writes down who comes in.
+/// Records the accepted connections.
 pub struct RecordedAcceptor {
     pub(super) inner: OsAcceptor,
     pub(super) tape: Tape,
@@ -253,7 +253,7 @@ fn registered(tape: &Tape, token: Token, result: io::Result<()>) -> io::Result<(
     result
 }
 
-/// Judges passwords, and notes how.
+/// Checks passwords, and records the results.
 pub(super) struct RecordedHasher;
 
 impl Hasher for RecordedHasher {
@@ -264,7 +264,7 @@ impl Hasher for RecordedHasher {
     }
 }
 
-/// Notes what became of commits and readings.
+/// Records the results of commits and readings.
 pub(super) struct RecordedEngine(pub(super) Store);
 
 impl Engine for RecordedEngine {

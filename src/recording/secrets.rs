@@ -1,9 +1,9 @@
-//! What must not be in a recording, and what stands for it there.
+//! What must not be in a recording, and what replaces it there.
 //!
-//! Everything keeps its length, and anything else that the server looks at, so that a replay does the same with it:
-//! a password becomes a password of as many bytes, a signature of this server's one by a key that is public.
-//! Names that no user has are replaced, too, since people type passwords into the wrong field; the same
-//! name becomes the same other one.
+//! Everything keeps its length, and everything else that the server examines, so that a replay treats it the same
+//! way: a password becomes a password of as many bytes, a signature of this server one by a public key. Names that no
+//! user has are replaced, too, since people type passwords into the wrong field; equal names get equal
+//! replacements.
 
 use std::collections::HashSet;
 
@@ -13,19 +13,19 @@ use crate::config::Limits;
 use crate::token::{Fingerprint, Keys, fingerprint, sign_again};
 use crate::work::Snapshot;
 
-/// Shortest signature that is looked for, in bytes: HMAC-SHA-256 alone has 43 in base64url.
+/// Shortest text that is checked for a signature, in bytes: HMAC-SHA-256 alone has 43 in base64url.
 const SIGNATURE_BYTES_MIN: usize = 60;
 
-/// What a recording knows and does not tell.
+/// What a recording knows and must not reveal.
 pub(super) struct Secrets {
-    /// As the server has them: what is a request to it is one here.
+    /// The server's limits, so that a request is the same here as there.
     pub(super) limits: Limits,
     keys: Keys,
     known: Keys,
     users: HashSet<String>,
-    /// Those of sessions that are older than the recording, and that nobody has used in it.
+    /// The fingerprints of sessions that are older than the recording, and that no client has used in it yet.
     sessions: HashSet<Fingerprint>,
-    /// Fingerprints before and after, of those that were used since this was asked last.
+    /// The original and the new fingerprints of those that were used since the last call.
     renamed: Vec<(Fingerprint, Fingerprint)>,
     salt: [u8; 16],
 }
@@ -43,12 +43,12 @@ impl Secrets {
         }
     }
 
-    /// The sessions that are known under another fingerprint since this was asked last.
+    /// The sessions that got another fingerprint since the last call.
     pub(super) fn take_renamed(&mut self) -> Vec<(Fingerprint, Fingerprint)> {
         std::mem::take(&mut self.renamed)
     }
 
-    /// Replaces this server's signatures in a field's value, and masks the other words; but for the first one, if it
+    /// Replaces this server's signatures in a field's value, and masks the other words, except the first word if it
     /// is one of `schemes`.
     pub(super) fn mask_words(&mut self, value: &mut [u8], schemes: &[&str]) {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/".contains(byte);
@@ -66,7 +66,7 @@ impl Secrets {
             .for_each(|byte| *byte = 0xff);
     }
 
-    /// If it is a signature of ours, it becomes one that everybody could have made.
+    /// Replaces a signature of ours by one with a public key.
     pub(super) fn sign_again(&mut self, word: &mut [u8]) -> bool {
         if word.len() < SIGNATURE_BYTES_MIN {
             return false;
@@ -85,7 +85,7 @@ impl Secrets {
         true
     }
 
-    /// What stands for a value of that name in a login.
+    /// The replacement for a value of that name in a login.
     pub(super) fn instead(&self, name: &str, value: &str) -> Option<String> {
         match name {
             "password" => Some(value.chars().map(|c| like(c, 'x')).collect()),
@@ -94,7 +94,7 @@ impl Secrets {
         }
     }
 
-    /// A name of the same shape, which says nothing about `name` but whether it is the same as another.
+    /// A name of the same shape, which reveals nothing about `name` except whether it equals another one.
     fn other_name(&self, name: &str) -> String {
         let digest = Sha256::new()
             .chain_update(self.salt)
@@ -111,8 +111,8 @@ impl Secrets {
     }
 }
 
-/// Masks the character at the front, which is not ASCII, by one of the same length; what begins none is a byte that does
-/// not either. Returns the length.
+/// Replaces the non-ASCII character at the front by one of the same length, or an invalid byte by another invalid
+/// byte. Returns the length.
 pub(super) fn mask_character(bytes: &mut [u8]) -> usize {
     let first = (2..=bytes.len().min(4)).find_map(|length| {
         let text = std::str::from_utf8(&bytes[..length]).ok()?;
@@ -125,8 +125,8 @@ pub(super) fn mask_character(bytes: &mut [u8]) -> usize {
     1
 }
 
-/// `letter`, or another character where that would not take as many bytes as `c`. What no name or password may
-/// have stays.
+/// `letter`, or another character if `letter` does not take as many bytes as `c`. A character that no name or
+/// password may have stays.
 fn like(c: char, letter: char) -> char {
     match c.len_utf8() {
         _ if c.is_control() => c,
@@ -137,7 +137,7 @@ fn like(c: char, letter: char) -> char {
     }
 }
 
-/// Replaces letters and digits, and leaves whatever gives a text its shape.
+/// Replaces letters and digits, and leaves the characters that give a text its shape.
 pub(super) fn mask_letters(bytes: &mut [u8]) {
     for byte in bytes {
         match byte {

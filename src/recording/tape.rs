@@ -17,36 +17,36 @@ use crate::token::Keys;
 use crate::work::appender::Appender;
 use crate::work::{Snapshot, Store, StoreError};
 
-/// Room for what ends a recording, in bytes.
+/// Bytes that are reserved for the end of a recording.
 const END_BYTES: u64 = 1024;
 
-/// A recording that is being made. Clones are the same one.
+/// A recording that is being made. Clones share it.
 #[derive(Clone)]
 pub(super) struct Tape(Rc<RefCell<Inner>>);
 
 struct Inner {
     appender: Appender,
-    /// What is not with the appender yet.
+    /// The block that the appender does not have yet.
     block: Block,
     written: u64,
     bytes_max: u64,
     ended: bool,
     secrets: Option<Secrets>,
-    /// Of each stream that has not ended, by its number; those of all that are not masked are open.
+    /// The mask of each stream that has not ended, by its number; streams that are not masked have an open one.
     masks: BTreeMap<usize, Mask>,
-    /// Streams that there have been.
+    /// The number of streams so far.
     streams: usize,
     now_ns: u64,
-    /// Of all that the server did to the world.
+    /// The digest of all that the server did to the world.
     digest: u64,
     turns: u64,
 }
 
 impl Tape {
-    /// Makes the file, for its owner alone, and writes what the server is.
+    /// Creates the file, with permissions only for its owner, and writes the state of the server.
     ///
     /// # Errors
-    /// One sentence: when the file is there already, or cannot be written, or has no room for what is stored.
+    /// One sentence: if the file exists already, cannot be written, or has no room for the stored data.
     pub(super) fn begin(
         path: &Path,
         bytes_max: u64,
@@ -122,12 +122,12 @@ impl Tape {
         }))))
     }
 
-    /// The world answered this.
+    /// Records an answer of the world.
     pub(super) fn add(&self, entry: &Entry) {
         self.0.borrow_mut().add(entry);
     }
 
-    /// The server did this to the world.
+    /// Takes note of something that the server did to the world.
     pub(super) fn did(&self, word: u64) {
         mix(&mut self.0.borrow_mut().digest, word);
     }
@@ -145,7 +145,7 @@ impl Tape {
         inner.add(&Entry::Ready { ready, digest });
     }
 
-    /// A stream begins, on which requests come or something else; its number.
+    /// A stream begins, with requests or with something else; returns its number.
     pub(super) fn stream(&self, requests: bool) -> usize {
         let mut inner = self.0.borrow_mut();
         let masked = requests && inner.secrets.is_some();
@@ -156,14 +156,14 @@ impl Tape {
         };
         let number = inner.streams;
         inner.streams += 1;
-        // The server goes on when its recording has ended, and nothing of that is kept.
+        // The server continues when its recording has ended, and nothing of that is kept.
         if !inner.ended {
             inner.masks.insert(number, mask);
         }
         number
     }
 
-    /// These bytes came in on a stream.
+    /// Records bytes that were read from a stream.
     pub(super) fn read(&self, stream: usize, bytes: &[u8]) {
         self.0
             .borrow_mut()
@@ -180,7 +180,7 @@ impl Tape {
         inner.masks.remove(&stream);
     }
 
-    /// A turn is over: what was recorded of it goes to the file. Whether it is time to end.
+    /// A turn is over: its entries go to the file. Returns whether it is time to end.
     pub(super) fn turn_ended(&self) -> bool {
         let inner = &mut *self.0.borrow_mut();
         inner.turns += 1;
@@ -188,7 +188,7 @@ impl Tape {
         !inner.ended && inner.written + END_BYTES > inner.bytes_max
     }
 
-    /// The state of the server at this moment.
+    /// Records the state of the server at this moment.
     pub(super) fn state(&self, digest: [u8; 32]) {
         let inner = &mut *self.0.borrow_mut();
         let turns = inner.turns;
@@ -196,7 +196,7 @@ impl Tape {
         inner.appender.append(inner.block.close());
     }
 
-    /// Nothing more is recorded. What the disk said, if it failed.
+    /// Ends the recording. Returns the disk's error, if it failed.
     pub(super) fn end(&self, why: &str) -> Option<String> {
         let inner = &mut *self.0.borrow_mut();
         let streams: Vec<usize> = inner.masks.keys().copied().collect();
@@ -258,7 +258,7 @@ impl Inner {
         }
     }
 
-    /// What was held back of it will not be understood any better.
+    /// Bytes that were held back will not become clearer.
     fn end_stream(&mut self, stream: usize) {
         self.mask(stream, |mask, secrets| {
             secrets.map_or(Vec::new(), |secrets| mask.end(secrets))

@@ -1,10 +1,10 @@
-//! Bodies whole, byte by byte and in two pieces, and everything that must not pass for one.
+//! Bodies whole, byte by byte and in two pieces, and everything that must not be accepted as a body.
 
 use super::*;
 
 const BODY_BYTES_MAX: usize = 100_000;
 
-/// What came of input that arrived in pieces: the content, and how many bytes were the body's.
+/// The result of input that arrived in pieces: the content, and how many bytes belonged to the body.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Done { body: Vec<u8>, consumed: usize },
@@ -81,7 +81,7 @@ fn bodies_are_decoded_however_they_arrive() {
             consumed: input.len(),
         };
         assert_eq!(outcome(input.as_bytes()), expected, "{input:?}");
-        // What follows is the next request, whatever it is.
+        // The next request follows, with any content.
         let followed = [input.as_bytes(), b"\n\0GET"].concat();
         assert_eq!(outcome(&followed), expected, "{input:?} followed by more");
         for cut in 0..input.len() {
@@ -177,7 +177,7 @@ fn malformed_trailers_are_refused() {
 
 #[test]
 fn sizes_are_refused_at_the_digit_that_is_too_much() {
-    // hyper CVE-2021-32714; and tiny_http 0.12, which allocates what is declared.
+    // hyper CVE-2021-32714; and tiny_http 0.12, which allocates the declared size.
     let most = usize::MAX - 1;
     for (fitting, digit, limit) in [
         ("", "6", 5),
@@ -208,7 +208,7 @@ fn the_content_of_all_chunks_counts() {
     };
     assert_eq!(decode(&[input], 5), whole);
     assert_eq!(decode(&[input], 4), Outcome::Refused(Fault::BODY_TOO_LARGE));
-    // The limit is the body's, even when the caller has taken the content away in between.
+    // The limit is for the whole body, even if the caller has taken the content in between.
     let mut decoder = Chunked::new();
     let first = decoder.decode(b"3\r\nabc\r\n", &mut Vec::new(), 4);
     assert!(first.is_ok());
@@ -228,7 +228,7 @@ fn extensions_have_one_limit_for_the_whole_body() {
     assert_eq!(outcome(body(fitting, "0;").as_bytes()), refused);
     let spaces = format!("1{};a", " ".repeat(EXTENSION_BYTES_MAX));
     assert_eq!(decode(&[spaces.as_bytes()], BODY_BYTES_MAX), refused);
-    // Refused where the limit is, not where the line ends.
+    // Refused at the limit, not at the end of the line.
     let endless = format!("1;{}", "e".repeat(EXTENSION_BYTES_MAX));
     assert_eq!(decode(&[endless.as_bytes()], BODY_BYTES_MAX), refused);
 }

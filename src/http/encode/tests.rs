@@ -16,7 +16,7 @@ const OLD: Wire<'_> = Wire {
     ..MODERN
 };
 
-/// The answer with its date, which must be there once, taken out.
+/// The answer without its date, which must occur once.
 #[track_caller]
 fn undated(answer: &[u8]) -> String {
     let text = std::str::from_utf8(answer).unwrap();

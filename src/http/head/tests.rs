@@ -144,7 +144,7 @@ fn framing_expectation_and_upgrade_are_read() {
     for (fields, expected) in [
         ("Content-Length: 0", ""),
         ("content-length: 0065536", " length=65536"),
-        // Above what a body may have: for those to refuse who would read it.
+        // Above the limit of a body: code that reads the body has to refuse it.
         ("Content-Length: 65537", " length=65537"),
         (
             "Content-Length: 18446744073709551615",

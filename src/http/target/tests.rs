@@ -1,4 +1,4 @@
-//! Targets, escapes and hosts, each a row.
+//! Targets, escapes and hosts, one in each row.
 
 use super::*;
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::recording::secrets::tests::{nothing_stored, secrets};
 
-/// What comes out, however what comes in is cut in two, or when it comes byte by byte.
+/// The masked bytes, which must be the same for every cut in two, and byte by byte.
 fn masked(bytes: &str) -> String {
     let whole = |cuts: &[usize]| {
         let (mut mask, mut secrets) = (Mask::default(), secrets(&nothing_stored()));

@@ -4,7 +4,7 @@ use crate::http::{HeaderSlots, parse_head};
 use crate::recording::secrets::tests::{LATER_S, keys, nothing_stored, secrets, token};
 use crate::token::verify;
 
-/// What the server says of a head that it refuses.
+/// The server's error for a refused head.
 fn said(head: &[u8]) -> String {
     let limits = Limits::default();
     match parse_head(head, &mut HeaderSlots::new(), &limits) {
@@ -197,7 +197,7 @@ fn what_is_refused_is_refused_for_the_same_reason_and_tells_nothing() {
         b"{\"password\":\"hunter2\"}\r\n",
     ] {
         let masked = masked(head).to_ascii_lowercase();
-        // A second `Host`, which is public by its place, is all that may be left.
+        // The only thing that may be left is a second `Host`, which is public because of its position.
         let is_host = head
             .windows(12)
             .filter(|part| part == b"Host: hunter")

@@ -1,4 +1,4 @@
-//! Heads that must be refused, each with where the mistake was made before.
+//! Heads that must be refused, each with the programs that made the mistake before.
 
 use super::{refuses, with_fields};
 use crate::http::Fault as F;
@@ -78,7 +78,7 @@ fn no_coding_but_chunked_passes() {
         "gzip",
         ",chunked",
         "chunked;q=1",
-        "chun\u{212a}ed", // the Kelvin sign, a k to those who fold Unicode
+        "chun\u{212a}ed", // the Kelvin sign, a k to code that folds Unicode
     ] {
         let head = with_fields(&format!("Transfer-Encoding: {coding}"));
         refuses(&head, F::BAD_TRANSFER_ENCODING, "coding");
@@ -95,7 +95,7 @@ fn no_coding_but_chunked_passes() {
 fn no_length_but_digits_passes() {
     for length in [
         "", "+5", "-5", "0x5", "5_0", "5 0", "5,5", "5, 6", "5.0", "5e1", "five", "5;",
-        "\u{665}", // a five to those who ask Unicode
+        "\u{665}", // a five to code that uses Unicode digits
     ] {
         let head = with_fields(&format!("Content-Length: {length}"));
         refuses(&head, F::BAD_CONTENT_LENGTH, "bad length becomes 0");

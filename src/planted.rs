@@ -1,12 +1,12 @@
 //! Bugs that are planted on purpose, one at a time, to see whether the simulation finds them. Floor 0.
 //!
-//! Each is one of the mistakes that servers like this one have really made, at the place where it would
-//! be made. Without the feature `planted-bugs`, which only a test turns on, there is none: what asks for
-//! one is a constant, and compiles to nothing.
+//! Each is a bug that servers like this one have really had, at the place where it would be. Without the
+//! feature `planted-bugs`, which only a test turns on, there is none: the check for a bug is a constant, and
+//! compiles to nothing.
 
 macro_rules! bugs {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A mistake.
+        /// A planted bug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Bug {
             $($(#[$doc])* $name,)*
@@ -20,26 +20,26 @@ macro_rules! bugs {
 }
 
 bugs! {
-    /// A connection whose budget ran out does not ask to be asked again.
+    /// A connection whose budget ran out does not ask to be called again.
     LostAgain,
-    /// The selector forgets the generation of a token: what it says of a source that has gone is said of the next one
+    /// The selector forgets the generation of a token: its reports about a source that has gone reach the next source
     /// in the same slot.
     ReusedToken,
-    /// Of several results that the store's worker has for the loop, the last is thrown away.
+    /// If the store's worker has several results for the loop, the last one is lost.
     DroppedCompletion,
-    /// From a connection's second request on its deadline is not set again.
+    /// The deadline of a connection is not set again for its second and later requests.
     ForgottenTimer,
     /// The last byte of a short write is written again.
     SentTwice,
-    /// A peer that takes nothing for a moment is taken for one that has everything.
+    /// If a peer takes nothing for a moment, the server assumes that it has received everything.
     LostWritable,
-    /// Each byte of a head begins the patience with it anew.
+    /// Each byte of a head starts the head's deadline again.
     DripExtends,
-    /// The next request is read while a worker has the one before.
+    /// The next request is read while a worker has the previous one.
     ReadAhead,
-    /// Whoever has shut their side is taken for gone.
+    /// A client that has shut its side is treated as gone.
     HalfCloseEnds,
-    /// What an address has open is not counted down when it closes.
+    /// The count of an address's connections does not fall when one closes.
     KeptCount,
     /// A session leaves the table before its end is on disk.
     EndedEarly,
@@ -55,9 +55,9 @@ bugs! {
     SkippedIds,
     /// A subscriber that is too slow is not told what it missed.
     SilentGap,
-    /// Events that are left when a subscriber goes are in no account.
+    /// Events that are left when a subscriber goes are not counted.
     OffBalance,
-    /// Whoever resumes gets the event at the seam twice.
+    /// A subscriber that resumes gets the last event from the store again as the first live one.
     ToldTwice,
     /// A logout everywhere forgets the logins that were confirmed meanwhile.
     LateLoginsStay,
@@ -69,11 +69,11 @@ bugs! {
     OpenCookie,
     /// A page of a sibling site counts as a page of this one.
     SiblingSite,
-    /// A session whose key has retired still opens what it opened.
+    /// A session whose key has retired is still accepted.
     RetiredKey,
-    /// Guesses in parallel are all told whether they were right.
+    /// All parallel guesses learn whether they were right.
     ToldAnyway,
-    /// A failed login is remembered with what was typed, although it is no user's name.
+    /// A failed login is stored with the typed name even if no user has it.
     KeptTypo,
     /// A failed login counts for ever.
     NoWindow,
@@ -87,33 +87,33 @@ bugs! {
     LostExpiry,
     /// Use prolongs a session beyond its absolute end.
     EndlessByUse,
-    /// A session is found by its id, whoever asks.
+    /// Any user finds a session by its id.
     StrangersId,
     /// A poll never gives back its place among the readings of its session.
     KeptReading,
-    /// `user.*` is taken for `user*`.
+    /// `user.*` is treated as `user*`.
     LoosePrefix,
     /// A reader that resumes is not told that the store no longer has what it missed.
     TrimmedSilently,
-    /// When a subscriber leaves, what was confirmed in that turn is delivered to nobody.
+    /// When a subscriber leaves, the events that were confirmed in that turn are not delivered at all.
     DeafHub,
     /// The store keeps one event less than it should.
     KeepsOneLess,
     /// A session that ends twice has two events.
     EndsTwice,
-    /// Of a group whose commit failed, the first is not told so.
+    /// If the commit of a group fails, its first transaction is not told so.
     UntoldFailure,
-    /// A signature says that it needs none.
+    /// The header of a signature names the algorithm `none`.
     AlgNone,
     /// Sessions whose key has retired are listed.
     ListsRetired,
     /// An event for another user is the publisher's own.
     ForOneself,
-    /// A poll that was cut at its limit says that it has read to the end.
+    /// A poll that was cut at its limit claims to have read to the end.
     SkippedRest,
     /// User names are compared without their case.
     AnyCase,
-    /// A cache may keep what `/verify` said.
+    /// A cache may keep the answer of `/verify`.
     Cacheable,
     /// The answer to HEAD has a body.
     HeadBody,
@@ -121,9 +121,9 @@ bugs! {
     StandingClock,
     /// `Allow` leaves out HEAD.
     HeadUnsaid,
-    /// A login that has to give way to others is not told so.
+    /// A login that has to give way to others gets no answer.
     GaveWayUntold,
-    /// A client that meets a full disk is sent away for more than an hour.
+    /// A client that meets a full disk is told to wait for more than an hour.
     LongRetry,
 }
 
@@ -132,7 +132,7 @@ thread_local! {
     static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
 }
 
-/// From now on, this thread makes that mistake and no other.
+/// From now on, this thread has that bug and no other.
 #[cfg(feature = "planted-bugs")]
 pub fn plant(bug: Option<Bug>) {
     PLANTED.set(bug);

@@ -1,10 +1,10 @@
-//! From one process to the next: what a running server gives to the one that goes on in its place.
+//! The handover: what a running server gives to the process that takes over from it.
 //!
 //! The predecessor starts the successor, with one end of a socket pair for its stdin, and gives it the
-//! sockets that listen. The successor looks at everything it needs but the store, and says that it is
-//! ready. The predecessor finishes what is under way, closes the store, gives up its connections and says
-//! so. The successor opens the store and says that it serves; only then does the predecessor end. If the
-//! successor fails anywhere on this way, the predecessor has all it had, and goes on.
+//! listening sockets. The successor checks everything that it needs except the store, and reports that it is
+//! ready. The predecessor finishes the requests under way, closes the store, hands over its connections and
+//! reports that. The successor opens the store and reports that it serves; only then does the predecessor end.
+//! If the successor fails at any step, the predecessor still has everything, and continues.
 //!
 //! `line` has the messages, `restart` waits until a successor is ready.
 
@@ -21,17 +21,17 @@ use loopgate::server::{Passed, PassedSocket};
 
 use super::line::{Kind, Line, Patience, VERSION, unknown};
 
-/// Says to a program that it is a successor; its value is the predecessor's process id.
+/// The variable that tells a program that it is a successor; its value is the predecessor's process id.
 pub(super) const PREDECESSOR: &str = "LOOPGATE_PREDECESSOR";
-/// How long a successor may take to look at its options and files.
+/// How long a successor may take to check its options and files.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long it may take to open the store: a large one is read through for damage.
+/// How long it may take to open the store: a large store is read in full to find damage.
 const SERVING_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long it waits for the store: a request under way may take so long.
+/// How long it waits for the store: a request under way may take that long.
 const STORE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a running server knows of the process that is to go on in its place. Dropped before that serves,
-/// the process is ended.
+/// What a running server knows about the process that is to take over. If this is dropped before that process
+/// serves, the process is ended.
 #[derive(Debug)]
 pub(super) struct Successor {
     line: Line,
@@ -44,7 +44,7 @@ impl Successor {
     /// until it is ready. `line` is one end of a socket pair and `stdin` the other one.
     ///
     /// # Errors
-    /// When it could not be started, ended, or was not ready in time.
+    /// If it could not be started, ended, or was not ready in time.
     pub(super) fn start(
         program: &Path,
         sockets: &[PassedSocket],
@@ -80,11 +80,11 @@ impl Successor {
         Ok(successor)
     }
 
-    /// Gives it the connections and the store, which must be closed, and waits until it serves, unless one of
-    /// `unless` becomes readable. After an error it is gone, and the connections are as they were.
+    /// Gives it the connections and the store, which must be closed, and waits until it serves or one of `unless`
+    /// becomes readable. After an error the successor is gone, and the connections are as they were.
     ///
     /// # Errors
-    /// When it ended, did not serve in time, or was not waited for.
+    /// If it ended, did not serve in time, or the wait was broken off.
     pub(super) fn give(
         mut self,
         connections: &[Passed],
@@ -111,7 +111,7 @@ impl Successor {
         self.process.id()
     }
 
-    /// Ends it, without waiting for that.
+    /// Kills it, without waiting for its end.
     pub(super) fn kill(&mut self) {
         let _ = self.process.kill();
     }
@@ -132,7 +132,7 @@ fn text(address: &ListenAddr) -> String {
     text.trim_start_matches("http://").to_owned()
 }
 
-/// What a successor knows of the process in whose place it goes on.
+/// What a successor knows about the process that it takes over from.
 #[derive(Debug)]
 pub(super) struct Predecessor {
     line: Line,
@@ -140,19 +140,19 @@ pub(super) struct Predecessor {
 }
 
 impl Predecessor {
-    /// The one that started this process to go on in its place, if one did.
+    /// The predecessor that started this process, if there is one.
     ///
     /// # Errors
     /// When it cannot be understood.
     pub(super) fn of_this_process() -> io::Result<Option<Self>> {
         let parent = rustix::process::getppid().map(|id| id.as_raw_nonzero().to_string());
         let named = std::env::var(PREDECESSOR).ok();
-        // A child of a successor's has the variable too, but another parent.
+        // A child of a successor has the variable, too, but another parent.
         if named.is_none() || named != parent {
             return Ok(None);
         }
         let stdin = rustix::stdio::stdin().try_clone_to_owned()?;
-        // Nobody else is to have this end open, or the other would not see this process die.
+        // No other process may have this end open, or the predecessor would not notice the death of this one.
         let nothing = std::fs::File::open("/dev/null")?;
         rustix::stdio::dup2_stdin(&nothing)?;
         let mut line = Line::over(stdin.into())?;
@@ -184,11 +184,11 @@ impl Predecessor {
         }
     }
 
-    /// Says that everything but the store has been looked at, and waits for the store; the connections
-    /// that come with it. If the predecessor dies meanwhile, nobody has the store either.
+    /// Reports that everything except the store has been checked, and waits for the store; returns the connections
+    /// that come with it. If the predecessor dies meanwhile, the store is free as well.
     ///
     /// # Errors
-    /// When it cannot be understood, or takes too long.
+    /// If a message cannot be understood, or takes too long.
     pub(super) fn wait_for_the_store(&mut self) -> io::Result<Vec<Passed>> {
         let patience = Patience::of(STORE_TIMEOUT);
         self.line.send(Kind::Ready, [&[], &[]], &[], patience)?;
@@ -213,9 +213,9 @@ impl Predecessor {
         }
     }
 
-    /// Says that this process serves.
+    /// Reports that this process serves.
     pub(super) fn may_go(&mut self) {
-        // If it has died, it has gone.
+        // If the predecessor has died, there is nothing to report.
         let patience = Patience::of(READY_TIMEOUT);
         let _ = self.line.send(Kind::Serving, [&[], &[]], &[], patience);
     }

@@ -6,7 +6,7 @@ use loopgate::config::{Amount, Bounds, LIMITS, Limit, Limits};
 
 use super::time::time;
 
-/// The limits that are asked for.
+/// The limits that the options set.
 #[derive(Debug)]
 pub(super) struct LimitOptions {
     limits: Limits,
@@ -14,7 +14,7 @@ pub(super) struct LimitOptions {
 }
 
 impl LimitOptions {
-    /// The limits that these options ask for. In a demo many log in as one user.
+    /// The limits that these options set. In a demo many clients log in as one user.
     pub(super) fn limits(self, demo: bool) -> Limits {
         let mut limits = self.limits;
         if demo && self.sessions_are_limited_by_default {

@@ -1,7 +1,7 @@
-//! What two processes tell each other while one follows the other, over a socket pair.
+//! The messages between two processes during a handover, over a socket pair.
 //!
 //! Each message is a kind, two lengths and perhaps descriptors (`SCM_RIGHTS`, unix(7)), then as many bytes as
-//! the lengths say. The first one carries a version: the two programs may differ.
+//! the lengths say. The first message has a version, since the two programs may differ.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -16,27 +16,27 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// Of the messages below. A successor that knows another one ends, and its predecessor goes on.
+/// The version of the messages below. A successor with another version ends, and its predecessor continues.
 pub(super) const VERSION: u32 = 1;
-/// Longest input or output of a connection, in bytes, that is believed.
+/// Longest input or output of a connection, in bytes, that is accepted.
 const PASSED_BYTES_MAX: u32 = 256 * 1024 * 1024;
 
-/// What a message says.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// To the successor: this is the version, in the place of a length.
+    /// To the successor: this is the version, in place of a length.
     Hello,
-    /// To the successor: a socket that listens, and the address it was asked for; then the lock of its path.
+    /// To the successor: a listening socket, and its configured address; then the lock of its path.
     Socket,
     /// To the successor: those were all.
     Sockets,
-    /// To the predecessor: everything but the store is looked at.
+    /// To the predecessor: everything except the store has been checked.
     Ready,
     /// To the successor: a connection with its input and its output.
     Connection,
     /// To the successor: the store is closed.
     Store,
-    /// To the predecessor: you may go.
+    /// To the predecessor: the successor serves.
     Serving,
 }
 
@@ -52,7 +52,7 @@ impl Kind {
     ];
 }
 
-/// A message without its bytes, which follow.
+/// The header of a message; its bytes follow.
 pub(super) struct Message {
     pub(super) kind: Kind,
     pub(super) lengths: [u32; 2],
@@ -60,17 +60,17 @@ pub(super) struct Message {
     pub(super) lock: Option<OwnedFd>,
 }
 
-/// How long the other process is waited for.
+/// How long to wait for the other process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience<'p> {
-    /// The longest time in which nothing moves.
+    /// The longest time without progress.
     pub(super) timeout: Duration,
-    /// The wait ends as soon as one of these is readable. What the other process has sent comes first.
+    /// The wait ends as soon as one of these is readable. Messages of the other process take precedence.
     pub(super) unless: &'p [BorrowedFd<'p>],
 }
 
 impl Patience<'static> {
-    /// With nothing that ends it earlier.
+    /// A wait that nothing ends earlier.
     pub(super) fn of(timeout: Duration) -> Self {
         Self {
             timeout,
@@ -84,7 +84,7 @@ impl Patience<'static> {
 pub(super) struct Line(UnixStream);
 
 impl Line {
-    /// The end that `stream` is. Nothing but [`Patience`] says how long something may take.
+    /// An end over `stream`. Only [`Patience`] limits how long something may take.
     pub(super) fn over(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self(stream))
@@ -110,7 +110,7 @@ impl Line {
         if !descriptors.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(descriptors));
         }
-        // The descriptors go with the first byte; a header is never taken in part.
+        // The descriptors go with the first byte; a header is never received in part.
         let bytes = [IoSlice::new(&header)];
         let sent = self.when_ready(PollFlags::OUT, patience, || {
             sendmsg(&self.0, &bytes, &mut control, SendFlags::empty())
@@ -220,13 +220,13 @@ impl Line {
     }
 }
 
-/// Apple's systems have no flag that keeps descriptors which arrive from programs that are started.
+/// Apple's systems have no flag that keeps started programs from inheriting received descriptors.
 #[cfg(target_vendor = "apple")]
 const RECEIVE_FLAGS: RecvFlags = RecvFlags::empty();
 #[cfg(not(target_vendor = "apple"))]
 const RECEIVE_FLAGS: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 
-/// Keeps a descriptor that arrived from programs that are started, where [`RECEIVE_FLAGS`] did not.
+/// Keeps started programs from inheriting a received descriptor, where [`RECEIVE_FLAGS`] does not.
 fn keep_from_children(descriptor: &OwnedFd) -> io::Result<()> {
     if cfg!(target_vendor = "apple") {
         rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
@@ -234,7 +234,7 @@ fn keep_from_children(descriptor: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The other process speaks another version.
+/// The error for another version of the messages.
 pub(super) fn unknown() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it speaks another version")
 }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use env_logger::{Builder, Env, Target};
 use loopgate::work::log_writer::{self, LogTarget, LogThread};
 
-/// Lines that may wait to be written; more are dropped, and counted.
+/// Lines that may wait to be written; more are dropped and counted.
 const LINES_WAITING_MAX: usize = 8192;
-/// Longest message, in bytes: no request can write a page.
+/// Longest message, in bytes, so that no request can write a whole page.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// Sends the log to `file`, or to stderr. `RUST_LOG` says what is logged; `info` where it does not.
+/// Sends the log to `file`, or to stderr. `RUST_LOG` says what is logged; the default is `info`.
 ///
 /// # Errors
 /// When the file cannot be opened, or the system gives no thread.
@@ -30,12 +30,12 @@ pub(super) fn start(file: Option<PathBuf>) -> io::Result<LogThread> {
             )
         })
         .init();
-    // A handler's panic costs one request; it belongs into the log like any other fault.
+    // A handler's panic costs one request; it belongs in the log like any other error.
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
     Ok(thread)
 }
 
-/// A message on one line of limited length, whatever a client put into it.
+/// A message on one line of limited length, no matter what a client put into it.
 struct Escaped<'m>(&'m fmt::Arguments<'m>);
 
 impl fmt::Display for Escaped<'_> {

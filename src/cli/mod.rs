@@ -1,9 +1,9 @@
 //! Options and subcommands.
 //!
-//! `options` says what can be asked for, `output` prints, `serve`, `users`, `keys`, `simulate` and `recording` do it, `logging` sets
-//! up the log. `handover` is how one process follows another, over a `line`, `restart` when that begins,
-//! `program_path` which program it is, and `supervisor` how a service manager starts it. Everything here may block:
-//! the loop has not begun to turn, or has ended.
+//! `options` defines the command line, `output` prints, `serve`, `users`, `keys`, `simulate` and `recording` are the
+//! commands, `logging` sets up the log. `handover` is how one process takes over from another, over a `line`;
+//! `restart` begins that, and `program_path` says which program to start. `supervisor` talks to a service manager.
+//! Everything here may block: the loop has not begun to turn, or has ended.
 
 mod handover;
 mod keys;
@@ -29,14 +29,14 @@ use clap::Parser;
 
 use options::{Cli, Command};
 
-/// What went wrong, in one line for the person at the terminal: what, why, what to do.
+/// An error in one line for the user at the terminal: what, why, what to do.
 type Failure = Box<dyn std::error::Error>;
 
 /// How a run of the program ends; each has its exit code.
 enum Outcome {
     /// All done; a server was drained.
     Done,
-    /// The server cut connections: it was told twice, or draining took too long.
+    /// The server cut connections: it was told to stop twice, or draining took too long.
     Cut,
     /// Nothing was done: the options contradict each other, or are out of range.
     Usage(String),
@@ -67,7 +67,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// What the user types for a command.
+/// The name of a command, as the user types it.
 fn name_of(command: &Command) -> &'static str {
     match command {
         Command::Serve(_) => "serve",

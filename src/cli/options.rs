@@ -1,4 +1,4 @@
-//! What can be asked for on the command line and in the environment.
+//! The options of the command line and the environment.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -276,7 +276,7 @@ pub(super) struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// The configuration that these options ask for.
+    /// The configuration that these options make.
     pub(super) fn config(self, store: &StorePath) -> Config {
         Config {
             listen: self.listen,
@@ -310,13 +310,13 @@ fn files((certificate, key): (PathBuf, PathBuf)) -> TlsFiles {
     TlsFiles { certificate, key }
 }
 
-/// The arguments with the command that is meant: `serve`, where none is named.
+/// The arguments with a command; `serve`, if none is named.
 pub(super) fn with_command(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<OsString> = args.collect();
     let mut rest = args.iter().skip(1);
     let named = loop {
         match rest.next().and_then(|arg| arg.to_str()) {
-            // The two that may stand before a command have a value of their own.
+            // The two options that may stand before a command have a value.
             Some("--store" | "--log") => drop(rest.next()),
             Some(arg) if arg.starts_with("--store=") || arg.starts_with("--log=") => {}
             Some("-h" | "--help" | "-V" | "--version") => break true,

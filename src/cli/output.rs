@@ -1,5 +1,4 @@
-//! Standard output: what a command prints is what it was run for, so a command whose output cannot be written has
-//! failed.
+//! Standard output: a command is run for its output, so a command whose output cannot be written has failed.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,8 +8,8 @@ use thiserror::Error;
 
 use super::Failure;
 
-/// The exit code of a command whose reader has gone, as in `loopgate user list | head -1`: what a shell says of a
-/// process that SIGPIPE has ended (128 + 13).
+/// The exit code of a command whose reader has gone, as in `loopgate user list | head -1`: the code that a shell gives
+/// for a process that SIGPIPE has ended (128 + 13).
 const READER_GONE: u8 = 141;
 
 /// Something could not be written to standard output.
@@ -23,11 +22,11 @@ pub(super) struct Unwritten(#[from] io::Error);
 /// # Errors
 /// When it cannot be written.
 pub(super) fn print(line: impl fmt::Display) -> Result<(), Unwritten> {
-    // Line by line, whatever standard output is: nothing is left in a buffer.
+    // Line by line, for any kind of standard output: nothing stays in a buffer.
     Ok(writeln!(io::stdout(), "{line}")?)
 }
 
-/// Prints a line of a server for people who look. It serves all the same if it cannot be written.
+/// Prints a line of a server for its user. The server continues even if the line cannot be written.
 pub(super) fn say(line: impl fmt::Display) {
     let _ = print(line);
 }
@@ -39,8 +38,8 @@ pub(super) fn count(number: impl Into<u64>, one: &str, many: &str) -> String {
     format!("{number} {noun}")
 }
 
-/// Tells why a command failed, in one line on stderr, and says with which code it ends. A reader that has gone knows
-/// that itself.
+/// Prints to stderr in one line why a command failed, and returns the exit code. It prints nothing if the reader of
+/// the output has gone.
 pub(super) fn failed(failure: &Failure) -> ExitCode {
     let unwritten = failure.downcast_ref::<Unwritten>();
     if unwritten.is_some_and(|Unwritten(why)| why.kind() == io::ErrorKind::BrokenPipe) {
@@ -50,7 +49,7 @@ pub(super) fn failed(failure: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints what the reading of the command line came to: help, the version, or what is wrong with it.
+/// Prints the result of parsing the command line: help, the version, or an error.
 pub(super) fn no_command(instead: &clap::Error) -> ExitCode {
     let printed = instead.print().and_then(|()| io::stdout().flush());
     match printed {

@@ -1,4 +1,4 @@
-//! Where this program is: what is to be started in its place.
+//! The path of this program, from which its successor is started.
 
 use std::env;
 use std::ffi::OsStr;
@@ -9,13 +9,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The path by which this process was started, absolute, with its symbolic links as they are: a release is
-/// changed by pointing `current` somewhere else, and what `current/loopgate` is by then is to be started. If that is
-/// not the program that runs, as when the caller put something else into `argv[0]`, the path of the file that runs.
+/// changed by pointing `current` somewhere else, and the program that is then at `current/loopgate` is to be
+/// started. If that is not the program that runs, for example because the caller put something else into `argv[0]`,
+/// the path of the running file.
 ///
-/// To be asked at the start, before the working directory or the file can have changed.
+/// Call it at the start, before the working directory or the file can have changed.
 ///
 /// # Errors
-/// When the system does not know what runs, or where.
+/// If the system does not know which file runs, or the working directory.
 pub(super) fn program_path() -> io::Result<PathBuf> {
     let name = env::args_os().next().unwrap_or_default();
     let search = env::var_os("PATH").unwrap_or_default();
@@ -30,7 +31,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
     matches!((id(a), id(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The working directory by the name that the shell knows it by, which keeps symbolic links (`pwd -L`).
+/// The working directory as the shell names it, which keeps symbolic links (`pwd -L`).
 fn working_directory() -> io::Result<PathBuf> {
     let real = env::current_dir()?;
     let same = |named: &PathBuf| named.is_absolute() && is_same(named, &real);
@@ -38,7 +39,7 @@ fn working_directory() -> io::Result<PathBuf> {
     Ok(named.filter(same).unwrap_or(real))
 }
 
-/// The program that a shell in `directory` means by `name`: a path, or a name to be looked up in `search`.
+/// The program that a shell in `directory` would run for `name`: a path, or a name to be looked up in `search`.
 fn find(name: &OsStr, directory: &Path, search: &OsStr) -> Option<PathBuf> {
     if name.is_empty() {
         return None;

@@ -35,7 +35,7 @@ pub(super) struct RecordingOptions {
 }
 
 impl RecordingOptions {
-    /// What is asked for, if it is.
+    /// The options of a recording, if one is wanted.
     pub(super) fn options(&self) -> Option<RecordOptions> {
         Some(RecordOptions {
             path: self.record.clone()?,

@@ -1,7 +1,7 @@
-//! SIGUSR2: another process is started, and when it is ready, this one hands over to it.
+//! SIGUSR2: starts another process, and hands over to it when it is ready.
 //!
-//! The server does not wait for that process, which may hang: it serves on, and a thread waits that does
-//! nothing else. A server that is told to stop meanwhile ends that process and does not wait for it either.
+//! The server does not wait for that process, which may hang: it continues to serve, and a separate thread waits.
+//! A server that is told to stop meanwhile ends that process and does not wait for it either.
 
 use std::cell::RefCell;
 use std::mem;
@@ -17,17 +17,17 @@ use loopgate::work::crew::{Crew as _, Hired, Once, Threads};
 use super::Failure;
 use super::handover::Successor;
 
-/// The process that is about to go on in the place of this one, if there is one.
+/// The process that is about to take over from this one, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Restart {
     progress: Arc<Mutex<Progress>>,
     thread: RefCell<Option<Hired>>,
 }
 
-/// How far a restart has got.
+/// The state of a restart.
 #[derive(Debug, Default)]
 enum Progress {
-    /// None is under way.
+    /// No restart is under way.
     #[default]
     Nothing,
     /// The process has been started; it is ended by shutting this line.
@@ -39,8 +39,8 @@ enum Progress {
 }
 
 impl Restart {
-    /// Starts `program`, and has `server` hand over as soon as that is ready. What is in the way of that
-    /// is logged, and changes nothing.
+    /// Starts `program`, and makes `server` hand over as soon as it is ready. A failure is logged, and
+    /// changes nothing.
     pub(super) fn begin(&self, program: &Path, sockets: &Sockets, server: Handle) {
         if let Err(why) = self.try_to_begin(program, sockets, server) {
             log::warn!("cannot restart, and serving on: {why}");
@@ -85,14 +85,14 @@ impl Restart {
             };
         });
         let hired = Threads.hire("loopgate-next".into(), Box::new(start));
-        // The thread of an attempt before has ended, or is about to.
+        // The thread of an earlier attempt has ended, or is about to.
         *self.thread.borrow_mut() = Some(hired.inspect_err(|_| {
             *lock(&self.progress) = Progress::Nothing;
         })?);
         Ok(())
     }
 
-    /// The server stops for good: nothing is to go on in its place. Does not wait.
+    /// The server stops for good: no process is to take over. Does not wait.
     pub(super) fn cancel(&self) {
         let mut progress = lock(&self.progress);
         let killed = match mem::take(&mut *progress) {
@@ -101,7 +101,7 @@ impl Restart {
                 Some(successor)
             }
             Progress::Starting(line) => {
-                // Its thread reads the end of the line, and ends the process.
+                // The thread reads the end of the line, and ends the process.
                 let _ = line.shutdown(Shutdown::Both);
                 None
             }
@@ -110,7 +110,7 @@ impl Restart {
         *progress = Progress::Cancelled { _killed: killed };
     }
 
-    /// The server has come to its end: the process that is ready, if there is one. One that is not is ended.
+    /// The server has ended: returns the process that is ready, if there is one. A process that is not ready is ended.
     pub(super) fn finish(&self) -> Option<Successor> {
         let progress = mem::take(&mut *lock(&self.progress));
         let ready = match progress {

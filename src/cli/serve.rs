@@ -82,12 +82,12 @@ pub(super) fn serve(
     })
 }
 
-/// What stays the same while one server follows another: after a handover that failed, the same process
-/// serves again.
+/// What stays the same from one server to the next: after a failed handover the same process serves
+/// again.
 struct Running {
     config: CheckedConfig,
     demo: bool,
-    /// Where this program is. Asked at the beginning: a successor is to be what stands there by then.
+    /// The path of this program, determined at the start: a successor runs the program that is at this path then.
     program: Option<PathBuf>,
     log_thread: Rc<LogThread>,
 }
@@ -146,7 +146,7 @@ impl Running {
                 }
                 Err(error) => log::error!("process {id} does not go on, so this one does: {error}"),
             }
-            // What has arrived meanwhile, this one hears of: SIGTERM, too.
+            // The new server gets the signals that have arrived meanwhile, including SIGTERM.
             server = self.start(&sockets)?;
         }
     }
@@ -158,7 +158,7 @@ impl Running {
         Ok(Server::with_sockets(config, store, sockets.clone())?)
     }
 
-    /// Opens the store, which has a user then.
+    /// Opens the store, and makes sure that it has a user.
     fn open_store(&self) -> Result<Store, Failure> {
         let config: &Config = &self.config;
         let mut store = Store::open(&config.store, config)?;
@@ -168,7 +168,7 @@ impl Running {
         Ok(store)
     }
 
-    /// The same with a server that is recorded. Its process is the first and the last of it.
+    /// The same with a server that is recorded. Such a server neither takes over nor hands over.
     fn run_recorded(self, record: &RecordOptions) -> Result<Stopped, Failure> {
         Server::check_files(&self.config)?;
         if Predecessor::of_this_process()?.is_some() {
@@ -190,7 +190,7 @@ impl Running {
         Ok(stopped)
     }
 
-    /// SIGUSR1 reopens the log; SIGUSR2 starts a process that is to go on in the place of this one.
+    /// SIGUSR1 reopens the log; SIGUSR2 starts a process that is to take over from this one.
     fn handle_signals(
         &self,
         server: &mut Server,
@@ -244,10 +244,10 @@ impl Running {
         let _ = io::stdout().flush();
     }
 
-    /// Lets the server go, or whatever it is in.
+    /// Drops the server, or its owner.
     fn end<T>(self, mut owner: T, server: impl Fn(&mut T) -> &mut Server, stopped: Stopped) {
         if stopped == Stopped::AtOnce {
-            // Nobody waits for the workers any more. What was confirmed is on disk already.
+            // Do not wait for the workers any longer. What was confirmed is already on disk.
             std::mem::forget(owner);
             log::warn!("stopped before all was finished");
         } else {
@@ -266,7 +266,7 @@ impl Running {
     }
 }
 
-/// Has the log opened again, if it is still written.
+/// Reopens the log, if it is still written.
 fn reopen(log_thread: &Weak<LogThread>) {
     if let Some(log_thread) = log_thread.upgrade() {
         log_thread.reopen();
@@ -283,7 +283,7 @@ fn refusals(ledger: &Ledger) -> String {
     each.collect()
 }
 
-/// An address that other machines can reach: everybody knows the demo's password.
+/// An address that other machines can reach: the demo's password is public.
 fn beyond_loopback(addresses: &[ListenAddr]) -> Option<SocketAddr> {
     addresses.iter().find_map(|address| match address {
         ListenAddr::Tcp(tcp) | ListenAddr::Tls(tcp) if !tcp.ip().is_loopback() => Some(*tcp),
@@ -291,8 +291,8 @@ fn beyond_loopback(addresses: &[ListenAddr]) -> Option<SocketAddr> {
     })
 }
 
-/// Makes `admin`, and tells its password to whoever sits at the terminal. Nowhere else: what is not
-/// a terminal may be a log.
+/// Makes `admin`, and prints its password on the terminal. Only there: an output that is not a terminal
+/// may be a log.
 fn add_first_user(store: &mut Store, config: &Config, demo: bool) -> Result<(), Failure> {
     if demo {
         return add_user(store, "admin", "admin", b"password", config.hash_cost);

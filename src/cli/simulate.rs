@@ -17,7 +17,7 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
     let SimulateOptions {
         seed: first, steps, ..
     } = *options;
-    // How many there are from the first one on; more than a number holds, if that is 0.
+    // How many seeds there are from the first one on; if that is 0, one more than a number holds.
     let most = (u64::MAX - first).checked_add(1);
     if let Some(most) = most.filter(|most| !options.for_ever && options.seeds > *most) {
         let why = format!(
@@ -97,7 +97,7 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// Standard output for a story that does not look whether it is heard: the first failure is kept.
+/// Standard output for a story that does not check its writes: the first failure is kept.
 #[derive(Clone, Default)]
 struct Shown(Rc<RefCell<Option<io::Error>>>);
 
@@ -119,7 +119,7 @@ impl Write for Shown {
     }
 }
 
-/// Shows how far it is, unless a story is told in its place.
+/// Shows the progress, unless a story is shown instead.
 fn progress(seeds: Option<u64>) -> Result<ProgressBar, Failure> {
     let Some(seeds) = seeds else {
         return Ok(ProgressBar::hidden());

@@ -1,5 +1,5 @@
-//! What a service manager like systemd gives to the program and is told by it: sockets that listen
-//! (`sd_listen_fds(3)`), and how the program is (`sd_notify(3)`).
+//! The interface to a service manager like systemd: listening sockets from it (`sd_listen_fds(3)`), and
+//! the program's state to it (`sd_notify(3)`).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -8,10 +8,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use listenfd::ListenFd;
 use loopgate::server::PassedSocket;
 
-/// The sockets that this process was started with, in place of addresses.
+/// The sockets that this process was started with, instead of addresses.
 ///
 /// # Errors
-/// When one of them is neither a TCP nor a unix socket.
+/// If one of them is neither a TCP nor a unix socket.
 pub(super) fn sockets() -> io::Result<Vec<PassedSocket>> {
     let mut given = ListenFd::from_env();
     let mut sockets = Vec::new();
@@ -52,7 +52,7 @@ fn send(state: &str, to: &str) -> io::Result<()> {
         _ => SocketAddr::from_pathname(to)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // Datagrams to a queue that is full would block.
+    // A datagram to a full queue would block.
     socket.set_nonblocking(true)?;
     socket.send_to_addr(state.as_bytes(), &address).map(drop)
 }

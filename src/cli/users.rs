@@ -41,7 +41,7 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
             password_stdin,
         } => {
             check_name(&name)?;
-            // Asked first: a command that fails should not have made a store.
+            // First, so that a command that fails does not create a store.
             let password = read_password(&name, password_stdin)?;
             let mut store = open(store)?;
             add_user(
@@ -192,7 +192,7 @@ struct Line {
     role: String,
 }
 
-/// Adds all users of the file in one transaction, after every line was found to be right.
+/// Adds all users of the file in one transaction, after all lines were checked.
 fn import(store: &mut Store, file: &Path) -> Result<(), Failure> {
     let lines = read_lines(file, store)?;
     let users = count(lines.len() as u64, "user", "users");
@@ -249,7 +249,7 @@ fn read_lines(file: &Path, store: &mut Store) -> Result<Vec<Line>, Failure> {
     }
 }
 
-/// The number of the line on which the next record begins: the reader itself has not yet seen the
+/// The number of the line on which the next record begins: the reader itself has not yet read the
 /// empty lines before it.
 fn next_line(text: &[u8], read: &csv::Position) -> u64 {
     let rest = &text[read.byte() as usize..];
@@ -257,7 +257,7 @@ fn next_line(text: &[u8], read: &csv::Position) -> u64 {
     read.line() + ends.filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// What is wrong with a record, without the position, which is said once.
+/// What is wrong with a record, without the position, which is printed once.
 fn describe(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths {
@@ -289,7 +289,7 @@ fn check(line: &Line, kinds: &mut Kinds) -> Result<(), String> {
     }
 }
 
-/// Hashes on all cores; this takes a while, and shows how far it is.
+/// Hashes on all cores, which takes a while, and shows the progress.
 fn hash_all(lines: Vec<Line>) -> Result<Vec<Change>, Failure> {
     let threads = available_parallelism().map_or(1, usize::from);
     let pool = Pool::start(&mut Threads, threads, lines.len().max(1))?;
@@ -321,7 +321,7 @@ fn hash_all(lines: Vec<Line>) -> Result<Vec<Change>, Failure> {
         changes.push(result);
     }
     progress.finish_and_clear();
-    // Ids are given in the file's order, whichever thread was faster.
+    // Ids are assigned in the file's order, no matter which thread was faster.
     changes.sort_by_key(|(place, _)| *place);
     Ok(changes.into_iter().map(|(_, change)| change).collect())
 }

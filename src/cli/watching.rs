@@ -1,4 +1,4 @@
-//! What can be asked for to watch the loop.
+//! The options for watching the loop.
 
 use std::time::Duration;
 

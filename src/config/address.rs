@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum ListenAddr {
     /// An IP address and a port; port 0 lets the system choose one.
     Tcp(SocketAddr),
-    /// The same where clients speak TLS: what a `Tcp` address becomes when [`Config::tls`](super::Config::tls) is there.
+    /// The same for clients with TLS: a `Tcp` address becomes this if [`Config::tls`](super::Config::tls) is set.
     Tls(SocketAddr),
     /// A unix socket, written `unix:/path`.
     Unix(PathBuf),

@@ -2,7 +2,7 @@
 //!
 //! A row makes the field of [`Limits`] with its documentation, its default and its range, and an entry of [`LIMITS`].
 //! From that entry the program makes the option, its variable and its help (`src/cli/limits.rs`), and a test keeps the
-//! row in `docs/limits.md` (`tests/readme.rs`). A new limit is a row here, and the place that keeps to it.
+//! row in `docs/limits.md` (`tests/readme.rs`). A new limit is a row here, and the code that enforces it.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -50,8 +50,8 @@ macro_rules! limits {
     };
 }
 
-// A bound is far beyond what a server can use and well below what would end the process, overflow a sum, or mean
-// something else than it says.
+// A bound is far beyond what a server can use, and well below values that would end the process, overflow a sum, or
+// have another meaning.
 limits! {
     /// Longest request target, in bytes; 414 above it.
     target_bytes_max: Number = 8 * KIB, in 1..=HEAD_BYTES_CEILING;
@@ -124,32 +124,32 @@ const MIB: usize = 1 << 20;
 const COUNT_MAX: usize = 10_000_000;
 /// Most bytes that one client or subscriber may make the server hold.
 const ONE_BYTES_MAX: usize = 1 << 30;
-/// Most bytes that all of them together may.
+/// Most bytes that all clients and subscribers together may make the server hold.
 const ALL_BYTES_MAX: usize = match MIB.checked_mul(MIB) {
     Some(tebibyte) => tebibyte,
     None => usize::MAX,
 };
-/// Longest time that an option may say: ten years. Deadlines are added to the present.
+/// Longest time that an option may set: ten years. Deadlines are added to the present.
 pub const TIME_MAX: Duration = seconds(10 * 365 * 24 * 60 * 60);
-/// Least time that is longer than nothing.
+/// The shortest time above zero.
 const INSTANT: Duration = Duration::from_nanos(1);
 
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// What there is to know of a limit, for an option, a check or a page.
+/// The description of a limit, for an option, a check or a page.
 #[derive(Debug)]
 pub struct Limit {
     /// The name of its field in [`Limits`].
     pub field: &'static str,
-    /// The field's documentation, as the compiler hands it over: a space stands before each line.
+    /// The field's documentation as the compiler gives it: with a space before each line.
     lines: &'static str,
-    /// What it is, and within which bounds.
+    /// Its type and bounds.
     pub amount: Amount,
 }
 
-/// What a limit is.
+/// The type of a limit.
 #[derive(Debug)]
 pub enum Amount {
     /// A number of things or bytes.
@@ -158,14 +158,14 @@ pub enum Amount {
     Time(Bounds<Duration>),
 }
 
-/// A limit's bounds, and how to get at its field.
+/// A limit's bounds, and access to its field.
 #[derive(Debug)]
 pub struct Bounds<T> {
-    /// What it is where nothing is said.
+    /// Its default.
     pub default: T,
-    /// What it may be.
+    /// Its allowed values.
     pub range: RangeInclusive<T>,
-    /// Its field.
+    /// Reads its field.
     pub get: fn(&Limits) -> T,
     /// Changes its field.
     pub set: fn(&mut Limits, T),
@@ -184,13 +184,13 @@ impl Limit {
         format!("LOOPGATE_{}", self.field.to_uppercase())
     }
 
-    /// What it limits, and what happens then: whole sentences.
+    /// What it limits, and what happens above it, in whole sentences.
     #[must_use]
     pub fn text(&self) -> &'static str {
         self.lines.trim_start()
     }
 
-    /// What is written for its value: `BYTES`, `N` or `TIME`.
+    /// The placeholder of its value: `BYTES`, `N` or `TIME`.
     #[must_use]
     pub fn unit(&self) -> &'static str {
         match self.amount {
@@ -200,7 +200,7 @@ impl Limit {
         }
     }
 
-    /// Its default, as it would be written.
+    /// Its default, as a user would write it.
     #[must_use]
     pub fn default_text(&self) -> String {
         match &self.amount {
@@ -209,7 +209,7 @@ impl Limit {
         }
     }
 
-    /// What it may be, in words.
+    /// Its allowed values, in words.
     #[must_use]
     pub fn range_text(&self) -> String {
         match &self.amount {
@@ -238,7 +238,7 @@ impl fmt::Display for Written {
 }
 
 impl Limits {
-    /// Says which limit is out of its range.
+    /// Reports the first limit that is out of its range.
     pub(super) fn check(&self) -> Result<(), String> {
         LIMITS.iter().try_for_each(|limit| match &limit.amount {
             Amount::Number(bounds) => {
@@ -283,7 +283,7 @@ pub(super) fn check_time(
 mod tests {
     use super::*;
 
-    /// Sets a limit to a value beyond its range and says what the check says, or `None` where there is none.
+    /// Sets a limit to a value beyond its range and returns the check's error, or `None` if there is no such value.
     fn refused(limit: &Limit, above: bool) -> Option<String> {
         let mut limits = Limits::default();
         match &limit.amount {

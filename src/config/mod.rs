@@ -1,4 +1,4 @@
-//! Every number and place that a user may change, with its unit and default. Floor 0.
+//! Every number and path that a user may change, with its unit and default. Floor 0.
 //!
 //! Nothing here reads the environment or the command line: the program does that in `cli`, and an
 //! embedder fills in a [`Config`] as it likes. The limits check each other, at compile time where
@@ -21,7 +21,7 @@ pub use pace::{Pace, SLOW_TURN_MAX};
 use serde::{Deserialize, Serialize};
 pub use socket_mode::SocketMode;
 
-/// Bytes that one read takes from a socket at most; also what one source may read in one turn.
+/// Most bytes that one read takes from a socket, and that one source may read in one turn.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Longest request head, in bytes, that `head_bytes_max` may allow.
 pub const HEAD_BYTES_CEILING: usize = READ_BUFFER_BYTES / 2;
@@ -30,8 +30,8 @@ pub const HEADERS_CEILING: usize = 100;
 /// Requests that one connection may have answered in one turn, and answers that may wait in its
 /// outbox before it is read again.
 pub const REQUESTS_PER_TURN: usize = 16;
-/// Sources that may use all of that in one turn. Where more are ready, each has less, down to one request:
-/// a turn stays as short as it would be, and whoever has one question waits for no crowd with thousands.
+/// Sources that may use all of that in one turn. If more are ready, each has less, down to one request: the turn
+/// stays short, and a client with one request does not wait for many clients with thousands.
 pub const SOURCES_WITH_ALL: usize = 64;
 /// Least that `outbox_bytes_max` may allow: an ordinary event and more must fit.
 pub const OUTBOX_BYTES_FLOOR: usize = 4 * 1024;
@@ -77,7 +77,7 @@ impl fmt::Display for StorePath {
     }
 }
 
-/// Where the server's certificate and its key are: PEM files.
+/// The paths of the server's certificate and its key, which are PEM files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsFiles {
     /// The certificate, and after it those that lead to its issuer.
@@ -93,11 +93,11 @@ pub enum SlowPolicy {
     DropOldest,
     /// New events are dropped until there is room; a `gap` tells which.
     DropNewest,
-    /// It is disconnected, and resumes where it was when it comes back.
+    /// It is disconnected, and resumes at its position when it reconnects.
     Disconnect,
 }
 
-/// What hashing one password costs: the three parameters of Argon2id (RFC 9106, section 3.1).
+/// The cost of hashing one password: the three parameters of Argon2id (RFC 9106, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HashCost {
     /// Memory, in KiB.
@@ -115,7 +115,7 @@ impl HashCost {
         passes: 2,
         lanes: 1,
     };
-    /// As good as nothing: for curl, wrk and classrooms, where the hash is not the subject.
+    /// Almost no cost: for curl, wrk and classrooms, where the hash is not the subject.
     pub const TOKEN: Self = Self {
         memory_kib: 8,
         passes: 1,
@@ -128,11 +128,11 @@ impl HashCost {
 pub struct Config {
     /// Where to listen; at least one.
     pub listen: Vec<ListenAddr>,
-    /// Who may connect to the unix sockets in `listen`. The monitor's is for the server's own user.
+    /// Which users may connect to the unix sockets in `listen`. The monitor's socket is for the server's own user.
     pub socket_mode: SocketMode,
     /// Where the server shows itself to its operator: a loopback address or a unix socket.
     pub monitor: Option<ListenAddr>,
-    /// How the loop goes from phase to phase. A server that is recorded goes as fast as it can.
+    /// How the loop goes from phase to phase. A recorded server always goes as fast as it can.
     #[serde(skip)]
     pub pace: Pace,
     /// Where users, sessions and events are kept.
@@ -143,15 +143,15 @@ pub struct Config {
     pub produce: Vec<String>,
     /// Threads that hash passwords and run handlers' jobs.
     pub workers: usize,
-    /// With it, clients on TCP speak TLS; on unix sockets they do not.
+    /// If set, clients on TCP use TLS; clients on unix sockets do not.
     pub tls: Option<TlsFiles>,
-    /// How long browsers are told to use TLS only; zero says nothing about it (RFC 6797).
+    /// How long browsers are told to use only TLS; with zero they are told nothing (RFC 6797).
     pub hsts: Duration,
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trust_proxy: Vec<IpAddr>,
-    /// What a peer may ask, and what is kept.
+    /// The limits on what a peer may ask, and on what is kept.
     pub limits: Limits,
-    /// What a password hash costs.
+    /// The cost of a password hash.
     pub hash_cost: HashCost,
     /// What happens to a subscriber that is too slow.
     pub slow_subscriber: SlowPolicy,
@@ -184,13 +184,13 @@ impl Default for Config {
     }
 }
 
-/// One thread a core but one, which the loop has; at least one.
+/// One thread for each core except the loop's; at least one.
 #[must_use]
 pub fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
-/// A configuration whose parts fit together: what is made from it need not look again.
+/// A checked configuration: code that uses it need not check it again.
 #[derive(Clone, Debug)]
 pub struct CheckedConfig(Config);
 
@@ -209,7 +209,7 @@ impl From<CheckedConfig> for Config {
 }
 
 impl Config {
-    /// The same, known to fit together.
+    /// Checks the configuration.
     ///
     /// # Errors
     /// The first option that is out of range or contradicts another, in a sentence for the user.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Longest that a loop may sleep before each phase: six times that is what a turn takes.
+/// Longest time that a loop may sleep before each phase: a turn takes six times that.
 pub const SLOW_TURN_MAX: Duration = Duration::from_secs(10);
 
-/// How a loop goes from phase to phase. Anything but [`Pace::Free`] is for classrooms: everybody waits.
+/// How a loop goes from phase to phase. Anything but [`Pace::Free`] is for classrooms, since all clients have to wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pace {
     /// As fast as it can.
@@ -13,12 +13,12 @@ pub enum Pace {
     Free,
     /// It sleeps for so long before each phase.
     Slow(Duration),
-    /// It halts before each phase, until the monitor's page lets it go on.
+    /// It halts before each phase, until the monitor's page lets it continue.
     Gate,
 }
 
 impl Pace {
-    /// What the monitor calls it.
+    /// Its name in the monitor.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Pace {
         }
     }
 
-    /// Says what does not fit together, in a sentence for the user.
+    /// Reports a contradiction, in a sentence for the user.
     pub(super) fn check(self, has_monitor: bool) -> Result<(), String> {
         let option = match self {
             Self::Free => return Ok(()),

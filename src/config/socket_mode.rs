@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The permission bits of a unix socket, written in octal as chmod(1) does. Connecting needs the right to
-/// write.
+/// The permission bits of a unix socket, written in octal as in chmod(1). Connecting needs write
+/// permission.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketMode(u32);
 
@@ -32,7 +32,7 @@ impl std::str::FromStr for SocketMode {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // `from_str_radix` alone takes a sign.
+        // `from_str_radix` alone accepts a sign.
         let is_octal = !text.is_empty() && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
         let bits = is_octal.then(|| u32::from_str_radix(text, 8).ok());
         match bits.flatten() {

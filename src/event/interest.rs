@@ -10,9 +10,9 @@ use crate::planted::{Bug, planted};
 pub enum Pattern {
     /// `*`: all of them.
     All,
-    /// `user.*`: those whose name begins with `user.`.
+    /// `user.*`: events whose name begins with `user.`.
     Prefix(String),
-    /// `user.logged_in`: those of that name.
+    /// `user.logged_in`: events with that name.
     Exact(String),
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern: `*`, a prefix with `.*` behind it, or a name. `None` if that is none of them, and so if no
+    /// Parses a pattern: `*`, a prefix with `.*` behind it, or a name. `None` for anything else, which no
     /// [name](is_name) of an event could ever match.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -55,12 +55,12 @@ impl Pattern {
     }
 }
 
-/// Whose events a subscriber may see.
+/// The users whose events a subscriber may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Everybody's: administrators, and what the operator started.
+    /// All events: for administrators, and for processes that the operator started.
     Everything,
-    /// This user's, and the server's own announcements.
+    /// Events of this user, and the server's own announcements.
     User(i64),
 }
 
@@ -75,12 +75,12 @@ impl Audience {
     }
 }
 
-/// What a subscriber wants of what it may see.
+/// Which of the events that it may see a subscriber wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// Whose events.
+    /// The users whose events it may see.
     pub audience: Audience,
-    /// Those that match one of these.
+    /// It wants events that match one of these.
     pub patterns: Vec<Pattern>,
 }
 

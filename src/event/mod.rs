@@ -1,7 +1,7 @@
-//! Application facts: what happened, which user it concerns, in one sequence. Floor 0.
+//! Facts of the application in one sequence: what happened, and which user it concerns. Floor 0.
 //!
-//! An event is never "a socket became ready"; that is readiness. Ids are given by the store when
-//! the transaction that contains the event commits, so a failed commit leaves no gap.
+//! An event is never "a socket became ready"; that is readiness. The store assigns the id when it commits
+//! the event's transaction, so a failed commit leaves no gap.
 
 mod interest;
 
@@ -16,13 +16,13 @@ pub use interest::{Audience, Interest, Pattern};
 /// Longest name of an event, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// Whether an event of this name concerns everybody: the server's own announcements.
+/// Whether an event of this name concerns all users: the server's own announcements.
 #[must_use]
 pub fn is_public(name: &str) -> bool {
     name.starts_with("server.")
 }
 
-/// Whether only the server itself may say this: a stranger's `user.logged_in` would be a forgery.
+/// Whether only the server itself may publish this: a `user.logged_in` from a client would be a forgery.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     ["user.", "session.", "server."]
@@ -32,13 +32,13 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Whether an event may have this name: 1 to [`NAME_BYTES_MAX`] ASCII letters, digits, and
-/// `.`, `_`, `-`, `:`, `/`. So a name is one line, and never a pattern with a `*`.
+/// `.`, `_`, `-`, `:`, `/`. So a name is always one line, and never a pattern with a `*`.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_name_byte)
 }
 
-/// Whether an event's name may begin with this and go on.
+/// Whether this may be the beginning of an event's name.
 #[must_use]
 pub fn is_prefix_of_names(prefix: &str) -> bool {
     prefix.len() < NAME_BYTES_MAX && prefix.bytes().all(is_name_byte)
@@ -51,16 +51,16 @@ fn is_name_byte(byte: u8) -> bool {
 /// Something that happened, not yet confirmed: it has no id before its transaction commits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NewEvent {
-    /// When, in milliseconds since 1970 (UTC).
+    /// The time, in milliseconds since 1970 (UTC).
     pub unix_ms: u64,
-    /// What, as in `user.logged_in`.
+    /// The name, such as `user.logged_in`.
     pub name: Cow<'static, str>,
-    /// Who said so: `login`, `logout`, a producer's name.
+    /// The sender: `login`, `logout`, a producer's name.
     pub sender: Cow<'static, str>,
-    /// Whom it concerns; that user's subscribers see it. `None` concerns administrators only, unless
+    /// The user that it concerns; that user's subscribers see it. `None` concerns only administrators, unless
     /// the name [is public](is_public).
     pub user_id: Option<i64>,
-    /// Whatever goes with it.
+    /// Any further data.
     pub data: Value,
 }
 
@@ -77,7 +77,7 @@ impl Event {
     /// The event as JSON, `{"id","time","name","sender","data"}`, without a line end.
     ///
     /// # Panics
-    /// Never: strings, numbers and JSON values are what JSON can say.
+    /// Never: strings, numbers and JSON values can always be written as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]
@@ -105,15 +105,15 @@ impl fmt::Display for Event {
     }
 }
 
-/// A point in time as RFC 3339 in UTC with milliseconds: `2026-11-22T05:48:00.123Z`. Written without
-/// allocating, since every answer about a session says two of them.
+/// A point in time as RFC 3339 in UTC with milliseconds: `2026-11-22T05:48:00.123Z`. It is written without
+/// allocating, since every answer about a session contains two.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp([u8; 24]);
 
 /// 9999-12-31T23:59:59.999Z: years have four digits.
 const UNIX_MS_MAX: u64 = 253_402_300_799_999;
 
-/// `unix_ms`, in milliseconds since 1970; later than the year 9999 is shown as its last moment.
+/// `unix_ms`, in milliseconds since 1970; a time after the year 9999 is shown as its last moment.
 #[must_use]
 pub fn rfc3339(unix_ms: u64) -> Timestamp {
     let unix_ms = unix_ms.min(UNIX_MS_MAX);
@@ -154,7 +154,7 @@ impl Timestamp {
     /// As text.
     ///
     /// # Panics
-    /// Never: it is made of digits and punctuation.
+    /// Never: it consists of digits and punctuation.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("digits and punctuation")

@@ -1,8 +1,8 @@
-//! The file that the keys live in.
+//! The file that holds the keys.
 //!
 //! It is JSON, `{"keys":[{"kid":"00c0ffee","secret":"…","created":…,"retires":null}]}`, the current
-//! key first, secrets in base64url. It is read at start and written when a key is made; it is never
-//! changed in place, so that a crash leaves the old file or the new one.
+//! key first, secrets in base64url. It is read at start and written when a key is made. It is never
+//! changed in place, so that a crash leaves either the old file or the new one.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -24,15 +24,15 @@ impl Keys {
     /// Reads a key file; `None` if there is none.
     ///
     /// # Errors
-    /// When it cannot be read, when others may (any bit for group or others), or when it is not
-    /// exactly what [`create`](Self::create) and [`rotate`](Self::rotate) write. It is left alone.
+    /// If it cannot be read, if other users may read it (any bit for group or others), or if it is not
+    /// exactly what [`create`](Self::create) and [`rotate`](Self::rotate) write. The file is not changed.
     pub fn load(path: &Path) -> Result<Option<Self>, KeyError> {
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error(path, "open", error)),
         };
-        // Asked of the open file: the name could lead elsewhere by now.
+        // Of the open file, since the name could lead elsewhere by now.
         let metadata = file
             .metadata()
             .map_err(|error| io_error(path, "read", error))?;
@@ -55,10 +55,10 @@ impl Keys {
         }
     }
 
-    /// Makes a key file with one key, of mode 0600 from its first moment; durable on return.
+    /// Makes a key file with one key, with mode 0600 from the beginning; durable on return.
     ///
     /// # Errors
-    /// When it cannot be written, or exists: nothing is ever overwritten here.
+    /// If it cannot be written, or exists: this never overwrites a file.
     pub fn create(
         path: &Path,
         id: u32,
@@ -66,8 +66,8 @@ impl Keys {
         now_s: i64,
     ) -> Result<Self, KeyError> {
         let keys = Self::ephemeral(id, secret, now_s);
-        // A link fails if the name is taken, where a rename would replace it. File systems
-        // without links have no file modes either, and a key file has no place there.
+        // A link fails if the name is taken; a rename would replace the file. File systems
+        // without links have no file modes either, and a key file does not belong there.
         keys.write(path, |whole| {
             fs::hard_link(whole, path)?;
             fs::remove_file(whole)
@@ -75,11 +75,11 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Makes a new key the current one. The former current one stays valid for `retire_after_s`
-    /// seconds, former ones until their own time; those whose time is over are dropped.
+    /// Makes a new key the current one. The previous key stays valid for `retire_after_s` seconds, older keys
+    /// until their own time; keys whose time is over are dropped.
     ///
     /// # Errors
-    /// When the id is taken or the file cannot be replaced. Then `self` is as before.
+    /// If the id is taken or the file cannot be replaced. Then `self` is unchanged.
     pub fn rotate(
         &mut self,
         path: &Path,
@@ -105,13 +105,13 @@ impl Keys {
         Ok(())
     }
 
-    /// Writes a whole file beside `path` and has `publish` give it its name.
+    /// Writes a whole file beside `path` and lets `publish` give it its name.
     fn write(
         &self,
         path: &Path,
         publish: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), KeyError> {
-        // Its own name for each key: what a crash left behind is in nobody's way.
+        // Each key has its own name, so that a file left by a crash does not get in the way.
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", self.current.kid()));
         let whole = path.with_file_name(name);
@@ -119,7 +119,7 @@ impl Keys {
             .and_then(|()| publish(&whole))
             .and_then(|()| durable::sync_name(path));
         written.map_err(|error| {
-            // After a failed publish it is litter with a secret in it; else it is gone already.
+            // After a failed publish it is a leftover with a secret in it; otherwise it is gone already.
             let _ = fs::remove_file(&whole);
             io_error(path, "write", error)
         })
@@ -143,7 +143,7 @@ impl Keys {
 }
 
 impl Keys {
-    /// What [`to_json`](Self::to_json) wrote.
+    /// Parses the output of [`to_json`](Self::to_json).
     ///
     /// # Errors
     /// What is wrong with it; the text is not quoted.
@@ -169,7 +169,7 @@ struct KeyRecord {
 }
 
 fn parse(text: &[u8]) -> Result<Keys, String> {
-    // Only the place: serde's messages quote values, and a value may be a secret.
+    // Only the position: serde's messages quote values, and a value may be a secret.
     let file: KeyFile = serde_json::from_slice(text).map_err(|error| {
         format!(
             "not a list of keys at line {}, column {}",

@@ -1,6 +1,6 @@
 //! The keys that sign: one current, and former ones until they retire.
 //!
-//! How they are kept is in `key_file`.
+//! `key_file` stores them.
 
 use std::fmt;
 use std::io;
@@ -22,24 +22,24 @@ pub struct Key {
     pub(super) retires_s: Option<i64>,
 }
 
-/// The key that signs now, and former ones whose tokens are still good.
+/// The key that signs now, and former keys whose tokens are still valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     pub(super) current: Key,
     pub(super) retired: Vec<Key>,
 }
 
-/// Why there are no keys.
+/// Why keys cannot be read or changed.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// The file system refused. What was in the file is still there.
+    /// The file system failed. The contents of the file are unchanged.
     #[error("could not {doing} the key file {path}: {error}")]
     Io {
         /// The key file.
         path: PathBuf,
-        /// What was tried, as in "read".
+        /// The operation, such as "read".
         doing: &'static str,
-        /// What it answered.
+        /// The error of the file system.
         #[source]
         error: io::Error,
     },
@@ -71,7 +71,7 @@ impl Key {
         }
     }
 
-    /// The number by which sessions remember their key.
+    /// The number by which sessions refer to their key.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.id
@@ -89,7 +89,7 @@ impl Key {
         self.created_s
     }
 
-    /// From when on its tokens are refused, in seconds since 1970; `None` for the current key.
+    /// The time from which its tokens are refused, in seconds since 1970; `None` for the current key.
     #[must_use]
     pub fn retires_s(&self) -> Option<i64> {
         self.retires_s
@@ -113,12 +113,12 @@ impl fmt::Debug for Key {
 /// The id that a `kid` names: exactly eight lower-case hex digits.
 pub(super) fn parse_kid(kid: &str) -> Option<u32> {
     let canonical = kid.len() == 8 && kid.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    // `from_str_radix` alone would take a sign and capitals, and a key would have several names.
+    // `from_str_radix` alone would accept a sign and capitals, and a key would have several names.
     canonical.then(|| u32::from_str_radix(kid, 16).ok())?
 }
 
 impl Keys {
-    /// One key that is in no file: its tokens end with the process.
+    /// A single key without a file: its tokens end with the process.
     #[must_use]
     pub fn ephemeral(id: u32, secret: [u8; SECRET_BYTES], now_s: i64) -> Self {
         Self {
@@ -127,8 +127,8 @@ impl Keys {
         }
     }
 
-    /// Keys of the same names and times whose secrets everybody knows: for whoever plays a server again, and must
-    /// not be able to sign for the one that it was.
+    /// Keys with the same ids and times and with public secrets: for replaying a recorded server without being able
+    /// to sign for it.
     #[cfg(feature = "simulation")]
     #[must_use]
     pub(crate) fn with_known_secrets(&self) -> Self {
@@ -148,14 +148,14 @@ impl Keys {
         &self.current
     }
 
-    /// Whether tokens of this key are good at `now_s`, in seconds since 1970.
+    /// Whether tokens of this key are valid at `now_s`, in seconds since 1970.
     #[must_use]
     pub fn valid(&self, id: u32, now_s: i64) -> bool {
         self.find(id, now_s).is_some()
     }
 
-    /// Until when tokens of this key are good, in seconds since 1970; `i64::MAX` for the current key, `None`
-    /// for one that has retired or was never there.
+    /// The time until which tokens of this key are valid, in seconds since 1970; `i64::MAX` for the current key,
+    /// `None` for a key that has retired or never existed.
     #[must_use]
     pub fn valid_until_s(&self, id: u32, now_s: i64) -> Option<i64> {
         let key = self.find(id, now_s)?;

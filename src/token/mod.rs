@@ -21,17 +21,17 @@ use thiserror::Error;
 
 pub use keys::{Key, KeyError, Keys};
 
-/// What stands for a token wherever it is kept: its SHA-256.
+/// The SHA-256 of a token, which is stored instead of it everywhere.
 pub type Fingerprint = [u8; 32];
 
 /// What a signature says (RFC 7519, section 4.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who issued it: the server's configured name.
+    /// The issuer: the server's configured name.
     pub iss: String,
-    /// Whom it is about: the user's id, in decimal.
+    /// The subject: the user's id, in decimal.
     pub sub: String,
-    /// Which session it belongs to.
+    /// The session that it belongs to.
     pub sid: String,
     /// Issued at, in seconds since 1970.
     pub iat: i64,
@@ -49,18 +49,18 @@ pub enum TokenError {
     /// The header asks for something other than HS256, such as `none`.
     #[error("the token's algorithm is not HS256")]
     Algorithm,
-    /// Its key is not known, or its time is over.
+    /// Its key is unknown, or has retired.
     #[error("the token's key is not known or has been retired")]
     UnknownKey,
-    /// The signature is not the one that its key gives.
+    /// The signature does not match its key.
     #[error("the token's signature is wrong")]
     Signature,
-    /// Its time is over.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
 }
 
-/// The JOSE header. A field that is not understood is refused, so `crit` needs no rule of its own
+/// The JOSE header. An unknown field is refused, so `crit` needs no rule of its own
 /// (RFC 7515, section 4.1.11).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,12 +95,12 @@ pub fn sign(claims: &Claims, key: &Key) -> String {
     token
 }
 
-/// What `token` says, if one of `keys` signed it and it is still valid at `now_s` (seconds since
-/// 1970). It does not know whether the session has been logged out.
+/// The claims of `token`, if one of `keys` signed it and it is still valid at `now_s` (seconds since
+/// 1970). This does not check whether the user has logged out of the session.
 ///
 /// # Errors
-/// The first reason for which the token must not be believed. Nothing of a token is looked at
-/// before its signature has been checked, but for the header that names the key.
+/// The first reason why the token must not be trusted. Only the header, which names the key, is read
+/// before the signature has been checked.
 pub fn verify(token: &str, keys: &Keys, now_s: i64) -> Result<Claims, TokenError> {
     let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
     let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
@@ -121,7 +121,7 @@ pub fn verify(token: &str, keys: &Keys, now_s: i64) -> Result<Claims, TokenError
 
     let signature = decode(signature)?;
     mac(&key.secret, signed.as_bytes())
-        .verify_slice(&signature) // takes the same time wherever the first difference is
+        .verify_slice(&signature) // takes the same time for any position of the first difference
         .map_err(|_| TokenError::Signature)?;
 
     let claims: Claims = decode_json(claims)?;
@@ -131,8 +131,8 @@ pub fn verify(token: &str, keys: &Keys, now_s: i64) -> Result<Claims, TokenError
     Ok(claims)
 }
 
-/// The same token, signed by the key of the same name among `others`; `None` unless one of `keys` signed it, at
-/// whatever time.
+/// The same token, signed by the key with the same id among `others`; `None` unless one of `keys` signed it, at
+/// any time.
 #[cfg(feature = "simulation")]
 pub(crate) fn sign_again(token: &str, keys: &Keys, others: &Keys) -> Option<String> {
     let (signed, signature) = token.rsplit_once('.')?;
@@ -146,8 +146,8 @@ pub(crate) fn sign_again(token: &str, keys: &Keys, others: &Keys) -> Option<Stri
     Some(format!("{signed}.{signature}"))
 }
 
-/// The key under which the session of `token` is kept. Whoever reads the session table learns
-/// fingerprints, and no token can be made from one.
+/// The key under which the session of `token` is stored. A reader of the session table learns only
+/// fingerprints, from which no token can be made.
 #[must_use]
 pub fn fingerprint(token: &[u8]) -> Fingerprint {
     Sha256::digest(token).into()
@@ -159,7 +159,7 @@ pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The bytes that [`base64url`] made `text` of; `None` for any other text.
+/// The bytes that [`base64url`] encodes as `text`; `None` for any other text.
 #[must_use]
 pub fn from_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
@@ -177,7 +177,7 @@ fn mac(secret: &[u8], signing_input: &[u8]) -> Hmac<Sha256> {
         .chain_update(signing_input)
 }
 
-/// Strict: padding and non-zero trailing bits are errors, so that a token has one spelling only.
+/// Strict: padding and non-zero trailing bits are errors, so that a token has only one spelling.
 fn decode(segment: &str) -> Result<Vec<u8>, TokenError> {
     URL_SAFE_NO_PAD
         .decode(segment)

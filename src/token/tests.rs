@@ -1,4 +1,4 @@
-//! What is signed, what is believed, and every change to a token that is refused.
+//! How tokens are signed and verified, and that every changed token is refused.
 
 use super::*;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -20,7 +20,7 @@ fn claims() -> Claims {
     }
 }
 
-/// A token with any header and claims, rightly signed.
+/// A correctly signed token with any header and claims.
 fn forged(header: &str, claims: &str) -> String {
     let signed = format!(
         "{}.{}",

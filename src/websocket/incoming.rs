@@ -1,4 +1,4 @@
-//! What a peer sends: frames become messages.
+//! The incoming side: frames become messages.
 
 use std::io::Cursor;
 
@@ -10,18 +10,18 @@ use super::{CONTROL_BYTES_MAX, INVALID_TEXT, Message, PROTOCOL_ERROR, TOO_LONG, 
 /// Longest header of a frame, in bytes: two, eight of length, four of mask.
 const HEADER_BYTES_MAX: usize = 14;
 
-/// What the peer's bytes meant.
+/// The meaning of the peer's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// A whole message.
     Message(Message),
-    /// The answer to a ping, or a sign of life without one.
+    /// The answer to a ping, or an unsolicited pong as a sign of life.
     Pong,
-    /// The peer closes; the answer to that has been written, and nothing more is heard.
+    /// The peer closes; the answer has been written, and nothing more is read.
     Closed,
 }
 
-/// The peer broke the rules: the code to close with, and why.
+/// A protocol violation of the peer: the code to close with, and the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The close code.
@@ -46,14 +46,14 @@ const NOT_UTF8: Violation = Violation {
 #[derive(Debug)]
 pub struct Incoming {
     message_bytes_max: usize,
-    /// What has arrived of a frame's header.
+    /// The part of a frame's header that has arrived.
     header: [u8; HEADER_BYTES_MAX],
     header_length: usize,
-    /// The frame whose payload arrives.
+    /// The frame whose payload is arriving.
     frame: Option<Frame>,
     /// The payload of a control frame, which may come between the frames of a message.
     pub(super) control: Vec<u8>,
-    /// The message whose frames arrive.
+    /// The message whose frames are arriving.
     pub(super) message: Option<Partial>,
     over: bool,
 }
@@ -71,13 +71,13 @@ struct Frame {
 pub(super) struct Partial {
     is_text: bool,
     bytes: Vec<u8>,
-    /// So many of them are known to be UTF-8, if it is text: what is not is refused as soon as it is
-    /// seen, not at the end.
+    /// So many of them are known to be UTF-8, if the message is text: invalid text is refused as soon as
+    /// it arrives, not at the end.
     checked: usize,
 }
 
 impl Incoming {
-    /// Of a socket that was opened just now. Longer messages are a violation.
+    /// The state of a new socket. Longer messages are a violation.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
         Self {
@@ -91,18 +91,18 @@ impl Incoming {
         }
     }
 
-    /// Bytes that are held of a message that is not whole.
+    /// Bytes that are held of an incomplete message.
     #[must_use]
     pub fn held(&self) -> usize {
         let message = self.message.as_ref();
         message.map_or(0, |message| message.bytes.capacity()) + self.control.capacity()
     }
 
-    /// Takes bytes from the front of `input` until they mean something, or none are left. What the
-    /// protocol itself has to answer, a pong or the reply to a close frame, is appended to `out`.
+    /// Takes bytes from the front of `input` until they mean something, or none are left. The protocol's
+    /// own answers, a pong or the reply to a close frame, are appended to `out`.
     ///
     /// # Errors
-    /// What the peer did wrong. Whatever it sends after that, or after closing, is ignored.
+    /// The peer's violation. Everything that it sends after that, or after closing, is ignored.
     pub fn next(
         &mut self,
         input: &mut &[u8],
@@ -145,7 +145,7 @@ impl Incoming {
         Ok(None)
     }
 
-    /// Takes what belongs to a frame's header; whether that was all of it.
+    /// Takes the bytes of a frame's header; returns whether the header is complete.
     fn take_header(&mut self, input: &mut &[u8]) -> Result<bool, Violation> {
         loop {
             let wanted = header_length(&self.header[..self.header_length]);
@@ -168,7 +168,7 @@ impl Incoming {
         Ok(true)
     }
 
-    /// Everything that is wrong with a frame shows in its header, but for what is in the payload.
+    /// Begins a frame. Its header shows every violation except those in the payload.
     fn begin(&mut self, header: &FrameHeader, length: u64) -> Result<Frame, Violation> {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(wrong("reserved bit"));
@@ -223,7 +223,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Takes what belongs to a frame's payload, and unmasks it; the frame, if that was all of it.
+    /// Takes the bytes of a frame's payload, and unmasks them; returns the frame if it is complete.
     fn take_payload(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
         let Some(frame) = &mut self.frame else {
             return Ok(None);
@@ -250,13 +250,13 @@ impl Incoming {
         Ok(Some(frame))
     }
 
-    /// A whole control frame.
+    /// Handles a complete control frame.
     fn controlled(
         &mut self,
         control: Control,
         out: &mut Vec<u8>,
     ) -> Result<Option<Heard>, Violation> {
-        // Taken and not cleared: a socket keeps no memory between two frames.
+        // Taken, not cleared: a socket keeps no memory between two frames.
         let payload = std::mem::take(&mut self.control);
         match control {
             Control::Ping => {
@@ -273,13 +273,13 @@ impl Incoming {
         }
     }
 
-    /// The last frame of a message is there.
+    /// The last frame of a message has arrived.
     fn whole(&mut self) -> Result<Heard, Violation> {
         let Some(message) = self.message.take() else {
             return Err(wrong("continuation of nothing"));
         };
         Ok(Heard::Message(if message.is_text {
-            // A character may have been cut off at the end, which the checks on the way let pass.
+            // The last character may be cut off, which the checks of the parts allow.
             Message::Text(String::from_utf8(message.bytes).map_err(|_| NOT_UTF8)?)
         } else {
             Message::Binary(message.bytes)
@@ -301,7 +301,7 @@ impl Partial {
     }
 }
 
-/// How long a header is, as far as its first bytes tell.
+/// The length of a header, as far as its first bytes determine it.
 fn header_length(bytes: &[u8]) -> usize {
     let [_, second, ..] = bytes else {
         return 2;
@@ -315,7 +315,7 @@ fn header_length(bytes: &[u8]) -> usize {
     2 + length + mask
 }
 
-/// The payload of a close frame, checked; the code in it, which is echoed.
+/// Checks the payload of a close frame; returns its code, which is echoed.
 fn closes(payload: &[u8]) -> Result<&[u8], Violation> {
     match payload {
         [] => Ok(payload),

@@ -1,12 +1,11 @@
-//! The WebSocket protocol without I/O, a server's side of it: bytes in, messages out; messages in,
+//! The server's side of the WebSocket protocol, without I/O: bytes in, messages out; messages in,
 //! frames out (RFC 6455). Floor 1.
 //!
-//! Frame headers and close codes are read by tungstenite. Messages are put together here, straight
-//! from the bytes at hand: a socket that says nothing holds no buffer, and a length that a peer
-//! declares sizes no allocation. There are no extensions: a compressed message could be a thousand times
-//! what it seems.
+//! tungstenite reads frame headers and close codes. This module assembles messages directly from the bytes
+//! that were read: a silent socket holds no buffer, and a length that a peer declares causes no allocation.
+//! There are no extensions: a compressed message could be a thousand times as long as it seems.
 //!
-//! `incoming` reads; what is here writes, and answers the handshake.
+//! `incoming` reads; this file writes, and answers the handshake.
 
 mod incoming;
 #[cfg(test)]
@@ -36,16 +35,16 @@ pub const TOO_LONG: u16 = 1009;
 pub const INTERNAL_ERROR: u16 = 1011;
 /// Close code: come back later (IANA's registry of close codes).
 pub const TRY_AGAIN_LATER: u16 = 1013;
-/// Close code of our own: the session, on whose strength the socket was open, has ended.
+/// Close code of our own: the session of the socket has ended.
 pub const SESSION_ENDED: u16 = 4401;
 
 /// Longest payload of a control frame, in bytes (RFC 6455, section 5.5).
 pub const CONTROL_BYTES_MAX: usize = 125;
 
-/// What a server appends to the key that it hashes (RFC 6455, section 1.3).
+/// Text that a server appends to the key before it hashes it (RFC 6455, section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// A message, either way.
+/// A message, in either direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// Text.
@@ -96,12 +95,12 @@ pub fn encode_text(text: &str, out: &mut Vec<u8>) {
     encode(OpCode::Data(Data::Text), text.as_bytes(), out);
 }
 
-/// Appends a ping; of `payload`, as much as a control frame holds.
+/// Appends a ping, with as much of `payload` as a control frame holds.
 pub fn encode_ping(payload: &[u8], out: &mut Vec<u8>) {
     encode_control(Control::Ping, payload, out);
 }
 
-/// Appends a close frame; of `reason`, as much as it holds.
+/// Appends a close frame, with as much of `reason` as it holds.
 pub fn encode_close(code: u16, reason: &str, out: &mut Vec<u8>) {
     let mut payload = code.to_be_bytes().to_vec();
     let room = CONTROL_BYTES_MAX - payload.len();
@@ -115,7 +114,7 @@ fn encode_control(control: Control, payload: &[u8], out: &mut Vec<u8>) {
     encode(OpCode::Control(control), payload, out);
 }
 
-/// Appends one final frame, unmasked as all of a server's are (RFC 6455, section 5.1).
+/// Appends one final frame, unmasked like all frames of a server (RFC 6455, section 5.1).
 fn encode(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     let header = FrameHeader {
         opcode,

@@ -1,14 +1,14 @@
-//! What RFC 6455 demands of a server, row by row. Every row is read whole, byte by byte, and cut at
+//! The requirements of RFC 6455 on a server, row by row. Every row is read whole, byte by byte, and cut at
 //! every offset, always with the same outcome.
 
 use super::*;
 
-/// What a socket with room for messages of 32 bytes made of some bytes.
+/// The result of some bytes on a socket with room for messages of 32 bytes.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     heard: Vec<Heard>,
     violation: Option<u16>,
-    /// What the protocol itself answered.
+    /// The protocol's own answers.
     answered: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ fn text(text: &str) -> Heard {
     Heard::Message(text.into())
 }
 
-/// Reads the row in every way.
+/// Reads the row with every cut.
 fn check(what: &str, bytes: &[u8], heard: &[Heard], violation: Option<u16>, answered: &[u8]) {
     let expected = Outcome {
         heard: heard.to_vec(),
@@ -87,7 +87,7 @@ fn check(what: &str, bytes: &[u8], heard: &[Heard], violation: Option<u16>, answ
     }
 }
 
-/// What it is, its frames, what is heard, what the protocol itself answers.
+/// A description, the frames, the expected messages, and the protocol's own answers.
 type Row = (&'static str, Vec<Vec<u8>>, Vec<Heard>, &'static [u8]);
 
 #[test]

@@ -1,4 +1,4 @@
-//! The file as it is written, refused and rotated.
+//! How the file is written, refused and rotated.
 
 use super::*;
 use std::os::unix::fs::PermissionsExt;

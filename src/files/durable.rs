@@ -1,4 +1,4 @@
-//! On disk, and still there after a power cut.
+//! Makes files durable: on disk, and still there after a power cut.
 //!
 //! `File::sync_all` is fsync(2), and on Apple's systems `F_FULLFSYNC`, without which the drive may keep in its own
 //! cache what it was told to write.
@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Returns when what was written to `file` is on disk, as far as the file system can tell.
+/// Returns when the written bytes of `file` are on disk, as far as the file system can tell.
 ///
 /// # Errors
 /// When it could not be written.
 pub(crate) fn sync(file: &File) -> io::Result<()> {
     match file.sync_all() {
-        // Not every file system has `F_FULLFSYNC`: SMB's has none. SQLite does the same.
+        // Not every file system has `F_FULLFSYNC`: SMB does not. SQLite does the same.
         Err(_) if cfg!(target_vendor = "apple") => Ok(rustix::fs::fsync(file)?),
         synced => synced,
     }

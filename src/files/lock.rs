@@ -1,7 +1,7 @@
-//! A file that locks what only one process may have: a store, the path of a unix socket.
+//! A lock file for things that only one process may have: a store, the path of a unix socket.
 //!
-//! The lock is `flock(2)`'s: it belongs to the open file, so that another process that gets the descriptor has
-//! the lock with it, and the system releases it when the last of them has ended. The file itself stays.
+//! The lock is made by `flock(2)`: it belongs to the open file, so a process that gets the descriptor also has the
+//! lock, and the system releases it when the last of them has ended. The file itself stays.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -11,25 +11,25 @@ use std::path::{Path, PathBuf};
 
 use super::Exposed;
 
-/// A lock that this process has, perhaps together with one that follows it.
+/// A lock that this process has, perhaps together with its successor.
 #[derive(Debug)]
 pub(crate) struct FileLock(File);
 
-/// Why a lock could not be had.
+/// Why a lock could not be taken.
 #[derive(Debug)]
 pub(crate) enum LockError {
-    /// Another process has it: the one of this id, where the file says so.
+    /// Another process has it, with this id if the file has one.
     Held(Option<u32>),
-    /// Others than the owner may use the file: who can open it can hold it.
+    /// Other users than the owner may open the file, and a user who can open it can hold the lock.
     Exposed(Exposed),
     /// There is a symbolic link in its place.
     Link,
-    /// What the OS says about the file.
+    /// The OS's error about the file.
     Io(io::Error),
 }
 
 impl FileLock {
-    /// Where the lock of `path` is: beside it.
+    /// The path of the lock of `path`, which is beside it.
     pub(crate) fn path_of(path: &Path) -> PathBuf {
         let mut name = OsString::from(path);
         name.push(".lock");
@@ -67,14 +67,14 @@ impl FileLock {
         Ok(Self(file))
     }
 
-    /// A lock that the process before this one had, and still has while it lives.
+    /// A lock from the predecessor of this process, which also has it while it lives.
     pub(crate) fn adopt(descriptor: OwnedFd) -> Self {
         Self(descriptor.into())
     }
 
     /// Releases it, also for other processes that have the same open file. Dropping is not enough for that: a
-    /// process that is being started at this moment, by any thread, has it open as well until its program
-    /// begins, and would keep the lock for as long.
+    /// process that any thread is starting at this moment also has the file open until its program begins, and
+    /// would keep the lock that long.
     pub(crate) fn release(&self) {
         let _ = self.0.unlock();
     }

@@ -1,4 +1,4 @@
-//! The one rule for the server's files: what it writes is for its own user.
+//! The one rule for the server's files: only its own user may use what it writes.
 //!
 //! | | store, `-wal`, `-shm` | lock | key | recording | log |
 //! |---|---|---|---|---|---|
@@ -6,12 +6,12 @@
 //! | refused when group or others may | read or write it | read or write it | read or write it | (always new) | write it |
 //! | a symbolic link is | resolved, once | refused | checked where it leads | refused | refused |
 //!
-//! The log has no secrets, and reading it is often the right of a group, so that is its owner's choice. A lock
-//! has none either, but a user who can open it can hold it. The operator may well keep a store or a key behind a
-//! link of their own; what is written without a look at what was there (lock, log, recording) never follows
-//! one, since another user of the directory could have put it there.
+//! The log has no secrets, and often a group has to read it, so that is its owner's choice. A lock has no secrets
+//! either, but a user who can open it can hold it. An operator may keep a store or a key behind a symbolic link. A
+//! file that is written without checking what was there (lock, log, recording) never follows a link, since another
+//! user of the directory could have put it there.
 //!
-//! What protects the directory is not looked at: its owner can replace any file in it.
+//! The permissions of the directory are not checked: its owner can replace any file in it.
 
 pub(crate) mod durable;
 pub(crate) mod lock;
@@ -41,7 +41,7 @@ pub struct Exposed {
     pub mode: u32,
 }
 
-/// Whether the file at `path` is for its owner alone.
+/// Checks that only the owner may use the file at `path`.
 ///
 /// # Errors
 /// [`Exposed`] when its group or others have any right to it.
@@ -54,15 +54,15 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
     Err(Exposed { path, mode })
 }
 
-/// Whether users have any right to the file at `path` who are neither its owner nor in its group.
+/// Whether users other than its owner and its group have any right to the file at `path`.
 #[must_use]
 pub fn is_for_all(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|found| found.permissions().mode() & 0o007 != 0)
 }
 
-/// How a file is opened that is made if it is missing: never through a symbolic link. The caller says whether it
-/// reads, writes, appends or creates.
+/// Options for opening or making a file, never through a symbolic link. The caller adds whether it reads, writes,
+/// appends or creates.
 #[must_use]
 pub fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -72,13 +72,13 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// Opens a log to append to, and makes it if it is missing.
+/// Opens a log to append to, and creates it if it is missing.
 ///
-/// The mode of what is no regular file, as a pipe or a terminal, is not looked at. Below `/dev` links are followed:
+/// The mode is checked only for a regular file, not for a pipe or a terminal. Below `/dev` links are followed:
 /// `/dev/stderr` is one.
 ///
 /// # Errors
-/// What the system says; that it is a symbolic link; that others than its owner may write it.
+/// The system's error; or the file is a symbolic link, or users other than its owner may write it.
 pub fn append(path: &Path) -> io::Result<File> {
     if path.starts_with("/dev") {
         return OpenOptions::new().append(true).open(path);
@@ -99,7 +99,7 @@ pub fn append(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether `path` itself is a symbolic link. Systems disagree on what opening one without following it says.
+/// Whether `path` itself is a symbolic link. Systems differ in the error of opening one without following it.
 #[must_use]
 pub fn is_link(path: &Path) -> bool {
     path.symlink_metadata()

@@ -1,10 +1,10 @@
-//! What a client makes of the bytes that it gets: answers, server-sent events, WebSocket frames.
+//! Parses the bytes that a client gets: answers, server-sent events, WebSocket frames.
 //!
-//! Written apart from the server's own encoders, so that they do not agree by being the same.
+//! Written independently of the server's encoders, so that the two cannot share a mistake.
 
 use std::fmt;
 
-/// One answer, whole.
+/// One complete answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -12,7 +12,7 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// What was read is no answer.
+/// The bytes are not a valid answer.
 #[derive(Debug)]
 pub(super) struct NoAnswer(pub(super) String);
 
@@ -55,14 +55,14 @@ fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|window| window == wanted)
 }
 
-/// What follows the head of an answer, by what was asked.
+/// What follows the head of an answer, depending on the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Follows {
     /// A body, if the status has one.
     Body,
     /// Nothing: it was HEAD.
     Nothing,
-    /// If the status is 200, a body that goes on until the connection ends and is not to be waited for.
+    /// If the status is 200, a body that continues until the connection ends and is not to be waited for.
     Stream,
 }
 
@@ -96,7 +96,7 @@ pub(super) fn take_answer(
         body: Vec::new(),
     };
     let begin = head_length + 4;
-    // What is refused before it is understood is not known to be HEAD.
+    // The server does not know that a request is HEAD if it refuses it before it has parsed it.
     let unread = matches!(status, 408 | 503) || status == 429 && answer.closes();
     let bare = follows == Follows::Nothing && !unread;
     let end = if bare || matches!(status, 100 | 101 | 204 | 304) {
@@ -123,7 +123,7 @@ pub(super) fn take_answer(
     Ok(Some(answer))
 }
 
-/// A chunked body and how many bytes it was, if all of it is there.
+/// A chunked body and its length on the wire, if all of it is there.
 fn dechunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
@@ -152,7 +152,7 @@ fn dechunk(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
 pub(super) struct Sse {
     pub(super) id: Option<String>,
     pub(super) name: String,
-    /// Nothing, if it is none.
+    /// Empty, if the event has none.
     pub(super) data: String,
 }
 
@@ -215,7 +215,7 @@ pub(super) fn take_frame(bytes: &mut Vec<u8>) -> Result<Option<Frame>, NoAnswer>
     }))
 }
 
-/// A frame as a client sends it, masked with nothing.
+/// A frame as a client sends it, masked with zeros.
 pub(super) fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![
         0x80 | opcode,

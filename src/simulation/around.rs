@@ -1,4 +1,4 @@
-//! What is around everybody: the clocks, the disk, the network.
+//! The environment of server and clients: the clocks, the disk, the network.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl World {
         self.time_moved();
     }
 
-    /// The clock shows something else: who waits for an answer may get it by either time.
+    /// The clock has moved: a request under way may be answered by either time.
     pub(super) fn time_moved(&mut self) {
         self.now_ns = self.clock.now().as_ns();
         let wall = self.wall();
@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    /// By the clock that never goes back.
+    /// The time by the monotonic clock.
     pub(super) fn now(&self) -> At {
         At {
             step: self.step,
@@ -41,7 +41,7 @@ impl World {
         }
     }
 
-    /// What the server may take for the time of day: it looks once a second.
+    /// The times that the server may take for the present: it reads the wall clock once a second.
     pub(super) fn wall(&self) -> Span {
         let now_s = self.clock.unix_s();
         Span {
@@ -50,13 +50,13 @@ impl World {
         }
     }
 
-    /// The wall clock was set by so many seconds: what the loop took for the time before, it may still.
+    /// The wall clock was set by so many seconds: the loop may still use the time from before.
     pub(super) fn loop_believes(&mut self, set_by_s: i64) {
         let (least_s, most_s) = self.believed_s;
         self.believed_s = ((least_s - set_by_s).min(0), (most_s - set_by_s).max(0));
     }
 
-    /// What has been committed meanwhile.
+    /// Takes in what has been committed meanwhile.
     pub(super) fn look_at_disk(&mut self) -> Result<(), String> {
         let newest = self.events.newest();
         let events = self.disk.events(newest).map_err(|why| why.to_string())?;
@@ -78,7 +78,7 @@ impl World {
         self.events.kept(oldest, kept)
     }
 
-    /// An event is on the disk: does it belong there?
+    /// Checks that an event on the disk belongs there.
     fn take_in(&mut self, id: u64, fact: &Fact) -> Result<(), String> {
         let Self {
             history,
@@ -106,14 +106,14 @@ impl World {
         Ok(())
     }
 
-    /// A session ended because its user has logged in once more than there may be sessions.
+    /// A session ended because its user logged in again and had as many sessions as allowed.
     fn room_was_made(&mut self, fact: &Fact) -> Result<(), String> {
         let sid = fact.data()["session_id"].as_str().unwrap_or_default();
         let made_room = |known: &&mut Known| known.sid == sid;
         if let Some(known) = self.sessions.iter_mut().find(made_room) {
             known.unless_ended();
         }
-        // A login that the disk refused had a session of its own to end, which stays.
+        // A login that the disk refused would have ended a session, which stays.
         if self.trouble_step > self.rested_step {
             return Ok(());
         }

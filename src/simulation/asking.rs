@@ -1,4 +1,4 @@
-//! What clients ask for, and how they write it.
+//! The requests of clients, and how they are written.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::world::World;
 /// Seconds for which a poll waits.
 pub(super) const POLL_WAIT_S: u64 = 2;
 
-/// What is no request, and how it is to be refused.
+/// Bytes that are not a valid request, and how they must be refused.
 const GARBAGE: [(&str, u16); 6] = [
     ("GET / HTTP/1.1\r\n\r\n", 400),
     ("GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n", 400),
@@ -28,11 +28,11 @@ const GARBAGE: [(&str, u16); 6] = [
     ("GET / HTTP/3.0\r\nHost: h\r\n\r\n", 505),
 ];
 
-/// Names that are no user's.
+/// Names that no user has.
 const STRANGERS: [&str; 3] = ["nobody", "Alice", "ROOT"];
 
 impl World {
-    /// Some client asks for something, if one may.
+    /// A client that may send a request does so, if there is one.
     pub(super) fn client_asks(&mut self) {
         let may: Vec<usize> = (0..self.clients.len())
             .filter(|at| self.clients[*at].may_ask())
@@ -107,7 +107,7 @@ impl World {
         self.network.send(wire, &bytes);
     }
 
-    /// What may come of it is expected from now on. Its place among the attempts.
+    /// Expects the possible effects of a request from now on. Returns its index among the attempts.
     fn take_note(&mut self, what: &What, wire: usize) -> Option<usize> {
         let now = self.now();
         match what {
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    /// What to ask.
+    /// Chooses a request.
     fn choose(&mut self, fresh: bool) -> Option<Wish> {
         self.number += 1;
         let number = self.number;
@@ -207,7 +207,7 @@ impl World {
         let mut name = self.users[user].name;
         let mut right = topic == Topic::Login && !self.chance.one_in(12);
         if !right && self.chance.one_in(5) {
-            // Mostly the same one, so that it is too many in the end.
+            // Mostly the same one, so that there are too many in the end.
             let one_of = if self.chance.one_in(2) {
                 1
             } else {
@@ -216,7 +216,7 @@ impl World {
             name = STRANGERS[self.chance.below(one_of)];
         }
         let lower = name.to_lowercase();
-        // A stranger's password is the one of the user whose name it nearly is.
+        // An unknown name comes with the password of the user with a similar name.
         let password = if right || lower != name {
             &*lower
         } else {

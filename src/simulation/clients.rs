@@ -1,4 +1,4 @@
-//! The clients of the server: what they ask, and how.
+//! The clients of the server and their requests.
 
 use std::collections::VecDeque;
 
@@ -7,10 +7,10 @@ use super::talk::Said;
 use super::truth::{Follower, Span};
 use crate::reactor::fake::WireId;
 
-/// Requests that one client has under way at most.
+/// Most requests that one client has under way.
 pub(super) const PIPELINED_MAX: usize = 5;
 
-/// Somebody with a connection.
+/// A client with a connection.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -18,19 +18,19 @@ pub(super) const PIPELINED_MAX: usize = 5;
 )]
 pub(super) struct Client {
     pub(super) wire: WireId,
-    /// Bytes that were taken and not understood yet.
+    /// Bytes that were taken and not parsed yet.
     pub(super) inbox: Vec<u8>,
-    /// What has not been answered, oldest first.
+    /// Requests that have not been answered, oldest first.
     pub(super) asked: VecDeque<Asked>,
     pub(super) mode: Mode,
-    /// It will ask nothing more: what it asked last ends the connection, or turns it into something else.
+    /// It sends no more requests: its last request ends the connection, or turns it into a stream.
     pub(super) said_all: bool,
     /// It was told that the connection ends.
     pub(super) told_end: bool,
-    /// It sends a head byte by byte, for ever; since when the server has had the first.
+    /// It sends a head byte by byte, for ever.
     pub(super) drips: bool,
     pub(super) dripping_since_ns: Option<u64>,
-    /// Turns since it should have been told to stop.
+    /// Turns since it should have been refused.
     pub(super) late_turns: u32,
     /// The last answer was made piece by piece, and began before it could say that the connection ends.
     pub(super) streamed: bool,
@@ -43,7 +43,7 @@ pub(super) struct Client {
     pub(super) over: bool,
 }
 
-/// What a connection is for.
+/// The use of a connection.
 #[derive(Debug)]
 pub(super) enum Mode {
     Http,
@@ -57,9 +57,9 @@ pub(super) struct Following {
     pub(super) place: Option<usize>,
     pub(super) follower: Follower,
     pub(super) websocket: bool,
-    /// What the client said and was not answered, oldest first.
+    /// Messages of the client that have not been answered, oldest first.
     pub(super) said: VecDeque<Said>,
-    /// It has subscribed to one pattern more.
+    /// It has subscribed to one more pattern.
     pub(super) wants_more: bool,
 }
 
@@ -71,34 +71,34 @@ pub(super) struct Asked {
     /// The step in which it was sent.
     pub(super) step: u64,
     pub(super) during: Span,
-    /// It was asked by HEAD.
+    /// The method is HEAD.
     pub(super) head: bool,
-    /// What its session was before, if no other request presented it at the same time.
+    /// The state of its session before, if no other request presented that session at the same time.
     pub(super) alone: Option<(u64, i64)>,
-    /// Its place among the attempts, if workers are needed for it.
+    /// Its index among the attempts, if it needs workers.
     pub(super) attempt: Option<usize>,
-    /// Its place among the streams and polls of its session.
+    /// Its index among the streams and polls of its session.
     pub(super) place: Option<usize>,
-    /// The oldest event that was kept when it was asked, and the newest that there was.
+    /// The oldest stored event, and the newest event, when it was sent.
     pub(super) oldest: u64,
     pub(super) newest: u64,
 }
 
-/// What is asked. Sessions and users are named by their places in the world's lists.
+/// The content of a request. Sessions and users are named by their indexes in the world's lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Health,
     Ready,
     /// To be answered with the number.
     Echo(u64),
-    /// The same, by way of a worker.
+    /// The same, through a worker.
     Later(u64),
     /// The same, so many times, piece by piece.
     Stream(u64, usize),
     Panic,
     PanicLater,
     Login {
-        /// Which may be no session's.
+        /// This id may belong to no session.
         name: &'static str,
         right: bool,
     },
@@ -107,19 +107,19 @@ pub(super) enum What {
     Verify(usize),
     Logout {
         session: usize,
-        /// All that were known when it was asked.
+        /// All sessions that were known when it was sent.
         everywhere: Option<Vec<usize>>,
     },
     Revoke {
         by: usize,
         session: usize,
-        /// It is another user's.
+        /// The session is another user's.
         stranger: bool,
     },
     Publish {
         session: usize,
         number: u64,
-        /// Why it cannot be published, whoever asks.
+        /// Why it cannot be published by any user.
         refusal: Option<(u16, &'static str)>,
     },
     Poll {
@@ -135,15 +135,15 @@ pub(super) enum What {
         pattern: &'static str,
         websocket: bool,
     },
-    /// Something for which a session is shown in a way that does not do: this is the answer. If it is 403,
-    /// that session was looked at.
+    /// A request that presents its session in an invalid way: this is the answer. If it is 403, the session
+    /// was checked.
     Refused {
         session: Option<usize>,
         status: u16,
     },
-    /// What is always answered alike.
+    /// A request that always has the same answer.
     Odd(&'static Odd),
-    /// What is no request, and the status that says so.
+    /// Bytes that are not a valid request, and the status of the refusal.
     Garbage(u16),
     /// A head that never ends.
     Drip,

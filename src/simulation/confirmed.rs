@@ -1,4 +1,4 @@
-//! What answers say of sessions: that one has begun, how it is, that it has ended.
+//! Checks what answers say about sessions: that a session has begun, its state, that it has ended.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::truth::{Claims, End, Known, Must, Standing, expiries};
 use super::verdict::{expect, says, time_s};
 use super::world::World;
 
-/// The body of an answer that must be a 200; HEAD is answered without one.
+/// The body of an answer that must be a 200; `None` for HEAD.
 fn body_of(asked: &Asked, answer: &Answer) -> Result<Option<Value>, String> {
     expect(answer.status, 200)?;
     Ok((!asked.head).then(|| answer.json()))
@@ -89,8 +89,8 @@ impl World {
         self.check_room(user, began, asked)
     }
 
-    /// A session that began with that event is confirmed: those that made room for it have ended, and no more than
-    /// there may be hold.
+    /// A session that began with that event is confirmed: checks that the sessions that made room for it have ended,
+    /// and that no more than allowed are left.
     fn check_room(&mut self, user: usize, began: u64, asked: &Asked) -> Result<(), String> {
         let max = self.config.limits.sessions_per_user_max;
         let mut holding = 0;
@@ -114,7 +114,7 @@ impl World {
         Ok(())
     }
 
-    /// What the signature says, if it says what it must, and the right key has signed it.
+    /// The claims of the signature, if they are correct and the right key has signed it.
     fn claims(&self, sign: &str, user: usize, asked: &Asked) -> Result<Claims, String> {
         use base64::Engine;
         use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -166,7 +166,7 @@ impl World {
         })
     }
 
-    /// What `GET /session` says.
+    /// Checks an answer of `GET /session`.
     pub(super) fn shown(
         &self,
         session: usize,
@@ -189,7 +189,7 @@ impl World {
         self.check_times(&body, known, asked, true)
     }
 
-    /// Whether an answer says when the session began, and when it ends unless it is used.
+    /// Checks that an answer says when the session began, and when it ends unless it is used.
     fn check_times(
         &self,
         said: &Value,
@@ -208,7 +208,7 @@ impl World {
         }
     }
 
-    /// What `GET /sessions` says.
+    /// Checks an answer of `GET /sessions`.
     pub(super) fn listed(
         &self,
         session: usize,
@@ -328,11 +328,11 @@ impl World {
         let step = self.step;
         for known in self.sessions.iter_mut().filter(|known| known.user == user) {
             let life = self.history.life(&known.sid);
-            // Those that began after it are not concerned.
+            // Sessions that began after it are not affected.
             if life.is_some_and(|life| life.began > event) {
                 continue;
             }
-            // One that has expired is not there to be ended. It may be on the disk.
+            // An expired session cannot be ended. It may still be on the disk.
             if life.is_some_and(|life| life.ended.is_some()) {
                 known.ends(step);
             } else {
@@ -342,7 +342,7 @@ impl World {
         Ok(())
     }
 
-    /// No more streams have ended than there were.
+    /// Checks that no more streams have ended than there were.
     fn check_streams(&self, body: &Value, asked: &Asked, of: &[usize]) -> Result<(), String> {
         let open = of
             .iter()
@@ -388,7 +388,7 @@ impl World {
         let must = known.must(self.lasting, asked.step, asked.during, retires_s, None);
         match answer.status {
             200 if stranger => Err("it is another user's".into()),
-            // One that has expired may be ended as long as it has not been removed.
+            // An expired session may be ended as long as it has not been removed.
             200 if known.had_ended(asked.step) => Err("the other session has ended before".into()),
             404 if code != "no_such_session" => Err("no_such_session was due".into()),
             404 if stranger => Ok(()),

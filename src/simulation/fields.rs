@@ -1,4 +1,4 @@
-//! The head of an answer, judged: every field that is due is there once, and no other one is.
+//! Checks the head of an answer: every field that is due is there once, and there is no other field.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use super::clients::{Asked, What};
 use super::when;
 use super::world::World;
 
-/// Of what is in clients' handshakes (RFC 6455, section 1.3).
+/// The answer to the key in clients' handshakes (RFC 6455, section 1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// The cookie that makes a browser forget the signature.
 const CLEARED: &str = "session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax";
@@ -17,7 +17,7 @@ enum Due {
     This(Cow<'static, str>),
     /// A time while the request was under way.
     Date,
-    /// A number of seconds: what exactly is the business of others.
+    /// A number of seconds, whose value is checked elsewhere.
     Seconds,
     /// As many bytes as the body has, or would have.
     Length,
@@ -28,7 +28,7 @@ fn this(text: &'static str) -> Due {
 }
 
 impl World {
-    /// Whether the head says what it must, and nothing else.
+    /// Checks that the head has the right fields, and no others.
     pub(super) fn check_fields(&self, asked: &Asked, answer: &Answer) -> Result<(), String> {
         let due = self.due_fields(asked, answer);
         let mut seen = 0_u32;
@@ -50,7 +50,7 @@ impl World {
                 Due::Seconds => value
                     .parse::<u64>()
                     .is_ok_and(|count_s| (1..=900).contains(&count_s)),
-                // Of other answers it is where the body ends.
+                // For other answers the parser has used it as the end of the body.
                 Due::Length => value.parse::<usize>().is_ok_and(|length| {
                     asked.head && length > 0 || !asked.head && length == answer.body.len()
                 }),
@@ -155,7 +155,7 @@ impl World {
         match status {
             401 => due.push(("WWW-Authenticate", this(r#"Bearer realm="loopgate""#))),
             429 => due.push(("Retry-After", Due::Seconds)),
-            // Where to go in the meantime, a server that shuts down does not know.
+            // A server that shuts down does not know when another one will be there.
             503 if !answer.text().contains("\"draining\"") => {
                 due.push(("Retry-After", Due::Seconds));
             }
@@ -164,7 +164,7 @@ impl World {
         due
     }
 
-    /// A connection goes on unless there is a reason for its end.
+    /// Checks that a connection is kept unless there is a reason for its end.
     fn check_connection(&self, asked: &Asked, answer: &Answer, value: &str) -> Result<(), String> {
         let upgrades = answer.status == 101;
         let ends = match asked.what {
@@ -183,7 +183,7 @@ impl World {
         Err(format!("the connection is said to be {value:?}"))
     }
 
-    /// Whether an error says what it is, in full (RFC 9457). Its code.
+    /// Checks that an error is complete (RFC 9457); returns its code.
     pub(super) fn check_problem(answer: &Answer) -> Result<String, String> {
         let problem = answer.json();
         let code = problem["code"].as_str().unwrap_or_default().to_owned();

@@ -1,11 +1,11 @@
-//! What makes one story unlike the next, and how two are told to be the same.
+//! What makes stories different, and the digest by which two are compared.
 
 use std::fmt;
 
 use super::themes::{ANY, THEMES, Theme};
 use crate::reactor::fake::Chance;
 
-/// What a request is about.
+/// The topic of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
     Health,
@@ -34,7 +34,7 @@ use Topic::{
     Poll, Publish, Revoke, Session, Stream, Verify,
 };
 
-/// How often each is asked for where nothing is usual, in parts of their sum.
+/// The default weight of each topic, in parts of their sum.
 const WEIGHTS: [(Topic, usize); 19] = [
     (Health, 6),
     (Echo, 12),
@@ -57,7 +57,7 @@ const WEIGHTS: [(Topic, usize); 19] = [
     (Follow, 11),
 ];
 
-/// What may be asked for most of the time. Some are what only meets in a crowd: logins and the end of all
+/// Topics that may be asked for most of the time. Some matter only if they are many at once: logins and the end of all
 /// sessions, guesses by the dozen, a session that is ended while it is used.
 const FAVOURITES: [&[Topic]; 10] = [
     &[Publish, Follow],
@@ -72,7 +72,7 @@ const FAVOURITES: [&[Topic]; 10] = [
     &[Odd, Verify],
 ];
 
-/// What is usual in a story. Were all stories alike, what takes many of the same would never happen
+/// The habits of a story. If all stories were alike, bugs that need many requests of the same kind would never show
 /// (Groce and others, Swarm Testing, ISSTA 2012).
 #[derive(Clone, Debug)]
 #[expect(
@@ -80,11 +80,11 @@ const FAVOURITES: [&[Topic]; 10] = [
     reason = "facts about a story that hold or not, each by itself"
 )]
 pub(super) struct Habits {
-    /// What it is about, beside what is there in all stories.
+    /// The theme of the story, in addition to what all stories have.
     pub(super) theme: &'static Theme,
     /// Clients that have logged in when the story begins.
     pub(super) logged_in: usize,
-    /// How often each is asked for.
+    /// The weight of each topic.
     pub(super) weights: Vec<(Topic, usize)>,
     /// Some clients take nothing.
     pub(super) deaf: bool,
@@ -94,7 +94,7 @@ pub(super) struct Habits {
     pub(super) slow_workers: bool,
     /// Nearly all logins are of one user.
     pub(super) one_user: Option<usize>,
-    /// Most sessions are shown by the cookie.
+    /// Most sessions are presented by the cookie.
     pub(super) cookies: bool,
     /// Keys are rotated now and then.
     pub(super) rotates: bool,
@@ -147,7 +147,7 @@ impl Habits {
         let favourite = favours.then(|| chance.pick(&FAVOURITES).copied());
         let favourite = favourite.flatten().unwrap_or_default();
         let theme = theme.unwrap_or(&ANY);
-        // Guesses at one name are too many sooner than at several; and again, once time has passed.
+        // Guesses at one name reach the limit sooner than at several, and again when time has passed.
         let guesses = favourite == [Guess];
         let mut weights = WEIGHTS.to_vec();
         let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
@@ -173,7 +173,7 @@ impl Habits {
         }
     }
 
-    /// What the next request is about.
+    /// The topic of the next request.
     pub(super) fn topic(&self, chance: &mut Chance) -> Topic {
         let sum: usize = self.weights.iter().map(|(_, weight)| weight).sum();
         let mut left = chance.below(sum);
@@ -187,7 +187,7 @@ impl Habits {
     }
 }
 
-/// What a story comes to: a hash of all that clients got, of every turn and when it was (FNV-1a).
+/// The digest of a story: a hash of all that clients received, of every turn and its time (FNV-1a).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Digest(pub(super) u64);
 

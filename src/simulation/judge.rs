@@ -1,5 +1,5 @@
-//! Answers, taken and told apart: which question does each belong to, and may a connection end without one?
-//! Whether what they say is true is the business of `verdict`.
+//! Takes answers and assigns each to its request, and decides whether a connection may end without one.
+//! `verdict` decides whether an answer is right.
 
 use super::answers::{Follows, take_answer};
 use super::clients::{Asked, Mode, What};
@@ -14,7 +14,7 @@ const PATIENCE_NS: u64 = 5_000_000_000;
 const LINGER_NS: u64 = 1_900_000_000;
 
 impl World {
-    /// The client takes up to so many bytes of what it was sent, and makes of them what it can.
+    /// The client takes up to so many bytes of what it was sent, and parses them.
     pub(super) fn client_takes(&mut self, at: usize, at_most: usize) -> Result<usize, String> {
         let wire = self.clients[at].wire;
         let bytes = self.network.take(wire, at_most);
@@ -115,8 +115,8 @@ impl World {
         Ok(true)
     }
 
-    /// Whether a connection on which so many bytes of an answer came may have been ended since too much waited for all:
-    /// the server counts whom it ends.
+    /// Whether a connection on which so many bytes of an answer came may have been ended because too much waited for
+    /// all clients: the server counts the connections that it ends for that.
     fn gave_way(&mut self, bytes: usize) -> bool {
         let ended = self
             .server
@@ -149,7 +149,7 @@ impl World {
                 self.places.abandon(place);
             }
             let follower = &following.follower;
-            // From the second in which its session expires it is told nothing but that.
+            // From the second in which its session expires it receives only that event.
             let known = &self.sessions[following.session];
             if !known.may_have_expired(self.lasting, self.wall()) {
                 follower.check(follower.last(), &self.events)?;
@@ -160,7 +160,7 @@ impl World {
             && !was_slow
             && !(streamed && draining)
             && first.what != What::Drip
-            // A WebSocket with one side is none.
+            // A WebSocket does not survive the end of one side.
             && !(shut && matches!(first.what, What::Follow { websocket: true, .. }))
             && self.now_ns - first.sent_ns < PATIENCE_NS
         {
@@ -178,7 +178,7 @@ impl World {
         Ok(())
     }
 
-    /// Nobody will know what came of it.
+    /// The client will never learn the result of the request.
     pub(super) fn never_answered(&mut self, asked: &Asked) {
         if let Some(attempt) = asked.attempt {
             self.attempts.abandon(attempt);
@@ -193,7 +193,7 @@ impl World {
         }
         if let Some(session) = asked.what.session() {
             self.sessions[session].is_answered();
-            // It may be read at any time, and count as a use then.
+            // The server may read it at any time, and count it as a use then.
             self.sessions[session].may_be_used(i64::MAX / 2);
         }
         if let What::Logout {

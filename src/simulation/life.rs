@@ -17,8 +17,8 @@ use crate::token::{Keys, base64url};
 use crate::work::password::Argon2id;
 use crate::work::{Change, StoreError, Transaction, password};
 
-/// Who can log in, and what they may do. The name is the password; one of them has it in a form that is too
-/// cheap by now.
+/// The users that can log in, and their roles. The password is the name; the hash of one of them is cheaper than
+/// today's cost.
 pub(super) const USERS: [(&str, &str, HashCost); 4] = [
     ("alice", "user", COST),
     ("bob", "user", COST),
@@ -26,7 +26,7 @@ pub(super) const USERS: [(&str, &str, HashCost); 4] = [
     ("carol", "producer", HashCost::TOKEN),
 ];
 
-/// What a password costs by now.
+/// Today's cost of a password hash.
 pub(super) const COST: HashCost = HashCost {
     memory_kib: 9,
     passes: 1,
@@ -57,7 +57,7 @@ impl World {
         Ok(())
     }
 
-    /// The keys as the server is to know them: the one that signs, and those that have not retired for good.
+    /// The keys for the server: the key that signs, and those that have not retired for good.
     fn key_file(&self) -> Result<Keys, String> {
         let keys: Vec<_> = self
             .keys
@@ -75,7 +75,7 @@ impl World {
         Keys::from_json(&json!({ "keys": keys }).to_string())
     }
 
-    /// Another key signs from now on; what the former one has signed holds for a while.
+    /// Another key signs from now on; signatures of the former key stay valid for a while.
     pub(super) fn rotate_keys(&mut self) {
         let for_s = *self.chance.pick(&[0, 5, 60, 3600]).unwrap_or(&0);
         self.story
@@ -135,7 +135,7 @@ impl World {
         };
         let mut server =
             Server::in_world(self.config.clone(), place).map_err(|why| why.to_string())?;
-        server.ledger().remember_more(); // of a turn, all that was done in it is told
+        server.ledger().remember_more(); // so that everything that was done in a turn is shown
         add_routes(&mut server);
         server
             .accept_from(self.network.acceptor())
@@ -151,9 +151,9 @@ impl World {
         self.restart(false)
     }
 
-    /// If it was an orderly end, everything is on the disk.
+    /// Starts the next server. If the end was orderly, everything is on the disk.
     fn restart(&mut self, orderly: bool) -> Result<(), String> {
-        // The workers first: what the server's end would have them do is not done.
+        // The workers first, so that they do none of the work that the server's end would give them.
         self.crew.kill();
         self.server = None;
         self.network.break_all();
@@ -183,7 +183,7 @@ impl World {
         self.check_sessions()
     }
 
-    /// The server is told to shut down, does, and another one starts.
+    /// The server is told to shut down, does so, and another one starts.
     pub(super) fn drain(&mut self) -> Result<(), String> {
         self.story.say(|| "the server is told to shut down".into());
         let limit = self.config.limits.drain_timeout + Duration::from_secs(2);
@@ -217,12 +217,12 @@ impl World {
             }
         }
         self.draining = false;
-        // Whose clock was set back may not have come to it.
+        // A server whose clock was set back may not have had time for all its writes.
         self.restart(self.trouble_step < self.step && !self.clock_was_set)
     }
 }
 
-/// Beside the server's own: handlers whose answers can be told apart, that need a worker, or that panic.
+/// Adds handlers whose answers can be distinguished, that need a worker, or that panic.
 fn add_routes(server: &mut Server) {
     let number = |request: &Request<'_>| request.query("n").unwrap_or_default().into_owned();
     server.on(Method::Get, "/echo", move |request, _| {
@@ -259,5 +259,5 @@ fn add_routes(server: &mut Server) {
     });
 }
 
-/// The payload of panics that belong to the story: nobody needs to read of them.
+/// The payload of panics that belong to the story, which are not printed.
 pub(super) struct Planned;

@@ -1,4 +1,4 @@
-//! Events, as they are told: in answers, as server-sent events, in frames.
+//! Checks the events that clients receive: in answers, as server-sent events, in frames.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use super::verdict::{expect, says};
 use super::world::World;
 use crate::config::SlowPolicy;
 
-/// Events in one JSON answer, where the client does not say.
+/// Events in one JSON answer, if the client does not set a limit.
 const LIMIT: usize = 100;
 
 impl World {
@@ -73,7 +73,7 @@ impl World {
         follower.check(last, &self.events)
     }
 
-    /// Whether a poll is told what the store no longer has, and of nothing else that is missing.
+    /// Checks that a poll learns which events the store no longer has, and that nothing else is missing.
     fn check_gap(
         &self,
         gap: Option<&Value>,
@@ -144,8 +144,8 @@ impl World {
         Ok(())
     }
 
-    /// Whether a subscriber misses only what may be missing: where none is dropped for being too slow, what
-    /// the store no longer has.
+    /// Checks that a subscriber misses only what may be missing: if no event was dropped because it was too slow, only
+    /// events that the store no longer has.
     pub(super) fn check_gaps(&self, follower: &Follower) -> Result<(), String> {
         if self.config.slow_subscriber != SlowPolicy::Disconnect {
             return Ok(());
@@ -219,7 +219,7 @@ impl World {
     fn check_goodbye(&self, session: usize) -> Result<(), String> {
         let known = &self.sessions[session];
         let (mut wall, retires_s) = (self.wall(), self.retires_s(known.key_id));
-        // It was said at some time before: a clock that was set back since then makes no lie of it.
+        // The message was sent at some earlier time, so it is right even if the clock was set back since.
         wall.max_s = self.highest_s;
         match known.must(self.lasting, self.step, wall, retires_s, None) {
             Must::Hold => Err("its session is said to have ended, and holds".into()),

@@ -1,13 +1,13 @@
 //! A whole server in one thread, in a world that one seed decides.
 //!
-//! The world has everything through which a server meets what is not itself: clock, randomness,
-//! readiness and bytes (`reactor::fake`), workers and a disk (`work::fake`), and clients that log in, follow
-//! events, drip, break off and lie (`clients`). Each step of a story is one thing that happens, and the
-//! seed chooses which. What must be true is kept apart from the server (`truth`), and looked at after
-//! every step and when all has come to rest (`judge`, `settle`).
+//! The world has everything through which a server interacts with the outside: clock, randomness, readiness and
+//! bytes (`reactor::fake`), workers and a disk (`work::fake`), and clients that log in, follow events, drip, break
+//! off and lie (`clients`). Each step of a story is one thing that happens, and the seed chooses which. The truth
+//! is kept separate from the server (`truth`), and compared with it after every step and when all has come to rest
+//! (`judge`, `settle`).
 //!
-//! Not a line of the server knows that it is simulated. What cannot be found here is what is below the
-//! seams: the kernel, the real disk, TLS, child processes.
+//! No line of the server knows that it is simulated. The simulation cannot find bugs below the seams: in the
+//! kernel, the real disk, TLS, child processes.
 //!
 //! Read next: `world`, the steps.
 
@@ -45,7 +45,7 @@ use life::Planned;
 use story::Story;
 use world::World;
 
-/// What a story was.
+/// The summary of a story.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Things that happened.
@@ -54,7 +54,7 @@ pub struct Report {
     pub turns: u64,
     /// Requests that were made.
     pub requests: u64,
-    /// Sessions that clients were told of.
+    /// Sessions that were confirmed to clients.
     pub sessions: u64,
     /// Events that were committed.
     pub events: u64,
@@ -65,7 +65,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Another story follows this one.
+    /// Adds the summary of another story.
     pub fn add(&mut self, other: Self) {
         self.steps += other.steps;
         self.turns += other.turns;
@@ -77,26 +77,26 @@ impl Report {
     }
 }
 
-/// Something that must hold did not.
+/// An invariant was broken.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("seed {seed}, step {step}: {what}\n{habits}")]
 pub struct Failure {
     /// The seed of the story.
     pub seed: u64,
-    /// The step after which it was seen.
+    /// The step after which that was noticed.
     pub step: u64,
-    /// What was seen.
+    /// What was noticed.
     pub what: String,
-    /// What is usual in this story: how often each thing is asked for, and what clients and workers are like.
+    /// The habits of this story: the weights of topics, and the behaviour of clients and workers.
     pub habits: String,
 }
 
-/// Plays the story of `seed`: so many steps, then everything comes to rest and everybody leaves. The
-/// same seed and number of steps are the same story, on every machine; `backend` reports readiness in it. It is told to
-/// `listener`, if there is one.
+/// Plays the story of `seed`: so many steps, then everything comes to rest and all clients leave. The same
+/// seed and number of steps give the same story on every machine; `backend` reports readiness in it. The
+/// story is written to `listener`, if there is one.
 ///
 /// # Errors
-/// The first thing that should not have been.
+/// The first broken invariant.
 pub fn run(
     seed: u64,
     steps: u64,

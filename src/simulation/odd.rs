@@ -1,7 +1,7 @@
-//! Requests that are always answered alike: paths and methods that are not there, logins that are none,
-//! pages of other sites, sessions that are not shown.
+//! Requests that always have the same answer: unknown paths and methods, invalid logins, pages of other
+//! sites, missing sessions.
 
-/// One of them, and its answer.
+/// One such request, and its answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Odd {
     pub(super) method: &'static str,
@@ -11,7 +11,7 @@ pub(super) struct Odd {
     pub(super) body: &'static str,
     pub(super) status: u16,
     pub(super) code: &'static str,
-    /// What the answer allows; nothing, if it does not say.
+    /// The methods in `Allow`; empty, if the answer does not have that field.
     pub(super) allow: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! How a request shows its session: as it should be, by the cookie on a page of another site, or in a way
-//! that is unclear.
+//! How a request presents its session: correctly, by the cookie on a page of another site, or in an
+//! ambiguous way.
 
 use super::world::World;
 
@@ -8,21 +8,21 @@ use super::world::World;
 pub(super) enum Purpose {
     /// It reads something.
     Reads,
-    /// It follows events: it reads, and holds a place for as long as that takes.
+    /// It follows events: it reads, and takes a place for as long as that lasts.
     Follows,
     /// It changes something, or opens a WebSocket.
     Changes,
 }
 
-/// Header fields that show a session, and what comes of it.
+/// Header fields that present a session, and the expected result.
 #[derive(Debug)]
 pub(super) struct Presented {
     pub(super) fields: String,
-    /// Why it does not do: the status, and whether the session is looked at all the same.
+    /// The expected refusal: the status, and whether the session is checked even so.
     pub(super) refused: Option<(u16, bool)>,
 }
 
-/// Fields of a page that is this site's own.
+/// Fields of a page of this site.
 const OWN: [&str; 5] = [
     "Origin: null\r\nSec-Fetch-Site: same-origin\r\n",
     "Sec-Fetch-Site: same-origin\r\n",
@@ -31,7 +31,7 @@ const OWN: [&str; 5] = [
     "Origin: http://H:80\r\nSec-Fetch-Site: same-origin\r\n",
 ];
 
-/// Fields of pages that are not, or of no page.
+/// Fields of other sites' pages, or of no page.
 const FOREIGN: [&str; 10] = [
     "Origin: null\r\nSec-Fetch-Site: none\r\n",
     "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: same-origin\r\n",
@@ -46,7 +46,7 @@ const FOREIGN: [&str; 10] = [
 ];
 
 impl World {
-    /// Shows that session in some way.
+    /// Presents that session in some way.
     pub(super) fn present(&mut self, session: usize, purpose: Purpose) -> Presented {
         let sign = self.sessions[session].sign.clone();
         let other = self.chance.below(self.sessions.len());
@@ -74,7 +74,8 @@ impl World {
             )),
             4 | 5 => {
                 let foreign = *self.chance.pick(&FOREIGN).unwrap_or(&"");
-                // What reads is answered, since the page cannot read it; what follows, unless a page asks.
+                // A request that reads is answered, since the page cannot read the answer; one that follows events is
+                // answered unless a page sent it.
                 let refused = match purpose {
                     Purpose::Reads => false,
                     Purpose::Follows => !foreign.is_empty(),

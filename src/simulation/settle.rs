@@ -1,4 +1,4 @@
-//! What must hold: after every step, and more when everything has come to rest.
+//! The invariants: some are checked after every step, more when everything has come to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,19 +16,19 @@ use crate::work::{SessionRow, UserRow};
 
 /// Rounds after which a world in which nothing new happens is at rest.
 const ROUNDS_MAX: usize = 20_000;
-/// Polls that wait one after the other at most: those of all clients, if each comes in when another one gives up.
+/// Most polls that wait one after the other: those of all clients, if each is admitted when another one gives up.
 const POLLS_MAX: usize = PIPELINED_MAX * CLIENTS_MAX;
 /// The listener and the chores.
 const OWN_SOURCES: usize = 2;
-/// Turns in which the answer to who is late may find no room on the way.
+/// Turns in which the answer to a late client may find no room on the network.
 const LATE_TURNS_MAX: u32 = 8;
 /// Nanoseconds by which a deadline may be missed.
 const SLACK_NS: u64 = 100_000_000;
-/// After so long, what the disk refused is tried again, if no client asks for it.
+/// Nanoseconds after which maintenance retries what the disk refused.
 const CHORES_AGAIN_NS: u64 = 62_000_000_000;
 
 impl World {
-    /// What must hold after every step.
+    /// Checks the invariants of every step.
     pub(super) fn look_around(&mut self) -> Result<(), String> {
         let Some(server) = &mut self.server else {
             return Ok(());
@@ -49,7 +49,7 @@ impl World {
         Ok(())
     }
 
-    /// Whoever sends a head byte by byte is told to stop in time, whatever comes in between.
+    /// Checks that a client that sends a head byte by byte is refused in time, no matter what happens in between.
     pub(super) fn keep_deadlines(&mut self, began_ns: u64) -> Result<(), String> {
         let limit = self.config.limits.head_timeout.as_nanos() as u64 + SLACK_NS;
         for client in &mut self.clients {
@@ -81,7 +81,7 @@ impl World {
         Ok(())
     }
 
-    /// Turns, and has everybody do what there is to do, until nothing moves any more.
+    /// Turns the loop, and lets clients and workers do their work, until nothing changes any more.
     fn rest(&mut self) -> Result<(), String> {
         let mut still = 0;
         for _ in 0..ROUNDS_MAX {
@@ -95,8 +95,8 @@ impl World {
         Err("the loop never comes to rest".into())
     }
 
-    /// All that was sent arrives, clients take all that they were sent, a worker does something, and the loop turns.
-    /// Whether anything moved.
+    /// All bytes arrive, clients take all that they were sent, a worker takes a step, and the loop turns. Returns
+    /// whether anything changed.
     pub(super) fn round(&mut self) -> Result<bool, String> {
         let mut moved = false;
         for at in 0..self.clients.len() {
@@ -113,25 +113,25 @@ impl World {
         Ok(moved || wait.woken || !wait.ready.is_empty() || wait.timeout == Some(Duration::ZERO))
     }
 
-    /// The weather clears, the disk works, everybody reads; then everything must be as it was said to be.
+    /// The network is calm, the disk works, all clients read; then everything must be as it was confirmed.
     pub(super) fn come_to_rest(&mut self) -> Result<(), String> {
         self.story
             .say(|| "everything works again, and is waited for".into());
         self.heal();
         for at in 0..self.clients.len() {
-            // Who never finishes a request would keep the others waiting.
+            // A client that never finishes a request would keep the others waiting.
             if self.clients[at].drips && !self.clients[at].over {
                 self.client_leaves(at);
             }
         }
         self.rest()?;
-        // A listener that paused goes on, polls give up.
+        // A paused listener continues, polls give up.
         let waits = |asked: &Asked| matches!(asked.what, What::Poll { waits: true, .. });
         for _ in 0..POLLS_MAX {
             self.advance(Duration::from_secs(POLL_WAIT_S + 1));
             self.rest()?;
             let mut inside = self.clients.iter();
-            // Who finds no room may come in later, since others give up.
+            // A client that finds no room may be admitted later, since others give up.
             let polls = |client: &Client| {
                 client.asked.iter().any(waits) && self.network.is_accepted(client.wire)
             };
@@ -145,7 +145,7 @@ impl World {
             .map_or(0, |server| server.held().connections);
         let is_full = connections >= self.config.limits.connections_max;
         for client in &self.clients {
-            // Whoever finds no room waits until somebody goes.
+            // A client that finds no room waits until another one leaves.
             let waits = is_full && !self.network.is_accepted(client.wire);
             if let Some(asked) = client.asked.front()
                 && !waits
@@ -186,7 +186,7 @@ impl World {
                 continue;
             }
             let of_client = |why: String| format!("client {}: {why}", client.wire);
-            // From the second in which its session expires it is told nothing but that.
+            // From the second in which its session expires it receives only that event.
             if !self.sessions[following.session].may_have_expired(self.lasting, wall) {
                 let told = following.follower.check(newest, &self.events);
                 told.map_err(of_client)?;
@@ -197,7 +197,7 @@ impl World {
             }
             let known = &self.sessions[following.session];
             let retires_s = self.retires_s(known.key_id).unwrap_or(i64::MAX);
-            // Where the clock was set, the second in which it retires comes at another time.
+            // If the clock was set, the second in which the key retires comes at another time.
             if !self.clock_was_set && retires_s.saturating_add(2 * SLACK_S) < wall.min_s {
                 return Err(of_client("its key has retired, its stream goes on".into()));
             }
@@ -211,8 +211,8 @@ impl World {
         self.events.check()
     }
 
-    /// Who waits outside to end all sessions of a user ends those, too, that others have been told of
-    /// meanwhile.
+    /// A logout everywhere that still waits to be accepted also ends the sessions that were confirmed to other
+    /// clients meanwhile.
     fn widen_logouts(&mut self) {
         for asked in self.clients.iter_mut().flat_map(|client| &mut client.asked) {
             let What::Logout {
@@ -232,7 +232,7 @@ impl World {
         }
     }
 
-    /// Nothing is under way: memory and disk agree, and both with what clients were told.
+    /// When nothing is under way, checks that memory and disk agree with each other and with what clients were told.
     pub(super) fn check_sessions(&mut self) -> Result<(), String> {
         let disk = self.disk.look().map_err(|why| why.to_string())?;
         let by_sid: BTreeMap<String, &SessionRow> = disk
@@ -277,7 +277,7 @@ impl World {
         Ok(())
     }
 
-    /// Nobody but who has logged in has changed, and that only by having the password hashed anew.
+    /// Checks that only users who have logged in have changed, and only by a new hash of the same password.
     fn check_users(&self, rows: &[UserRow]) -> Result<(), String> {
         for (row, user) in rows.iter().zip(&self.users) {
             let was_here = self
@@ -297,7 +297,7 @@ impl World {
         Ok(())
     }
 
-    /// With the clock as it should be, what was used is written.
+    /// If the clock was not set, checks that times of last use are written.
     fn check_chores(&mut self) -> Result<(), String> {
         if self.clock_was_set || self.server.is_none() {
             return Ok(());
@@ -315,7 +315,7 @@ impl World {
         Ok(())
     }
 
-    /// With the clock as it should be, and a disk that has worked for a while, what is over is gone.
+    /// If the clock was not set, and the disk has worked for a while, checks that expired sessions are gone.
     fn check_expired(&self) -> Result<(), String> {
         let works = self.trouble_step == 0 || self.now_ns > self.trouble_ns + CHORES_AGAIN_NS;
         if self.clock_was_set || !works {
@@ -333,7 +333,7 @@ impl World {
         Ok(())
     }
 
-    /// Everybody leaves: nothing of theirs may stay behind.
+    /// All clients leave; checks that the server holds nothing for them any more.
     pub(super) fn end(&mut self) -> Result<(), String> {
         self.come_to_rest()?;
         for known in &mut self.sessions {
@@ -361,7 +361,7 @@ impl World {
             }
         }
         self.rest()?;
-        self.advance(Duration::from_secs(5)); // whoever lingered
+        self.advance(Duration::from_secs(5)); // for lingering connections
         self.rest()?;
         let Some(server) = &mut self.server else {
             return Ok(());

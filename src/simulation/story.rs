@@ -1,4 +1,4 @@
-//! What happened, in words: nothing is written unless the story is shown.
+//! Describes in words what happened; writes nothing unless the story is shown.
 
 use std::fmt;
 use std::io::Write;
@@ -10,10 +10,10 @@ use crate::reactor::Token;
 use crate::reactor::fake::Cause;
 use crate::server::told;
 
-/// Tells a story line by line, or keeps silent.
+/// Writes a story line by line, or nothing.
 pub(super) struct Story {
     out: Option<Box<dyn Write>>,
-    /// Turns in which nothing happened, since something was said, and how long the loop slept in them.
+    /// Turns without events since the last line, and how long the loop slept in them.
     quiet: (u64, Duration),
 }
 
@@ -37,7 +37,7 @@ impl Story {
 
     pub(super) fn say(&mut self, line: impl FnOnce() -> String) {
         if let Some(out) = &mut self.out {
-            // Whoever stopped reading misses the rest.
+            // A reader that has stopped reading misses the rest.
             if let (turns @ 1.., slept) = std::mem::take(&mut self.quiet) {
                 let turns = if turns == 1 {
                     "a turn".into()
@@ -50,7 +50,7 @@ impl Story {
         }
     }
 
-    /// A turn of which there is nothing to tell.
+    /// A turn in which nothing happened.
     fn nothing_happened(&mut self, slept: Duration) {
         self.quiet.0 += 1;
         self.quiet.1 += slept;
@@ -58,7 +58,7 @@ impl Story {
 }
 
 impl World {
-    /// Who there is, and what is usual in this story.
+    /// Writes the users and the habits of this story.
     pub(super) fn tell_beginning(&mut self, seed: u64) {
         let names: Vec<&str> = self.users.iter().map(|user| user.name).collect();
         let (config, habits) = (&self.config, &self.habits);
@@ -83,7 +83,7 @@ impl World {
         });
     }
 
-    /// Says who was ready, what the loop did with them, and what was done for others.
+    /// Writes which sources were ready, and what the loop did for them and for others.
     pub(super) fn tell_turn(&mut self) {
         let wait = self.network.last_wait();
         let Some(server) = &mut self.server else {

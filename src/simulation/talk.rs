@@ -1,4 +1,4 @@
-//! What clients say over their sockets, and what they must be answered: in order, each once.
+//! The messages of clients over their WebSockets, and the expected answers: in order, each once.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use super::truth::Published;
 use super::verdict::says;
 use super::world::World;
 
-/// Messages of one client that wait for their answers at most.
+/// Most messages of one client that wait for their answers.
 const SAID_MAX: usize = 3;
-/// A pattern that nothing published matches: to want it, or not, changes nothing else.
+/// A pattern that no event matches, so that subscribing to it changes nothing else.
 const NOTHING: &str = "zebra";
 
-/// A message, and what must be answered.
+/// A message, and the expected answer.
 #[derive(Debug)]
 pub(super) struct Said {
     number: u64,
@@ -25,14 +25,14 @@ pub(super) struct Said {
 enum Due {
     /// The event's id.
     Published,
-    /// All patterns that there are now.
+    /// All present patterns.
     Subscribed(Vec<&'static str>),
     /// An error with this code.
     Error(&'static str),
 }
 
 impl World {
-    /// Some client with a WebSocket says something, if there is one.
+    /// A client with a WebSocket sends a message, if there is one.
     pub(super) fn client_says(&mut self) {
         let may = |at: &usize| match &self.clients[*at] {
             Client {
@@ -79,7 +79,7 @@ impl World {
         self.network.send(wire, &frame(1, text.as_bytes()));
     }
 
-    /// A client is told something that is no event: the answer to what it said first.
+    /// A client receives something other than an event: the answer to its oldest message.
     pub(super) fn answered_over_socket(&mut self, at: usize, told: &Value) -> Result<(), String> {
         let Mode::Events(following) = &mut self.clients[at].mode else {
             return Ok(());
@@ -120,7 +120,7 @@ impl World {
 }
 
 impl Following {
-    /// What is answered to who wants one pattern more, or no longer.
+    /// The expected answer when a client subscribes to one more pattern, or unsubscribes.
     fn wants(&mut self, more: bool) -> Due {
         if !more && !self.wants_more {
             return Due::Error("not_subscribed");

@@ -1,12 +1,12 @@
-//! What some stories are about. Most bugs that stories with a bit of everything miss need much of a few things: failed
-//! logins and long pauses, a full outbox, more events than are kept. A theme is a row of a table: what is asked for most
-//! of the time, how clients behave, and limits under which it matters. It adds nothing that other stories do not have.
+//! The themes of stories. Most bugs that stories with a bit of everything miss need much of a few things: failed logins
+//! and long pauses, a full outbox, more events than are kept. A theme is a row of a table: the most frequent requests,
+//! the behaviour of clients, and limits under which they matter. It adds nothing that other stories do not have.
 
 use super::habits::Topic::{
     self, Follow, Guess, List, Login, Logout, Poll, Publish, Revoke, Session,
 };
 
-/// What a story is about.
+/// The theme of a story.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -15,11 +15,11 @@ use super::habits::Topic::{
 pub(super) struct Theme {
     /// In a sentence, for `--show` and reports.
     pub(super) about: &'static str,
-    /// How much more often than otherwise these are asked for, in parts of the sum of all weights.
+    /// The additional weight of these topics, in parts of the sum of all weights.
     pub(super) asks: &'static [(Topic, usize)],
     /// Clients that have logged in when the story begins: one of these.
     pub(super) logged_in: &'static [usize],
-    /// What is sent arrives soon, workers are quick, and now and then everything comes to rest.
+    /// Bytes arrive soon, workers are quick, and now and then everything comes to rest.
     pub(super) swift: bool,
     /// Some clients take nothing.
     pub(super) deaf: bool,
@@ -33,7 +33,7 @@ pub(super) struct Theme {
     pub(super) rotates: bool,
     /// Now and then, nothing happens for minutes.
     pub(super) patient: bool,
-    /// What subscribers ask for.
+    /// The patterns of subscribers.
     pub(super) patterns: &'static [&'static str],
     /// Milliseconds for which nothing happens, now and then.
     pub(super) pauses_ms: &'static [u64],
@@ -69,7 +69,7 @@ pub(super) const ANY: Theme = Theme {
     events_kept: &[100_000, 100_000, 24, 12],
 };
 
-/// Sessions last, so that those who follow events are there at the end.
+/// Sessions last long, so that subscribers are still there at the end.
 const LASTING: Theme = Theme {
     logged_in: &[5],
     idle_s: &[1800],

@@ -1,4 +1,4 @@
-//! Is this the answer? Everything that it says is compared with what it must say.
+//! Checks the contents of an answer against the truth.
 
 use serde_json::{Value, json};
 
@@ -8,13 +8,13 @@ use super::truth::{Guesses, Must, Outcome};
 use super::when;
 use super::world::World;
 
-/// Seconds since 1970 of a time in an answer, which has whole ones.
+/// Seconds since 1970 of a time in an answer, which has no fraction.
 pub(super) fn time_s(value: &Value) -> Option<i64> {
     let ms = when::of_timestamp(value.as_str()?)?;
     (ms % 1000 == 0).then_some(ms / 1000)
 }
 
-/// Whether `said` is an object with these fields and no others; a field that is null may be anything.
+/// Checks that `said` is an object with these fields and no others; a field that is null in `due` may be anything.
 pub(super) fn says(said: &Value, due: &Value) -> Result<(), String> {
     let (Some(fields), Some(due)) = (said.as_object(), due.as_object()) else {
         return Err(format!("it is no object: {said}"));
@@ -47,7 +47,7 @@ fn expect_code(code: &str, expected: &str) -> Result<(), String> {
 }
 
 impl World {
-    /// Is this the answer?
+    /// Checks an answer.
     pub(super) fn judge(
         &mut self,
         at: usize,
@@ -94,7 +94,7 @@ impl World {
                 if must == Must::Hold {
                     return Err("the session holds".into());
                 }
-                // If it has expired, a clock that is set back may bring it back.
+                // If it has expired, setting the clock back may bring it back.
                 self.sessions[session].unless_ended();
                 return if asked.head {
                     Ok(())
@@ -200,7 +200,7 @@ impl World {
         }
     }
 
-    /// Whether a body says this; HEAD is answered without one.
+    /// Checks a body; an answer to HEAD has none.
     pub(super) fn says(asked: &Asked, answer: &Answer, due: &Value) -> Result<(), String> {
         if asked.head {
             return Ok(());
@@ -208,7 +208,7 @@ impl World {
         says(&answer.json(), due)
     }
 
-    /// How long a client is told to wait.
+    /// Checks how long a client is told to wait.
     fn check_patience(answer: &Answer, code: &str) -> Result<(), String> {
         let due = match code {
             "busy" | "too_many_at_once" => &["1"][..],
@@ -223,7 +223,7 @@ impl World {
         Err(format!("the client is told to wait for {said} s"))
     }
 
-    /// What the throttle makes of it, and should.
+    /// Compares the throttle's decision with the model's.
     fn judge_attempt(&mut self, asked: &Asked, answer: &Answer, code: &str) -> Result<(), String> {
         let Some(number) = asked.attempt else {
             return Ok(());
@@ -264,7 +264,7 @@ impl World {
         self.attempts.ended(number, outcome, self.now())
     }
 
-    /// Nothing was done, because there was no room, or the disk did not work.
+    /// Nothing was done, because there was no room or the disk failed.
     fn unavailable(&mut self, asked: &Asked, code: &str) -> Result<(), String> {
         let trouble = self.trouble_step >= asked.step;
         let well = match (&asked.what, code) {
@@ -296,12 +296,12 @@ impl World {
         Err("it could be done".into())
     }
 
-    /// So many of the same are under way, or have failed.
+    /// Too many of the same kind are under way, or have failed.
     fn too_many(&mut self, asked: &Asked, code: &str) -> Result<(), String> {
         let well = match (&asked.what, code) {
             (What::Login { .. }, "too_many_attempts" | "too_many_at_once") => true,
             (What::Poll { session, .. } | What::Follow { session, .. }, code)
-                // HEAD is answered without a body, and so without a code.
+                // An answer to HEAD has no body, and so no code.
                 if code == "too_many_streams" || asked.head =>
             {
                 let since = asked.place.map_or(0, |place| self.places.began(place));

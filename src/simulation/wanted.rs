@@ -1,4 +1,4 @@
-//! What clients ask for with a session.
+//! The requests that clients make with a session.
 
 use std::fmt::Write as _;
 
@@ -12,11 +12,11 @@ use super::truth::Published;
 use super::wish::{JSON, Wish};
 use super::world::World;
 
-/// Names of what is published; some are nearly what a pattern says.
+/// Names of published events; some nearly match a pattern.
 const NAMES: [&str; 4] = ["tick", "tick2", "user", "usersx"];
 
 impl World {
-    /// Mostly one of the last few, so that they meet.
+    /// Mostly one of the last few sessions, so that requests meet.
     fn some_session(&mut self) -> Option<usize> {
         let sessions = self.sessions.len();
         let last = sessions.checked_sub(1)?;
@@ -37,7 +37,7 @@ impl World {
             ),
             Topic::List => (Wish::get(What::List(session), "/sessions"), Purpose::Reads),
             Topic::Verify => {
-                // Proxies ask with the method of the request that they hold.
+                // Proxies use the method of the request that they hold.
                 let methods = ["GET", "GET", "GET", "OPTIONS", "POST", "DELETE"];
                 let method = *self.chance.pick(&methods)?;
                 let what = What::Verify(session);
@@ -156,7 +156,7 @@ impl World {
         self.causes.published.insert(number, published);
     }
 
-    /// Mostly an event that is kept, or nearly.
+    /// Mostly an event that is stored, or was until lately.
     fn some_event(&mut self) -> u64 {
         let newest = self.events.newest() as usize;
         let oldest = (self.events.oldest() as usize)
@@ -204,7 +204,7 @@ impl World {
         let mut target = format!("/events?pattern={pattern}");
         let mut fields = presented.fields;
         match since {
-            // What a browser adds is newer than what it asks for.
+            // The position that a browser adds is newer than the one in its URL.
             Some(since) if self.chance.one_in(4) => {
                 let _ = write!(target, "&since=0");
                 let _ = write!(fields, "Last-Event-ID: {since}\r\n");

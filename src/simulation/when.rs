@@ -1,4 +1,4 @@
-//! Times as answers and events write them. Written apart from the server's own.
+//! Parses times in answers and events, independently of the server's code.
 
 /// Seconds in a day.
 const DAY_S: i64 = 86_400;

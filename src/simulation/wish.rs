@@ -17,7 +17,7 @@ pub(super) struct Wish {
     pub(super) body: String,
     /// The body comes in chunks of so many bytes.
     pub(super) chunk: Option<usize>,
-    /// What is sent in place of a request.
+    /// Bytes that are sent instead of a request.
     pub(super) raw: Option<String>,
 }
 

@@ -14,16 +14,16 @@ use crate::reactor::fake::{Backend, Chance, FakeClock, Network, Weather, WireId}
 use crate::server::Server;
 use crate::work::fake::{FakeCrew, FakeDisk, Step};
 
-/// Connections at the same time.
+/// Most connections at the same time.
 pub(super) const CLIENTS_MAX: usize = 14;
 
-/// A look at the clock takes so many nanoseconds, as it does everywhere.
+/// Nanoseconds that reading the clock takes, as on a real machine.
 const LOOK_NS: u64 = 100;
 
-/// For so long the loop believes its last look at the wall clock; and a moment more.
+/// Nanoseconds for which the loop uses its last reading of the wall clock, and a little more.
 const WALL_CLOCK_KEPT_NS: u64 = 1_100_000_000;
 
-/// Who can log in; the name is the password.
+/// A user that can log in; the password is the name.
 #[derive(Debug)]
 pub(super) struct User {
     pub(super) name: &'static str,
@@ -36,12 +36,12 @@ pub(super) struct User {
 pub(super) struct Signer {
     pub(super) id: u32,
     pub(super) secret: [u8; 32],
-    /// In this step the next one took its place.
+    /// The step in which the next key took its place.
     pub(super) until_step: Option<u64>,
     pub(super) retires_s: Option<i64>,
 }
 
-/// One server, those who use it, and all that may go wrong.
+/// One server, its clients, and everything that may go wrong.
 #[derive(Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -67,7 +67,7 @@ pub(super) struct World {
     pub(super) lasting: Lasting,
     /// For each user the last step in which all their sessions may have been ended.
     pub(super) everywhere: Vec<u64>,
-    /// The newest event that there was when the server began.
+    /// The newest event when the server began.
     pub(super) began_after: u64,
     /// Counts requests, so that each has a number of its own.
     pub(super) number: u64,
@@ -84,19 +84,19 @@ pub(super) struct World {
     pub(super) trouble_ns: u64,
     /// The last step in which everything had come to rest.
     pub(super) rested_step: u64,
-    /// The latest that the wall clock has ever shown.
+    /// The latest time that the wall clock has ever shown.
     pub(super) highest_s: i64,
     /// The wall clock was set at some time.
     pub(super) clock_was_set: bool,
-    /// How far, in seconds, what the loop takes for the time may be from what it is, since the wall clock was
-    /// set; and until when it may not have noticed.
+    /// By how many seconds the loop's time may be wrong since the wall clock was set, and until when the loop may
+    /// not have noticed.
     pub(super) believed_s: (i64, i64),
     set_until_ns: u64,
     /// The server was told to shut down, and has not yet.
     pub(super) draining: bool,
-    /// More was committed at once than is kept: nobody knows what it was, and the story ends.
+    /// More was committed at once than is kept: what it was cannot be known any more, and the story ends.
     pub(super) lost_sight: bool,
-    /// Connections of this server that are known to have ended since too much waited for all.
+    /// Connections of this server that are known to have ended because too much waited for all clients.
     pub(super) gave_way: u64,
 }
 
@@ -191,7 +191,7 @@ impl World {
         Ok(world)
     }
 
-    /// So many things happen; then all comes to rest, and everybody leaves.
+    /// Takes so many steps; then all comes to rest, and all clients leave.
     pub(super) fn tell(&mut self, steps: u64) -> Result<(), String> {
         match self.play(steps) {
             Err(_) if self.lost_sight => Ok(()),
@@ -336,7 +336,7 @@ impl World {
         }
     }
 
-    /// It is gone, without a word.
+    /// The client is gone without notice.
     pub(super) fn client_leaves(&mut self, at: usize) {
         let client = &mut self.clients[at];
         let wire = client.wire;
@@ -354,7 +354,7 @@ impl World {
         }
     }
 
-    /// The loop turns once, and sleeps so long at most.
+    /// The loop turns once, and sleeps at most so long.
     pub(super) fn turn(&mut self, sleeps: Duration) -> Result<(), String> {
         let Some(server) = &mut self.server else {
             return Ok(());

@@ -1,8 +1,8 @@
-//! Which logins the throttle must refuse, which it must not, and for how long: a memory of its own, made of
-//! what clients asked and were answered.
+//! Which logins the throttle must refuse, which it must not, and for how long: an independent model, made of the
+//! requests of clients and their answers.
 //!
-//! No client knows at which moment an attempt was judged, only that it was between the question and
-//! the answer. So there are two rules, one for what may be at most, and one for what must be at least.
+//! No client knows at which moment an attempt was decided, only that it was between the request and the answer. So
+//! there are two rules, one for the most that the throttle may do, and one for the least that it must do.
 
 use std::collections::BTreeMap;
 
@@ -18,30 +18,30 @@ const QUIET_S: u64 = 15 * 60;
 /// Seconds by which the server and the world may see the same second differently.
 const SLACK_S: u64 = 2;
 
-/// What became of a login.
+/// The outcome of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::simulation) enum Outcome {
     /// The name or the password was wrong.
     Failed,
-    /// The password was right, whatever the store said then.
+    /// The password was right, even if the store failed then.
     Right,
     /// Too many have failed: nothing until so many seconds have passed.
     Refused(u64),
-    /// Nothing was looked at.
+    /// The password was not checked.
     Unseen,
 }
 
-/// When something was asked or answered. Steps tell what came before what; in one second there are many.
+/// When something was sent or answered. Steps show the order of events; one second has many steps.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::simulation) struct At {
     pub(in crate::simulation) step: u64,
     /// Seconds of a clock that never goes back.
     pub(in crate::simulation) s: u64,
-    /// The newest event that there was.
+    /// The newest event at that time.
     pub(in crate::simulation) event: u64,
 }
 
-/// Work for those who hash: a login, or a handler's job.
+/// Work for the hash threads: a login, or a handler's job.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     /// Name and address of a login.
@@ -56,12 +56,12 @@ struct Attempt {
     abandoned: bool,
 }
 
-/// All that have been asked for since the server began.
+/// All attempts since the server began.
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Attempts(Vec<Attempt>);
 
 impl Attempt {
-    /// When it was over; if it may be under way, some time that never comes.
+    /// When it was over; if it may still be under way, a time that never comes.
     fn over(&self) -> At {
         let never = At {
             step: u64::MAX / 2,
@@ -75,7 +75,7 @@ impl Attempt {
         self.over().s
     }
 
-    /// It was over when the other one was asked for.
+    /// Whether it was over when the other one was sent.
     fn is_before(&self, other: &Self) -> bool {
         self.over().step < other.from.step
     }
@@ -88,20 +88,20 @@ impl Attempt {
         self.of.is_some_and(|(_, other)| other == address)
     }
 
-    /// It may have been counted as a failure.
+    /// Whether it may have been counted as a failure.
     fn may_have_failed(&self) -> bool {
         let unknown = self.outcome.is_none() && !self.right;
         self.of.is_some() && (unknown || self.outcome == Some(Outcome::Failed))
     }
 
-    /// It may have cleared what was known of its name.
+    /// Whether it may have cleared the failures of its name.
     fn may_have_succeeded(&self) -> bool {
         self.right && self.outcome.is_none_or(|outcome| outcome == Outcome::Right)
     }
 }
 
 impl Attempts {
-    /// A login, or without a name a job, is asked for. Its number.
+    /// A login is sent, or a job if there is no name; returns its number.
     pub(in crate::simulation) fn begin(
         &mut self,
         of: Option<(&'static str, usize)>,
@@ -119,14 +119,14 @@ impl Attempts {
         self.0.len() - 1
     }
 
-    /// No client will know what comes of it.
+    /// No client will learn the result.
     pub(in crate::simulation) fn abandon(&mut self, number: usize) {
         if let Some(attempt) = self.0.get_mut(number) {
             attempt.abandoned = true;
         }
     }
 
-    /// Nothing is under way whose answer no client waits for.
+    /// No abandoned attempt is under way any more.
     pub(in crate::simulation) fn rest(&mut self, now: At) {
         for attempt in &mut self.0 {
             if attempt.abandoned && attempt.to.is_none() {
@@ -135,12 +135,12 @@ impl Attempts {
         }
     }
 
-    /// Another server begins, which remembers nothing.
+    /// Another server begins, with an empty throttle.
     pub(in crate::simulation) fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// How many others of these may have been under way at the same time as this one, at most.
+    /// How many of the others that `is` selects may have been under way at the same time as this one, at most.
     fn beside(&self, number: usize, is: impl Fn(&Attempt) -> bool) -> usize {
         let own = self.0[number];
         let others = self.0.iter().enumerate();
@@ -149,7 +149,7 @@ impl Attempts {
         beside.count()
     }
 
-    /// Whether so many jobs may have been waiting while this one was asked for.
+    /// Whether so many jobs may have been waiting when this one was sent.
     pub(in crate::simulation) fn may_be_full(&self, number: usize, jobs_max: usize) -> bool {
         self.beside(number, |_| true) >= jobs_max
     }
@@ -160,7 +160,7 @@ impl Attempts {
         of.is_some_and(|(name, _)| self.beside(number, |other| other.is_named(name)) >= places)
     }
 
-    /// The newest event that there was when the first login of that name was asked for that may be under way.
+    /// The newest event at the time when the first login of that name that may be under way was sent.
     pub(in crate::simulation) fn first_under_way(&self, name: &str) -> Option<u64> {
         let mut under_way = self.0.iter().filter(|attempt| attempt.to.is_none());
         let first = under_way.find(|attempt| attempt.right && attempt.is_named(name))?;
@@ -189,7 +189,7 @@ impl Attempts {
         }
     }
 
-    /// What may be at most: a refusal has its failures.
+    /// The upper rule: checks that a refusal has enough failures.
     fn may_be_refused(
         &self,
         attempt: Attempt,
@@ -228,7 +228,7 @@ impl Attempts {
         }
     }
 
-    /// How long it must be at least: the first refusal begins with the fifth failure of a name, or later.
+    /// The least length of a refusal: the first refusal begins with the fifth failure of a name, or later.
     fn least_refusal(&self, is: impl Fn(&&Attempt) -> bool, attempt: Attempt) -> u64 {
         let failures = self.0.iter().filter(is);
         let failures = failures.filter(|other| other.may_have_failed());
@@ -239,7 +239,7 @@ impl Attempts {
         })
     }
 
-    /// Those of its name that are refused when it is: all, but for what their addresses may have done to them.
+    /// The attempts of its name that the same refusal covers: all, except those that may be due to their address.
     fn alike(&self, attempt: Attempt) -> Vec<Attempt> {
         let mut failures: BTreeMap<usize, usize> = BTreeMap::new();
         for (_, address) in self
@@ -262,8 +262,8 @@ impl Attempts {
         self.0.iter().filter(is_alike).copied().collect()
     }
 
-    /// Until when the same name must be refused because it failed after a refusal: for
-    /// twice as long as the first time, at least.
+    /// Until when the same name must be refused because it failed after a refusal: for at least
+    /// twice as long as the first time.
     fn refused_again_until(&self, attempt: Attempt) -> u64 {
         let alike = self.alike(attempt);
         let same = || alike.iter();
@@ -278,7 +278,7 @@ impl Attempts {
         });
         let mut until_s = 0;
         for (refused, left_s) in refusals {
-            // It was refused at some time between the question and the answer.
+            // It was refused at some time between the request and the answer.
             let (first_s, last_s) = (refused.from.s + left_s, refused.over_s() + left_s);
             let after = last_s + SLACK_S..first_s + QUIET_S - SLACK_S;
             let again = same().filter(|other| {
@@ -320,7 +320,7 @@ impl Attempts {
         (until_s > attempt.from.s).then_some(longest_s)
     }
 
-    /// What must be at least: who is refused is not heard.
+    /// The lower rule: checks that no login is decided that has to be refused.
     fn may_be_heard(&self, attempt: Attempt, name: &str, address: usize) -> Result<(), String> {
         for other in self.alike(attempt) {
             let Some(Outcome::Refused(left_s)) = other.outcome else {
@@ -373,7 +373,7 @@ impl Attempts {
 mod tests {
     use super::*;
 
-    /// Logins one after the other: when, and what became of each.
+    /// Logins one after the other: the time and outcome of each.
     fn told(logins: &[(u64, Outcome)]) -> Result<(), String> {
         let mut attempts = Attempts::default();
         for (step, (s, outcome)) in (1..).zip(logins) {

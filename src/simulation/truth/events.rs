@@ -1,33 +1,33 @@
-//! The sequence of events, as it is on the disk, and what of it was promised.
+//! The sequence of events on the disk, and which of them were promised to clients.
 
 use std::collections::BTreeMap;
 
 use crate::event::Event;
 use crate::simulation::when;
 
-/// Everything that was ever committed, and what of it was promised to a client.
+/// Everything that was ever committed, and which events were promised to a client.
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Events {
     all: BTreeMap<u64, Fact>,
-    /// The oldest that the store has not thrown away.
+    /// The oldest event that the store still has.
     oldest: u64,
     /// Published and confirmed: the id, and the number that was its data.
     promised: Vec<(u64, u64)>,
 }
 
-/// What matters of an event.
+/// The relevant parts of an event.
 #[derive(Debug)]
 pub(in crate::simulation) struct Fact {
     pub(in crate::simulation) name: String,
     pub(in crate::simulation) sender: String,
     pub(in crate::simulation) user_id: Option<i64>,
     pub(in crate::simulation) time_ms: i64,
-    /// All of it, as subscribers are told it.
+    /// The whole event, as subscribers receive it.
     pub(in crate::simulation) json: serde_json::Value,
 }
 
 impl Fact {
-    /// What it is, by the columns that the store has.
+    /// Made from the columns of the store.
     pub(in crate::simulation) fn of(event: &Event) -> Result<Self, String> {
         let json: serde_json::Value = serde_json::from_str(&event.to_json())
             .map_err(|why| format!("event {} is no JSON: {why}", event.id))?;
@@ -66,7 +66,7 @@ impl Events {
         self.all.keys().next_back().copied().unwrap_or(0)
     }
 
-    /// The oldest that is kept; if none is, the next that will be.
+    /// The oldest stored event; if there is none, the id that the next one will get.
     pub(in crate::simulation) fn oldest(&self) -> u64 {
         self.oldest.max(1)
     }
@@ -75,7 +75,7 @@ impl Events {
         self.all.get(&id)
     }
 
-    /// Those with an id from `after` to `through`, the first not included.
+    /// The events with an id above `after` and up to `through`.
     pub(in crate::simulation) fn between(
         &self,
         after: u64,
@@ -87,7 +87,7 @@ impl Events {
             .filter(move |(id, _)| *id <= through)
     }
 
-    /// A new one is on the disk.
+    /// A new event is on the disk.
     pub(in crate::simulation) fn add(&mut self, id: u64, fact: Fact) -> Result<(), String> {
         let expected = self.newest() + 1;
         if id != expected {
@@ -100,7 +100,7 @@ impl Events {
         Ok(())
     }
 
-    /// The store has these, and is to keep so many.
+    /// The store has the events from `oldest` on, and may keep so many.
     pub(in crate::simulation) fn kept(&mut self, oldest: u64, at_most: u64) -> Result<(), String> {
         let due = (self.newest() + 1).saturating_sub(at_most).max(1);
         if self.newest() > 0 && oldest != due {
@@ -118,7 +118,7 @@ impl Events {
         self.promised.push((id, number));
     }
 
-    /// Whether all that was promised is there.
+    /// Checks that all promised events are there.
     pub(in crate::simulation) fn check(&self) -> Result<(), String> {
         for (id, number) in &self.promised {
             let data = self.get(*id).map(|fact| &fact.data()["n"]);

@@ -1,4 +1,4 @@
-//! What a subscriber must be told, and in which order.
+//! What a subscriber must receive, and in which order.
 
 use serde_json::Value;
 
@@ -14,17 +14,17 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// A client that follows events, and what they have been told.
+/// A client that follows events, and what it has received.
 #[derive(Debug)]
 pub(in crate::simulation) struct Follower {
-    /// Nobody but an admin sees what concerns others.
+    /// The user; only an admin sees events that concern others.
     pub(in crate::simulation) user_id: i64,
     pub(in crate::simulation) admin: bool,
     /// Events of these names.
     pub(in crate::simulation) pattern: &'static str,
     /// Everything after this event is due.
     after: u64,
-    /// The last event, or gap, that was told.
+    /// The last event, or gap, that it received.
     last: u64,
     seen: Vec<u64>,
     gaps: Vec<(u64, u64)>,
@@ -48,12 +48,12 @@ impl Follower {
         }
     }
 
-    /// It asked for what comes from now on, and that has begun at the latest: nothing up to here is due.
+    /// It asked for events from now on, and the server has begun by now: events up to here are not due.
     pub(in crate::simulation) fn begins_after(&mut self, newest: u64) {
         self.after = self.after.max(newest);
     }
 
-    /// What it was told was missing.
+    /// The gaps that it received.
     pub(in crate::simulation) fn gaps(&self) -> &[(u64, u64)] {
         &self.gaps
     }
@@ -67,7 +67,7 @@ impl Follower {
         (self.admin || concerns) && matches(self.pattern, &fact.name)
     }
 
-    /// It was told something. What that was.
+    /// It received a message; returns what it was.
     pub(in crate::simulation) fn told(
         &mut self,
         json: &str,
@@ -88,7 +88,7 @@ impl Follower {
             return Ok(told);
         }
         let Some(id) = told["id"].as_u64() else {
-            return Ok(told); // last words are no event
+            return Ok(told); // the last message is not an event
         };
         if id <= self.last {
             return Err(format!("event {id} was told after event {}", self.last));
@@ -110,7 +110,7 @@ impl Follower {
         Ok(told)
     }
 
-    /// Whether it was told everything that is due up to `through`.
+    /// Checks that it received everything that is due up to `through`.
     pub(in crate::simulation) fn check(&self, through: u64, events: &Events) -> Result<(), String> {
         for (id, fact) in events.between(self.after, through) {
             let told = self.seen.binary_search(&id).is_ok();

@@ -1,4 +1,4 @@
-//! What the events on the disk say of sessions, and which events there may be at all: each has a cause.
+//! What the events on the disk say about sessions, and which events there may be at all: each needs a cause.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use super::sessions::{Known, Lasting};
 use super::{SLACK_S, Span};
 use crate::simulation::world::User;
 
-/// What clients have asked for that may become events.
+/// The requests of clients that may become events.
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Causes {
-    /// By which sessions a logout was asked for, and whether of all sessions of the user.
+    /// The sessions that asked for a logout, and whether it was for all sessions of the user.
     pub(in crate::simulation) logouts: Vec<(String, bool)>,
-    /// Which sessions were to be ended by another one of their user, or by themselves.
+    /// The sessions that were to be ended by another session of their user, or by themselves.
     pub(in crate::simulation) revocations: Vec<String>,
-    /// By the number that is in their data.
+    /// Published events, by the number in their data.
     pub(in crate::simulation) published: BTreeMap<u64, Published>,
-    /// Logins of each name with its password.
+    /// Logins of each name with the right password.
     pub(in crate::simulation) right: BTreeMap<&'static str, usize>,
-    /// Logins of each name with another one; without a name, of those who are no users.
+    /// Logins of each name with a wrong password; `None` for names that no user has.
     pub(in crate::simulation) wrong: BTreeMap<Option<&'static str>, Guesses>,
     /// Handlers and jobs that were to panic.
     pub(in crate::simulation) panics: usize,
@@ -32,9 +32,9 @@ pub(in crate::simulation) struct Causes {
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::simulation) struct Guesses {
     pub(in crate::simulation) asked: usize,
-    /// Of these, the failure must have been written down.
+    /// Logins whose failure must have been stored.
     pub(in crate::simulation) certain: usize,
-    /// It was.
+    /// Failures that were stored.
     written: usize,
 }
 
@@ -70,11 +70,11 @@ impl Published {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::simulation) enum End {
     LoggedOut,
-    /// With all others of its user.
+    /// Together with all others of its user.
     Swept,
     Revoked,
     Expired,
-    /// Its user logged in once more than there may be sessions.
+    /// The user logged in again and had as many sessions as allowed.
     MadeRoom,
 }
 
@@ -92,8 +92,8 @@ pub(in crate::simulation) struct Life {
 }
 
 impl Life {
-    /// Older sessions come first. Of those from before `restarted`, the event after which a server began, only the
-    /// second in which they began is known.
+    /// The order of sessions by age, the oldest first. For sessions from before `restarted`, the event after which a
+    /// server began, only the second in which they began is known.
     pub(in crate::simulation) fn age(&self, restarted: u64) -> (u8, i64) {
         if self.began > restarted {
             (1, self.began.cast_signed())
@@ -115,7 +115,7 @@ pub(in crate::simulation) fn expiries(
         if let Some(known) = sessions.iter().find(|known| known.sid == sid) {
             return known.may_have_expired(lasting, by);
         }
-        // Its login was never answered, so its key is not known: it may have retired when the server began.
+        // Its login was never answered, so its key is unknown: it may have retired when the server began.
         let first_end_s = life.began_s + lasting.idle_s.min(lasting.absolute_s);
         let is_over = by.max_s >= first_end_s - SLACK_S;
         is_over || life.began <= restarted || clock_was_set
@@ -126,8 +126,8 @@ pub(in crate::simulation) fn expiries(
 #[derive(Clone, Copy, Debug)]
 pub(in crate::simulation) struct Sweep {
     pub(in crate::simulation) event: u64,
-    /// The session that asked for it had ended before: which others there were to end was looked up at
-    /// another time.
+    /// The session that asked for it had ended before, so the list of sessions to end was made at another
+    /// time.
     late: bool,
 }
 
@@ -226,7 +226,7 @@ impl History {
                 let own = self.lives.get(sid);
                 let asked = causes.logouts.iter();
                 let times = asked.filter(|(by, all)| by == sid && *all).count();
-                // No client can tell which of several this is, either.
+                // Nor can it be known which of several logouts this is.
                 let late = times > 1 || own.is_none_or(|life| life.ended.is_some());
                 self.everywhere
                     .insert(sid.to_owned(), Sweep { event: id, late });
@@ -288,7 +288,7 @@ impl History {
         }
     }
 
-    /// A session ends, whose row was there until now.
+    /// A session ends whose row was there until now.
     fn ends(
         &mut self,
         id: u64,
@@ -306,8 +306,8 @@ impl History {
         check(once, "the session had ended", fact)
     }
 
-    /// A session was told that all of its user have ended; those may have expired before of which
-    /// `may_have_expired` says so. The event, and how many have ended by it and by nothing else.
+    /// A session was told that all sessions of its user have ended; those for which `may_have_expired` is true may
+    /// have expired before. Returns the event, and how many sessions ended by it and by nothing else.
     pub(in crate::simulation) fn swept_by(
         &mut self,
         sid: &str,
@@ -319,7 +319,7 @@ impl History {
         let of_user = |sid: &String| lives.get(sid).is_some_and(|life| life.user_id == user_id);
         let later = |(sid, other): (&String, &Sweep)| other.event > event && of_user(sid);
         let is_last = !self.everywhere.iter().any(later);
-        // Others of this user's sessions may have been asked to end all before: then those had gone already.
+        // Other sessions of this user may have asked for the end of all before: then those had gone already.
         let earlier = |(sid, other): (&String, &Sweep)| {
             (other.event < event && of_user(sid)).then_some(other.event)
         };
@@ -334,16 +334,16 @@ impl History {
                 sure += usize::from(!late && !may_have_gone);
             } else if life.ended.is_none() && !late && !may_have_expired(other, life) {
                 life.ended = Some((event, End::Swept));
-                // If others wanted to end it as well, they may have been the first.
+                // If other requests wanted to end it as well, one of them may have been first.
                 sure += usize::from(life.swept == Some(event) && is_last);
             }
         }
         Some((event, sure))
     }
 
-    /// A session ended to make room for another one, of which each user may have `max`: whether there were so many,
-    /// and it was the oldest of those that had not expired. Those count, too, that have ended after `since`: their ends
-    /// may have been under way when room was made.
+    /// A session ended to make room for another one, when each user may have `max`: checks that there were so many,
+    /// and that it was the oldest of those that had not expired. Sessions that ended after `since` count, too: their
+    /// ends may have been under way when room was made.
     pub(in crate::simulation) fn made_room(
         &self,
         sid: &str,
@@ -373,7 +373,7 @@ impl History {
         Ok(())
     }
 
-    /// Sessions of that user that may have been there before or during that event.
+    /// Sessions of that user that may have existed before or during that event.
     pub(in crate::simulation) fn alive_at(&self, user_id: i64, event: u64) -> usize {
         let alive = |life: &&Life| {
             let ended = life.ended.filter(|(_, how)| *how != End::Swept);
@@ -423,7 +423,7 @@ impl History {
 }
 
 impl Causes {
-    /// Whether all failures are written down that must be.
+    /// Checks that all failures are stored that must be.
     pub(in crate::simulation) fn check(&self) -> Result<(), String> {
         for (name, guesses) in &self.wrong {
             let Guesses {

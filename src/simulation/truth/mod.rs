@@ -1,8 +1,8 @@
-//! What must be true, kept apart from the server: from what clients asked and were told, and from what is
-//! on the disk.
+//! What must be true, kept separate from the server: from the requests of clients, their answers, and the
+//! contents of the disk.
 //!
-//! `sessions` is what a session must be; `history` what the events on the disk say of sessions, and which
-//! events there may be at all; `follower` what a subscriber must be told; `attempts` which logins the
+//! `sessions` has the states that a session must have; `history` what the events on the disk say about sessions,
+//! and which events there may be at all; `follower` what a subscriber must receive; `attempts` which logins the
 //! throttle must refuse and which it must not.
 
 mod attempts;
@@ -30,7 +30,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Whether it was that time, give or take what the server and the world may see differently.
+    /// Whether it includes that time, within the difference that server and world may have.
     pub(in crate::simulation) fn has(self, time_s: i64) -> bool {
         (self.min_s - SLACK_S..=self.max_s + SLACK_S).contains(&time_s)
     }

@@ -1,22 +1,22 @@
 //! How many streams and polls a session may have open.
 
-/// A stream or a poll, from the question to the end.
+/// A stream or a poll, from the request to the end.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     session: usize,
     from: u64,
-    /// The step in which it was surely over.
+    /// The step by which it was certainly over.
     to: Option<u64>,
     /// Its client has gone, and the server may not know yet.
     abandoned: bool,
 }
 
-/// All that have been asked for since the server began.
+/// All streams and polls since the server began.
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct Places(Vec<Place>);
 
 impl Places {
-    /// A client asks for one with that session. Its number.
+    /// A client asks for one with that session; returns its number.
     pub(in crate::simulation) fn begin(&mut self, session: usize, step: u64) -> usize {
         self.0.push(Place {
             session,
@@ -27,7 +27,7 @@ impl Places {
         self.0.len() - 1
     }
 
-    /// It is over, as its client was told.
+    /// It is over, and its client knows.
     pub(in crate::simulation) fn end(&mut self, number: usize, step: u64) {
         if let Some(place) = self.0.get_mut(number) {
             place.to = Some(step);
@@ -41,7 +41,7 @@ impl Places {
         }
     }
 
-    /// The server has noticed who is gone.
+    /// The server has noticed which clients are gone.
     pub(in crate::simulation) fn rest(&mut self, step: u64) {
         for place in &mut self.0 {
             if place.abandoned && place.to.is_none() {
@@ -55,7 +55,7 @@ impl Places {
         self.0.clear();
     }
 
-    /// How many the session may have had open at some time since that step, but for that one.
+    /// How many others the session may have had open at some time since that step.
     pub(in crate::simulation) fn open(
         &self,
         session: usize,

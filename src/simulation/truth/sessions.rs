@@ -1,15 +1,15 @@
-//! What a session must be: there, gone, or either.
+//! The state that a session must have: there, gone, or either.
 
 use sha2::{Digest as _, Sha256};
 
 use super::{SLACK_S, Span};
 
-/// What is known of a session.
+/// What is known about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::simulation) enum Standing {
     /// Its login was confirmed, and no request to end it was sent.
     Holds,
-    /// A client may have ended it, without having been told so.
+    /// A client may have ended it, without an answer.
     Unsure,
     /// Its end was confirmed.
     Ended {
@@ -18,13 +18,13 @@ pub(in crate::simulation) enum Standing {
     },
 }
 
-/// A session that some client was told of.
+/// A session that was confirmed to a client.
 #[derive(Debug)]
 pub(in crate::simulation) struct Known {
     pub(in crate::simulation) sign: String,
     /// The step in which its login was confirmed.
     pub(in crate::simulation) confirmed: u64,
-    /// What stands for its signature on the disk.
+    /// The hash of its signature, as on the disk.
     pub(in crate::simulation) hash: [u8; 32],
     pub(in crate::simulation) sid: String,
     pub(in crate::simulation) user: usize,
@@ -40,19 +40,19 @@ pub(in crate::simulation) struct Known {
     /// Requests that have presented it, and those of them that are under way.
     asks: u64,
     under_way: usize,
-    /// The last time of which it is certain that it counted as a use.
+    /// The last time at which it was certainly used.
     used_s: i64,
     /// The step in which that became known.
     used_step: u64,
-    /// The same, at some time before.
+    /// The last certain use at some time before.
     noted_s: i64,
     /// The last time at which it may have been used.
     maybe_used_s: i64,
-    /// The latest that the wall clock has shown since then: at that time it may have expired.
+    /// The latest time that the wall clock has shown since then: at that time it may have expired.
     latest_s: i64,
 }
 
-/// What a client must be told of a session.
+/// What a client must be told about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::simulation) enum Must {
     Hold,
@@ -96,7 +96,7 @@ impl Known {
         }
     }
 
-    /// A request presents it. If no other one is under way: how many there have been, and the last time at
+    /// A request presents it. If no other one is under way, returns how many there have been, and the last time at
     /// which it may have been used before.
     pub(in crate::simulation) fn is_asked(&mut self) -> Option<(u64, i64)> {
         self.asks += 1;
@@ -109,8 +109,8 @@ impl Known {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// What a request must find that was made in that step and answered within that time, if its key
-    /// retires then. `alone` is what [`is_asked`](Self::is_asked) said, if it was this request's alone.
+    /// What a request must find that was sent in that step and answered within that time, if its key retires
+    /// then. `alone` is the result of [`is_asked`](Self::is_asked), if only this request presented it.
     pub(in crate::simulation) fn must(
         &self,
         lasting: Lasting,
@@ -143,8 +143,8 @@ impl Known {
         self.forfeit || during.max_s.max(self.latest_s) >= first_end_s - SLACK_S
     }
 
-    /// When it may say that it was used last, if it was asked within that time and counts as used then.
-    /// What others were told after that step may have been later.
+    /// The times of last use that an answer may contain, if the request was handled within that time and counts
+    /// as a use. Other requests that were answered after that step may have been later uses.
     pub(in crate::simulation) fn last_use(&self, during: Option<Span>, asked_step: u64) -> Span {
         let (first_s, last_s) = during.map_or((i64::MIN / 2, i64::MIN / 2), |during| {
             (during.min_s, during.max_s)
@@ -160,7 +160,7 @@ impl Known {
         }
     }
 
-    /// When it may say that it expires, if that was its last use.
+    /// The expiry times that an answer may contain, if that was its last use.
     pub(in crate::simulation) fn expires(&self, lasting: Lasting, last_use: Span) -> Span {
         let absolute_s = self.issued_s + lasting.absolute_s;
         Span {
@@ -174,7 +174,7 @@ impl Known {
         matches!(self.standing, Standing::Ended { step: ended } if ended < step)
     }
 
-    /// A server begins whose keys do not know its own any more: it is over, whatever the clock says.
+    /// A server begins that no longer has its key: the session is over, independent of the clock.
     pub(in crate::simulation) fn forfeits(&mut self) {
         self.forfeit = true;
     }
@@ -193,8 +193,8 @@ impl Known {
         }
     }
 
-    /// Nothing is under way that concerns it, and this is how it is.
-    /// `highest_s` is the latest that the wall clock has ever shown.
+    /// Nothing is under way that concerns it, and this is its state.
+    /// `highest_s` is the latest time that the wall clock has ever shown.
     pub(in crate::simulation) fn turns_out(&mut self, exists: bool, step: u64, highest_s: i64) {
         self.maybe_used_s = self.maybe_used_s.min(highest_s);
         if self.standing == Standing::Unsure {
@@ -211,7 +211,7 @@ impl Known {
         self.maybe_used_s = self.maybe_used_s.max(now_s);
     }
 
-    /// It was used within that time. Also when the clock was set back: the last use counts, not the latest.
+    /// It was used within that time. If the clock was set back, the last use counts, not the one with the latest time.
     pub(in crate::simulation) fn was_used(&mut self, during: Span, step: u64) {
         self.used_step = step;
         self.used_s = during.min_s;
@@ -223,17 +223,17 @@ impl Known {
         self.latest_s = self.latest_s.max(now_s);
     }
 
-    /// What it has been used for up to now is about to be written.
+    /// Its uses up to now are about to be stored.
     pub(in crate::simulation) fn note_use(&mut self) {
         self.noted_s = self.used_s;
     }
 
-    /// Whether that can be its last use, as it is on the disk, when all has been written that was noted.
+    /// Whether that can be its last use on the disk, when all noted uses have been stored.
     pub(in crate::simulation) fn was_written(&self, last_used_s: i64) -> bool {
         (self.noted_s - SLACK_S..=self.maybe_used_s + SLACK_S).contains(&last_used_s)
     }
 
-    /// Whether its row says what its signature did.
+    /// Checks that its row matches its signature.
     pub(in crate::simulation) fn check_row(
         &self,
         hash: [u8; 32],
@@ -252,13 +252,13 @@ impl Known {
         ))
     }
 
-    /// The server was killed: what it remembers of the last use is what it had written.
+    /// The server was killed: the next one knows the last use only as far as it was stored.
     pub(in crate::simulation) fn remembered(&mut self, last_used_s: i64) {
         self.used_s = self.used_s.min(last_used_s);
     }
 }
 
-/// What a signature says of its session.
+/// The claims of a signature about its session.
 #[derive(Clone, Debug)]
 pub(in crate::simulation) struct Claims {
     pub(in crate::simulation) sid: String,

@@ -79,7 +79,7 @@ impl Recording {
     /// and SIGUSR2 only write a line to the log, since what they read or start is not behind a seam.
     ///
     /// # Errors
-    /// Whatever keeps the server or the recording from starting.
+    /// Everything that can keep the server or the recording from starting.
     pub fn begin(
         options: &RecordOptions,
         config: CheckedConfig,

@@ -229,7 +229,7 @@ impl Inner {
             return;
         }
         let extend =
-            |bytes| postcard::to_extend(entry, bytes).expect("a vector takes whatever is appended");
+            |bytes| postcard::to_extend(entry, bytes).expect("appending to a vector cannot fail");
         self.written += self.block.extend(extend) as u64;
     }
 

@@ -95,7 +95,7 @@ impl Server {
     /// runs.
     ///
     /// # Errors
-    /// Whatever keeps it from starting.
+    /// Everything that can keep it from starting.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let config = config.checked().map_err(StartError::Config)?;
         let store = Store::open(&config.store, &*config)?;
@@ -106,7 +106,7 @@ impl Server {
     /// The same with a store that is open already.
     ///
     /// # Errors
-    /// Whatever keeps it from starting.
+    /// Everything that can keep it from starting.
     pub fn with_store(config: Config, store: Store) -> Result<Self, StartError> {
         let config = config.checked().map_err(StartError::Config)?;
         let sockets = Sockets::bind(&config)?;
@@ -116,7 +116,7 @@ impl Server {
     /// The same on sockets that already listen.
     ///
     /// # Errors
-    /// Whatever keeps it from starting.
+    /// Everything that can keep it from starting.
     pub fn with_sockets(
         config: CheckedConfig,
         store: Store,
@@ -170,7 +170,7 @@ impl Server {
     /// the store in `config`, and does not check whether its parts fit together.
     ///
     /// # Errors
-    /// Whatever keeps it from starting.
+    /// Everything that can keep it from starting.
     pub fn in_world(config: Config, world: World<'_>) -> Result<Self, StartError> {
         let World {
             store,

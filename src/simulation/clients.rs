@@ -98,7 +98,7 @@ pub(super) enum What {
     Panic,
     PanicLater,
     Login {
-        /// This id may belong to no session.
+        /// This name may belong to no user.
         name: &'static str,
         right: bool,
     },

@@ -125,7 +125,7 @@ impl Page {
         self.family(
             name,
             "counter",
-            "How often somebody was refused because of a limit.",
+            "How often a peer was refused because of a limit.",
         );
         for limit in Limit::ALL {
             let limit_name = limit.name().replace(' ', "_");
@@ -207,7 +207,8 @@ impl Page {
             Seconds(counts.slept_ns),
         );
         let name = "loopgate_loop_delay_seconds";
-        let help = "Work of a turn: whoever became ready at its beginning waited so long at most.";
+        let help =
+            "Work of a turn: a source that became ready at its beginning waited so long at most.";
         self.family(name, "histogram", help);
         self.histogram(name, &[], &counts.turns);
         let help = "Sources that were stopped because their budget for one turn ran out.";

@@ -1,4 +1,4 @@
-//! The messages of clients over their WebSockets, and the expected answers: in order, each once.
+//! The messages of clients over WebSocket connections, and the expected answers: in order, each once.
 
 use serde_json::{Value, json};
 

@@ -39,6 +39,6 @@ while True:
         if refused.response.status_code == 401:
             sys.exit("no session: log in first")
     except OSError:
-        pass  # nobody listens, for the moment
+        pass  # no reader at the moment
     print("disconnected; trying again", file=sys.stderr)
     time.sleep(1)

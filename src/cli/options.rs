@@ -156,7 +156,7 @@ pub(super) enum Role {
     User,
     /// Also publish events
     Producer,
-    /// Also see everybody's events
+    /// Also see the events of all users
     Admin,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct RecordingOptions {
         value_parser = clap::value_parser!(u64).range(1..=1 << 40)
     )]
     record_bytes_max: u64,
-    /// Keep passwords, signatures and the keys that sign in the recording: whoever has it can log in
+    /// Keep passwords, signatures and the keys that sign in the recording: a reader of the file can log in with them
     #[arg(
         long,
         env = "LOOPGATE_RECORD_SECRETS",

@@ -25,7 +25,7 @@ use super::users::add_user;
 use super::{Failure, Outcome, logging, supervisor};
 
 const DEMO_BANNER: &str = "\
-DEMO: no store is used and nothing is kept; everybody knows the password. Loopback only.
+DEMO: no store is used and nothing is kept; the password is public. Loopback only.
       user admin, password `password`; try:
       curl -d 'username=admin&password=password' ";
 

@@ -223,7 +223,7 @@ impl Config {
             && !tcp.ip().is_loopback()
         {
             return Err(format!(
-                "monitor must be a loopback address or a unix socket, and {} can be reached from elsewhere: whoever reaches it sees everybody and ends anything; use 127.0.0.1 or unix:/path",
+                "monitor must be a loopback address or a unix socket, and {} can be reached from elsewhere: a client that reaches it sees all users and can end any connection; use 127.0.0.1 or unix:/path",
                 address.to_string().trim_start_matches("http://")
             ));
         }
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_slowed_down_only_where_somebody_can_watch() {
+    fn a_loop_is_slowed_down_only_with_a_monitor() {
         let slow = |s| Pace::Slow(Duration::from_secs(s));
         let monitor = Some("127.0.0.1:0".parse().unwrap());
         for (pace, monitor, is_refused) in [

@@ -163,7 +163,7 @@ impl Service {
 
     /// Submits work that no client waits for.
     pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Message>) {
-        let _nobody_waits_for_it = self.submit_all(reply, None, turn);
+        let _no_client_waits = self.submit_all(reply, None, turn);
     }
 
     /// Commits the events that were emitted outside of any request's transaction.

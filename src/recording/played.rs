@@ -205,7 +205,7 @@ impl Acceptor for PlayedAcceptor {
     type Stream = PlayedStream;
 
     fn accept(&mut self) -> io::Result<(PlayedStream, Peer)> {
-        let said = self.0.next("somebody who comes in", |entry| match entry {
+        let said = self.0.next("an accepted connection", |entry| match entry {
             Entry::Accepted(said) => Ok(said),
             other => Err(other),
         });

@@ -311,7 +311,7 @@ impl Teller {
                 .iter()
                 .map(|name| format!("{name} has finished")),
         );
-        let text = told::turn(server.ledger(), &turn, &causes, "nobody is ready", who);
+        let text = told::turn(server.ledger(), &turn, &causes, "no source is ready", who);
         if text.is_none() {
             self.quiet += 1;
         }

@@ -29,7 +29,7 @@ impl Server {
     #[cfg(feature = "simulation")]
     pub(crate) fn kind_of(&self, token: u64) -> String {
         match self.reactor.kind_of(Token::from_u64(token)) {
-            "" => "somebody who has gone".into(),
+            "" => "a source that has left".into(),
             kind => format!("the {kind}"),
         }
     }

@@ -34,7 +34,7 @@ impl World {
             _ => return Err("neither in nor out".into()),
         }
         let user = self.users.iter().position(|user| user.name == name);
-        let user = user.ok_or("nobody has that name")?;
+        let user = user.ok_or("no user has that name")?;
         let body = answer.json();
         let sign = body["user_sign"].as_str().ok_or("no user_sign")?;
         let claims = self.claims(sign, user, asked)?;

@@ -354,7 +354,7 @@ impl World {
         }
         self.check_expired()?;
         self.check_chores()?;
-        self.story.say(|| "everybody leaves".into());
+        self.story.say(|| "all clients leave".into());
         for at in 0..self.clients.len() {
             if !self.clients[at].over {
                 self.client_leaves(at);
@@ -368,11 +368,11 @@ impl World {
         };
         let held = server.held();
         if !held.is_nothing() {
-            return Err(format!("everybody has left, and this is held: {held:?}"));
+            return Err(format!("all clients have left, and this is held: {held:?}"));
         }
         if server.sources() != OWN_SOURCES {
             return Err(format!(
-                "everybody has left, and {} sources are there",
+                "all clients have left, and {} sources remain",
                 server.sources()
             ));
         }

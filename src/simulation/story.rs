@@ -104,13 +104,13 @@ impl World {
             .map(|(token, readiness, cause)| match cause {
                 Cause::Edge => format!("{} {}", who(*token), told::in_words(*readiness)),
                 Cause::Spurious => format!("{} is said to be ready, and is not", who(*token)),
-                Cause::Stale => "word comes of somebody who has gone".to_owned(),
+                Cause::Stale => "a source that has left is said to be ready".to_owned(),
             })
             .collect();
         let otherwise = if wait.woken {
             "a worker has woken the loop".to_owned()
         } else {
-            format!("nobody is ready after {:?}", wait.slept)
+            format!("no source is ready after {:?}", wait.slept)
         };
         let told = told::turn(ledger, &turn, &ready, &otherwise, |token| {
             let wire = network.of_token(Token::from_u64(token));

@@ -322,7 +322,7 @@ fn closes(payload: &[u8]) -> Result<&[u8], Violation> {
         [_] => Err(wrong("close code cut short")),
         [high, low, reason @ ..] => {
             if !CloseCode::from(u16::from_be_bytes([*high, *low])).is_allowed() {
-                return Err(wrong("close code that nobody may send"));
+                return Err(wrong("close code that no peer may send"));
             }
             std::str::from_utf8(reason).map_err(|_| NOT_UTF8)?;
             Ok(&payload[..2])

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_lets_nobody_wait_still_works() {
+    fn a_pool_without_a_queue_still_works() {
         let pool = Pool::start(&mut Threads, 1, 0).unwrap();
         let (held, began, release) = held();
         pool.submit(held).unwrap();

@@ -10,7 +10,7 @@
 //! | 5 | `simulation`, `recording` |
 //!
 //! Each may name what is on a lower floor, and nothing else but `planted`. The program, `main` and `cli`, stands
-//! outside and uses the crate as strangers do. Inside a floor, no file imports one that imports it, by whatever way.
+//! outside and uses the crate as strangers do. Inside a floor, no file imports one that imports it, directly or through others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -47,7 +47,7 @@ pub(super) fn show(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
     let token = named(request)?;
     Ok(Reply::Look(Look(Box::new(move |seen, cx| {
         let Some(seen) = seen.iter().find(|seen| seen.token == token) else {
-            return nobody();
+            return no_such_source();
         };
         let table = Table::of(cx);
         let mut source = table.row(seen);
@@ -67,7 +67,7 @@ pub(super) fn end(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, R
     let token = named(request)?;
     Ok(Reply::Look(Look(Box::new(move |seen, _| {
         let Some(seen) = seen.iter().find(|seen| seen.token == token) else {
-            return nobody();
+            return no_such_source();
         };
         if seen.description.peer.is_none() {
             return Reply::problem(
@@ -85,10 +85,10 @@ pub(super) fn end(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, R
 /// The source that the path names.
 fn named(request: &Request<'_>) -> Result<Token, Reply> {
     let id = request.parameter("id").unwrap_or_default();
-    id.parse().map(Token::from_u64).map_err(|_| nobody())
+    id.parse().map(Token::from_u64).map_err(|_| no_such_source())
 }
 
-fn nobody() -> Reply {
+fn no_such_source() -> Reply {
     let detail = "no source has this id, or none has it any more; GET /ps lists them";
     Reply::problem(Status::NOT_FOUND, "no_such_source", detail)
 }

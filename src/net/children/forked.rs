@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_nobody_looks_after_is_neither_left_running_nor_a_zombie() {
+    fn a_process_without_an_owner_is_neither_left_running_nor_a_zombie() {
         let mut shell = Command::new("sh");
         shell
             .args(["-c", "trap '' TERM; sleep 1000"])

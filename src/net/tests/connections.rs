@@ -101,7 +101,7 @@ fn a_silent_connection_is_closed_when_its_patience_ends_and_not_before() {
 }
 
 #[test]
-fn whoever_takes_no_bytes_is_cut_and_who_takes_some_is_not() {
+fn a_client_that_reads_nothing_is_cut_and_a_slow_reader_is_not() {
     let mut world = world();
     world.on("/big", || Reply::text(200, "x".repeat(10_000)));
     let (greedy, slow) = (world.connect(), world.connect());

@@ -25,7 +25,7 @@ impl World {
 }
 
 #[test]
-fn whoever_takes_nothing_of_what_happens_has_a_bounded_outbox_and_holds_up_nobody() {
+fn a_watcher_that_reads_nothing_has_a_bounded_outbox_and_delays_no_other() {
     let mut world = watched();
     let (silent, reader, client) = (world.watch(), world.watch(), world.connect());
     assert!(text(&silent).contains("event: hello"));
@@ -57,7 +57,7 @@ fn whoever_takes_nothing_of_what_happens_has_a_bounded_outbox_and_holds_up_nobod
 }
 
 #[test]
-fn only_so_many_watch_and_nobody_is_told_anything_when_they_have_gone() {
+fn watchers_are_limited_and_nothing_is_told_once_they_have_left() {
     let mut world = watched();
     let watchers: Vec<FakePeer> = (0..WATCHERS_MAX).map(|_| world.watch()).collect();
     let one_more = world.watch();

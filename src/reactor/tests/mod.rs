@@ -215,7 +215,7 @@ fn a_turn_goes_through_its_phases_in_order() {
 }
 
 #[test]
-fn one_that_has_more_to_do_is_asked_again_and_starves_nobody() {
+fn a_source_that_has_more_to_do_is_asked_again_and_starves_no_other() {
     let mut world = world();
     let (_, greedy) = world.teller("greedy");
     let (_, modest) = world.teller("modest");

@@ -205,7 +205,7 @@ impl History {
                 let guesses = causes.wrong.entry(name).or_default();
                 guesses.written += 1;
                 let written = guesses.written <= guesses.asked;
-                check(written, "nobody failed to log in", fact)
+                check(written, "no login failed that explains it", fact)
             }
             ("user.logged_out", Some(user)) => {
                 let everywhere = fact.data()["everywhere"] == true;

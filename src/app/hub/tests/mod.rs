@@ -44,7 +44,7 @@ impl Heard {
 }
 
 #[test]
-fn all_receive_in_registration_order_and_one_that_panics_stops_nobody() {
+fn all_receive_in_registration_order_and_one_that_panics_stops_no_other() {
     let (mut hub, heard) = (Hub::default(), Heard::default());
     for who in ["first", "second"] {
         let heard = heard.clone();

@@ -8,7 +8,6 @@
 
 mod arriving;
 mod caller;
-mod chores;
 mod cookie;
 mod events;
 mod friendly;
@@ -19,6 +18,7 @@ mod home;
 mod hub;
 mod login;
 mod logout;
+mod maintenance;
 pub mod monitor;
 mod origin;
 mod page;
@@ -110,7 +110,7 @@ pub struct App {
     answers: status::Answers,
     /// The memory of the last answer, to be reused.
     blank: Blank,
-    chores: chores::Chores,
+    maintenance: maintenance::MaintenanceState,
     /// Emitted outside of any request's transaction; committed at the end of the turn.
     outgoing: Vec<NewEvent>,
     error_handlers: Vec<ErrorHandler>,
@@ -200,7 +200,7 @@ impl App {
             end_announced: false,
             vitals: monitor::Vitals::default(),
             watch: None,
-            chores: chores::Chores::default(),
+            maintenance: maintenance::MaintenanceState::default(),
             outgoing: Vec::new(),
             error_handlers: Vec::new(),
         }

@@ -138,7 +138,7 @@ impl App {
     #[must_use]
     pub fn session_standing(&self, session: &Fingerprint, now_s: i64) -> Standing {
         let Some(found) = self.sessions.get(session, now_s) else {
-            let is_about_to_go = self.sessions.contains(session) || self.chores.are_under_way();
+            let is_about_to_go = self.sessions.contains(session) || self.maintenance.is_under_way();
             return if is_about_to_go {
                 Standing::Expiring
             } else {

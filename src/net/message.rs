@@ -23,7 +23,7 @@ pub enum Message {
     SessionEnded,
     /// To a stream: its session may end earlier than it knows, or has ended.
     LookAtSession,
-    /// To the chores, or the herald: something is due earlier than its deadline says.
+    /// To maintenance, or the broadcaster: something is due earlier than its deadline says.
     Rearm,
     /// To all: the server is shutting down.
     Drain,

@@ -13,16 +13,16 @@
 //! and the turn together, which most functions need.
 //!
 //! The sources: `connection` is one client's; `admission` decides which clients a listener lets in; `children` are
-//! processes; `chores` (maintenance) and `herald` (batches for connections that watch the loop) have deadlines only.
+//! processes; `maintenance` and the `broadcaster` (batches for connections that watch the loop) have deadlines only.
 //!
 //! Read next: `service`, then `connection`.
 
 mod addresses;
 mod admission;
+mod broadcaster;
 mod buffers;
 mod call;
 mod children;
-mod chores;
 mod clients;
 mod connection;
 mod desk;
@@ -32,9 +32,9 @@ mod framing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod held;
-mod herald;
 mod jobs;
 mod lifecycle;
+mod maintenance;
 mod message;
 mod observers;
 mod outbox;
@@ -46,14 +46,14 @@ mod tally;
 mod tests;
 
 pub use admission::Door;
+pub use broadcaster::Broadcaster;
 pub use children::{Child, Forked, Role, Roster};
-pub use chores::Chores;
 pub use clients::{Clients, Passed};
 pub use connection::adopt;
 pub use desk::Workers;
 pub use held::Held;
-pub use herald::Herald;
 pub use lifecycle::Life;
+pub use maintenance::Maintenance;
 pub use message::{Completion, Message};
 pub use observers::Paced;
 pub use realm::Realm;

@@ -2,7 +2,7 @@
 //! that holds the loop between phases.
 //!
 //! Without observers this costs nothing, and observing an idle loop does not wake it. What happens in one turn is sent in
-//! a later one, for which the [`Herald`](super::Herald) has a deadline.
+//! a later one, for which the [`Broadcaster`](super::Broadcaster) has a deadline.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,8 +59,8 @@ pub(super) struct Observers {
     /// Connections that receive what the ledger records.
     watchers: Vec<Token>,
     /// The source that sends it, if the watchers watch this loop and not another one.
-    herald: Option<Token>,
-    /// The herald has been told that there is something to send.
+    broadcaster: Option<Token>,
+    /// The broadcaster has been told that there is something to send.
     told: bool,
     /// The loop is slowed down.
     paced: Option<Paced>,
@@ -85,9 +85,9 @@ impl Observers {
         }
     }
 
-    /// From now on, `herald` sends to the watchers.
-    pub(super) fn heralded_by(&mut self, herald: Token) {
-        self.herald = Some(herald);
+    /// From now on, `broadcaster` sends to the watchers.
+    pub(super) fn broadcast_by(&mut self, broadcaster: Token) {
+        self.broadcaster = Some(broadcaster);
     }
 
     /// From now on, the loop is slowed down.
@@ -173,11 +173,11 @@ impl Observers {
         if self.told {
             return;
         }
-        if let (Some(herald), Some(watch)) = (self.herald, &mut app.watch)
+        if let (Some(broadcaster), Some(watch)) = (self.broadcaster, &mut app.watch)
             && watch.has_news(turn.ledger())
         {
             self.told = true;
-            turn.tell(herald, Message::Rearm);
+            turn.tell(broadcaster, Message::Rearm);
         }
     }
 

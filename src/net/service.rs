@@ -27,8 +27,8 @@ pub struct Service {
     pub clients: Clients,
     /// The processes that the server runs.
     pub children: Roster,
-    /// The token of the chores, and the time for which they have set their deadline.
-    pub(super) chores: Option<(Token, i64)>,
+    /// The token of maintenance, and the time for which it has set its deadline.
+    pub(super) maintenance: Option<(Token, i64)>,
     /// The observers of the loop.
     pub(super) observers: Observers,
     /// The work of other threads, and its continuations.
@@ -54,7 +54,7 @@ impl Service {
             writer,
             clients: Clients::new(connections_max),
             children: Roster::default(),
-            chores: None,
+            maintenance: None,
             observers: Observers::default(),
             desk: Desk::new(workers, completer),
             life: Life::Serving,
@@ -123,9 +123,9 @@ impl Service {
         }
     }
 
-    /// From now on `herald` sends to the watchers of this loop.
-    pub fn heralded_by(&mut self, herald: Token) {
-        self.observers.heralded_by(herald);
+    /// From now on `broadcaster` sends to the watchers of this loop.
+    pub fn broadcast_by(&mut self, broadcaster: Token) {
+        self.observers.broadcast_by(broadcaster);
     }
 
     /// From now on the loop is slowed down; it is to [pay attention](crate::reactor::Reactor::pay_attention) to each phase.
@@ -159,11 +159,11 @@ impl Service {
         turn.tell(asker, Message::Answer(reply));
     }
 
-    /// Tells the chores if something is due before their deadline.
+    /// Tells maintenance if something is due before its deadline.
     #[inline]
-    fn rearm_chores(&mut self, turn: &mut Turn<'_, Message>) {
-        let due = self.app.next_chore_s();
-        if let Some((token, known_s)) = &mut self.chores
+    fn rearm_maintenance(&mut self, turn: &mut Turn<'_, Message>) {
+        let due = self.app.next_maintenance_s();
+        if let Some((token, known_s)) = &mut self.maintenance
             && due < *known_s
         {
             *known_s = due;
@@ -226,7 +226,7 @@ impl Program for Service {
         }
         self.clients.end_turn();
         self.commit_outgoing(turn);
-        self.rearm_chores(turn);
+        self.rearm_maintenance(turn);
         delivered
     }
 }

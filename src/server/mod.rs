@@ -38,7 +38,7 @@ use crate::app::{
 };
 use crate::config::{CheckedConfig, Config, ListenAddr};
 use crate::http::Method;
-use crate::net::{Chores, Door, Realm, Service, adopt};
+use crate::net::{Door, Maintenance, Realm, Service, adopt};
 use crate::reactor::{Acceptor, Clock as _, Listener, OsClock, Reactor, Seams};
 use crate::token::Keys;
 use crate::websocket::Message;
@@ -366,7 +366,7 @@ impl Server {
         for (methods, path, handler) in monitor::HANDLERS {
             self.on_monitor(methods, path, handler);
         }
-        self.reactor.add(Box::new(Chores::default()))?;
+        self.reactor.add(Box::new(Maintenance::default()))?;
         Ok(())
     }
 

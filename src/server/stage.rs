@@ -13,7 +13,7 @@ use crate::app::Reply;
 use crate::app::monitor::{Gate, Sight, sources_json};
 use crate::config::{Config, ListenAddr, Pace, StorePath};
 use crate::http::{Method, Status};
-use crate::net::{Herald, Paced, Realm};
+use crate::net::{Broadcaster, Paced, Realm};
 use crate::reactor::{Attention, Moment, OsAcceptor, OsClock, Seams};
 use crate::work::password::Argon2id;
 use crate::work::watchdog::Watchdog;
@@ -30,7 +30,7 @@ impl Server {
         (self.reactor.program.app.config.pace != Pace::Free).then(|| doors.remove(door))
     }
 
-    /// If there is a monitor, adds the herald, which sends to observers what happens, and the watchdog, which reports a
+    /// If there is a monitor, adds the broadcaster, which sends to observers what happens, and the watchdog, which reports a
     /// stuck loop; or, if the loop is slowed down, shows it from another thread, at its `stage`.
     pub(super) fn show_itself(&mut self, stage: Option<Door>) -> Result<(), StartError> {
         let config = &self.reactor.program.app.config;
@@ -39,9 +39,9 @@ impl Server {
         }
         let pace = config.pace;
         self.ledger().remember_more();
-        let herald = Box::new(Herald::default());
-        let herald = self.reactor.add(herald).map_err(StartError::Os)?;
-        self.reactor.program.heralded_by(herald);
+        let broadcaster = Box::new(Broadcaster::default());
+        let broadcaster = self.reactor.add(broadcaster).map_err(StartError::Os)?;
+        self.reactor.program.broadcast_by(broadcaster);
         let Some((acceptor, _, address)) = stage else {
             let pulse = self.ledger().pulse();
             let say = |turn: u64, running: &str| {

@@ -18,7 +18,7 @@ use crate::work::{SessionRow, UserRow};
 const ROUNDS_MAX: usize = 20_000;
 /// Most polls that wait one after the other: those of all clients, if each is admitted when another one gives up.
 const POLLS_MAX: usize = PIPELINED_MAX * CLIENTS_MAX;
-/// The listener and the chores.
+/// The listener and maintenance.
 const OWN_SOURCES: usize = 2;
 /// Turns in which the answer to a late client may find no room on the network.
 const LATE_TURNS_MAX: u32 = 8;
@@ -298,7 +298,7 @@ impl World {
     }
 
     /// If the clock was not set, checks that times of last use are written.
-    fn check_chores(&mut self) -> Result<(), String> {
+    fn check_maintenance(&mut self) -> Result<(), String> {
         if self.clock_was_set || self.server.is_none() {
             return Ok(());
         }
@@ -353,7 +353,7 @@ impl World {
             ));
         }
         self.check_expired()?;
-        self.check_chores()?;
+        self.check_maintenance()?;
         self.story.say(|| "all clients leave".into());
         for at in 0..self.clients.len() {
             if !self.clients[at].over {

@@ -490,7 +490,7 @@ fn the_monitor_answers_when_clients_have_all_connections() {
     assert_eq!(
         sources(&mut monitor).len(),
         2 + 2 + 2 + 1,
-        "clients, listeners, chores and herald, monitor"
+        "clients, listeners, maintenance and broadcaster, monitor"
     );
 }
 

@@ -5,7 +5,7 @@ import test from "node:test";
 import { Player, next, shownFor } from "../../src/app/monitor/page/player.mjs";
 import { Place, Record, began, called, ended, short, worked } from "../../src/app/monitor/page/record.mjs";
 
-const LABELS = ["", "program", "connection", "GET /x", "herald"];
+const LABELS = ["", "program", "connection", "GET /x", "broadcaster"];
 
 function turn(n, at, more = {}) {
   return { n, at, phase_ns: [500, 100, 0, 0, 0, 40, 0], counts: [1, 1, 0, 0, 0, 1, 0], timeout_ns: null, observer: false, ...more };

@@ -36,8 +36,8 @@ const SAID = [
   ],
   [
     "a deadline that had come",
-    turn({ phase_ns: [30e9, 0, 0, 7000, 0, 0, 0], counts: [0, 0, 0, 1, 0, 0, 0], dispatches: [dispatch(3, "chores", "chores", 7000)] }),
-    "Turn 42: the loop slept for 30 s of at most 30 s, until the next deadline, and woke because 1 deadline had come (chores 7). It worked for 7 µs, most of it on chores.",
+    turn({ phase_ns: [30e9, 0, 0, 7000, 0, 0, 0], counts: [0, 0, 0, 1, 0, 0, 0], dispatches: [dispatch(3, "maintenance", "maintenance", 7000)] }),
+    "Turn 42: the loop slept for 30 s of at most 30 s, until the next deadline, and woke because 1 deadline had come (maintenance 7). It worked for 7 µs, most of it on maintenance.",
   ],
   [
     "ready sources among others that were asked again: which were which is not known",

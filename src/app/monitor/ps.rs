@@ -85,7 +85,9 @@ pub(super) fn end(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, R
 /// The source that the path names.
 fn named(request: &Request<'_>) -> Result<Token, Reply> {
     let id = request.parameter("id").unwrap_or_default();
-    id.parse().map(Token::from_u64).map_err(|_| no_such_source())
+    id.parse()
+        .map(Token::from_u64)
+        .map_err(|_| no_such_source())
 }
 
 fn no_such_source() -> Reply {

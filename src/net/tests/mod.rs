@@ -11,7 +11,7 @@ mod websockets;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use super::{Chores, Completion, Door, Realm, Service, Workers};
+use super::{Completion, Door, Maintenance, Realm, Service, Workers};
 use crate::app::sessions::Sessions;
 use crate::app::{App, Context, HANDLERS, Reply, Request};
 use crate::config::{Config, HashCost, Limits, StorePath};
@@ -65,7 +65,7 @@ fn world() -> World {
     }
     let listener = Listener::new(network.acceptor(), Door(Realm::Clients));
     reactor.add(Box::new(listener)).unwrap();
-    reactor.add(Box::new(Chores::default())).unwrap();
+    reactor.add(Box::new(Maintenance::default())).unwrap();
     World {
         reactor,
         clock,

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::app::monitor::BATCH_EVERY;
-use crate::net::Herald;
+use crate::net::Broadcaster;
 use crate::net::observers::{WATCHER_BYTES_MAX, WATCHERS_MAX};
 
-/// A world with `/live`, and with a herald that sends what happens.
+/// A world with `/live`, and with a broadcaster that sends what happens.
 fn watched() -> World {
     let mut world = world();
-    let herald = world.reactor.add(Box::new(Herald::default())).unwrap();
-    world.reactor.program.heralded_by(herald);
+    let broadcaster = world.reactor.add(Box::new(Broadcaster::default())).unwrap();
+    world.reactor.program.broadcast_by(broadcaster);
     world.reactor.ledger().remember_more();
     world.on("/live", || Reply::Watch(None));
     world

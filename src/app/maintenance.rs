@@ -17,7 +17,7 @@ const SESSIONS_AT_A_TIME: usize = 64;
 
 /// The state of maintenance.
 #[derive(Debug, Default)]
-pub(super) struct Chores {
+pub(super) struct MaintenanceState {
     /// Transactions that the store has not answered yet.
     under_way: usize,
     /// Expired sessions that the store could not remove. They are no longer in the table: their user may have
@@ -29,66 +29,66 @@ pub(super) struct Chores {
     not_before_s: i64,
 }
 
-impl Chores {
+impl MaintenanceState {
     /// Whether the store has not yet answered all transactions of maintenance.
-    pub(super) fn are_under_way(&self) -> bool {
+    pub(super) fn is_under_way(&self) -> bool {
         self.under_way > 0
     }
 }
 
 impl App {
-    /// When [`Context::chores`] has something to do, in seconds since 1970; `i64::MAX` for never.
+    /// When [`Context::maintain`] has something to do, in seconds since 1970; `i64::MAX` for never.
     #[must_use]
-    pub fn next_chore_s(&self) -> i64 {
-        if self.chores.are_under_way() {
+    pub fn next_maintenance_s(&self) -> i64 {
+        if self.maintenance.is_under_way() {
             return i64::MAX;
         }
         let expiry_s = self.sessions.next_expiry_s().unwrap_or(i64::MAX);
-        let touches_s = self.chores.touches_written_s + TOUCHES_EVERY_S;
+        let touches_s = self.maintenance.touches_written_s + TOUCHES_EVERY_S;
         let due_s = if self.sessions.has_touched() {
             expiry_s.min(touches_s)
         } else {
             expiry_s
         };
-        let due_s = if self.chores.unremoved.is_empty() {
+        let due_s = if self.maintenance.unremoved.is_empty() {
             due_s
         } else {
             i64::MIN
         };
-        due_s.max(self.chores.not_before_s)
+        due_s.max(self.maintenance.not_before_s)
     }
 
     /// The keys of expired sessions that the store failed to remove.
     pub fn unremoved(&self) -> impl Iterator<Item = Fingerprint> {
-        self.chores.unremoved.iter().map(|(hash, _)| *hash)
+        self.maintenance.unremoved.iter().map(|(hash, _)| *hash)
     }
 
     /// The server is about to end: times of last use are written now.
     pub fn hurry_chores(&mut self) {
-        self.chores.touches_written_s = 0;
+        self.maintenance.touches_written_s = 0;
         // Even if the store has just failed: this is the last chance.
-        self.chores.not_before_s = 0;
+        self.maintenance.not_before_s = 0;
     }
 }
 
 impl Context<'_> {
     /// Does in memory what is due, and returns what has to be done on disk.
-    pub fn chores(&mut self) -> Vec<Reply> {
+    pub fn maintain(&mut self) -> Vec<Reply> {
         let now_s = self.unix_s();
-        if self.app.next_chore_s() > now_s {
+        if self.app.next_maintenance_s() > now_s {
             return Vec::new();
         }
-        let mut expired = std::mem::take(&mut self.app.chores.unremoved);
+        let mut expired = std::mem::take(&mut self.app.maintenance.unremoved);
         let room = SESSIONS_AT_A_TIME.saturating_sub(expired.len());
         expired.extend(self.app.sessions.expire(now_s, room));
         let mut work: Vec<Reply> = Vec::with_capacity(expired.len() + 1);
         for (hash, session) in expired {
             work.push(self.expired(hash, session));
         }
-        if now_s >= self.app.chores.touches_written_s + TOUCHES_EVERY_S {
+        if now_s >= self.app.maintenance.touches_written_s + TOUCHES_EVERY_S {
             let touched = self.app.sessions.take_touched(SESSIONS_AT_A_TIME);
             if !self.app.sessions.has_touched() {
-                self.app.chores.touches_written_s = now_s;
+                self.app.maintenance.touches_written_s = now_s;
             }
             if !touched.is_empty() && !planted(Bug::LostTouches) {
                 let hashes: Vec<Fingerprint> = touched.iter().map(|(hash, _)| *hash).collect();
@@ -96,7 +96,7 @@ impl Context<'_> {
                     changes: vec![Change::TouchSessions(touched)],
                     ..Transaction::default()
                 };
-                work.push(self.unasked(transaction, move |cx, on_disk| {
+                work.push(self.in_background(transaction, move |cx, on_disk| {
                     if !on_disk {
                         cx.app.sessions.put_touched_back(&hashes);
                     }
@@ -113,26 +113,26 @@ impl Context<'_> {
             events: vec![event],
             events_only_if_changed: true,
         };
-        self.unasked(transaction, move |cx, on_disk| {
+        self.in_background(transaction, move |cx, on_disk| {
             // If it is on disk, the session's streams have ended after the event that reports the expiry.
             if !on_disk {
                 cx.app.streams.end(&hash);
-                cx.app.chores.unremoved.push((hash, session));
+                cx.app.maintenance.unremoved.push((hash, session));
             }
         })
     }
 
     /// A transaction that no client waits for; `then` is called with whether it is on disk.
-    fn unasked(
+    fn in_background(
         &mut self,
         transaction: Transaction,
         then: impl FnOnce(&mut Context<'_>, bool) + 'static,
     ) -> Reply {
-        self.app.chores.under_way += 1;
+        self.app.maintenance.under_way += 1;
         Reply::commit(transaction, move |committed, cx| {
-            cx.app.chores.under_way -= 1;
+            cx.app.maintenance.under_way -= 1;
             if committed.is_err() {
-                cx.app.chores.not_before_s = cx.unix_s() + RETRY_AFTER_S;
+                cx.app.maintenance.not_before_s = cx.unix_s() + RETRY_AFTER_S;
             }
             then(cx, committed.is_ok());
             Reply::empty(204)

@@ -7,14 +7,14 @@ use crate::reactor::{Kind, Moment, Next, Readiness, Source, Turn};
 
 /// Sends observers what has happened, soon after it did. It has a deadline only while there is something to send.
 #[derive(Debug, Default)]
-pub struct Herald {
+pub struct Broadcaster {
     /// When it last did so.
     last: Moment,
 }
 
-impl Source<Service> for Herald {
+impl Source<Service> for Broadcaster {
     fn kind(&self) -> Kind {
-        Kind::observer("herald")
+        Kind::observer("broadcaster")
     }
 
     fn ready(

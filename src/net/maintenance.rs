@@ -8,14 +8,14 @@ use crate::reactor::{Kind, Moment, Next, Program, Readiness, Source, Turn};
 
 /// Removes expired sessions, writes times of last use, and ends a drain that takes too long.
 #[derive(Debug)]
-pub struct Chores {
+pub struct Maintenance {
     /// When the server stops, whether drained or not.
     stop_at: Moment,
     /// When requests that still wait for a worker are given up, because another process is to take over.
     give_up_at: Moment,
 }
 
-impl Default for Chores {
+impl Default for Maintenance {
     /// Nothing is due until the service says so.
     fn default() -> Self {
         Self {
@@ -25,20 +25,20 @@ impl Default for Chores {
     }
 }
 
-impl Chores {
+impl Maintenance {
     /// Sleeps until maintenance is due next.
     fn rest(&self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        let due_s = service.app.next_chore_s();
-        service.chores = Some((turn.token(), due_s));
+        let due_s = service.app.next_maintenance_s();
+        service.maintenance = Some((turn.token(), due_s));
         let due = turn.moment_of(due_s).min(self.stop_at);
         turn.set_deadline(due.min(self.give_up_at));
         Next::Wait
     }
 }
 
-impl Source<Service> for Chores {
+impl Source<Service> for Maintenance {
     fn kind(&self) -> Kind {
-        Kind::of("chores")
+        Kind::of("maintenance")
     }
 
     fn first_deadline(&mut self, _service: &Service, now: Moment) -> Moment {
@@ -67,7 +67,7 @@ impl Source<Service> for Chores {
             service.give_up_jobs(turn);
         }
         let mut cx = Service::context(&mut service.app, turn);
-        for reply in cx.chores() {
+        for reply in cx.maintain() {
             service.do_unasked(reply, turn);
         }
         self.rest(service, turn)

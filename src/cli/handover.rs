@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use loopgate::config::ListenAddr;
 use loopgate::reactor::spawn;
-use loopgate::server::{Passed, PassedSocket};
+use loopgate::server::{HandedOver, PassedSocket};
 
 use super::line::{Kind, Line, Patience, VERSION, unknown};
 
@@ -87,7 +87,7 @@ impl Successor {
     /// If it ended, did not serve in time, or the wait was broken off.
     pub(super) fn give(
         mut self,
-        connections: &[Passed],
+        connections: &[HandedOver],
         unless: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         let patience = Patience {
@@ -189,7 +189,7 @@ impl Predecessor {
     ///
     /// # Errors
     /// If a message cannot be understood, or takes too long.
-    pub(super) fn wait_for_the_store(&mut self) -> io::Result<Vec<Passed>> {
+    pub(super) fn wait_for_the_store(&mut self) -> io::Result<Vec<HandedOver>> {
         let patience = Patience::of(STORE_TIMEOUT);
         self.line.send(Kind::Ready, [&[], &[]], &[], patience)?;
         let mut connections = Vec::new();
@@ -203,7 +203,7 @@ impl Predecessor {
             };
             match (message.kind, message.descriptor) {
                 (Kind::Store, _) => return Ok(connections),
-                (Kind::Connection, Some(descriptor)) => connections.push(Passed {
+                (Kind::Connection, Some(descriptor)) => connections.push(HandedOver {
                     descriptor,
                     input: self.line.bytes(message.lengths[0], patience)?,
                     output: self.line.bytes(message.lengths[1], patience)?,

@@ -128,17 +128,17 @@ impl Running {
                 self.end(server, |server| server, stopped);
                 return Ok(stopped);
             };
-            connections = server.take_passed();
+            connections = server.take_handed_over();
             drop(server); // and closes the store
             let id = successor.id();
-            let passed = count(connections.len() as u64, "connection", "connections");
+            let how_many = count(connections.len() as u64, "connection", "connections");
             let to_stop = [
                 signals.of(Signal::Terminate)?.as_fd(),
                 signals.of(Signal::Interrupt)?.as_fd(),
             ];
             match successor.give(&connections, &to_stop) {
                 Ok(()) => {
-                    log::info!("process {id} goes on, with {passed}");
+                    log::info!("process {id} goes on, with {how_many}");
                     sockets.own_paths(false);
                     supervisor::tell(&format!("MAINPID={id}"));
                     self.finish_log();

@@ -8,9 +8,9 @@ use crate::reactor::{Accept, Kind, Peer, Source, Stream};
 
 /// Admits clients while there is room, and none when the server shuts down.
 #[derive(Debug)]
-pub struct Door(pub Realm);
+pub struct Admission(pub Realm);
 
-impl<T: Stream> Accept<Service, T> for Door {
+impl<T: Stream> Accept<Service, T> for Admission {
     fn kind(&self) -> Kind {
         self.0.kind_of_listeners()
     }

@@ -15,7 +15,7 @@ const HANDSHAKES_PER_TURN: usize = 8;
 
 /// A connection that one process hands to another: between two requests, or with a part of one.
 #[derive(Debug)]
-pub struct Passed {
+pub struct HandedOver {
     /// The socket.
     pub descriptor: OwnedFd,
     /// Bytes that the peer has sent and that do not make a complete request.
@@ -43,7 +43,7 @@ pub struct Clients {
     /// Overrides `timed`, whether or not the access log is read; if it is `None`, the log is asked for each connection.
     timed_in_any_case: Option<bool>,
     /// Connections for another process.
-    pub(super) passed: Vec<Passed>,
+    pub(super) handed_over: Vec<HandedOver>,
     /// Counts of the connections that have ended.
     pub tally: Tally,
 }
@@ -59,7 +59,7 @@ impl Clients {
             handshakes_left: HANDSHAKES_PER_TURN,
             timed: false,
             timed_in_any_case: None,
-            passed: Vec::new(),
+            handed_over: Vec::new(),
             tally: Tally::default(),
         }
     }

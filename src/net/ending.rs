@@ -1,6 +1,6 @@
 //! How a server ends: it drains, or hands over to another process.
 
-use super::clients::Passed;
+use super::clients::HandedOver;
 use super::lifecycle::{Ending, Life};
 use super::message::Message;
 use super::service::Service;
@@ -55,8 +55,8 @@ impl Service {
     }
 
     /// The connections that another process is to take over.
-    pub fn take_passed(&mut self) -> Vec<Passed> {
-        std::mem::take(&mut self.clients.passed)
+    pub fn take_handed_over(&mut self) -> Vec<HandedOver> {
+        std::mem::take(&mut self.clients.handed_over)
     }
 
     /// Whether shutting down, or handing over, is complete: no connection is open, no child runs, no job is under way, and

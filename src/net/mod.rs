@@ -45,10 +45,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use admission::Door;
+pub use admission::Admission;
 pub use broadcaster::Broadcaster;
 pub use children::{Child, Forked, Role, Roster};
-pub use clients::{Clients, Passed};
+pub use clients::{Clients, HandedOver};
 pub use connection::adopt;
 pub use desk::Workers;
 pub use held::Held;

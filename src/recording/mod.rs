@@ -46,7 +46,7 @@ pub use seams::{
 
 use crate::config::CheckedConfig;
 use crate::reactor::{OsClock, Seams, Signal};
-use crate::server::{Server, Sockets, StartError, Stopped, World, doors, keys_of};
+use crate::server::{Server, Sockets, StartError, Stopped, World, acceptors, keys_of};
 use crate::work::Store;
 use entry::Entry;
 use seams::{RecordedEngine, RecordedHasher};
@@ -86,7 +86,7 @@ impl Recording {
         mut store: Store,
         sockets: &Sockets,
     ) -> Result<Self, StartError> {
-        let doors = doors(&config, sockets)?;
+        let acceptors = acceptors(&config, sockets)?;
         let keys = keys_of(&config.store)?;
         let RecordOptions {
             path,
@@ -100,7 +100,7 @@ impl Recording {
             &config,
             &keys,
             &mut store,
-            doors.len(),
+            acceptors.len(),
         )
         .map_err(StartError::Config)?;
         let selector = RecordedSelector::new(tape.clone()).map_err(StartError::Os)?;
@@ -120,11 +120,11 @@ impl Recording {
         };
         let mut server = Server::in_world(config.into(), world)?;
         tape.add(&Entry::TimesRequests(server.time_requests(None)));
-        let doors = doors.into_iter().map(|(inner, realm, address)| {
+        let acceptors = acceptors.into_iter().map(|(inner, realm, address)| {
             let tape = tape.clone();
             (RecordedAcceptor { inner, tape }, realm, address)
         });
-        server.open(doors).map_err(StartError::Os)?;
+        server.open(acceptors).map_err(StartError::Os)?;
         for signal in [Signal::Terminate, Signal::Interrupt] {
             let stream = signal.stream().map_err(StartError::Os)?;
             let stream = RecordedStream::new(stream, false, &tape);

@@ -250,7 +250,7 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server, Rep
     let mut server = Server::in_world(config, world)?;
     server.ledger().remember_more(); // of a turn, all that was done in it is told
     server.time_requests(player.take_times_requests());
-    let doors = (0..listeners).map(|at| {
+    let acceptors = (0..listeners).map(|at| {
         let address = addresses.get(at).or(addresses.first());
         let address = address
             .cloned()
@@ -258,7 +258,7 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server, Rep
         (PlayedAcceptor(player.clone()), Realm::Clients, address)
     });
     let os = |why| ReplayError::Start(StartError::Os(why));
-    server.open(doors).map_err(os)?;
+    server.open(acceptors).map_err(os)?;
     for _ in 0..2 {
         server
             .shut_down_on(PlayedStream::new(player, false))

@@ -191,12 +191,12 @@ impl Listening {
     }
 
     /// The acceptors of a server, each with its realm and its address.
-    pub(super) fn doors(
+    pub(super) fn acceptors(
         &self,
         sockets: &Sockets,
     ) -> io::Result<Vec<(OsAcceptor, Realm, ListenAddr)>> {
         let sockets = sockets.0.borrow();
-        let doors = sockets.iter().map(|socket| {
+        let acceptors = sockets.iter().map(|socket| {
             let (realm, acceptor) = (socket.realm, socket.acceptor.try_clone()?);
             #[cfg(feature = "tls")]
             let acceptor = match (realm, &self.tls) {
@@ -206,7 +206,7 @@ impl Listening {
             let address = acceptor.local_addr()?;
             Ok((acceptor, realm, address))
         });
-        doors.collect()
+        acceptors.collect()
     }
 
     /// Reads the certificate again on a worker thread, then shows it to new connections.

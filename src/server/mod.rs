@@ -18,7 +18,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use crate::net::{Held, Passed};
+pub use crate::net::{HandedOver, Held};
 pub use descriptors::raise_descriptor_limit;
 pub use error::StartError;
 pub use handle::Handle;
@@ -27,7 +27,7 @@ pub use listening::{Asked, PassedSocket, Sockets};
 pub use signals::Signals;
 use stage::Stage;
 #[cfg(feature = "simulation")]
-pub(crate) use start::doors;
+pub(crate) use start::acceptors;
 pub use start::key_path;
 pub(crate) use start::keys_of;
 use start::service;
@@ -38,7 +38,7 @@ use crate::app::{
 };
 use crate::config::{CheckedConfig, Config, ListenAddr};
 use crate::http::Method;
-use crate::net::{Door, Maintenance, Realm, Service, adopt};
+use crate::net::{Admission, Maintenance, Realm, Service, adopt};
 use crate::reactor::{Acceptor, Clock as _, Listener, OsClock, Reactor, Seams};
 use crate::token::Keys;
 use crate::websocket::Message;
@@ -84,7 +84,7 @@ impl fmt::Debug for World<'_> {
 pub enum Stopped {
     /// All requests under way were finished.
     Drained,
-    /// Another process is to take over the sockets, the store and what [`Server::take_passed`] returns.
+    /// Another process is to take over the sockets, the store and what [`Server::take_handed_over`] returns.
     HandedOver,
     /// It was told to stop twice, or draining took longer than allowed: connections were cut.
     AtOnce,
@@ -123,7 +123,7 @@ impl Server {
         sockets: Sockets,
     ) -> Result<Self, StartError> {
         let listening = Listening::new(&config)?;
-        let mut doors = listening.doors(&sockets).map_err(StartError::Os)?;
+        let mut acceptors = listening.acceptors(&sockets).map_err(StartError::Os)?;
         let clock = OsClock::default();
         let of_workers = clock.clone();
         let mut crew = TimedThreads::new(move || of_workers.now().as_ns());
@@ -137,8 +137,8 @@ impl Server {
         let mut server = Self::in_world(config.into(), world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
-        let stage = server.take_stage(&mut doors);
-        server.open(doors).map_err(StartError::Os)?;
+        let stage = server.take_stage(&mut acceptors);
+        server.open(acceptors).map_err(StartError::Os)?;
         server.show_itself(stage)?;
         server.add_children().map_err(StartError::Os)?;
         Ok(server)
@@ -156,9 +156,9 @@ impl Server {
     }
 
     /// Takes over connections that another process handed over. Connections whose peer has gone are left out.
-    pub fn adopt(&mut self, passed: Vec<Passed>) {
-        for passed in passed {
-            if let Err(error) = adopt(&mut self.reactor, passed) {
+    pub fn adopt(&mut self, connections: Vec<HandedOver>) {
+        for connection in connections {
+            if let Err(error) = adopt(&mut self.reactor, connection) {
                 log::debug!("a connection was not taken over: {error}");
             }
         }
@@ -207,14 +207,14 @@ impl Server {
     /// When the system has no room for more registrations.
     pub(crate) fn open(
         &mut self,
-        doors: impl IntoIterator<Item = (impl Acceptor, Realm, ListenAddr)>,
+        acceptors: impl IntoIterator<Item = (impl Acceptor, Realm, ListenAddr)>,
     ) -> io::Result<()> {
-        for (acceptor, realm, address) in doors {
+        for (acceptor, realm, address) in acceptors {
             match realm {
                 Realm::Clients => self.reactor.program.app.addresses.push(address),
                 Realm::Monitor => self.monitor_address = Some(address),
             }
-            let listener = Box::new(Listener::new(acceptor, Door(realm)));
+            let listener = Box::new(Listener::new(acceptor, Admission(realm)));
             self.reactor.add(listener)?;
         }
         let (version, unix_ms) = (env!("CARGO_PKG_VERSION"), self.reactor.unix_ms());
@@ -229,7 +229,7 @@ impl Server {
     /// # Errors
     /// When the system has no room for one more registration.
     pub fn accept_from(&mut self, acceptor: impl Acceptor) -> io::Result<()> {
-        let listener = Box::new(Listener::new(acceptor, Door(Realm::Clients)));
+        let listener = Box::new(Listener::new(acceptor, Admission(Realm::Clients)));
         self.reactor.add(listener).map(drop)
     }
 
@@ -336,8 +336,8 @@ impl Server {
     /// The connections that another process is to take over, after the server has
     /// [handed over](Stopped::HandedOver).
     #[must_use]
-    pub fn take_passed(&mut self) -> Vec<Passed> {
-        self.reactor.program.take_passed()
+    pub fn take_handed_over(&mut self) -> Vec<HandedOver> {
+        self.reactor.program.take_handed_over()
     }
 
     /// Where the server listens, with the ports that the system chose.

@@ -20,19 +20,19 @@ use crate::work::watchdog::Watchdog;
 use crate::work::{Crew as _, Hired, Once, Store, Threads};
 
 /// A socket, its realm, and its address.
-type Door = (OsAcceptor, Realm, ListenAddr);
+type OpenSocket = (OsAcceptor, Realm, ListenAddr);
 
 impl Server {
     /// Takes out the monitor's socket, if the loop is slowed down: then another thread serves it.
-    pub(super) fn take_stage(&self, doors: &mut Vec<Door>) -> Option<Door> {
-        let is_monitors = |(_, realm, _): &Door| *realm == Realm::Monitor;
-        let door = doors.iter().position(is_monitors)?;
-        (self.reactor.program.app.config.pace != Pace::Free).then(|| doors.remove(door))
+    pub(super) fn take_stage(&self, sockets: &mut Vec<OpenSocket>) -> Option<OpenSocket> {
+        let is_monitors = |(_, realm, _): &OpenSocket| *realm == Realm::Monitor;
+        let socket = sockets.iter().position(is_monitors)?;
+        (self.reactor.program.app.config.pace != Pace::Free).then(|| sockets.remove(socket))
     }
 
     /// If there is a monitor, adds the broadcaster, which sends to observers what happens, and the watchdog, which reports a
     /// stuck loop; or, if the loop is slowed down, shows it from another thread, at its `stage`.
-    pub(super) fn show_itself(&mut self, stage: Option<Door>) -> Result<(), StartError> {
+    pub(super) fn show_itself(&mut self, stage: Option<OpenSocket>) -> Result<(), StartError> {
         let config = &self.reactor.program.app.config;
         if config.monitor.is_none() {
             return Ok(());

@@ -119,12 +119,12 @@ pub(crate) fn keys_of(store: &StorePath) -> Result<Keys, StartError> {
 /// # Errors
 /// If the certificate cannot be used, or no descriptor is left.
 #[cfg(feature = "simulation")]
-pub(crate) fn doors(
+pub(crate) fn acceptors(
     config: &Config,
     sockets: &Sockets,
 ) -> Result<Vec<(OsAcceptor, Realm, ListenAddr)>, StartError> {
     let listening = Listening::new(config)?;
-    listening.doors(sockets).map_err(StartError::Os)
+    listening.acceptors(sockets).map_err(StartError::Os)
 }
 
 /// Reads the key file on a worker thread, then signs with its keys.

@@ -40,7 +40,7 @@ use self::link::Link;
 use self::protocol::Protocol;
 use self::state::{Flow, State};
 use super::call::Call;
-use super::clients::Passed;
+use super::clients::HandedOver;
 use super::message::Message;
 use super::realm::Realm;
 use super::service::Service;
@@ -123,7 +123,7 @@ impl<T: Stream> Connection<T> {
 
     fn follow_seldom(&mut self, flow: Flow, call: &mut Call<'_, '_>) -> Next {
         match flow {
-            Flow::On if self.passes(call) => Next::Close(Reason("handed over")),
+            Flow::On if self.hands_over(call) => Next::Close(Reason("handed over")),
             Flow::On => self.protocol.settle(call),
             Flow::Next(next) => next,
             Flow::Part => {
@@ -138,8 +138,8 @@ impl<T: Stream> Connection<T> {
     /// Hands the connection to another process, if it is between two requests or has a part of a head; returns
     /// whether it did. Requests under way are finished first; an encrypted connection cannot be handed over.
     #[cold]
-    fn passes(&mut self, call: &mut Call<'_, '_>) -> bool {
-        if !self.protocol.may_be_passed() {
+    fn hands_over(&mut self, call: &mut Call<'_, '_>) -> bool {
+        if !self.protocol.may_be_handed_over() {
             return false;
         }
         call.turn.deregister(&mut self.stream);
@@ -147,7 +147,7 @@ impl<T: Stream> Connection<T> {
             return call.turn.register(&mut self.stream).is_err();
         };
         let Protocol { inbox, outbox, .. } = &mut self.protocol;
-        call.service.clients.passed.push(Passed {
+        call.service.clients.handed_over.push(HandedOver {
             descriptor,
             input: std::mem::take(inbox),
             output: outbox.take(&mut call.service.writer.buffers),
@@ -160,13 +160,13 @@ impl<T: Stream> Connection<T> {
 ///
 /// # Errors
 /// If its peer has gone, or the system has no room for one more registration.
-pub fn adopt(reactor: &mut Reactor<Service>, passed: Passed) -> io::Result<()> {
-    let (stream, peer) = OsStream::adopt(passed.descriptor)?;
+pub fn adopt(reactor: &mut Reactor<Service>, handed_over: HandedOver) -> io::Result<()> {
+    let (stream, peer) = OsStream::adopt(handed_over.descriptor)?;
     let Service { app, clients, .. } = &mut reactor.program;
     clients.opened(peer, Realm::Clients, &app.config);
     let mut connection = Connection::new(stream, peer, Realm::Clients, true);
-    connection.protocol.inbox = passed.input;
-    connection.protocol.outbox.put(passed.output);
+    connection.protocol.inbox = handed_over.input;
+    connection.protocol.outbox.put(handed_over.output);
     reactor.add(Box::new(connection)).map(drop)
 }
 

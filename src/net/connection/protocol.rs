@@ -287,7 +287,7 @@ impl Protocol {
     }
 
     /// Whether another process can take it over: it is between two requests, or has a part of a head.
-    pub(super) fn may_be_passed(&self) -> bool {
+    pub(super) fn may_be_handed_over(&self) -> bool {
         let is_between = matches!(self.state, State::Idle { .. } | State::Head { .. });
         is_between && !self.link.is_secure && self.realm == Realm::Clients
     }

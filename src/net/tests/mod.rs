@@ -11,7 +11,7 @@ mod websockets;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use super::{Completion, Door, Maintenance, Realm, Service, Workers};
+use super::{Admission, Completion, Maintenance, Realm, Service, Workers};
 use crate::app::sessions::Sessions;
 use crate::app::{App, Context, HANDLERS, Reply, Request};
 use crate::config::{Config, HashCost, Limits, StorePath};
@@ -63,7 +63,7 @@ fn world() -> World {
             move |request: &Request<'_>, cx: &mut Context<'_>| handler(request, cx).into();
         routes.on(methods, path, Label::NONE, Box::new(handler));
     }
-    let listener = Listener::new(network.acceptor(), Door(Realm::Clients));
+    let listener = Listener::new(network.acceptor(), Admission(Realm::Clients));
     reactor.add(Box::new(listener)).unwrap();
     reactor.add(Box::new(Maintenance::default())).unwrap();
     World {

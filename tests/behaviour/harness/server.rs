@@ -70,7 +70,7 @@ impl TestServer {
                 .expect("the test waits");
             let stopped = server.run().expect("the loop turns");
             // What another process would go on with: it is told what it has not taken yet.
-            for passed in server.take_passed() {
+            for passed in server.take_handed_over() {
                 let _ = TcpStream::from(passed.descriptor).write_all(&passed.output);
             }
             Ended::of(stopped, &mut server)

@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `door` | decides which files are opened; refuses all others before anything is written |
+//! | `open` | decides which files are opened; refuses all others before anything is written |
 //! | `schema` | the tables and the settings of a connection |
 //! | `group` | many transactions, one commit |
 //! | `kept` | which events are kept |
@@ -11,10 +11,10 @@
 //!
 //! No other file names the crate rusqlite. Read next: `group`.
 
-mod door;
 mod error;
 mod group;
 mod kept;
+mod open;
 mod reading;
 mod schema;
 #[cfg(test)]
@@ -42,7 +42,7 @@ pub(in crate::work) struct Sqlite {
     kept: Kept,
     last_event_id: u64,
     /// Held until the store is closed; `None` in memory.
-    _lock: Option<door::Lock>,
+    _lock: Option<open::Lock>,
 }
 
 impl fmt::Debug for Sqlite {
@@ -60,7 +60,7 @@ impl Sqlite {
         let (connection, path, lock) = match path {
             StorePath::Memory => (schema::in_memory()?, PathBuf::from(":memory:"), None),
             StorePath::File(path) => {
-                let (connection, path, lock) = door::open(path)?;
+                let (connection, path, lock) = open::open(path)?;
                 (connection, path, Some(lock))
             }
         };

@@ -1,8 +1,8 @@
 //! What the tests of the store share.
 
-mod door;
 mod group;
 mod kept;
+mod open;
 mod writer;
 
 use std::path::Path;

@@ -54,8 +54,8 @@ pub use hub::{
 pub use produced::{event_of_line, name_of_command};
 pub use replica::Confirmed;
 pub use reply::{
-    Continuation, Conversation, Follow, Job, JobError, Later, Look, Output, Reply, Socket, Stream,
-    Upgrade, Wait, internal_error,
+    Continuation, Conversation, Follow, Job, JobError, Later, Output, Reply, Socket, Stream,
+    TakeSnapshot, Upgrade, Wait, internal_error,
 };
 pub use request::{Parameters, Request};
 pub use routes::{Found, Handler, Methods, Routes};

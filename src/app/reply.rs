@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::{Confirmed, Context, FeedId, Interest};
 use crate::http::{Prepared, Response, Status};
 use crate::planted::{Bug, planted};
-use crate::reactor::{Moment, Seen, Token};
+use crate::reactor::{Moment, SourceInfo, Token};
 use crate::token::Fingerprint;
 use crate::websocket::{self, Message};
 use crate::work::{Findings, Page, Query, StoreError, Transaction};
@@ -36,7 +36,7 @@ pub enum Reply {
     /// From here on both sides send messages.
     WebSocket(Box<Upgrade>),
     /// An answer after all sources have been looked at, in slices.
-    Look(Look),
+    Snapshot(TakeSnapshot),
     /// From here on the client receives what the loop does: after this greeting, or after one made from the ledger.
     Watch(Option<Arc<[u8]>>),
     /// This source is ended, and this is the answer.
@@ -44,11 +44,11 @@ pub enum Reply {
 }
 
 /// Makes the answer once all sources have been looked at.
-pub struct Look(pub Continuation<Vec<Seen>>);
+pub struct TakeSnapshot(pub Continuation<Vec<SourceInfo>>);
 
-impl fmt::Debug for Look {
+impl fmt::Debug for TakeSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Look")
+        f.write_str("TakeSnapshot")
     }
 }
 

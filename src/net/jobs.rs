@@ -73,7 +73,7 @@ impl Service {
             },
         };
         if let Some(connection) = order.connection {
-            turn.tell(connection, message);
+            turn.send(connection, message);
         }
     }
 
@@ -162,7 +162,7 @@ impl Service {
     }
 
     /// Submits work that no client waits for.
-    pub fn do_unasked(&mut self, reply: Reply, turn: &mut Turn<'_, Message>) {
+    pub fn do_in_background(&mut self, reply: Reply, turn: &mut Turn<'_, Message>) {
         let _no_client_waits = self.submit_all(reply, None, turn);
     }
 
@@ -195,6 +195,6 @@ impl Service {
             }
             Reply::empty(204)
         });
-        self.do_unasked(reply, turn);
+        self.do_in_background(reply, turn);
     }
 }

@@ -25,7 +25,7 @@ const CHILD_GRACE_HANDOVER: Duration = Duration::from_millis(900);
 
 /// Whether the server is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum Lifecycle {
     /// It is not shutting down.
     Serving,
     /// It shuts down for good: requests under way are finished.
@@ -50,7 +50,7 @@ impl Ending {
     }
 }
 
-impl Life {
+impl Lifecycle {
     /// Whether the server is shutting down for good.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -68,7 +68,7 @@ impl Source<Service> for Maintenance {
         }
         let mut cx = Service::context(&mut service.app, turn);
         for reply in cx.maintain() {
-            service.do_unasked(reply, turn);
+            service.do_in_background(reply, turn);
         }
         self.rest(service, turn)
     }
@@ -81,7 +81,7 @@ impl Source<Service> for Maintenance {
     ) -> Next {
         if matches!(message, Message::Drain) {
             self.stop_at = turn.now() + service.app.config.limits.drain_timeout;
-            self.give_up_at = service.life.cut_at();
+            self.give_up_at = service.lifecycle.cut_at();
             service.app.hurry_chores();
         }
         self.rest(service, turn)

@@ -22,7 +22,7 @@ pub enum Message {
     /// To a stream: its session has ended.
     SessionEnded,
     /// To a stream: its session may end earlier than it knows, or has ended.
-    LookAtSession,
+    CheckSession,
     /// To maintenance, or the broadcaster: something is due earlier than its deadline says.
     Rearm,
     /// To all: the server is shutting down.

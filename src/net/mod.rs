@@ -8,7 +8,7 @@
 //! `service` is what all sources share, composed of objects that do not know it: `clients` (which connections are
 //! admitted, and what they hold), `desk` (work that other threads have, and its continuations), `children::roster`
 //! (the processes that the server runs), `observers` (connections that watch the loop). These files do something with
-//! several of them at once: `jobs` (submits work and continues when it is done), `ending` (drains or hands over),
+//! several of them at once: `jobs` (submits work and continues when it is done), `shutdown` (drains or hands over),
 //! `held` (counts what is held at a moment), `tally` (counts what was done since the start). `call` is the service
 //! and the turn together, which most functions need.
 //!
@@ -26,7 +26,6 @@ mod children;
 mod clients;
 mod connection;
 mod desk;
-mod ending;
 mod exchange;
 mod framing;
 #[cfg(any(test, fuzzing))]
@@ -41,6 +40,7 @@ mod outbox;
 mod realm;
 mod reply_writer;
 mod service;
+mod shutdown;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -52,7 +52,7 @@ pub use clients::{Clients, HandedOver};
 pub use connection::adopt;
 pub use desk::Workers;
 pub use held::Held;
-pub use lifecycle::Life;
+pub use lifecycle::Lifecycle;
 pub use maintenance::Maintenance;
 pub use message::{Completion, Message};
 pub use observers::Paced;

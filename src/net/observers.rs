@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::message::Message;
 use crate::app::monitor::{DEADLINES_MAX, Gate, Sight, Watch, sources_json};
-use crate::app::{App, Look};
+use crate::app::{App, TakeSnapshot};
 use crate::ledger::{Ledger, Phase};
-use crate::reactor::{Attention, Seen, Token, Turn, View};
+use crate::reactor::{Attention, SourceInfo, Token, Turn, View};
 
 /// Most connections that watch at the same time: each takes a copy of everything.
 pub(super) const WATCHERS_MAX: usize = 8;
@@ -21,9 +21,9 @@ pub(super) const WATCHER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most requests that list all sources at the same time: they are served one after the other, so this bounds how long
 /// they wait.
-const LOOKS_MAX: usize = 8;
+const SNAPSHOTS_MAX: usize = 8;
 
-/// Slots that are looked at in one turn, which takes some tens of microseconds.
+/// Slots that are snapshot at in one turn, which takes some tens of microseconds.
 const SLOTS_PER_TURN: usize = 256;
 
 /// A loop that is slowed down: the gate at which it stops, and the observers that it tells.
@@ -43,19 +43,19 @@ impl std::fmt::Debug for Paced {
 }
 
 /// A listing of all sources that is not complete yet.
-struct Looking {
+struct PartialSnapshot {
     asker: Token,
     /// The next slot to look at.
     from: usize,
-    seen: Vec<Seen>,
-    then: Look,
+    sources: Vec<SourceInfo>,
+    then: TakeSnapshot,
 }
 
 /// The observers of the loop.
 #[derive(Default)]
 pub(super) struct Observers {
     /// Requests that list all sources; the first is being served.
-    looks: VecDeque<Looking>,
+    snapshots: VecDeque<PartialSnapshot>,
     /// Connections that receive what the ledger records.
     watchers: Vec<Token>,
     /// The source that sends it, if the watchers watch this loop and not another one.
@@ -66,11 +66,11 @@ pub(super) struct Observers {
     paced: Option<Paced>,
 }
 
-/// A complete listing: the connection that asked, and the continuation that takes what was seen.
-pub(super) struct Looked {
+/// A complete listing: the connection that asked, and the continuation that takes what was sources.
+pub(super) struct Snapshot {
     pub(super) asker: Token,
-    pub(super) seen: Vec<Seen>,
-    pub(super) then: Look,
+    pub(super) sources: Vec<SourceInfo>,
+    pub(super) then: TakeSnapshot,
 }
 
 impl Observers {
@@ -78,7 +78,7 @@ impl Observers {
     pub(super) fn attention(&self) -> Attention {
         if self.paced.is_some() {
             Attention::EachPhase
-        } else if self.looks.is_empty() && self.watchers.is_empty() {
+        } else if self.snapshots.is_empty() && self.watchers.is_empty() {
             Attention::None
         } else {
             Attention::EachTurn
@@ -101,14 +101,18 @@ impl Observers {
     }
 
     /// Begins a listing of all sources for the source being dispatched. Returns whether there was room for one more.
-    pub(super) fn begin_look(&mut self, then: Look, turn: &mut Turn<'_, Message>) -> bool {
-        if self.looks.len() == LOOKS_MAX {
+    pub(super) fn begin_snapshot(
+        &mut self,
+        then: TakeSnapshot,
+        turn: &mut Turn<'_, Message>,
+    ) -> bool {
+        if self.snapshots.len() == SNAPSHOTS_MAX {
             return false;
         }
-        self.looks.push_back(Looking {
+        self.snapshots.push_back(PartialSnapshot {
             asker: turn.token(),
             from: 0,
-            seen: Vec::new(),
+            sources: Vec::new(),
             then,
         });
         turn.pay_attention(Attention::EachTurn);
@@ -117,24 +121,24 @@ impl Observers {
 
     /// Looks at some sources for the first request, and makes the next turn come at once while there are more to look
     /// at; returns the listing if those were the last.
-    pub(super) fn look(&mut self, view: &mut View<'_, Message>) -> Option<Looked> {
-        let looking = self.looks.front_mut()?;
-        let (seen, next) = view.sources(looking.from, SLOTS_PER_TURN);
-        looking.seen.extend(seen);
-        let looked = match next {
+    pub(super) fn continue_snapshot(&mut self, view: &mut View<'_, Message>) -> Option<Snapshot> {
+        let partial = self.snapshots.front_mut()?;
+        let (sources, next) = view.sources(partial.from, SLOTS_PER_TURN);
+        partial.sources.extend(sources);
+        let snapshot = match next {
             Some(next) => {
-                looking.from = next;
+                partial.from = next;
                 None
             }
-            None => self.looks.pop_front(),
+            None => self.snapshots.pop_front(),
         };
-        if !self.looks.is_empty() {
+        if !self.snapshots.is_empty() {
             view.stay_awake();
         }
-        looked.map(|looking| Looked {
-            asker: looking.asker,
-            seen: looking.seen,
-            then: looking.then,
+        snapshot.map(|partial| Snapshot {
+            asker: partial.asker,
+            sources: partial.sources,
+            then: partial.then,
         })
     }
 
@@ -177,7 +181,7 @@ impl Observers {
             && watch.has_news(turn.ledger())
         {
             self.told = true;
-            turn.tell(broadcaster, Message::Rearm);
+            turn.send(broadcaster, Message::Rearm);
         }
     }
 
@@ -188,14 +192,14 @@ impl Observers {
         if self.are_elsewhere() {
             self.show(app, turn.ledger(), &sight, None, b"");
         } else if let Some(batch) = app.batch(turn.ledger(), &sight) {
-            self.tell(&batch.into(), turn);
+            self.broadcast(&batch.into(), turn);
         }
     }
 
     /// Sends to all watchers.
-    pub(super) fn tell(&self, batch: &Arc<[u8]>, turn: &mut Turn<'_, Message>) {
+    pub(super) fn broadcast(&self, batch: &Arc<[u8]>, turn: &mut Turn<'_, Message>) {
         for connection in &self.watchers {
-            turn.tell(*connection, Message::Batch(Arc::clone(batch)));
+            turn.send(*connection, Message::Batch(Arc::clone(batch)));
         }
     }
 

@@ -3,8 +3,8 @@
 use super::children::roster::Roster;
 use super::clients::Clients;
 use super::desk::{Desk, Workers};
-use super::lifecycle::Life;
-use super::observers::{Looked, Observers, Paced};
+use super::lifecycle::Lifecycle;
+use super::observers::{Observers, Paced, Snapshot};
 use super::realm::Realm;
 use super::reply_writer::ReplyWriter;
 use crate::app::monitor::{Vitals, Watch};
@@ -34,7 +34,7 @@ pub struct Service {
     /// The work of other threads, and its continuations.
     pub(super) desk: Desk,
     /// Whether the server is shutting down.
-    pub life: Life,
+    pub lifecycle: Lifecycle,
 }
 
 impl Service {
@@ -57,7 +57,7 @@ impl Service {
             maintenance: None,
             observers: Observers::default(),
             desk: Desk::new(workers, completer),
-            life: Life::Serving,
+            lifecycle: Lifecycle::Serving,
         }
     }
 
@@ -101,7 +101,7 @@ impl Service {
             cx.app.hub.page(id, page);
             Reply::empty(204)
         });
-        self.do_unasked(reply, turn);
+        self.do_in_background(reply, turn);
     }
 
     /// The handlers of that realm.
@@ -116,10 +116,10 @@ impl Service {
     #[cold]
     fn tell_streams(&mut self, turn: &mut Turn<'_, Message>) {
         for stream in self.app.streams.take_ended() {
-            turn.tell(stream, Message::SessionEnded);
+            turn.send(stream, Message::SessionEnded);
         }
         for stream in self.app.streams.take_unsure() {
-            turn.tell(stream, Message::LookAtSession);
+            turn.send(stream, Message::CheckSession);
         }
     }
 
@@ -150,13 +150,17 @@ impl Service {
         };
     }
 
-    /// Answers a request for which all sources were looked at.
-    fn answer_look(&mut self, looked: Looked, turn: &mut Turn<'_, Message>) {
-        let Looked { asker, seen, then } = looked;
+    /// Answers a request for which all sources were snapshot at.
+    fn answer_snapshot(&mut self, snapshot: Snapshot, turn: &mut Turn<'_, Message>) {
+        let Snapshot {
+            asker,
+            sources,
+            then,
+        } = snapshot;
         self.take_vitals();
-        let reply = self.continue_with(turn, |cx| (then.0)(seen, cx));
+        let reply = self.continue_with(turn, |cx| (then.0)(sources, cx));
         let reply = reply.unwrap_or_else(|| Reply::Now(internal_error()));
-        turn.tell(asker, Message::Answer(reply));
+        turn.send(asker, Message::Answer(reply));
     }
 
     /// Tells maintenance if something is due before its deadline.
@@ -167,7 +171,7 @@ impl Service {
             && due < *known_s
         {
             *known_s = due;
-            turn.tell(*token, Message::Rearm);
+            turn.send(*token, Message::Rearm);
         }
     }
 }
@@ -180,10 +184,10 @@ impl Program for Service {
         match completion {
             Completion::Job(id, output, times) => self.job_done(id, output, times, turn),
             Completion::Stored(id, outcome, times) => self.stored(id, outcome, times, turn),
-            Completion::Spawned(child, forked) => turn.tell(child, Message::Spawned(forked)),
+            Completion::Spawned(child, forked) => turn.send(child, Message::Spawned(forked)),
             Completion::Drain => self.drain(turn),
             Completion::HandOver => self.hand_over(turn),
-            Completion::Batch(batch) => self.observers.tell(&batch, turn),
+            Completion::Batch(batch) => self.observers.broadcast(&batch, turn),
         }
     }
 
@@ -196,8 +200,8 @@ impl Program for Service {
                 }
             }
             Occasion::Delivered => {
-                if let Some(looked) = self.observers.look(view) {
-                    self.answer_look(looked, &mut view.turn);
+                if let Some(snapshot) = self.observers.continue_snapshot(view) {
+                    self.answer_snapshot(snapshot, &mut view.turn);
                 }
                 self.observers.notice(&mut self.app, &mut view.turn);
             }

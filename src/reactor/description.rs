@@ -54,7 +54,7 @@ pub struct Description {
 
 /// A source that was looked at.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct SourceInfo {
     /// Its name.
     pub token: Token,
     /// What it is.

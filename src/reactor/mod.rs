@@ -53,7 +53,7 @@ use std::time::Duration;
 pub use attention::{Attention, Occasion};
 pub use clock::{Clock, Moment, OsClock};
 pub use completions::Completer;
-pub use description::{Description, Kind, Seen};
+pub use description::{Description, Kind, SourceInfo};
 pub use listener::{Accept, Listener};
 pub use next::{Next, Reason};
 pub use os::{

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::attention::{Attention, Occasion};
 use super::clock::Moment;
-use super::description::Seen;
+use super::description::SourceInfo;
 use super::next::Next;
 use super::slots::{Slots, Token};
 use super::source::Program;
@@ -20,9 +20,9 @@ impl<P: Program> Sources for Slots<Entry<P>> {
         Slots::slots(self)
     }
 
-    fn look(&self, from: usize, to: usize) -> Vec<Seen> {
+    fn look(&self, from: usize, to: usize) -> Vec<SourceInfo> {
         let found = (from..to).filter_map(|slot| self.in_slot(slot));
-        let seen = found.map(|(token, entry)| Seen {
+        let seen = found.map(|(token, entry)| SourceInfo {
             token,
             kind: entry.kind,
             description: entry.source.describe(),

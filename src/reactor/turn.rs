@@ -120,12 +120,12 @@ impl<M> Turn<'_, M> {
 
     /// Sends a message to the source `to`, which gets it in the next completions or events phase. If it
     /// has ended meanwhile, the message is dropped.
-    pub fn tell(&mut self, to: Token, message: M) {
+    pub fn send(&mut self, to: Token, message: M) {
         self.core.mailbox.post(Mail::To(to, message));
     }
 
     /// Sends the same message to all sources.
-    pub fn tell_all(&mut self, message: fn() -> M) {
+    pub fn broadcast(&mut self, message: fn() -> M) {
         self.core.mailbox.post(Mail::All(message));
     }
 

@@ -1,7 +1,7 @@
 //! What a program sees of its loop when it observes it.
 
 use super::attention::Occasion;
-use super::description::Seen;
+use super::description::SourceInfo;
 use super::turn::Turn;
 
 /// A loop that is observed, while nothing else happens in it.
@@ -18,13 +18,13 @@ pub struct View<'v, M> {
 /// The sources of a loop, independent of its program.
 pub(super) trait Sources {
     fn slots(&self) -> usize;
-    fn look(&self, from: usize, to: usize) -> Vec<Seen>;
+    fn look(&self, from: usize, to: usize) -> Vec<SourceInfo>;
 }
 
 impl<M> View<'_, M> {
     /// Looks at the sources in at most so many slots, from the slot `from` on; also returns where to continue, if there
     /// are more.
-    pub fn sources(&mut self, from: usize, slots: usize) -> (Vec<Seen>, Option<usize>) {
+    pub fn sources(&mut self, from: usize, slots: usize) -> (Vec<SourceInfo>, Option<usize>) {
         self.looked = true;
         let to = self.sources.slots().min(from + slots);
         let next = (to < self.sources.slots()).then_some(to);
@@ -38,7 +38,7 @@ impl<M> View<'_, M> {
 
     /// All sources, regardless of their number: for a loop that is held anyway.
     #[must_use]
-    pub fn all_sources(&self) -> Vec<Seen> {
+    pub fn all_sources(&self) -> Vec<SourceInfo> {
         self.sources.look(0, self.sources.slots())
     }
 }

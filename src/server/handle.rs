@@ -38,7 +38,7 @@ impl Handle {
     }
 
     /// Sends to the observers that are connected to this server what has happened in another one.
-    pub(super) fn tell(&self, batch: Arc<[u8]>) {
+    pub(super) fn broadcast(&self, batch: Arc<[u8]>) {
         self.completer.complete(Completion::Batch(batch));
     }
 }

@@ -296,7 +296,7 @@ impl Server {
     #[inline]
     pub fn turn(&mut self) -> io::Result<()> {
         self.reactor.turn()?;
-        let draining = self.reactor.program.life.is_draining();
+        let draining = self.reactor.program.lifecycle.is_draining();
         if let Some(sockets) = self.sockets.take_if(|_| draining) {
             sockets.close();
         }
@@ -318,7 +318,7 @@ impl Server {
     pub(crate) fn finish(&mut self) -> Stopped {
         let drained = self.reactor.program.is_drained();
         self.reactor.program.children.kill_all();
-        if drained && self.reactor.program.life.is_handing_over() {
+        if drained && self.reactor.program.lifecycle.is_handing_over() {
             Stopped::HandedOver
         } else if drained {
             Stopped::Drained

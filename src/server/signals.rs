@@ -67,10 +67,10 @@ impl Server {
         let listening = self.listening.clone();
         self.on_bytes(signals.stream(Signal::Hangup)?, move |service, turn| {
             if let Some(path) = key_path(&service.app.config.store) {
-                service.do_unasked(read_keys(path), turn);
+                service.do_in_background(read_keys(path), turn);
             }
             if let Some(reply) = listening.as_ref().and_then(|l| l.read_again()) {
-                service.do_unasked(reply, turn);
+                service.do_in_background(reply, turn);
             }
         })
     }
@@ -101,7 +101,7 @@ impl Server {
     /// The first byte of `stream` makes the server drain, the second one makes it stop at once.
     pub(crate) fn shut_down_on(&mut self, stream: impl Stream) -> io::Result<()> {
         self.on_bytes(stream, |service, turn| {
-            if service.life.is_draining() {
+            if service.lifecycle.is_draining() {
                 log::warn!("told twice to shut down: stopping at once");
                 turn.stop();
             } else {

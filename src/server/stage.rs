@@ -98,7 +98,7 @@ impl Stage {
         let batches = handle.clone();
         let paced = Paced {
             gate: Arc::clone(&gate),
-            tell: Box::new(move |batch| batches.tell(batch)),
+            tell: Box::new(move |batch| batches.broadcast(batch)),
         };
         let stage = Self {
             gate,

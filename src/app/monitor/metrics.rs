@@ -3,14 +3,14 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::super::{Context, Look, Reply, Request};
+use super::super::{Context, Reply, Request, TakeSnapshot};
 use crate::http::{Response, Status};
 use crate::ledger::{Histogram, Ledger, Limit};
-use crate::reactor::Seen;
+use crate::reactor::SourceInfo;
 
 pub(super) fn metrics(_: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
     // Only the connections themselves know their states.
-    Ok(Reply::Look(Look(Box::new(|seen, cx| {
+    Ok(Reply::Snapshot(TakeSnapshot(Box::new(|seen, cx| {
         let mut page = Page::default();
         page.clients(&seen, cx);
         page.requests(cx.ledger);
@@ -72,7 +72,7 @@ impl Page {
         self.sample(&format!("{name}_count"), labels, histogram.count());
     }
 
-    fn clients(&mut self, seen: &[Seen], cx: &Context<'_>) {
+    fn clients(&mut self, seen: &[SourceInfo], cx: &Context<'_>) {
         self.family("loopgate_build_info", "gauge", "The version that runs.");
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         self.sample("loopgate_build_info", &version, 1);

@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::super::{App, Context, Look, Reply, Request};
+use super::super::{App, Context, Reply, Request, TakeSnapshot};
 use super::turns::dispatch_json;
 use super::{Names, Sight};
 use crate::http::{Response, Status};
 use crate::ledger::Ledger;
-use crate::reactor::{Moment, Seen, Token};
+use crate::reactor::{Moment, SourceInfo, Token};
 
 /// Most dispatches that are shown of one source.
 const HISTORY_MAX: usize = 100;
@@ -22,7 +22,7 @@ pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
             .any(|part| part.eq_ignore_ascii_case(b"json"))
     };
     let wants_json = request.list("accept").any(is_json);
-    Ok(Reply::Look(Look(Box::new(move |seen, cx| {
+    Ok(Reply::Snapshot(TakeSnapshot(Box::new(move |seen, cx| {
         let table = Table::of(cx);
         if !wants_json {
             let rows = seen.into_iter().map(move |seen| table.line(&seen));
@@ -37,7 +37,7 @@ pub(super) fn list(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
 
 /// All sources as JSON, at once: for a loop that stands still anyway.
 #[must_use]
-pub fn sources_json(seen: &[Seen], app: &App, ledger: &Ledger, sight: &Sight) -> String {
+pub fn sources_json(seen: &[SourceInfo], app: &App, ledger: &Ledger, sight: &Sight) -> String {
     let table = Table::new(app, ledger, sight.now, sight.unix_ms);
     let rows = seen.iter().map(|seen| table.row(seen));
     super::pieces_of_list(table.before(seen.len()), rows, "]}").collect()
@@ -45,7 +45,7 @@ pub fn sources_json(seen: &[Seen], app: &App, ledger: &Ledger, sight: &Sight) ->
 
 pub(super) fn show(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
     let token = named(request)?;
-    Ok(Reply::Look(Look(Box::new(move |seen, cx| {
+    Ok(Reply::Snapshot(TakeSnapshot(Box::new(move |seen, cx| {
         let Some(seen) = seen.iter().find(|seen| seen.token == token) else {
             return no_such_source();
         };
@@ -65,7 +65,7 @@ pub(super) fn show(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, 
 
 pub(super) fn end(request: &Request<'_>, _: &mut Context<'_>) -> Result<Reply, Reply> {
     let token = named(request)?;
-    Ok(Reply::Look(Look(Box::new(move |seen, _| {
+    Ok(Reply::Snapshot(TakeSnapshot(Box::new(move |seen, _| {
         let Some(seen) = seen.iter().find(|seen| seen.token == token) else {
             return no_such_source();
         };
@@ -120,7 +120,7 @@ impl Table {
         format!("{{\"now_ns\":{now_ns},\"total\":{total},\"sources\":[\n")
     }
 
-    fn row(&self, seen: &Seen) -> Value {
+    fn row(&self, seen: &SourceInfo) -> Value {
         let one = &seen.description;
         let since_ms = |since: Moment| self.now.ns_since(since) / 1_000_000;
         let request = self.names.name(one.label);
@@ -140,7 +140,7 @@ impl Table {
         })
     }
 
-    fn line(&self, seen: &Seen) -> String {
+    fn line(&self, seen: &SourceInfo) -> String {
         let one = &seen.description;
         let peer = one.peer.map_or("-".to_owned(), |peer| peer.to_string());
         let user = self.owners.get(&seen.token).map_or("-", |name| name);

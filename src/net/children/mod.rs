@@ -290,11 +290,11 @@ impl Child {
 
     /// After every step: what to ask of the loop.
     fn settle(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        let draining = service.life.is_ending();
+        let draining = service.lifecycle.is_ending();
         let (now, grace, streams_until) = (
             turn.now(),
-            service.life.child_grace(),
-            service.life.streams_until(),
+            service.lifecycle.child_grace(),
+            service.lifecycle.streams_until(),
         );
         let process = match &mut self.stage {
             Stage::Resting { .. } if draining => {
@@ -377,7 +377,7 @@ impl Source<Service> for Child {
         }
         if let Stage::Resting { until } = self.stage
             && until <= now
-            && !service.life.is_ending()
+            && !service.lifecycle.is_ending()
         {
             if !service.children.started.contains(&turn.token()) {
                 service.children.started.push(turn.token());

@@ -41,7 +41,7 @@ pub(super) struct Process {
     stdout: Option<Output>,
     stderr: Option<Output>,
     log: LineLog,
-    life: Life,
+    state: ProcessState,
     /// The exit status of the process itself; its descendants may still run.
     status: Option<ExitStatus>,
     /// Its descendants have ended, too, or are not waited for any longer.
@@ -50,7 +50,7 @@ pub(super) struct Process {
 
 /// How far the end of a process has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+enum ProcessState {
     Runs,
     StdinClosed { since: Moment },
     Terminated { since: Moment },
@@ -179,7 +179,7 @@ impl Process {
                 second: turn.now(),
                 count: 0,
             },
-            life: Life::Runs,
+            state: ProcessState::Runs,
             status: None,
             group_ended: false,
         })
@@ -254,21 +254,21 @@ impl Process {
 
     /// Begins to end the process, first by closing its stdin.
     pub(super) fn end(&mut self, why: &str, now: Moment) {
-        if self.life == Life::Runs {
+        if self.state == ProcessState::Runs {
             log::debug!(target: "loopgate::child", "process {} is to end: {why}", self.id());
             self.stdin = None;
-            self.life = Life::StdinClosed { since: now };
+            self.state = ProcessState::StdinClosed { since: now };
         }
     }
 
     /// Takes the next step towards its end when the time for the last one has passed: SIGTERM, then SIGKILL.
     pub(super) fn hurry(&mut self, now: Moment, grace: Duration) {
-        match self.life {
+        match self.state {
             _ if self.has_ended() => {}
             // It ended by itself: its descendants are to end with it, and are given time for that.
-            Life::Runs if self.is_outlived() => self.terminate(now),
-            Life::StdinClosed { since } if now >= since + grace => self.terminate(now),
-            Life::Terminated { since } if now >= since + grace => {
+            ProcessState::Runs if self.is_outlived() => self.terminate(now),
+            ProcessState::StdinClosed { since } if now >= since + grace => self.terminate(now),
+            ProcessState::Terminated { since } if now >= since + grace => {
                 let id = self.id();
                 let who = if self.is_outlived() {
                     "what it started"
@@ -277,7 +277,7 @@ impl Process {
                 };
                 log::warn!(target: "loopgate::child", "process {id}: {who} ignores SIGTERM and is killed");
                 self.signal(Signal::KILL);
-                self.life = Life::Killed;
+                self.state = ProcessState::Killed;
                 self.group_ended = true;
             }
             _ => {}
@@ -286,16 +286,18 @@ impl Process {
 
     fn terminate(&mut self, now: Moment) {
         self.signal(Signal::TERM);
-        self.life = Life::Terminated { since: now };
+        self.state = ProcessState::Terminated { since: now };
     }
 
     /// When [`hurry`](Self::hurry) has to be called next.
     pub(super) fn deadline(&self, now: Moment, grace: Duration, streams_until: Moment) -> Moment {
-        let due = match self.life {
+        let due = match self.state {
             _ if self.has_ended() => Moment::NEVER,
-            Life::Runs => streams_until,
-            Life::StdinClosed { since } | Life::Terminated { since } => since + grace,
-            Life::Killed => Moment::NEVER,
+            ProcessState::Runs => streams_until,
+            ProcessState::StdinClosed { since } | ProcessState::Terminated { since } => {
+                since + grace
+            }
+            ProcessState::Killed => Moment::NEVER,
         };
         if self.is_outlived() {
             due.min(now + OUTLIVED_ASK)

@@ -76,7 +76,7 @@ impl Roster {
     pub fn one_has_ended(&mut self, turn: &mut Turn<'_, Message>) {
         self.reap_orphans();
         for child in &self.started {
-            turn.tell(*child, Message::ChildEnded);
+            turn.send(*child, Message::ChildEnded);
         }
     }
 

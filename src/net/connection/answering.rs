@@ -117,10 +117,10 @@ impl Protocol {
             Reply::Events(follow) => self.follow(*follow, exchange, call),
             Reply::Wait(wait) => self.park(*wait, exchange, call),
             Reply::WebSocket(upgrade) => self.upgrade(*upgrade, exchange, call),
-            Reply::Look(look) => self.look(look, exchange, call),
+            Reply::Snapshot(then) => self.take_snapshot(then, exchange, call),
             Reply::Watch(greeting) => self.watch(greeting, &exchange, call),
             Reply::End(source, response) => {
-                call.turn.tell(source, Message::End);
+                call.turn.send(source, Message::End);
                 self.answer(&response, &exchange, call);
             }
         }
@@ -146,8 +146,8 @@ impl Protocol {
     fn ends_after(&self, exchange: &Exchange, service: &Service) -> bool {
         !exchange.keep_alive
             || exchange.end.is_some()
-            || service.life.is_draining()
-            || (self.link.is_secure && service.life.is_handing_over())
+            || service.lifecycle.is_draining()
+            || (self.link.is_secure && service.lifecycle.is_handing_over())
     }
 
     /// Puts a whole answer into the outbox.
@@ -276,7 +276,7 @@ impl Protocol {
                 let ends = !exchange.keep_alive
                     || exchange.end.is_some()
                     || !chunked
-                    || call.service.life.is_draining();
+                    || call.service.lifecycle.is_draining();
                 let since = call.turn.now();
                 let next = if ends {
                     State::Closing(exchange.how_it_ends())

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
+use super::close::CloseCause;
 use super::expiry::HEARTBEAT;
-use super::farewell::Farewell;
 use super::live::{Live, LiveKind};
 use super::protocol::Protocol;
 use super::session::StreamSession;
@@ -101,7 +101,7 @@ impl Protocol {
     }
 
     /// Ends the stream: the last message to the peer follows in this turn, then the connection ends.
-    pub(super) fn bid(&mut self, farewell: Farewell, call: &mut Call<'_, '_>) {
+    pub(super) fn send_close(&mut self, cause: CloseCause, call: &mut Call<'_, '_>) {
         let blocked = self.blocked_since.is_some();
         let State::Live(live) = &mut self.state else {
             return;
@@ -109,10 +109,10 @@ impl Protocol {
         if live.ending.is_some() {
             return;
         }
-        live.ending = Some((call.turn.now(), farewell.reason()));
+        live.ending = Some((call.turn.now(), cause.reason()));
         let jitter = u32::from_le_bytes(random(call.turn.entropy()));
         let retry_ms = RETRY_MS_MIN + jitter % (RETRY_MS_MAX - RETRY_MS_MIN);
-        let words = farewell.words(&live.kind, retry_ms);
+        let words = cause.last_message(&live.kind, retry_ms);
         match live.feed.and_then(|feed| call.service.app.hub.feed(feed)) {
             Some(feed) => feed.finish(words, blocked),
             None => self
@@ -154,7 +154,7 @@ impl Protocol {
             return self.wrote(flushed, call);
         };
         if feed.is_over() && live.ending.is_none() {
-            self.bid(Farewell::TooSlow, call);
+            self.send_close(CloseCause::TooSlow, call);
             return Next::Wait.into(); // it is flushed in the next turn
         }
         if self.blocked_since.is_some() && !self.link.can.contains(Readiness::WRITABLE) {
@@ -195,7 +195,7 @@ impl Protocol {
             call.service.read_for(feed, call.turn);
             let feed = call.service.app.hub.feed(feed);
             if feed.is_none_or(|feed| feed.is_done()) && live.peer_ended {
-                self.bid(Farewell::PeerEnded, call);
+                self.send_close(CloseCause::PeerEnded, call);
             }
         }
         Flow::On

@@ -15,13 +15,13 @@ use crate::websocket;
 impl Protocol {
     /// Whether the connection holds as much as when it was last counted.
     #[inline]
-    pub(super) fn holds_as_before(&self) -> bool {
-        self.held() == self.counted
+    pub(super) fn reserves_as_before(&self) -> bool {
+        self.reserved_bytes() == self.reserved
     }
 
     /// Bytes that are held of an incomplete request or message.
     #[inline]
-    fn held(&self) -> u32 {
+    fn reserved_bytes(&self) -> u32 {
         let in_parts = match &self.state {
             State::Body { body, .. } => body.held(),
             State::Live(live) => match &live.kind {
@@ -34,23 +34,23 @@ impl Protocol {
     }
 
     /// Brings the sum over all connections up to date.
-    pub(super) fn count_held(&mut self, service: &mut Service) {
-        let held = self.held();
-        let before = std::mem::replace(&mut self.counted, held);
+    pub(super) fn count_reserved(&mut self, service: &mut Service) {
+        let reserved = self.reserved_bytes();
+        let before = std::mem::replace(&mut self.reserved, reserved);
         service.clients.unfinished_bytes -= before as usize;
-        service.clients.unfinished_bytes += self.counted as usize;
+        service.clients.unfinished_bytes += self.reserved as usize;
     }
 
     /// Called after a step that changed how much is held. If this connection holds more than before, and all
     /// together hold more than the server has room for, this connection is ended: a client that sends each request
     /// in one piece holds nothing, and is always served.
     #[cold]
-    pub(super) fn holds_otherwise(&mut self, next: Next, call: &mut Call<'_, '_>) -> Flow {
-        let before = self.counted;
-        self.count_held(call.service);
+    pub(super) fn reserves_otherwise(&mut self, next: Next, call: &mut Call<'_, '_>) -> Flow {
+        let before = self.reserved;
+        self.count_reserved(call.service);
         let over = call.service.clients.unfinished_bytes
             > call.service.app.config.limits.unfinished_bytes_max;
-        if self.counted < before || !over || matches!(next, Next::Close(_)) {
+        if self.reserved < before || !over || matches!(next, Next::Close(_)) {
             return next.into();
         }
         call.turn.ledger().limit_reached(Limit::UnfinishedBytes);
@@ -74,7 +74,7 @@ impl Protocol {
             .writer
             .buffers
             .give_back(std::mem::take(&mut self.inbox));
-        self.count_held(call.service);
+        self.count_reserved(call.service);
         Flow::On
     }
 

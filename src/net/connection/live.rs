@@ -8,7 +8,7 @@ use super::expiry::{Expiry, HEARTBEAT, LINGER, sooner};
 use super::session::StreamSession;
 use super::talk::Talk;
 use crate::app::FeedId;
-use crate::net::lifecycle::Life;
+use crate::net::lifecycle::Lifecycle;
 use crate::reactor::{Moment, Reason, Token};
 
 /// A connection on which events are sent.
@@ -37,7 +37,7 @@ pub(super) enum LiveKind {
 
 impl Live {
     /// When something has to be done for the stream, and what.
-    pub(super) fn patience(&self, blocked: Option<Moment>, life: &Life) -> (Moment, Expiry) {
+    pub(super) fn patience(&self, blocked: Option<Moment>, life: &Lifecycle) -> (Moment, Expiry) {
         if let Some((since, _)) = self.ending {
             let until = (since + LINGER).min(life.cut_at());
             return match blocked {
@@ -60,8 +60,8 @@ impl Live {
             (LiveKind::Sse | LiveKind::Watch, None) => beat,
             (LiveKind::WebSocket(talk), None) => sooner((talk.pong_due(), Expiry::Pong), beat),
         };
-        let look_at = session.map_or(Moment::NEVER, |session| session.look_at);
-        sooner(sooner(end, (look_at, Expiry::Beat)), due)
+        let check_at = session.map_or(Moment::NEVER, |session| session.check_at);
+        sooner(sooner(end, (check_at, Expiry::Beat)), due)
     }
 
     /// The name of its kind.

@@ -5,27 +5,27 @@
 //! about the stream, `state` its states, `expiry` its deadlines, `limits` its bounds.
 //!
 //! What it does in its states: `reading` and `answering` requests; `polling`, a long poll; `following`, server-sent
-//! events; `talking`, a WebSocket; `watching` and `looking`, answers to the monitor's clients. A stream's data are in
+//! events; `talking`, a WebSocket; `watching` and `snapshot`, answers to the monitor's clients. A stream's data are in
 //! `live`, and for a WebSocket also in `talk`. A stream ends with its session (`session`, `standing`), after a last
-//! event (`farewell`).
+//! event (`close`).
 //!
 //! A connection reads only in `Idle`, `Head` and `Body`, and only while little waits in its outbox: a
 //! peer that does not take its answers, or whose request a worker has, cannot queue work without limit.
 //! It writes only in the flush phase, so that pipelined answers leave in one write.
 
 mod answering;
+mod close;
 mod described;
 mod expiry;
-mod farewell;
 mod following;
 mod limits;
 mod link;
 mod live;
-mod looking;
 mod polling;
 mod protocol;
 mod reading;
 mod session;
+mod snapshot;
 mod standing;
 mod state;
 mod talk;
@@ -116,7 +116,7 @@ impl<T: Stream> Connection<T> {
     fn follow(&mut self, flow: Flow, call: &mut Call<'_, '_>) -> Next {
         match flow {
             // Nearly always.
-            Flow::On if !call.service.life.is_handing_over() => self.protocol.settle(call),
+            Flow::On if !call.service.lifecycle.is_handing_over() => self.protocol.settle(call),
             flow => self.follow_seldom(flow, call),
         }
     }
@@ -218,10 +218,10 @@ impl<T: Stream> Source<Service> for Connection<T> {
         self.protocol.unpark_if_ended(call);
         let flow = self.advance(call);
         let next = self.follow(flow, call);
-        if self.protocol.holds_as_before() {
+        if self.protocol.reserves_as_before() {
             return next; // nearly always: nothing is held
         }
-        match self.protocol.holds_otherwise(next, call) {
+        match self.protocol.reserves_otherwise(next, call) {
             Flow::Next(next) => next,
             flow => self.follow(flow, call),
         }

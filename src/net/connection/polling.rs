@@ -38,7 +38,7 @@ impl Protocol {
             through,
             limit,
             until,
-            look_at: call.turn.now(),
+            check_at: call.turn.now(),
         };
         self.enter(State::Parked(Box::new(parked)), call.service);
         if self.session_holds(call) {

@@ -4,8 +4,8 @@
 
 use std::io::{self, Write};
 
+use super::close::CloseCause;
 use super::expiry::{Expiry, LINGER, sooner};
-use super::farewell::Farewell;
 use super::link::Link;
 use super::live::LiveKind;
 use super::state::{Flow, Lingering, State};
@@ -47,7 +47,7 @@ pub(super) struct Protocol {
     /// Complete requests so far.
     pub(super) requests: u32,
     /// Bytes held of an incomplete request or message, as counted in the sum over all connections.
-    pub(super) counted: u32,
+    pub(super) reserved: u32,
     /// Bytes of the outbox, as counted in the sum of what waits for all peers: 0, unless the peer takes no more.
     pub(super) waiting: u32,
 }
@@ -72,7 +72,7 @@ impl Protocol {
             bytes_in: 0,
             asked: Label::NONE,
             requests: 0,
-            counted: 0,
+            reserved: 0,
             waiting: 0,
         }
     }
@@ -128,7 +128,7 @@ impl Protocol {
     pub(super) fn ended(&mut self, reason: Reason, service: &mut Service) {
         let Service { app, clients, .. } = service;
         clients.ended(self.peer, self.realm, self.requests, reason, &app.config);
-        clients.unfinished_bytes -= self.counted as usize;
+        clients.unfinished_bytes -= self.reserved as usize;
         self.leave(service);
         self.outbox.discard(&mut service.writer.buffers);
         self.count_waiting(service);
@@ -154,7 +154,7 @@ impl Protocol {
     /// drips bytes extends nothing.
     #[inline]
     pub(super) fn patience(&self, service: &Service) -> (Moment, Expiry) {
-        let (limits, life) = (&service.app.config.limits, &service.life);
+        let (limits, life) = (&service.app.config.limits, &service.lifecycle);
         // Nearly always, so it is looked at first.
         if let State::Idle { since } = self.state
             && self.blocked_since.is_none()
@@ -171,7 +171,7 @@ impl Protocol {
 
     /// The same, once a request or a stream has begun.
     fn patience_within_a_request(&self, service: &Service) -> (Moment, Expiry) {
-        let (limits, life) = (&service.app.config.limits, &service.life);
+        let (limits, life) = (&service.app.config.limits, &service.lifecycle);
         if let State::Live(live) = &self.state {
             let blocked = self.blocked_since.map(|since| since + limits.write_timeout);
             return live.patience(blocked, life);
@@ -191,7 +191,7 @@ impl Protocol {
             State::Lingering(end) => ((end.since + LINGER).min(life.cut_at()), Expiry::Linger),
             State::Parked(parked) => sooner(
                 (parked.until.min(life.streams_until()), Expiry::Poll),
-                (parked.look_at, Expiry::Session),
+                (parked.check_at, Expiry::Session),
             ),
             State::Streaming(_) => (life.cut_at(), Expiry::Cut),
             State::Refused => (Moment::default(), Expiry::Refusal),
@@ -224,7 +224,7 @@ impl Protocol {
                 return Flow::On;
             }
             Expiry::Draining => {
-                self.bid(Farewell::Draining, call);
+                self.send_close(CloseCause::Draining, call);
                 return Flow::On;
             }
             Expiry::Beat => {
@@ -249,7 +249,7 @@ impl Protocol {
     /// Answers a request that has not arrived in time, and releases its memory.
     fn give_up(&mut self, fault: Fault, call: &mut Call<'_, '_>) -> Flow {
         self.answer_fault(fault, call);
-        self.count_held(call.service);
+        self.count_reserved(call.service);
         Flow::On
     }
 
@@ -320,14 +320,14 @@ impl Protocol {
                 }
             }
             (_, Message::End) => return Next::Close(Reason("ended by the operator")).into(),
-            (State::Live(_), Message::Answer(reply)) => self.say(&reply, call),
-            (State::Live(_), Message::Batch(batch)) => self.tell(&batch, call),
-            (State::Live(_), Message::Panicked) => self.bid(Farewell::Failed, call),
-            (State::Live(_), Message::SessionEnded) => self.bid(Farewell::Revoked, call),
+            (State::Live(_), Message::Answer(reply)) => self.send_reply(&reply, call),
+            (State::Live(_), Message::Batch(batch)) => self.send_batch(&batch, call),
+            (State::Live(_), Message::Panicked) => self.send_close(CloseCause::Failed, call),
+            (State::Live(_), Message::SessionEnded) => self.send_close(CloseCause::Revoked, call),
             (State::Parked(_), Message::SessionEnded) => {
                 self.answer_parked(&session_needed(), call);
             }
-            (_, Message::LookAtSession) => {
+            (_, Message::CheckSession) => {
                 let _it_has_ended_if_not = self.session_holds(call);
             }
             _ => {}

@@ -16,8 +16,8 @@ pub(super) struct StreamSession {
     pub(super) user_id: i64,
     pub(super) fingerprint: Fingerprint,
     /// When it has to be checked again.
-    pub(super) look_at: Moment,
-    /// It has expired. Until `look_at` the stream waits for the event that reports that.
+    pub(super) check_at: Moment,
+    /// It has expired. Until `check_at` the stream waits for the event that reports that.
     pub(super) has_expired: bool,
 }
 
@@ -25,31 +25,31 @@ impl StreamSession {
     /// The session of a stream that is being opened.
     pub(super) fn new((user_id, fingerprint): (i64, Fingerprint), call: &Call<'_, '_>) -> Self {
         let turn = &*call.turn;
-        let look_at = match call
+        let check_at = match call
             .service
             .app
             .session_standing(&fingerprint, unix_s(turn))
         {
-            Standing::Until(until_s) => next_look(until_s, turn),
+            Standing::Until(until_s) => next_check(until_s, turn),
             Standing::Expiring | Standing::Ended => turn.now(),
         };
         Self {
             user_id,
             fingerprint,
-            look_at,
+            check_at,
             has_expired: false,
         }
     }
 
     /// When the stream ends at the latest, if its session has expired.
     pub(super) fn ends_at(&self) -> Option<Moment> {
-        self.has_expired.then_some(self.look_at)
+        self.has_expired.then_some(self.check_at)
     }
 }
 
 /// When a session that is valid until `until_s` has to be checked again: at that moment, and at least with every
 /// heartbeat, since the wall clock may be set.
-pub(super) fn next_look(until_s: i64, turn: &Turn<'_, Message>) -> Moment {
+pub(super) fn next_check(until_s: i64, turn: &Turn<'_, Message>) -> Moment {
     turn.moment_of(until_s).min(turn.now() + HEARTBEAT)
 }
 

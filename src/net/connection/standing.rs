@@ -1,9 +1,9 @@
 //! Checks whether the session of a stream or of a waiting request is still valid, and ends them if not.
 
+use super::close::CloseCause;
 use super::expiry::LINGER;
-use super::farewell::Farewell;
 use super::protocol::Protocol;
-use super::session::{next_look, unix_s};
+use super::session::{next_check, unix_s};
 use super::state::State;
 use crate::app::{Standing, session_needed};
 use crate::net::call::Call;
@@ -36,20 +36,20 @@ impl Protocol {
         };
         match standing {
             Standing::Until(until_s) => {
-                session.look_at = next_look(until_s, call.turn);
+                session.check_at = next_check(until_s, call.turn);
                 return true;
             }
             Standing::Expiring if !session.has_expired => {
                 session.has_expired = true;
-                session.look_at = call.turn.now() + LINGER;
+                session.check_at = call.turn.now() + LINGER;
                 let user_id = session.user_id;
                 if let Some(feed) = live.feed.and_then(|feed| call.service.app.hub.feed(feed)) {
                     feed.narrow_to_expiry(user_id);
                 }
             }
             // The store may be slow, or fail to remove it.
-            Standing::Expiring if call.turn.now() < session.look_at => {}
-            Standing::Expiring | Standing::Ended => self.bid(Farewell::Revoked, call),
+            Standing::Expiring if call.turn.now() < session.check_at => {}
+            Standing::Expiring | Standing::Ended => self.send_close(CloseCause::Revoked, call),
         }
         false
     }
@@ -64,7 +64,7 @@ impl Protocol {
             .session_standing(&parked.session, unix_s(call.turn))
         {
             Standing::Until(until_s) => {
-                parked.look_at = next_look(until_s, call.turn);
+                parked.check_at = next_check(until_s, call.turn);
                 true
             }
             Standing::Expiring | Standing::Ended => {

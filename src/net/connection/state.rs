@@ -72,7 +72,7 @@ pub(super) struct Parked {
     pub(super) limit: usize,
     pub(super) until: Moment,
     /// When its session has to be checked again.
-    pub(super) look_at: Moment,
+    pub(super) check_at: Moment,
 }
 
 /// What a connection does after a step.

@@ -140,7 +140,7 @@ impl Protocol {
     }
 
     /// Sends the body of a reply that the conversation has waited for.
-    pub(super) fn say(&mut self, reply: &Reply, call: &mut Call<'_, '_>) {
+    pub(super) fn send_reply(&mut self, reply: &Reply, call: &mut Call<'_, '_>) {
         let State::Live(live) = &mut self.state else {
             return;
         };

@@ -39,7 +39,7 @@ impl Protocol {
     }
 
     /// Sends what has happened, unless too much waits already.
-    pub(super) fn tell(&mut self, batch: &[u8], call: &mut Call<'_, '_>) {
+    pub(super) fn send_batch(&mut self, batch: &[u8], call: &mut Call<'_, '_>) {
         if let State::Live(live) = &self.state
             && live.ending.is_none()
             && self.outbox.len() + batch.len() <= WATCHER_BYTES_MAX

@@ -41,7 +41,7 @@ impl Program for Told {
         self.tell(format!("completion {completion}"));
         self.emitted += 1;
         if let Some(token) = self.listener {
-            turn.tell(token, completion);
+            turn.send(token, completion);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::websocket;
 
 /// Why a stream ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Farewell {
+pub(super) enum CloseCause {
     /// Its session has ended.
     Revoked,
     /// The server shuts down.
@@ -19,7 +19,7 @@ pub(super) enum Farewell {
     Failed,
 }
 
-impl Farewell {
+impl CloseCause {
     pub(super) fn reason(self) -> Reason {
         Reason(match self {
             Self::Revoked => "its session has ended",
@@ -31,7 +31,7 @@ impl Farewell {
     }
 
     /// The last message, as bytes.
-    pub(super) fn words(self, kind: &LiveKind, retry_ms: u32) -> Vec<u8> {
+    pub(super) fn last_message(self, kind: &LiveKind, retry_ms: u32) -> Vec<u8> {
         let mut words = Vec::new();
         match (kind, self) {
             (LiveKind::Sse | LiveKind::Watch, Self::Revoked) => words.extend_from_slice(

@@ -1,7 +1,7 @@
 //! How a server ends: it drains, or hands over to another process.
 
 use super::clients::HandedOver;
-use super::lifecycle::{Ending, Life};
+use super::lifecycle::{Ending, Lifecycle};
 use super::message::Message;
 use super::service::Service;
 use crate::app::Reply;
@@ -11,37 +11,37 @@ use crate::reactor::Turn;
 impl Service {
     /// Begins to shut down: no new client is admitted, and requests under way are finished.
     pub fn drain(&mut self, turn: &mut Turn<'_, Message>) {
-        if !self.life.is_draining() {
+        if !self.lifecycle.is_draining() {
             log::info!("draining: open connections: {}", self.clients.open);
             self.app.draining = true;
-            self.end_with(Life::Draining, turn);
+            self.end_with(Lifecycle::Draining, turn);
         }
     }
 
     /// Begins to hand over to another process: requests under way are finished, and connections without a
     /// request are handed over as they are.
     pub fn hand_over(&mut self, turn: &mut Turn<'_, Message>) {
-        if self.life == Life::Serving {
+        if self.lifecycle == Lifecycle::Serving {
             log::info!("handing over: open connections: {}", self.clients.open);
-            self.end_with(Life::HandingOver, turn);
+            self.end_with(Lifecycle::HandingOver, turn);
         }
     }
 
-    fn end_with(&mut self, life: fn(Ending) -> Life, turn: &mut Turn<'_, Message>) {
-        self.life = life(Ending::begun(turn.now()));
+    fn end_with(&mut self, life: fn(Ending) -> Lifecycle, turn: &mut Turn<'_, Message>) {
+        self.lifecycle = life(Ending::begun(turn.now()));
         self.app.end_announced = false;
-        let data = serde_json::json!({ "restarting": self.life.is_handing_over() });
+        let data = serde_json::json!({ "restarting": self.lifecycle.is_handing_over() });
         self.app.announce("server.draining", data, turn.unix_ms());
-        turn.tell_all(|| Message::Drain);
+        turn.broadcast(|| Message::Drain);
     }
 
     /// The event that announces the shutdown has been delivered: streams have nothing more to wait for.
     #[cold]
     pub(super) fn end_streams(&mut self, turn: &mut Turn<'_, Message>) {
         self.app.end_announced = false;
-        if let Life::Draining(ending) | Life::HandingOver(ending) = &mut self.life {
+        if let Lifecycle::Draining(ending) | Lifecycle::HandingOver(ending) = &mut self.lifecycle {
             ending.announced = true;
-            turn.tell_all(|| Message::EndAnnounced);
+            turn.broadcast(|| Message::EndAnnounced);
         }
     }
 
@@ -50,7 +50,7 @@ impl Service {
     pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Message>) {
         for connection in self.desk.give_up_jobs() {
             let answer = Reply::Now(Fault::RESTARTING.into());
-            turn.tell(connection, Message::Answer(answer));
+            turn.send(connection, Message::Answer(answer));
         }
     }
 
@@ -63,7 +63,7 @@ impl Service {
     /// everything that was confirmed is delivered.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.life.is_ending()
+        self.lifecycle.is_ending()
             && self.clients.open == 0
             && self.children.left == 0
             && self.desk.len() == 0

@@ -8,12 +8,14 @@
 use divan::{Bencher, black_box};
 use loopgate::app::sessions::{Session, Sessions};
 use loopgate::app::{
-    Audience, Context, Feed, Hub, Interest, Pattern, Reply, Request, Routes, Wire as FeedWire,
+    Audience, Context, Encoding as FeedEncoding, Feed, Hub, Interest, Pattern, Reply, Request,
+    Routes,
 };
 use loopgate::config::{Config, Limits, SlowPolicy};
 use loopgate::event::{Event, NewEvent, rfc3339};
 use loopgate::http::{
-    Blank, Date, HeaderSlots, Method, Prepared, Response, Status, Version, Wire, encode, parse_head,
+    Blank, Date, HeaderSlots, Method, Prepared, Response, Status, Version, WireOptions, encode,
+    parse_head,
 };
 use loopgate::ledger::Label;
 use loopgate::reactor::{Arming, Moment, Slots, Timers, Token};
@@ -29,7 +31,7 @@ const FROM_BROWSER: &str = "GET /session?from=home HTTP/1.1\r\nHost: 127.0.0.1:8
     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
     Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
     Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\n\r\n";
-const PLAIN: Wire<'static> = Wire {
+const PLAIN: WireOptions<'static> = WireOptions {
     version: Version::Http11,
     head_only: false,
     close: false,
@@ -179,7 +181,7 @@ fn fan_out(bencher: Bencher, count: usize) {
                 audience: Audience::Everything,
             };
             let feed = Feed::new(
-                FeedWire::Sse,
+                FeedEncoding::Sse,
                 interest,
                 None,
                 1 << 20,

@@ -49,7 +49,8 @@ pub use events::polled;
 pub use friendly::limited_peer;
 pub(crate) use handshake::endpoint;
 pub use hub::{
-    After, Balance, Feed, FeedId, Hub, Missed, Subscriber, SubscriptionId, Waiting, Wire, gap_json,
+    After, Balance, Encoding, Feed, FeedId, Hub, Missed, Subscriber, SubscriptionId, Waiting,
+    gap_json,
 };
 pub use produced::{event_of_line, name_of_command};
 pub use replica::Confirmed;

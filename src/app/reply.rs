@@ -35,7 +35,7 @@ pub enum Reply {
     Wait(Box<Wait>),
     /// From here on both sides send messages.
     WebSocket(Box<Upgrade>),
-    /// An answer after all sources have been looked at, in slices.
+    /// An answer after all sources have been described, in slices.
     Snapshot(TakeSnapshot),
     /// From here on the client receives what the loop does: after this greeting, or after one made from the ledger.
     Watch(Option<Arc<[u8]>>),
@@ -43,7 +43,7 @@ pub enum Reply {
     End(Token, Response),
 }
 
-/// Makes the answer once all sources have been looked at.
+/// Makes the answer once all sources have been described.
 pub struct TakeSnapshot(pub Continuation<Vec<SourceInfo>>);
 
 impl fmt::Debug for TakeSnapshot {

@@ -7,9 +7,9 @@ use loopgate::token::Keys;
 
 use super::options::KeyCommand;
 use super::output::print;
-use super::{Failure, Outcome};
+use super::{Ending, Failure};
 
-pub(super) fn key(store: &StorePath, command: &KeyCommand) -> Result<Outcome, Failure> {
+pub(super) fn key(store: &StorePath, command: &KeyCommand) -> Result<Ending, Failure> {
     let KeyCommand::Rotate { retire_after } = command;
     let path = key_path(store).ok_or("a store in memory has no key file; name one with --store")?;
     let Some(mut keys) = Keys::load(&path)? else {
@@ -36,5 +36,5 @@ pub(super) fn key(store: &StorePath, command: &KeyCommand) -> Result<Outcome, Fa
     print(format_args!(
         "a server that runs uses it after SIGHUP; the old key {old}"
     ))?;
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }

@@ -33,7 +33,7 @@ use options::{Cli, Command};
 type Failure = Box<dyn std::error::Error>;
 
 /// How a run of the program ends; each has its exit code.
-enum Outcome {
+enum Ending {
     /// All done; a server was drained.
     Done,
     /// The server cut connections: it was told to stop twice, or draining took too long.
@@ -57,9 +57,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Replay(options) => recording::replay(&options),
     };
     match outcome {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Cut) => ExitCode::from(3),
-        Ok(Outcome::Usage(why)) => {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Cut) => ExitCode::from(3),
+        Ok(Ending::Usage(why)) => {
             let _ = writeln!(io::stderr(), "loopgate: {why}; see loopgate {name} --help");
             ExitCode::from(2)
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use loopgate::recording::{self, Options, RecordOptions};
 
 use super::output::{count, print};
-use super::{Failure, Outcome};
+use super::{Ending, Failure};
 
 #[derive(Args, Debug)]
 pub(super) struct RecordingOptions {
@@ -60,7 +60,7 @@ pub(super) struct ReplayOptions {
     pub(super) turns: u64,
 }
 
-pub(super) fn replay(options: &ReplayOptions) -> Result<Outcome, Failure> {
+pub(super) fn replay(options: &ReplayOptions) -> Result<Ending, Failure> {
     let mut printed = Ok(());
     let mut tell = |turn: &str| {
         printed = print(turn);
@@ -75,7 +75,7 @@ pub(super) fn replay(options: &ReplayOptions) -> Result<Outcome, Failure> {
         },
     )?;
     printed?;
-    let recording::Outcome {
+    let recording::Replayed {
         turns,
         states,
         digest,
@@ -103,7 +103,7 @@ pub(super) fn replay(options: &ReplayOptions) -> Result<Outcome, Failure> {
     if !masked {
         print("passwords and signatures are in this recording: do not give it away")?;
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 /// Waits for Enter. The end of the input, or `q`, ends the replay.

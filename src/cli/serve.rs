@@ -22,7 +22,7 @@ use super::output::{count, say};
 use super::program_path::program_path;
 use super::restart::Restart;
 use super::users::add_user;
-use super::{Failure, Outcome, logging, supervisor};
+use super::{Ending, Failure, logging, supervisor};
 
 const DEMO_BANNER: &str = "\
 DEMO: no store is used and nothing is kept; the password is public. Loopback only.
@@ -34,25 +34,25 @@ pub(super) fn serve(
     store: &StorePath,
     log: Option<PathBuf>,
     options: ServeOptions,
-) -> Result<Outcome, Failure> {
+) -> Result<Ending, Failure> {
     let demo = options.demo;
     let record = options.record.options();
     let config = match options.config(store).checked() {
         Ok(config) => config,
-        Err(why) => return Ok(Outcome::Usage(format!("--{why}"))),
+        Err(why) => return Ok(Ending::Usage(format!("--{why}"))),
     };
     if demo && let Some(reachable) = beyond_loopback(&config.listen) {
-        return Ok(Outcome::Usage(format!(
+        return Ok(Ending::Usage(format!(
             "--demo listens on loopback only, and {reachable} is not; leave out --demo, or listen on 127.0.0.1"
         )));
     }
     if record.is_some() && !(config.subscribe.is_empty() && config.produce.is_empty()) {
-        return Ok(Outcome::Usage(
+        return Ok(Ending::Usage(
             "--record does not go with --subscribe and --produce: what child processes do cannot be played again; leave one of them out".into(),
         ));
     }
     if record.is_some() && config.monitor.is_some() {
-        return Ok(Outcome::Usage(
+        return Ok(Ending::Usage(
             "--record does not go with --monitor: who looks at a server changes what it does; leave one of them out".into(),
         ));
     }
@@ -77,8 +77,8 @@ pub(super) fn serve(
         None => running.run()?,
     };
     Ok(match stopped {
-        Stopped::Drained | Stopped::HandedOver => Outcome::Done,
-        Stopped::AtOnce => Outcome::Cut,
+        Stopped::Drained | Stopped::HandedOver => Ending::Done,
+        Stopped::AtOnce => Ending::Cut,
     })
 }
 

@@ -11,9 +11,9 @@ use loopgate::simulation::{self, Backend, Report};
 
 use super::options::{Readiness, SimulateOptions};
 use super::output::{Unwritten, count, print};
-use super::{Failure, Outcome};
+use super::{Ending, Failure};
 
-pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
+pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending, Failure> {
     let SimulateOptions {
         seed: first, steps, ..
     } = *options;
@@ -27,7 +27,7 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
                 most => format!("are {most} seeds"),
             }
         );
-        return Ok(Outcome::Usage(why));
+        return Ok(Ending::Usage(why));
     }
     let (backend, as_reported) = match options.readiness {
         Readiness::Epoll => (Backend::Epoll, ""),
@@ -94,7 +94,7 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Outcome, Failure> {
         "took {elapsed:.1?}, {} a second",
         count(rate, "step", "steps")
     ))?;
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 /// Standard output for a story that does not check its writes: the first failure is kept.

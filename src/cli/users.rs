@@ -17,9 +17,9 @@ use loopgate::work::{Change, Pool, Store, StoreError, Threads, Transaction, User
 
 use super::options::{Role, UserCommand};
 use super::output::{count, print};
-use super::{Failure, Outcome};
+use super::{Ending, Failure};
 
-pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, Failure> {
+pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Ending, Failure> {
     if *store == StorePath::Memory {
         return Err("a store in memory keeps no users; name a file with --store".into());
     }
@@ -88,7 +88,7 @@ pub(super) fn user(store: &StorePath, command: UserCommand) -> Result<Outcome, F
         UserCommand::List => list(&mut open(store)?)?,
         UserCommand::Import { file } => import(&mut open(store)?, &file)?,
     }
-    Ok(Outcome::Done)
+    Ok(Ending::Done)
 }
 
 /// Adds one user to an open store.

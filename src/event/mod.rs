@@ -81,14 +81,14 @@ impl Event {
     #[must_use]
     pub fn to_json(&self) -> String {
         #[derive(Serialize)]
-        struct Wire<'e> {
+        struct Line<'e> {
             id: u64,
             time: Timestamp,
             name: &'e str,
             sender: &'e str,
             data: &'e Value,
         }
-        let wire = Wire {
+        let wire = Line {
             id: self.id,
             time: rfc3339(self.fact.unix_ms),
             name: &self.fact.name,

@@ -20,7 +20,7 @@ const HEAD_BYTES_TYPICAL: usize = 256;
 
 /// How one answer is framed: what the request asked for, and whether the connection ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wire<'f> {
+pub struct WireOptions<'f> {
     /// The version of the request. An answer always says 1.1, but tells a 1.0 peer that its wish
     /// to keep the connection was granted.
     pub version: Version,
@@ -46,7 +46,7 @@ enum Ending {
 ///
 /// 1xx, 204 and 304 never have content, a length or a type, even if the response has a body; a 205
 /// says that its length is 0. An answer to HEAD has the length that its content would have.
-pub fn encode(response: &Response, wire: Wire<'_>, date: &Date, out: &mut Vec<u8>) {
+pub fn encode(response: &Response, wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>) {
     let content = match response.status {
         Status::RESET_CONTENT => &[],
         _ => response.body.as_bytes(),
@@ -73,7 +73,7 @@ pub fn encode(response: &Response, wire: Wire<'_>, date: &Date, out: &mut Vec<u8
 #[must_use]
 pub fn encode_stream_head(
     response: &Response,
-    wire: Wire<'_>,
+    wire: WireOptions<'_>,
     date: &Date,
     chunked: bool,
     out: &mut Vec<u8>,
@@ -109,7 +109,13 @@ pub fn encode_last_chunk(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n\r\n");
 }
 
-fn push_head(response: &Response, wire: Wire<'_>, ending: Ending, date: &Date, out: &mut Vec<u8>) {
+fn push_head(
+    response: &Response,
+    wire: WireOptions<'_>,
+    ending: Ending,
+    date: &Date,
+    out: &mut Vec<u8>,
+) {
     push_status_line(response.status, out);
     out.extend_from_slice(date.line());
     if response.status.allows_content() {

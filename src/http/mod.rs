@@ -36,7 +36,9 @@ mod target;
 
 pub use chunked::{Chunked, EXTENSION_BYTES_MAX, Progress, TRAILER_BYTES_MAX};
 pub use date::Date;
-pub use encode::{CONTINUE, Wire, encode, encode_chunk, encode_last_chunk, encode_stream_head};
+pub use encode::{
+    CONTINUE, WireOptions, encode, encode_chunk, encode_last_chunk, encode_stream_head,
+};
 pub use fault::Fault;
 pub(crate) use grammar::list_elements;
 pub use head::{EMPTY_LINES_MAX, Head, HeaderSlots, parse_head};

@@ -1,13 +1,13 @@
 //! Answers that are the same every time, encoded once.
 
 use super::date::Date;
-use super::encode::{Wire, encode};
+use super::encode::{WireOptions, encode};
 use super::message::Version;
 use super::response::Response;
 use super::status::Status;
 
 /// The framing of nearly all answers, for which a prepared answer is encoded.
-const PLAIN: Wire<'static> = Wire {
+const PLAIN: WireOptions<'static> = WireOptions {
     version: Version::Http11,
     head_only: false,
     close: false,
@@ -52,7 +52,7 @@ impl Prepared {
     }
 
     /// Appends the answer to `out`, as [`encode`] would.
-    pub fn encode(&self, wire: Wire<'_>, date: &Date, out: &mut Vec<u8>) {
+    pub fn encode(&self, wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>) {
         // Field by field: comparing `fields` with an empty slice would be a call.
         let is_plain = wire.version == PLAIN.version && !wire.head_only && !wire.close;
         if !is_plain || !wire.fields.is_empty() {
@@ -87,7 +87,7 @@ mod tests {
                     (true, false, b""),
                     (false, false, b"X-Every: time\r\n"),
                 ] {
-                    let wire = Wire {
+                    let wire = WireOptions {
                         version,
                         head_only,
                         close,

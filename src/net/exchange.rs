@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::message::Message;
-use crate::http::{Head, Method, Status, Version, Wire};
+use crate::http::{Head, Method, Status, Version, WireOptions};
 use crate::ledger::Label;
 use crate::reactor::{Moment, Peer, Reason, Turn};
 
@@ -87,8 +87,8 @@ impl Exchange {
     }
 
     /// How the answer is framed, and the fields of every answer on its connection.
-    pub(super) fn wire<'f>(&self, close: bool, fields: &'f [u8]) -> Wire<'f> {
-        Wire {
+    pub(super) fn wire<'f>(&self, close: bool, fields: &'f [u8]) -> WireOptions<'f> {
+        WireOptions {
             version: self.version,
             head_only: self.head_only,
             close,

@@ -19,11 +19,11 @@ pub(super) const WATCHERS_MAX: usize = 8;
 /// Bytes that may wait for a watcher; above that, batches are left out. The page notices, since turns have numbers.
 pub(super) const WATCHER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Most requests that list all sources at the same time: they are served one after the other, so this bounds how long
+/// Most snapshots of all sources at the same time: they are served one after the other, so this bounds how long
 /// they wait.
 const SNAPSHOTS_MAX: usize = 8;
 
-/// Slots that are snapshot at in one turn, which takes some tens of microseconds.
+/// Slots that are described in one turn, which takes some tens of microseconds.
 const SLOTS_PER_TURN: usize = 256;
 
 /// A loop that is slowed down: the gate at which it stops, and the observers that it tells.
@@ -42,10 +42,10 @@ impl std::fmt::Debug for Paced {
     }
 }
 
-/// A listing of all sources that is not complete yet.
+/// A snapshot that is not complete yet.
 struct PartialSnapshot {
     asker: Token,
-    /// The next slot to look at.
+    /// The next slot to describe.
     from: usize,
     sources: Vec<SourceInfo>,
     then: TakeSnapshot,
@@ -54,7 +54,7 @@ struct PartialSnapshot {
 /// The observers of the loop.
 #[derive(Default)]
 pub(super) struct Observers {
-    /// Requests that list all sources; the first is being served.
+    /// Snapshots under way; the first is being served.
     snapshots: VecDeque<PartialSnapshot>,
     /// Connections that receive what the ledger records.
     watchers: Vec<Token>,
@@ -66,7 +66,7 @@ pub(super) struct Observers {
     paced: Option<Paced>,
 }
 
-/// A complete listing: the connection that asked, and the continuation that takes what was sources.
+/// A description of all sources: the connection that asked, and the continuation that takes it.
 pub(super) struct Snapshot {
     pub(super) asker: Token,
     pub(super) sources: Vec<SourceInfo>,
@@ -100,7 +100,7 @@ impl Observers {
         self.paced.is_some()
     }
 
-    /// Begins a listing of all sources for the source being dispatched. Returns whether there was room for one more.
+    /// Begins a snapshot of all sources for the source being dispatched. Returns whether there was room for one more.
     pub(super) fn begin_snapshot(
         &mut self,
         then: TakeSnapshot,
@@ -119,8 +119,8 @@ impl Observers {
         true
     }
 
-    /// Looks at some sources for the first request, and makes the next turn come at once while there are more to look
-    /// at; returns the listing if those were the last.
+    /// Describes some sources for the first request, and makes the next turn come at once while there are more;
+    /// returns the snapshot if those were the last.
     pub(super) fn continue_snapshot(&mut self, view: &mut View<'_, Message>) -> Option<Snapshot> {
         let partial = self.snapshots.front_mut()?;
         let (sources, next) = view.sources(partial.from, SLOTS_PER_TURN);

@@ -8,7 +8,7 @@ use super::observers::{Observers, Paced, Snapshot};
 use super::realm::Realm;
 use super::reply_writer::ReplyWriter;
 use crate::app::monitor::{Vitals, Watch};
-use crate::app::{App, Context, Feed, FeedId, Interest, Reply, Routes, Wire, internal_error};
+use crate::app::{App, Context, Encoding, Feed, FeedId, Interest, Reply, Routes, internal_error};
 use crate::ledger::Ledger;
 use crate::net::message::{Completion, Message};
 use crate::reactor::{Attention, Completer, Delivered, Occasion, Program, Token, Turn, View};
@@ -78,13 +78,13 @@ impl Service {
     pub(super) fn follow(
         &mut self,
         owner: Token,
-        wire: Wire,
+        encoding: Encoding,
         interest: Interest,
         since: Option<u64>,
     ) -> FeedId {
         let App { config, hub, .. } = &mut self.app;
         let bytes_max = config.limits.outbox_bytes_max;
-        let mut feed = Feed::new(wire, interest, since, bytes_max, config.slow_subscriber);
+        let mut feed = Feed::new(encoding, interest, since, bytes_max, config.slow_subscriber);
         if since.is_none() {
             // Events that are confirmed but not delivered yet are older than this feed.
             feed.has_all_through(hub.newest());

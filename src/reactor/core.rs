@@ -29,7 +29,7 @@ pub(super) struct Core<M> {
     pub(super) flush_of: VecDeque<Token>,
     /// Sources that were to be dispatched in the last readiness phase.
     pub(super) crowd: usize,
-    /// The program has more to deliver, or to look at.
+    /// The program has more to deliver, or to describe.
     pub(super) events_left: bool,
     /// How closely the program observes the loop.
     pub(super) attention: Attention,
@@ -48,9 +48,9 @@ impl<M> Core<M> {
             program: ledger.label("program"),
             events: ledger.label("events"),
             flush: ledger.label("flush"),
-            look: ledger.label("look"),
+            observe: ledger.label("observe"),
         };
-        ledger.observed_by(kinds.look);
+        ledger.observed_by(kinds.observe);
         Self {
             wall: Wall {
                 read_at: now,
@@ -103,7 +103,7 @@ pub(super) struct Kinds {
     pub(super) events: Label,
     pub(super) flush: Label,
     /// The program observes the loop.
-    pub(super) look: Label,
+    pub(super) observe: Label,
 }
 
 /// The wall clock, read once a second and carried forward by the monotonic one.

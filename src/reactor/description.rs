@@ -52,7 +52,7 @@ pub struct Description {
     pub outbox: usize,
 }
 
-/// A source that was looked at.
+/// A source, and what it says of itself.
 #[derive(Clone, Debug)]
 pub struct SourceInfo {
     /// Its name.

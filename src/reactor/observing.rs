@@ -20,7 +20,7 @@ impl<P: Program> Sources for Slots<Entry<P>> {
         Slots::slots(self)
     }
 
-    fn look(&self, from: usize, to: usize) -> Vec<SourceInfo> {
+    fn describe(&self, from: usize, to: usize) -> Vec<SourceInfo> {
         let found = (from..to).filter_map(|slot| self.in_slot(slot));
         let seen = found.map(|(token, entry)| SourceInfo {
             token,
@@ -78,20 +78,22 @@ impl<P: Program> Reactor<P> {
             Occasion::Before(phase) => phase,
             Occasion::Delivered => Phase::Events,
         };
-        let kind = self.core.kinds.look;
+        let kind = self.core.kinds.observe;
         let mut view = View {
             occasion,
             turn: Turn::new(&mut self.core, Token::PROGRAM, phase, kind),
             sources: &self.sources,
-            looked: false,
+            described: false,
         };
         let attention = self.program.observe(&mut view);
-        let View { turn, looked, .. } = view;
+        let View {
+            turn, described, ..
+        } = view;
         let Turn { core, recorder, .. } = turn;
         core.attention = attention;
         core.now = core.seams.clock.now();
-        // Holding the loop does not count as work; looking at its sources does.
-        if looked && occasion == Occasion::Delivered {
+        // Holding the loop does not count as work; describing its sources does.
+        if described && occasion == Occasion::Delivered {
             recorder.finish(Next::Wait, core.now, &mut core.ledger);
         }
     }

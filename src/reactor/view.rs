@@ -11,27 +11,27 @@ pub struct View<'v, M> {
     /// Requests to the loop.
     pub turn: Turn<'v, M>,
     pub(super) sources: &'v dyn Sources,
-    /// Some sources were looked at.
-    pub(super) looked: bool,
+    /// Some sources were described.
+    pub(super) described: bool,
 }
 
 /// The sources of a loop, independent of its program.
 pub(super) trait Sources {
     fn slots(&self) -> usize;
-    fn look(&self, from: usize, to: usize) -> Vec<SourceInfo>;
+    fn describe(&self, from: usize, to: usize) -> Vec<SourceInfo>;
 }
 
 impl<M> View<'_, M> {
     /// Looks at the sources in at most so many slots, from the slot `from` on; also returns where to continue, if there
     /// are more.
     pub fn sources(&mut self, from: usize, slots: usize) -> (Vec<SourceInfo>, Option<usize>) {
-        self.looked = true;
+        self.described = true;
         let to = self.sources.slots().min(from + slots);
         let next = (to < self.sources.slots()).then_some(to);
-        (self.sources.look(from, to), next)
+        (self.sources.describe(from, to), next)
     }
 
-    /// Keeps the loop from sleeping before the next turn, since there is more to look at. For [`Occasion::Delivered`].
+    /// Keeps the loop from sleeping before the next turn, since there is more to describe. For [`Occasion::Delivered`].
     pub fn stay_awake(&mut self) {
         self.turn.core.events_left = true;
     }
@@ -39,7 +39,7 @@ impl<M> View<'_, M> {
     /// All sources, regardless of their number: for a loop that is held anyway.
     #[must_use]
     pub fn all_sources(&self) -> Vec<SourceInfo> {
-        self.sources.look(0, self.sources.slots())
+        self.sources.describe(0, self.sources.slots())
     }
 }
 

@@ -39,7 +39,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use played::{PlayedAcceptor, PlayedClock, PlayedEntropy, PlayedSelector, PlayedStream};
-pub use replay::{Options, Outcome, ReplayError, replay};
+pub use replay::{Options, ReplayError, Replayed, replay};
 pub use seams::{
     RecordedAcceptor, RecordedClock, RecordedEntropy, RecordedSelector, RecordedStream,
 };

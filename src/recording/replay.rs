@@ -21,7 +21,7 @@ use crate::config::{Config, StorePath};
 use crate::ledger::Phase;
 use crate::net::Realm;
 use crate::reactor::Seams;
-use crate::server::{Server, StartError, World, told};
+use crate::server::{Server, StartError, World, describe};
 use crate::token::Keys;
 use crate::work::fake::FakeCrew;
 use crate::work::{Store, StoreError};
@@ -42,7 +42,7 @@ impl fmt::Debug for Options<'_> {
 
 /// The result of a replay that met nothing unexpected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Replayed {
     /// Turns that were played.
     pub turns: u64,
     /// States that were compared and were equal.
@@ -110,7 +110,7 @@ impl From<StoreError> for ReplayError {
 ///
 /// # Errors
 /// If it cannot be played, or diverges.
-pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayError> {
+pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Replayed, ReplayError> {
     let bytes = fs::read(path).map_err(|why| ReplayError::File(path.into(), why))?;
     let (mut head, tape) = read(&bytes)?;
     let crew = FakeCrew::default();
@@ -137,7 +137,7 @@ pub fn replay(path: &Path, mut options: Options<'_>) -> Result<Outcome, ReplayEr
     let masked = head.masked;
     let version = (head.version != env!("CARGO_PKG_VERSION")).then(|| head.version.clone());
     let mut server = server(head, &player, crew)?;
-    let mut outcome = Outcome {
+    let mut outcome = Replayed {
         turns: 0,
         states: 0,
         digest: [0; 32],
@@ -248,7 +248,7 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server, Rep
     };
     let addresses = config.listen.clone();
     let mut server = Server::in_world(config, world)?;
-    server.ledger().remember_more(); // of a turn, all that was done in it is told
+    server.ledger().remember_more(); // of a turn, all that was done in it is describe
     server.time_requests(player.take_times_requests());
     let acceptors = (0..listeners).map(|at| {
         let address = addresses.get(at).or(addresses.first());
@@ -285,7 +285,7 @@ impl Teller {
     /// What happened in the last turn; `None` if nothing did.
     fn turn(&mut self, server: &mut Server, wait: &LastWait) -> Option<String> {
         let turn = *server.ledger().turns().next_back()?;
-        let newcomers: Vec<u64> = told::dispatches(server.ledger(), &turn)
+        let newcomers: Vec<u64> = describe::dispatches(server.ledger(), &turn)
             .iter()
             .filter(|dispatch| server.ledger().name(dispatch.kind) == "connection")
             .map(|dispatch| dispatch.token)
@@ -303,7 +303,7 @@ impl Teller {
             .iter()
             .map(|(token, readiness)| {
                 let who = who(*token).unwrap_or_else(|| server.kind_of(*token));
-                format!("{who} {}", told::in_words(*readiness))
+                format!("{who} {}", describe::in_words(*readiness))
             })
             .collect();
         causes.extend(
@@ -311,7 +311,7 @@ impl Teller {
                 .iter()
                 .map(|name| format!("{name} has finished")),
         );
-        let text = told::turn(server.ledger(), &turn, &causes, "no source is ready", who);
+        let text = describe::turn(server.ledger(), &turn, &causes, "no source is ready", who);
         if text.is_none() {
             self.quiet += 1;
         }

@@ -2,16 +2,16 @@
 //! at the beginning.
 
 mod children;
+#[cfg(feature = "simulation")]
+pub(crate) mod describe;
 mod descriptors;
 mod error;
 mod handle;
 mod listening;
 mod signals;
-mod stage;
+mod slow_motion;
 mod start;
 mod state;
-#[cfg(feature = "simulation")]
-pub(crate) mod told;
 
 use std::fmt;
 use std::io;
@@ -25,7 +25,7 @@ pub use handle::Handle;
 use listening::Listening;
 pub use listening::{Asked, PassedSocket, Sockets};
 pub use signals::Signals;
-use stage::Stage;
+use slow_motion::SlowMotion;
 #[cfg(feature = "simulation")]
 pub(crate) use start::acceptors;
 pub use start::key_path;
@@ -54,7 +54,7 @@ pub struct Server {
     /// Reports when the loop is stuck, if there is a monitor.
     watchdog: Option<Watchdog>,
     /// Shows a loop that is slowed down.
-    stage: Option<Stage>,
+    slow_motion: Option<SlowMotion>,
     /// Closed as soon as the server drains.
     sockets: Option<Sockets>,
 }
@@ -137,9 +137,9 @@ impl Server {
         let mut server = Self::in_world(config.into(), world)?;
         server.listening = Some(Rc::new(listening));
         server.sockets = Some(sockets);
-        let stage = server.take_stage(&mut acceptors);
+        let socket = server.take_slow_motion_socket(&mut acceptors);
         server.open(acceptors).map_err(StartError::Os)?;
-        server.show_itself(stage)?;
+        server.show_itself(socket)?;
         server.add_children().map_err(StartError::Os)?;
         Ok(server)
     }
@@ -188,7 +188,7 @@ impl Server {
             monitor_address: None,
             listening: None,
             watchdog: None,
-            stage: None,
+            slow_motion: None,
             sockets: None,
         };
         server.add_handlers().map_err(StartError::Os)?;
@@ -355,7 +355,7 @@ impl Server {
     /// Shuts the server down from another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        let goes_on = self.stage.as_ref().map(Stage::ended);
+        let goes_on = self.slow_motion.as_ref().map(SlowMotion::ended);
         Handle::new(self.reactor.completer(), goes_on)
     }
 

@@ -60,8 +60,8 @@ impl Server {
     pub fn handle_signals_of(&mut self, signals: &Signals) -> io::Result<()> {
         for signal in [Signal::Terminate, Signal::Interrupt] {
             self.shut_down_on(signals.stream(signal)?)?;
-            if let Some(stage) = &self.stage {
-                signal.sets(stage.ended())?; // a loop that is stopped at a gate reads no streams
+            if let Some(slow_motion) = &self.slow_motion {
+                signal.sets(slow_motion.ended())?; // a loop that is stopped at a gate reads no streams
             }
         }
         let listening = self.listening.clone();

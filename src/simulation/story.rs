@@ -8,7 +8,7 @@ use super::clients::What;
 use super::world::World;
 use crate::reactor::Token;
 use crate::reactor::fake::Cause;
-use crate::server::told;
+use crate::server::describe;
 
 /// Writes a story line by line, or nothing.
 pub(super) struct Story {
@@ -102,7 +102,7 @@ impl World {
             .ready
             .iter()
             .map(|(token, readiness, cause)| match cause {
-                Cause::Edge => format!("{} {}", who(*token), told::in_words(*readiness)),
+                Cause::Edge => format!("{} {}", who(*token), describe::in_words(*readiness)),
                 Cause::Spurious => format!("{} is said to be ready, and is not", who(*token)),
                 Cause::Stale => "a source that has left is said to be ready".to_owned(),
             })
@@ -112,7 +112,7 @@ impl World {
         } else {
             format!("no source is ready after {:?}", wait.slept)
         };
-        let told = told::turn(ledger, &turn, &ready, &otherwise, |token| {
+        let told = describe::turn(ledger, &turn, &ready, &otherwise, |token| {
             let wire = network.of_token(Token::from_u64(token));
             wire.map(|wire| format!("client {wire}"))
         });

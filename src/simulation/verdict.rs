@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answers::Answer;
 use super::clients::{Asked, What};
-use super::truth::{Guesses, Must, Outcome};
+use super::truth::{Guesses, LoginOutcome, Must};
 use super::when;
 use super::world::World;
 
@@ -231,35 +231,35 @@ impl World {
         let limits = &self.config.limits;
         let healthy = self.trouble_step < asked.step;
         let outcome = match (&asked.what, answer.status) {
-            (What::Login { .. }, 200) => Outcome::Right,
-            (What::Login { .. }, 503) if code == "store_unavailable" => Outcome::Right,
+            (What::Login { .. }, 200) => LoginOutcome::Right,
+            (What::Login { .. }, 503) if code == "store_unavailable" => LoginOutcome::Right,
             (What::Login { name, .. }, 401) => {
                 let known = self.users.iter().any(|user| user.name == *name);
                 let guesses = self.causes.wrong.entry(known.then_some(*name));
                 let Guesses { certain, .. } = guesses.or_default();
                 *certain += usize::from(healthy);
-                Outcome::Failed
+                LoginOutcome::Failed
             }
             (_, 429) if code == "too_many_attempts" => {
                 let left_s = answer
                     .field("retry-after")
                     .and_then(|text| text.parse().ok());
-                Outcome::Refused(left_s.unwrap_or(0))
+                LoginOutcome::Refused(left_s.unwrap_or(0))
             }
             (_, 429) => {
                 let places = limits.hash_jobs_max.div_ceil(2);
                 if !self.attempts.may_be_too_many(number, places) {
                     return Err("the name has not so many under way".into());
                 }
-                Outcome::Unseen
+                LoginOutcome::Unseen
             }
             (_, 503) => {
                 if !self.attempts.may_be_full(number, limits.hash_jobs_max) {
                     return Err("there are not so many jobs".into());
                 }
-                Outcome::Unseen
+                LoginOutcome::Unseen
             }
-            _ => Outcome::Unseen,
+            _ => LoginOutcome::Unseen,
         };
         self.attempts.ended(number, outcome, self.now())
     }

@@ -9,7 +9,7 @@ use crate::work::Missing;
 
 /// How a remote subscriber's bytes are framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wire {
+pub enum Encoding {
     /// One line of JSON.
     Line,
     /// A server-sent event (HTML Living Standard, section 9.2).
@@ -42,9 +42,9 @@ impl Encoded {
     }
 
     /// An event of a page, for the one subscriber that asked for it: only its bytes are kept.
-    pub(super) fn for_one(event: Event, wire: Wire, waiting: &Waiting) -> Self {
+    pub(super) fn for_one(event: Event, encoding: Encoding, waiting: &Waiting) -> Self {
         let mut encoded = Self::new(event, waiting);
-        let _made = encoded.bytes(wire);
+        let _made = encoded.bytes(encoding);
         encoded.event.fact.data = serde_json::Value::Null;
         encoded
     }
@@ -60,11 +60,11 @@ impl Encoded {
     }
 
     /// The event in a frame. Its JSON is not kept separately: most events go to one transport.
-    fn framed(&self, wire: Wire, id: Option<u64>) -> Box<[u8]> {
+    fn framed(&self, encoding: Encoding, id: Option<u64>) -> Box<[u8]> {
         let name = &self.event.fact.name;
         let framed = match self.line.get() {
-            Some(line) => frame(wire, id, name, line.trim_end()),
-            None => frame(wire, id, name, &self.event.to_json()),
+            Some(line) => frame(encoding, id, name, line.trim_end()),
+            None => frame(encoding, id, name, &self.event.to_json()),
         };
         self.waiting.change(0, framed.len());
         framed
@@ -78,13 +78,13 @@ impl Encoded {
 
     /// The event as it is sent.
     #[must_use]
-    pub(super) fn bytes(&self, wire: Wire) -> &[u8] {
-        match wire {
-            Wire::Line => self.line().as_bytes(),
-            Wire::Sse => self
+    pub(super) fn bytes(&self, encoding: Encoding) -> &[u8] {
+        match encoding {
+            Encoding::Line => self.line().as_bytes(),
+            Encoding::Sse => self
                 .sse
-                .get_or_init(|| self.framed(wire, Some(self.event.id))),
-            Wire::WebSocket => self.frame.get_or_init(|| self.framed(wire, None)),
+                .get_or_init(|| self.framed(encoding, Some(self.event.id))),
+            Encoding::WebSocket => self.frame.get_or_init(|| self.framed(encoding, None)),
         }
     }
 }
@@ -100,20 +100,20 @@ impl Drop for Encoded {
 
 /// JSON, framed for a transport. A message without an id is not part of the sequence, and does not change
 /// the position from which a client resumes.
-pub(super) fn frame(wire: Wire, id: Option<u64>, name: &str, json: &str) -> Box<[u8]> {
+pub(super) fn frame(encoding: Encoding, id: Option<u64>, name: &str, json: &str) -> Box<[u8]> {
     let mut out = Vec::with_capacity(json.len() + name.len() + 48);
-    match wire {
-        Wire::Line => out.extend_from_slice(json.as_bytes()),
-        Wire::Sse => {
+    match encoding {
+        Encoding::Line => out.extend_from_slice(json.as_bytes()),
+        Encoding::Sse => {
             if let Some(id) = id {
                 out.extend_from_slice(format!("id: {id}\n").as_bytes());
             }
             // Neither a name nor the JSON contains a line end, so each takes one line.
             out.extend_from_slice(format!("event: {name}\ndata: {json}\n\n").as_bytes());
         }
-        Wire::WebSocket => websocket::encode_text(json, &mut out),
+        Encoding::WebSocket => websocket::encode_text(json, &mut out),
     }
-    if wire == Wire::Line {
+    if encoding == Encoding::Line {
         out.push(b'\n');
     }
     out.into()

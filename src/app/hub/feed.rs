@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::balance::Balance;
-use super::encoded::{Encoded, Wire};
+use super::encoded::{Encoded, Encoding};
 use super::item::{Gap, Item};
 use super::waiting::Waiting;
 use crate::config::SlowPolicy;
@@ -35,11 +35,11 @@ const PAGE_BYTES_MAX: usize = 32 * 1024;
 /// One remote subscriber's queue.
 #[derive(Debug)]
 pub struct Feed {
-    wire: Wire,
+    encoding: Encoding,
     interest: Interest,
     bytes_max: usize,
     policy: SlowPolicy,
-    stage: Stage,
+    stage: Place,
     queue: VecDeque<Item>,
     /// Bytes of the events in the queue.
     bytes: usize,
@@ -59,7 +59,7 @@ pub struct Feed {
 
 /// Where a feed is in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Place {
     /// Events after this one are still to be read from the store.
     Behind { since: u64, reading: Reading },
     /// Every event is offered as it is confirmed; the events up to this one came from the store.
@@ -80,23 +80,23 @@ impl Feed {
     /// that one.
     #[must_use]
     pub fn new(
-        wire: Wire,
+        encoding: Encoding,
         interest: Interest,
         since: Option<u64>,
         bytes_max: usize,
         policy: SlowPolicy,
     ) -> Self {
         Self {
-            wire,
+            encoding,
             interest,
             bytes_max,
             policy,
             stage: match since {
-                Some(since) => Stage::Behind {
+                Some(since) => Place::Behind {
                     since,
                     reading: Reading::No,
                 },
-                None => Stage::Live { since: 0 },
+                None => Place::Live { since: 0 },
             },
             queue: VecDeque::new(),
             bytes: 0,
@@ -112,12 +112,12 @@ impl Feed {
 
     /// The reader already has everything up to and including `through`: nothing is to be read.
     pub fn has_all_through(&mut self, through: u64) {
-        self.stage = Stage::Live { since: through };
+        self.stage = Place::Live { since: through };
     }
 
     /// What the subscriber wants, to be changed.
     pub fn interest_mut(&mut self) -> &mut Interest {
-        if let Stage::Behind { reading, .. } = &mut self.stage
+        if let Place::Behind { reading, .. } = &mut self.stage
             && *reading == Reading::Yes
         {
             *reading = Reading::Stale;
@@ -158,7 +158,7 @@ impl Feed {
     /// Whether the feed has reached the present, and everything was written.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.is_empty() && matches!(self.stage, Stage::Live { .. })
+        self.is_empty() && matches!(self.stage, Place::Live { .. })
     }
 
     /// Whether the feed cannot continue: the reader was too slow and is to be disconnected, or the store failed.
@@ -170,9 +170,9 @@ impl Feed {
     /// Bytes of the first item that must be written next, since a part of it has been written.
     #[must_use]
     pub fn rest_of_item(&mut self) -> usize {
-        let (wire, written) = (self.wire, self.written);
+        let (encoding, written) = (self.encoding, self.written);
         match self.queue.front_mut() {
-            Some(item) if written > 0 => item.bytes(wire).len() - written,
+            Some(item) if written > 0 => item.bytes(encoding).len() - written,
             _ => 0,
         }
     }
@@ -184,7 +184,7 @@ impl Feed {
     /// What to read from the store next, if this feed is behind and its reader has taken what it had. So less waits
     /// for a reader that is slow, or that has no more than a `share` of what may wait for all.
     pub(super) fn next_page(&mut self, share: usize) -> Option<Query> {
-        let Stage::Behind { since, reading } = &mut self.stage else {
+        let Place::Behind { since, reading } = &mut self.stage else {
             return None;
         };
         if *reading != Reading::No || self.over || !self.queue.is_empty() {
@@ -204,7 +204,7 @@ impl Feed {
     /// Takes a page from the store. The feed stays behind until it has read everything up to `delivered`, the last
     /// event that live feeds were offered.
     pub(super) fn page(&mut self, mut page: Page, delivered: u64, waiting: &Waiting) {
-        let Stage::Behind { since, reading } = &mut self.stage else {
+        let Place::Behind { since, reading } = &mut self.stage else {
             return;
         };
         if self.over {
@@ -214,19 +214,19 @@ impl Feed {
             return;
         }
         if let Some(missing) = page.catch_up(*since, delivered) {
-            self.queue.push_back(Item::missing(self.wire, missing));
+            self.queue.push_back(Item::missing(self.encoding, missing));
         }
         for event in page.events {
             self.balance.published += 1;
-            self.push(Rc::new(Encoded::for_one(event, self.wire, waiting)));
+            self.push(Rc::new(Encoded::for_one(event, self.encoding, waiting)));
         }
         self.stage = if page.more {
-            Stage::Behind {
+            Place::Behind {
                 since: page.through,
                 reading: Reading::No,
             }
         } else {
-            Stage::Live {
+            Place::Live {
                 since: page.through,
             }
         };
@@ -240,7 +240,7 @@ impl Feed {
     /// Offers an event that was confirmed just now; returns whether that changed anything. A reader that has not taken
     /// all it was offered may have no more than `room` bytes waiting.
     pub(super) fn offer(&mut self, event: &Rc<Encoded>, room: usize) -> bool {
-        let Stage::Live { since } = self.stage else {
+        let Place::Live { since } = self.stage else {
             return false; // it is in the store, and will be read from there
         };
         let behind = since.saturating_sub(u64::from(planted(Bug::ToldTwice)));
@@ -248,7 +248,7 @@ impl Feed {
             return false;
         }
         self.balance.published += 1;
-        let needed = event.bytes(self.wire).len();
+        let needed = event.bytes(self.encoding).len();
         let bytes_max = if self.blocked {
             self.bytes_max.min(room)
         } else {
@@ -271,7 +271,7 @@ impl Feed {
     }
 
     fn push(&mut self, event: Rc<Encoded>) {
-        self.bytes += event.bytes(self.wire).len();
+        self.bytes += event.bytes(self.encoding).len();
         self.balance.queued += 1;
         self.queue.push_back(Item::Event(event));
     }
@@ -290,7 +290,7 @@ impl Feed {
             };
             let gap = match item {
                 Item::Event(event) => {
-                    self.bytes -= event.bytes(self.wire).len();
+                    self.bytes -= event.bytes(self.encoding).len();
                     self.balance.queued -= 1;
                     self.balance.dropped += 1;
                     Gap::of(event.event.id)
@@ -338,7 +338,7 @@ impl Feed {
         self.over = true;
         for item in self.queue.drain(usize::from(self.written > 0)..) {
             if let Item::Event(event) = item {
-                self.bytes -= event.bytes(self.wire).len();
+                self.bytes -= event.bytes(self.encoding).len();
                 self.balance.queued -= 1;
                 self.balance.dropped += u64::from(!planted(Bug::OffBalance));
             }
@@ -353,10 +353,10 @@ impl Feed {
 
     /// What waits, in the order in which it is to be written.
     pub fn slices(&mut self) -> impl Iterator<Item = &[u8]> {
-        let wire = self.wire;
+        let encoding = self.encoding;
         let mut written = self.written;
         self.queue.iter_mut().map(move |item| {
-            let bytes = item.bytes(wire);
+            let bytes = item.bytes(encoding);
             &bytes[std::mem::take(&mut written)..]
         })
     }
@@ -367,7 +367,7 @@ impl Feed {
             return None;
         }
         let item = self.queue.front_mut()?;
-        Some(&item.bytes(self.wire)[self.written..])
+        Some(&item.bytes(self.encoding)[self.written..])
     }
 
     /// The reader takes no more at the moment.
@@ -384,7 +384,7 @@ impl Feed {
         self.written += count;
         while self.written > 0 {
             let item = self.queue.front_mut().expect("only what waits is written");
-            let length = item.bytes(self.wire).len();
+            let length = item.bytes(self.encoding).len();
             if self.written < length {
                 return;
             }
@@ -407,7 +407,7 @@ impl Feed {
             && let Some(Item::Event(event)) = self.queue.front()
         {
             taken.push((event.event.id, event.json().to_owned()));
-            self.wrote(event.bytes(self.wire).len());
+            self.wrote(event.bytes(self.encoding).len());
         }
         taken
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::encoded::{Encoded, Wire, frame, gap_json};
+use super::encoded::{Encoded, Encoding, frame, gap_json};
 use crate::work::Missing;
 
 /// One thing that is to be written.
@@ -30,10 +30,10 @@ pub(super) struct Gap {
 
 impl Item {
     /// What stands in the place of events that the store does not have.
-    pub(super) fn missing(wire: Wire, missing: Missing) -> Self {
+    pub(super) fn missing(encoding: Encoding, missing: Missing) -> Self {
         let Missing { from, to, last } = missing;
         if last.is_some() {
-            return Self::Rewind(frame(wire, last, "gap", &gap_json(missing)));
+            return Self::Rewind(frame(encoding, last, "gap", &gap_json(missing)));
         }
         Self::Gap(Gap {
             from,
@@ -43,15 +43,15 @@ impl Item {
     }
 
     /// It, as it is sent.
-    pub(super) fn bytes(&mut self, wire: Wire) -> &[u8] {
+    pub(super) fn bytes(&mut self, encoding: Encoding) -> &[u8] {
         match self {
-            Self::Event(event) => event.bytes(wire),
+            Self::Event(event) => event.bytes(encoding),
             Self::Rewind(bytes) | Self::Last(bytes) => bytes,
             Self::Gap(gap) => {
                 let (from, to, last) = (gap.from, gap.to, None);
                 let json = || gap_json(Missing { from, to, last });
                 gap.bytes
-                    .get_or_insert_with(|| frame(wire, None, "gap", &json()))
+                    .get_or_insert_with(|| frame(encoding, None, "gap", &json()))
             }
         }
     }

@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 pub use balance::Balance;
 pub(crate) use encoded::Encoded;
-pub use encoded::{Wire, gap_json};
+pub use encoded::{Encoding, gap_json};
 pub use feed::Feed;
 pub use waiting::Waiting;
 
@@ -88,7 +88,7 @@ pub struct Missed {
 pub struct Hub {
     subscribers: Vec<Subscription>,
     subscriptions: u64,
-    feeds: Slots<Entry>,
+    feeds: Slots<OwnedFeed>,
     /// Feeds that have something new for their owners.
     touched: Vec<FeedId>,
     confirmed: VecDeque<Event>,
@@ -109,7 +109,7 @@ struct Subscription {
 }
 
 /// A feed, and the source that writes it.
-struct Entry {
+struct OwnedFeed {
     feed: Feed,
     owner: Token,
 }
@@ -160,7 +160,7 @@ impl Hub {
 
     /// Adds the feed of a remote subscriber, which the source `owner` writes.
     pub fn follow(&mut self, owner: Token, feed: Feed) -> FeedId {
-        self.feeds.insert(Entry { feed, owner })
+        self.feeds.insert(OwnedFeed { feed, owner })
     }
 
     /// The feed of that name, if it has not ended.
@@ -235,7 +235,7 @@ impl Hub {
 
     /// Gives a feed what the store had for it.
     pub fn page(&mut self, id: FeedId, page: Result<Page, StoreError>) {
-        let Some(Entry { feed, .. }) = self.feeds.get_mut(id) else {
+        let Some(OwnedFeed { feed, .. }) = self.feeds.get_mut(id) else {
             return;
         };
         match page {
@@ -263,7 +263,7 @@ impl Hub {
             }
             let event = Rc::new(Encoded::new(event, &self.waiting));
             let room = self.waiting.room(self.feeds.len());
-            for (id, Entry { feed, .. }) in self.feeds.iter_mut() {
+            for (id, OwnedFeed { feed, .. }) in self.feeds.iter_mut() {
                 if feed.offer(&event, room) {
                     touch(&mut self.touched, id, feed);
                 }
@@ -298,7 +298,7 @@ impl Hub {
     /// Calls `flush` with the owner of each feed that has something new since the last call.
     pub fn take_touched(&mut self, mut flush: impl FnMut(Token)) {
         for id in self.touched.drain(..) {
-            if let Some(Entry { feed, owner }) = self.feeds.get_mut(id) {
+            if let Some(OwnedFeed { feed, owner }) = self.feeds.get_mut(id) {
                 feed.touched = false;
                 flush(*owner);
             }

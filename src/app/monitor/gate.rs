@@ -58,7 +58,7 @@ struct State {
 /// What a page asks for.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Step {
+enum Command {
     Phase,
     Turn,
     Run,
@@ -68,7 +68,7 @@ enum Step {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stride {
-    step: Step,
+    step: Command,
 }
 
 impl Gate {
@@ -194,18 +194,18 @@ impl Gate {
     }
 
     /// Takes a step; returns what the loop does then.
-    fn take(&self, step: Step) -> &'static str {
+    fn take(&self, step: Command) -> &'static str {
         let mut state = self.state();
         state.leave = match step {
-            Step::Phase => Leave::Phase,
-            Step::Turn => Leave::Turn,
-            Step::Run => Leave::Run,
+            Command::Phase => Leave::Phase,
+            Command::Turn => Leave::Turn,
+            Command::Run => Leave::Run,
             // A loop that was let through just now, and has not noticed yet, stays.
-            Step::Halt => Leave::None,
+            Command::Halt => Leave::None,
         };
         self.moved.notify_all();
         match step {
-            Step::Halt if state.stands => "halted",
+            Command::Halt if state.stands => "halted",
             _ => "running",
         }
     }
@@ -273,11 +273,11 @@ mod tests {
     #[test]
     fn a_loop_that_was_let_go_and_has_not_noticed_can_be_halted() {
         let gate = Gate::new(Pace::Gate);
-        assert_eq!(gate.take(Step::Halt), "running", "until its next phase");
+        assert_eq!(gate.take(Command::Halt), "running", "until its next phase");
         gate.state().stands = true;
-        for step in [Step::Run, Step::Turn, Step::Phase] {
+        for step in [Command::Run, Command::Turn, Command::Phase] {
             assert_eq!(gate.take(step), "running");
-            assert_eq!(gate.take(Step::Halt), "halted");
+            assert_eq!(gate.take(Command::Halt), "halted");
             assert_eq!(gate.state().leave, Leave::None);
         }
     }

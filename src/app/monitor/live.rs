@@ -28,7 +28,7 @@ const EVENTS_MAX: usize = 128;
 
 /// The records up to which observers have been sent everything.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct SentUpTo {
     turns: u64,
     dispatches: u64,
     jobs: u64,
@@ -38,14 +38,14 @@ struct Told {
 /// The state that exists while at least one observer watches.
 #[derive(Debug)]
 pub struct Watch {
-    told: Told,
+    sent: SentUpTo,
     /// The number of dispatches that have been classified as the monitor's or not.
     judged: u64,
     events: Receiver<Value>,
     subscription: SubscriptionId,
 }
 
-impl Told {
+impl SentUpTo {
     /// Everything up to now; the turn under way only if the loop stands still.
     fn all(ledger: &Ledger, stands_still: bool) -> Self {
         let (turns, dispatches, jobs) = ledger.totals();
@@ -80,10 +80,10 @@ impl Watch {
                 "sender": event.fact.sender,
             }));
         });
-        let told = Told::all(ledger, false);
+        let sent = SentUpTo::all(ledger, false);
         Self {
-            judged: told.dispatches,
-            told,
+            judged: sent.dispatches,
+            sent,
             events,
             subscription,
         }
@@ -125,8 +125,8 @@ impl App {
     pub fn batch(&mut self, ledger: &Ledger, sight: &Sight) -> Option<Vec<u8>> {
         let watch = self.watch.as_mut()?;
         let events = watch.events.try_iter().take(EVENTS_MAX).collect();
-        let since = std::mem::replace(&mut watch.told, Told::all(ledger, sight.stands_still));
-        watch.judged = watch.judged.max(watch.told.dispatches);
+        let since = std::mem::replace(&mut watch.sent, SentUpTo::all(ledger, sight.stands_still));
+        watch.judged = watch.judged.max(watch.sent.dispatches);
         Some(self.batch_since(since, ledger, sight, events))
     }
 
@@ -152,9 +152,9 @@ impl App {
             "dispatches_kept": ledger.memory().dispatches,
         });
         let mut greeting = server_sent("hello", &hello);
-        let since = Told {
+        let since = SentUpTo {
             labels: ledger.labels().count(),
-            ..Told::default()
+            ..SentUpTo::default()
         };
         greeting.extend(self.batch_since(since, ledger, sight, Vec::new()));
         greeting
@@ -162,22 +162,22 @@ impl App {
 
     fn batch_since(
         &self,
-        since: Told,
+        since: SentUpTo,
         ledger: &Ledger,
         sight: &Sight,
         events: Vec<Value>,
     ) -> Vec<u8> {
-        let all = Told::all(ledger, sight.stands_still);
+        let all = SentUpTo::all(ledger, sight.stands_still);
         let turns = Share::of(since.turns, all.turns, TURNS_MAX);
         let dispatches = Share::of(since.dispatches, all.dispatches, DISPATCHES_MAX);
         let jobs = Share::of(since.jobs, all.jobs, JOBS_MAX);
         let held_back = ledger.totals().1 - all.dispatches;
         let newest = ledger.dispatches().rev().skip(held_back as usize);
-        let mut newest: Vec<&DispatchRecord> = newest.take(dispatches.told).collect();
+        let mut newest: Vec<&DispatchRecord> = newest.take(dispatches.sent).collect();
         newest.reverse();
-        let mut turn_records: Vec<&TurnRecord> = ledger.turns().rev().take(turns.told).collect();
+        let mut turn_records: Vec<&TurnRecord> = ledger.turns().rev().take(turns.sent).collect();
         turn_records.reverse();
-        let mut jobs_done: Vec<Job> = ledger.jobs().rev().take(jobs.told).map(Job::from).collect();
+        let mut jobs_done: Vec<Job> = ledger.jobs().rev().take(jobs.sent).map(Job::from).collect();
         jobs_done.reverse();
         let labels = ledger.labels().skip(since.labels);
         let batch = Batch {
@@ -208,17 +208,17 @@ impl App {
 
 /// How much of what is new goes into the batch.
 struct Share {
-    told: usize,
+    sent: usize,
     skipped: u64,
 }
 
 impl Share {
     fn of(since: u64, all: u64, max: usize) -> Self {
         let new = all.saturating_sub(since);
-        let told = new.min(max as u64);
+        let sent = new.min(max as u64);
         Self {
-            told: told as usize,
-            skipped: new - told,
+            sent: sent as usize,
+            skipped: new - sent,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Session {
     }
 }
 
-struct Entry {
+struct SessionSlot {
     hash: Fingerprint,
     session: Session,
     /// The user's next newer session.
@@ -97,7 +97,7 @@ pub struct Sessions {
     idle_s: i64,
     absolute_s: i64,
     /// A free slot keeps the bytes of its last session, but nothing leads to it.
-    entries: Vec<Entry>,
+    entries: Vec<SessionSlot>,
     free: u32,
     len: usize,
     by_hash: Index,
@@ -141,7 +141,7 @@ impl Sessions {
     /// Adds a session; returns the session that had the same fingerprint, if there was one.
     pub fn insert(&mut self, hash: Fingerprint, session: Session) -> Option<Session> {
         let former = self.remove(&hash);
-        let slot = self.occupy(Entry {
+        let slot = self.occupy(SessionSlot {
             hash,
             session,
             newer: NIL,
@@ -209,7 +209,7 @@ impl Sessions {
         self.entries().map(|entry| &entry.session)
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
+    fn entries(&self) -> impl Iterator<Item = &SessionSlot> {
         let leads_to = |slot: usize, hash| self.find(hash) == Some(slot as u32);
         let entries = self.entries.iter().enumerate();
         entries
@@ -338,7 +338,7 @@ impl Sessions {
         })
     }
 
-    fn occupy(&mut self, entry: Entry) -> u32 {
+    fn occupy(&mut self, entry: SessionSlot) -> u32 {
         let slot = self.free;
         if let Some(free) = self.entries.get_mut(slot as usize) {
             self.free = free.older;
@@ -359,7 +359,7 @@ impl Sessions {
 
     /// Removes a session from all indexes and lists, and frees its slot.
     fn take(&mut self, slot: u32) -> (Fingerprint, Session) {
-        let Entry { hash, session, .. } = self.entries[slot as usize];
+        let SessionSlot { hash, session, .. } = self.entries[slot as usize];
         self.by_hash.remove(hash_tag(&hash), slot);
         self.unlink(slot, session.user_id);
         self.due.remove(slot);
@@ -386,7 +386,7 @@ impl Sessions {
     }
 
     fn unlink(&mut self, slot: u32, user_id: i64) {
-        let Entry { newer, older, .. } = self.entries[slot as usize];
+        let SessionSlot { newer, older, .. } = self.entries[slot as usize];
         if older != NIL {
             self.entries[older as usize].newer = newer;
         }

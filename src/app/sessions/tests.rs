@@ -290,7 +290,7 @@ fn any_sequence_of_operations_agrees_with_a_naive_table() {
 }
 
 fn bytes(sessions: &Sessions) -> usize {
-    sessions.entries.capacity() * size_of::<Entry>()
+    sessions.entries.capacity() * size_of::<SessionSlot>()
         + sessions.touched.capacity() * size_of::<u32>()
         + sessions.by_hash.bytes()
         + sessions.by_user.bytes()

@@ -5,13 +5,13 @@ use crate::http::{Body, Chunked, Fault};
 
 const NOW: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
-const MODERN: Wire<'_> = Wire {
+const MODERN: WireOptions<'_> = WireOptions {
     version: Version::Http11,
     head_only: false,
     close: false,
     fields: &[],
 };
-const OLD: Wire<'_> = Wire {
+const OLD: WireOptions<'_> = WireOptions {
     version: Version::Http10,
     ..MODERN
 };
@@ -24,7 +24,7 @@ fn undated(answer: &[u8]) -> String {
     text.replacen(NOW, "", 1)
 }
 
-fn encoded(response: &Response, wire: Wire<'_>) -> String {
+fn encoded(response: &Response, wire: WireOptions<'_>) -> String {
     let mut out = Vec::new();
     encode(response, wire, &Date::new(784_111_777), &mut out);
     undated(&out)
@@ -45,7 +45,7 @@ fn an_answer_has_its_fields_in_order() {
 
 #[test]
 fn the_connection_field_says_what_the_peer_cannot_assume() {
-    let close = |wire| Wire {
+    let close = |wire| WireOptions {
         close: true,
         ..wire
     };
@@ -92,7 +92,7 @@ fn statuses_without_content_have_neither_content_nor_a_length() {
 fn a_head_request_is_answered_with_the_length_and_without_the_content() {
     // actix-web sent the content when HEAD was pipelined.
     let response = Response::json(Status::OK, &[1, 2, 3]);
-    let head_only = Wire {
+    let head_only = WireOptions {
         head_only: true,
         ..MODERN
     };
@@ -106,7 +106,7 @@ fn a_head_request_is_answered_with_the_length_and_without_the_content() {
 
 #[test]
 fn a_connections_own_fields_are_in_every_answer() {
-    let own = Wire {
+    let own = WireOptions {
         fields: b"Strict-Transport-Security: max-age=1\r\n",
         ..MODERN
     };
@@ -147,7 +147,7 @@ fn no_header_value_can_end_its_line() {
 
 #[test]
 fn a_fault_is_answered_as_a_problem() {
-    let close = Wire {
+    let close = WireOptions {
         close: true,
         ..MODERN
     };
@@ -249,7 +249,7 @@ fn no_content_is_taken_for_what_its_type_does_not_say() {
         };
         let expected = usize::from(has_content);
         assert_eq!(count(&encoded(&response, MODERN)), expected, "{response:?}");
-        let head = Wire {
+        let head = WireOptions {
             head_only: true,
             ..OLD
         };

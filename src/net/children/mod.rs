@@ -31,7 +31,7 @@ pub use self::roster::Roster;
 
 use super::service::Service;
 use crate::app::{
-    Audience, FeedId, Interest, Pattern, Reply, Wire, event_of_line, name_of_command,
+    Audience, Encoding, FeedId, Interest, Pattern, Reply, event_of_line, name_of_command,
 };
 use crate::event::NewEvent;
 use crate::http::Status;
@@ -63,7 +63,7 @@ pub enum Role {
 pub struct Child {
     role: Role,
     command: String,
-    stage: Stage,
+    run: RunState,
     /// How often in a row it ended without having run well.
     failures: u32,
     /// The last event that it has been given.
@@ -86,7 +86,7 @@ enum Produced {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum RunState {
     /// It is started at that time.
     Resting { until: Moment },
     /// A worker is forking.
@@ -102,7 +102,7 @@ impl Child {
         Self {
             role,
             command: command.to_owned(),
-            stage: Stage::Resting {
+            run: RunState::Resting {
                 until: Moment::default(),
             },
             failures: 0,
@@ -123,14 +123,14 @@ impl Child {
                 patterns: vec![Pattern::All],
             };
             let since = Some(self.through);
-            self.feed = Some(service.follow(turn.token(), Wire::Line, interest, since));
+            self.feed = Some(service.follow(turn.token(), Encoding::Line, interest, since));
         }
-        self.stage = Stage::Starting;
+        self.run = RunState::Starting;
         if service.spawn(turn.token(), &self.command).is_err() {
             // All workers are busy, which does not count as a failure of the command.
             self.unfollow(service);
             let until = turn.now() + REST_MIN;
-            self.stage = Stage::Resting { until };
+            self.run = RunState::Resting { until };
         }
     }
 
@@ -152,7 +152,7 @@ impl Child {
                     self.command.escape_debug()
                 );
                 service.children.groups.push(process.id());
-                self.stage = Stage::Running(Box::new(process));
+                self.run = RunState::Running(Box::new(process));
                 if let Some(feed) = self.feed {
                     service.read_for(feed, turn);
                 }
@@ -174,7 +174,7 @@ impl Child {
             self.name(),
             rest.as_secs()
         );
-        self.stage = Stage::Resting {
+        self.run = RunState::Resting {
             until: turn.now() + rest,
         };
     }
@@ -193,7 +193,7 @@ impl Child {
 
     /// Writes, reads, checks whether it has ended, and returns when to be asked again.
     fn advance(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) -> Next {
-        let Stage::Running(process) = &mut self.stage else {
+        let RunState::Running(process) = &mut self.run else {
             return self.settle(service, turn);
         };
         if let Some(feed) = self.feed.and_then(|feed| service.app.hub.feed(feed)) {
@@ -212,7 +212,7 @@ impl Child {
 
     /// Reads what the process has written: lines for the log, or events.
     fn listen(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
-        let Stage::Running(process) = &mut self.stage else {
+        let RunState::Running(process) = &mut self.run else {
             return;
         };
         let name = name_of_command(&self.command);
@@ -296,19 +296,19 @@ impl Child {
             service.lifecycle.child_grace(),
             service.lifecycle.streams_until(),
         );
-        let process = match &mut self.stage {
-            Stage::Resting { .. } if draining => {
+        let process = match &mut self.run {
+            RunState::Resting { .. } if draining => {
                 return Next::Close(Reason("the server shuts down"));
             }
-            Stage::Resting { until } => {
+            RunState::Resting { until } => {
                 turn.set_deadline(*until);
                 return Next::Wait;
             }
-            Stage::Starting => {
+            RunState::Starting => {
                 turn.set_deadline(Moment::NEVER);
                 return Next::Wait;
             }
-            Stage::Running(process) => process,
+            RunState::Running(process) => process,
         };
         if now >= streams_until {
             process.end("the server shuts down", now);
@@ -361,7 +361,7 @@ impl Source<Service> for Child {
         service: &mut Service,
         turn: &mut Turn<'_, Message>,
     ) -> Next {
-        if let Stage::Running(process) = &mut self.stage {
+        if let RunState::Running(process) = &mut self.run {
             process.ready(readiness);
         }
         self.advance(service, turn)
@@ -375,7 +375,7 @@ impl Source<Service> for Child {
             let events = std::mem::take(events);
             self.publish(events, service, turn);
         }
-        if let Stage::Resting { until } = self.stage
+        if let RunState::Resting { until } = self.run
             && until <= now
             && !service.lifecycle.is_ending()
         {
@@ -384,7 +384,7 @@ impl Source<Service> for Child {
             }
             self.start(service, turn);
         }
-        if let Stage::Running(process) = &mut self.stage
+        if let RunState::Running(process) = &mut self.run
             && process.is_outlived()
         {
             process.look_whether_it_ended(&mut service.children);
@@ -409,7 +409,7 @@ impl Source<Service> for Child {
             Message::ChildEnded | Message::EndAnnounced => {}
             _ => return self.settle(service, turn),
         }
-        if let Stage::Running(process) = &mut self.stage {
+        if let RunState::Running(process) = &mut self.run {
             process.look_whether_it_ended(&mut service.children);
         }
         service.children.reap_orphans();

@@ -6,7 +6,7 @@ use super::protocol::Protocol;
 use super::state::{State, Streaming};
 use crate::app::{Found, Later, Reply, Request, Stream as Pieces, internal_error};
 use crate::http::{
-    Date, Fault, Head, Response, Status, Wire, encode, encode_chunk, encode_last_chunk,
+    Date, Fault, Head, Response, Status, WireOptions, encode, encode_chunk, encode_last_chunk,
     encode_stream_head,
 };
 use crate::ledger::Limit;
@@ -107,7 +107,7 @@ impl Protocol {
                 call.service.app.reuse(response);
             }
             Reply::Prepared(prepared) => {
-                let encode = |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| {
+                let encode = |wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>| {
                     prepared.encode(wire, date, out);
                 };
                 self.answer_with(prepared.status(), encode, &exchange, call);
@@ -157,15 +157,16 @@ impl Protocol {
         exchange: &Exchange,
         call: &mut Call<'_, '_>,
     ) {
-        let encode =
-            |wire: Wire<'_>, date: &Date, out: &mut Vec<u8>| encode(response, wire, date, out);
+        let encode = |wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>| {
+            encode(response, wire, date, out)
+        };
         self.answer_with(response.status, encode, exchange, call);
     }
 
     fn answer_with(
         &mut self,
         status: Status,
-        encode: impl FnOnce(Wire<'_>, &Date, &mut Vec<u8>),
+        encode: impl FnOnce(WireOptions<'_>, &Date, &mut Vec<u8>),
         exchange: &Exchange,
         call: &mut Call<'_, '_>,
     ) {

@@ -8,7 +8,7 @@ use super::live::{Live, LiveKind};
 use super::protocol::Protocol;
 use super::session::StreamSession;
 use super::state::{Flow, State};
-use crate::app::{FeedId, Follow, Wire};
+use crate::app::{Encoding, FeedId, Follow};
 use crate::http::{Response, encode_stream_head};
 use crate::net::call::Call;
 use crate::net::exchange::Exchange;
@@ -41,7 +41,7 @@ impl Protocol {
         }
         let feed = call
             .service
-            .follow(call.turn.token(), Wire::Sse, interest, since);
+            .follow(call.turn.token(), Encoding::Sse, interest, since);
         let session = StreamSession::new(caller, call);
         self.go_live(Some(session), Some(feed), LiveKind::Sse, call);
     }

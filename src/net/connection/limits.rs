@@ -13,13 +13,13 @@ use crate::reactor::{Next, Reason};
 use crate::websocket;
 
 impl Protocol {
-    /// Whether the connection holds as much as when it was last counted.
+    /// Whether as much is reserved as when it was last counted.
     #[inline]
     pub(super) fn reserves_as_before(&self) -> bool {
         self.reserved_bytes() == self.reserved
     }
 
-    /// Bytes that are held of an incomplete request or message.
+    /// Bytes that are reserved for an incomplete request or message.
     #[inline]
     fn reserved_bytes(&self) -> u32 {
         let in_parts = match &self.state {

@@ -2,7 +2,7 @@
 
 use super::protocol::Protocol;
 use super::state::{Parked, State};
-use crate::app::{Feed, Wait, Wire, polled};
+use crate::app::{Encoding, Feed, Wait, polled};
 use crate::config::SlowPolicy;
 use crate::http::Response;
 use crate::net::call::Call;
@@ -27,7 +27,7 @@ impl Protocol {
             call.service.app.config.limits.outbox_bytes_max,
             SlowPolicy::DropNewest,
         );
-        let mut feed = Feed::new(Wire::Line, interest, Some(through), bytes_max, policy);
+        let mut feed = Feed::new(Encoding::Line, interest, Some(through), bytes_max, policy);
         feed.has_all_through(through);
         let feed = call.service.app.hub.follow(call.turn.token(), feed);
         let parked = Parked {

@@ -46,7 +46,7 @@ pub(super) struct Protocol {
     pub(super) asked: Label,
     /// Complete requests so far.
     pub(super) requests: u32,
-    /// Bytes held of an incomplete request or message, as counted in the sum over all connections.
+    /// Bytes reserved for an incomplete request or message, as in the sum over all connections.
     pub(super) reserved: u32,
     /// Bytes of the outbox, as counted in the sum of what waits for all peers: 0, unless the peer takes no more.
     pub(super) waiting: u32,

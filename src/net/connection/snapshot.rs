@@ -6,7 +6,7 @@ use crate::net::call::Call;
 use crate::net::exchange::Exchange;
 
 impl Protocol {
-    /// Waits until all sources have been snapshot at.
+    /// Waits until all sources have been described.
     pub(super) fn take_snapshot(
         &mut self,
         then: TakeSnapshot,
@@ -14,7 +14,7 @@ impl Protocol {
         call: &mut Call<'_, '_>,
     ) {
         if !call.service.observers.begin_snapshot(then, call.turn) {
-            let detail = "as many as may are partial at all sources already; try again";
+            let detail = "as many requests as may list all sources do so already; try again";
             return self.answer_busy(detail, &exchange, call);
         }
         self.waits(exchange, call);

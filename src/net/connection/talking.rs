@@ -7,7 +7,7 @@ use super::protocol::{OUTBOX_BYTES_ENOUGH, Protocol};
 use super::session::StreamSession;
 use super::state::State;
 use super::talk::Talk;
-use crate::app::{Reply, Socket, Upgrade, Wire};
+use crate::app::{Encoding, Reply, Socket, Upgrade};
 use crate::net::call::Call;
 use crate::net::exchange::Exchange;
 use crate::net::service::Service;
@@ -37,7 +37,7 @@ impl Protocol {
         self.begin(&head, &exchange, call);
         let feed = events.map(|(interest, since)| {
             call.service
-                .follow(call.turn.token(), Wire::WebSocket, interest, since)
+                .follow(call.turn.token(), Encoding::WebSocket, interest, since)
         });
         let session = caller.map(|caller| StreamSession::new(caller, call));
         let talk = Talk::new(conversation, message_bytes_max, call.turn.current_label());

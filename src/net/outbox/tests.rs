@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::app::{Audience, FeedId, Hub, Interest, Pattern, Wire};
+use crate::app::{Audience, Encoding, FeedId, Hub, Interest, Pattern};
 use crate::config::SlowPolicy;
 use crate::event::{Event, NewEvent};
 use crate::reactor::Slots;
@@ -38,7 +38,13 @@ fn what_was_written_is_forgotten_though_a_feed_is_never_empty() {
         patterns: vec![Pattern::All],
     };
     let (mut hub, mut buffers) = (Hub::default(), Buffers::default());
-    let feed = Feed::new(Wire::Line, interest, None, 1 << 20, SlowPolicy::DropOldest);
+    let feed = Feed::new(
+        Encoding::Line,
+        interest,
+        None,
+        1 << 20,
+        SlowPolicy::DropOldest,
+    );
     let id = hub.follow(Slots::default().insert(()), feed);
     let fact = NewEvent {
         unix_ms: 0,
@@ -120,7 +126,13 @@ fn hub_with_feed(count: u64) -> (Hub, FeedId, Vec<String>) {
         patterns: vec![Pattern::All],
     };
     let mut hub = Hub::default();
-    let feed = Feed::new(Wire::Line, interest, None, 1 << 20, SlowPolicy::DropOldest);
+    let feed = Feed::new(
+        Encoding::Line,
+        interest,
+        None,
+        1 << 20,
+        SlowPolicy::DropOldest,
+    );
     let id = hub.follow(Slots::default().insert(()), feed);
     let event = |id| Event {
         id,

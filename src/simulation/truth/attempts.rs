@@ -20,7 +20,7 @@ const SLACK_S: u64 = 2;
 
 /// The outcome of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::simulation) enum Outcome {
+pub(in crate::simulation) enum LoginOutcome {
     /// The name or the password was wrong.
     Failed,
     /// The password was right, even if the store failed then.
@@ -51,7 +51,7 @@ struct Attempt {
     from: At,
     /// `None` while it may be under way.
     to: Option<At>,
-    outcome: Option<Outcome>,
+    outcome: Option<LoginOutcome>,
     /// No client waits for its answer any more.
     abandoned: bool,
 }
@@ -91,12 +91,15 @@ impl Attempt {
     /// Whether it may have been counted as a failure.
     fn may_have_failed(&self) -> bool {
         let unknown = self.outcome.is_none() && !self.right;
-        self.of.is_some() && (unknown || self.outcome == Some(Outcome::Failed))
+        self.of.is_some() && (unknown || self.outcome == Some(LoginOutcome::Failed))
     }
 
     /// Whether it may have cleared the failures of its name.
     fn may_have_succeeded(&self) -> bool {
-        self.right && self.outcome.is_none_or(|outcome| outcome == Outcome::Right)
+        self.right
+            && self
+                .outcome
+                .is_none_or(|outcome| outcome == LoginOutcome::Right)
     }
 }
 
@@ -171,7 +174,7 @@ impl Attempts {
     pub(in crate::simulation) fn ended(
         &mut self,
         number: usize,
-        outcome: Outcome,
+        outcome: LoginOutcome,
         now: At,
     ) -> Result<(), String> {
         let Some(attempt) = self.0.get_mut(number) else {
@@ -183,9 +186,9 @@ impl Attempts {
             return Ok(());
         };
         match outcome {
-            Outcome::Unseen => Ok(()),
-            Outcome::Refused(left_s) => self.may_be_refused(attempt, left_s, name, address),
-            Outcome::Failed | Outcome::Right => self.may_be_heard(attempt, name, address),
+            LoginOutcome::Unseen => Ok(()),
+            LoginOutcome::Refused(left_s) => self.may_be_refused(attempt, left_s, name, address),
+            LoginOutcome::Failed | LoginOutcome::Right => self.may_be_heard(attempt, name, address),
         }
     }
 
@@ -201,7 +204,7 @@ impl Attempts {
             .0
             .iter()
             .filter(|other| other.is_named(name) && other.right)
-            .filter(|other| other.outcome == Some(Outcome::Right))
+            .filter(|other| other.outcome == Some(LoginOutcome::Right))
             .filter(|other| other.is_before(&attempt))
             .max_by_key(|other| other.from.step);
         let of_name = |other: &&Attempt| {
@@ -273,7 +276,7 @@ impl Attempts {
             after.any(|other| other.may_have_succeeded() && !other.is_before(refused))
         };
         let refusals = same().filter_map(|other| match other.outcome {
-            Some(Outcome::Refused(left_s)) => Some((other, left_s)),
+            Some(LoginOutcome::Refused(left_s)) => Some((other, left_s)),
             _ => None,
         });
         let mut until_s = 0;
@@ -282,7 +285,7 @@ impl Attempts {
             let (first_s, last_s) = (refused.from.s + left_s, refused.over_s() + left_s);
             let after = last_s + SLACK_S..first_s + QUIET_S - SLACK_S;
             let again = same().filter(|other| {
-                let failed = other.outcome == Some(Outcome::Failed);
+                let failed = other.outcome == Some(LoginOutcome::Failed);
                 failed && after.contains(&other.from.s) && after.contains(&other.over_s())
             });
             let again = again.filter(|other| other.is_before(&attempt));
@@ -323,7 +326,7 @@ impl Attempts {
     /// The lower rule: checks that no login is decided that has to be refused.
     fn may_be_heard(&self, attempt: Attempt, name: &str, address: usize) -> Result<(), String> {
         for other in self.alike(attempt) {
-            let Some(Outcome::Refused(left_s)) = other.outcome else {
+            let Some(LoginOutcome::Refused(left_s)) = other.outcome else {
                 continue;
             };
             let before = other.is_before(&attempt);
@@ -336,7 +339,7 @@ impl Attempts {
         if attempt.over_s() + SLACK_S < self.refused_again_until(attempt) {
             return Err(format!("{name} is heard soon after it failed again"));
         }
-        if attempt.outcome != Some(Outcome::Failed) {
+        if attempt.outcome != Some(LoginOutcome::Failed) {
             return Ok(());
         }
         // Six failures of a name, and nothing that may have cleared it in between.
@@ -344,7 +347,7 @@ impl Attempts {
         let cleared = of_name()
             .filter(|other| other.may_have_succeeded())
             .max_by_key(|other| other.over().step);
-        let failed = of_name().filter(|other| other.outcome == Some(Outcome::Failed));
+        let failed = of_name().filter(|other| other.outcome == Some(LoginOutcome::Failed));
         let mut failed: Vec<(u64, u64)> = failed
             .filter(|other| cleared.is_none_or(|cleared| cleared.is_before(other)))
             .map(|other| (other.over_s(), other.from.s))
@@ -374,11 +377,11 @@ mod tests {
     use super::*;
 
     /// Logins one after the other: the time and outcome of each.
-    fn told(logins: &[(u64, Outcome)]) -> Result<(), String> {
+    fn told(logins: &[(u64, LoginOutcome)]) -> Result<(), String> {
         let mut attempts = Attempts::default();
         for (step, (s, outcome)) in (1..).zip(logins) {
             let (right, now) = (
-                *outcome == Outcome::Right,
+                *outcome == LoginOutcome::Right,
                 At {
                     step,
                     s: *s,
@@ -393,7 +396,7 @@ mod tests {
 
     #[test]
     fn five_failures_are_told_and_a_refusal_has_five_of_them() {
-        use Outcome::{Failed, Refused, Right};
+        use LoginOutcome::{Failed, Refused, Right};
         let five = [
             (0, Failed),
             (1, Failed),
@@ -401,7 +404,7 @@ mod tests {
             (3, Failed),
             (4, Failed),
         ];
-        let then = |more: &[(u64, Outcome)]| told(&[&five[..], more].concat());
+        let then = |more: &[(u64, LoginOutcome)]| told(&[&five[..], more].concat());
         assert_eq!(then(&[(5, Refused(29))]), Ok(()));
         assert_eq!(
             then(&[(5, Refused(29)), (40, Failed), (41, Refused(59))]),

@@ -80,7 +80,7 @@ pub(in crate::simulation) enum End {
 
 /// The life of a session, by its events.
 #[derive(Debug)]
-pub(in crate::simulation) struct Life {
+pub(in crate::simulation) struct SessionLife {
     pub(in crate::simulation) user_id: i64,
     /// The event of its login.
     pub(in crate::simulation) began: u64,
@@ -91,7 +91,7 @@ pub(in crate::simulation) struct Life {
     swept: Option<u64>,
 }
 
-impl Life {
+impl SessionLife {
     /// The order of sessions by age, the oldest first. For sessions from before `restarted`, the event after which a
     /// server began, only the second in which they began is known.
     pub(in crate::simulation) fn age(&self, restarted: u64) -> (u8, i64) {
@@ -110,7 +110,7 @@ pub(in crate::simulation) fn expiries(
     lasting: Lasting,
     by: Span,
     clock_was_set: bool,
-) -> impl Fn(&str, &Life) -> bool {
+) -> impl Fn(&str, &SessionLife) -> bool {
     move |sid, life| {
         if let Some(known) = sessions.iter().find(|known| known.sid == sid) {
             return known.may_have_expired(lasting, by);
@@ -134,7 +134,7 @@ pub(in crate::simulation) struct Sweep {
 /// The lives of all sessions, by their ids.
 #[derive(Debug, Default)]
 pub(in crate::simulation) struct History {
-    lives: BTreeMap<String, Life>,
+    lives: BTreeMap<String, SessionLife>,
     /// Logouts everywhere, by the session that asked for it.
     everywhere: BTreeMap<String, Sweep>,
     logins: BTreeMap<i64, usize>,
@@ -150,7 +150,7 @@ fn check(holds: bool, why: &str, fact: &Fact) -> Result<(), String> {
 }
 
 impl History {
-    pub(in crate::simulation) fn life(&self, sid: &str) -> Option<&Life> {
+    pub(in crate::simulation) fn life(&self, sid: &str) -> Option<&SessionLife> {
         self.lives.get(sid)
     }
 
@@ -185,7 +185,7 @@ impl History {
                 *logins += 1;
                 let asked = causes.right.get(user.name).copied().unwrap_or(0);
                 check(*logins <= asked, "no client asked for this login", fact)?;
-                let life = Life {
+                let life = SessionLife {
                     user_id: user.id,
                     began: id,
                     began_s: fact.time_ms.div_euclid(1000),
@@ -311,7 +311,7 @@ impl History {
     pub(in crate::simulation) fn swept_by(
         &mut self,
         sid: &str,
-        may_have_expired: impl Fn(&str, &Life) -> bool,
+        may_have_expired: impl Fn(&str, &SessionLife) -> bool,
     ) -> Option<(u64, usize)> {
         let Sweep { event, late } = *self.everywhere.get(sid)?;
         let user_id = self.lives.get(sid)?.user_id;
@@ -350,12 +350,12 @@ impl History {
         max: usize,
         restarted: u64,
         since: u64,
-        may_have_expired: impl Fn(&str, &Life) -> bool,
+        may_have_expired: impl Fn(&str, &SessionLife) -> bool,
     ) -> Result<(), String> {
         let Some(victim) = self.lives.get(sid) else {
             return Ok(());
         };
-        let counts = |life: &Life| life.ended.is_none_or(|(event, _)| event > since);
+        let counts = |life: &SessionLife| life.ended.is_none_or(|(event, _)| event > since);
         let lives = self.lives.iter();
         let theirs = lives.filter(|(_, life)| life.user_id == victim.user_id && counts(life));
         let mut count = 1;
@@ -375,7 +375,7 @@ impl History {
 
     /// Sessions of that user that may have existed before or during that event.
     pub(in crate::simulation) fn alive_at(&self, user_id: i64, event: u64) -> usize {
-        let alive = |life: &&Life| {
+        let alive = |life: &&SessionLife| {
             let ended = life.ended.filter(|(_, how)| *how != End::Swept);
             life.user_id == user_id
                 && life.began < event

@@ -12,7 +12,7 @@ mod history;
 mod places;
 mod sessions;
 
-pub(super) use attempts::{At, Attempts, Outcome};
+pub(super) use attempts::{At, Attempts, LoginOutcome};
 pub(super) use events::{Events, Fact};
 pub(super) use follower::Follower;
 pub(super) use history::{Causes, End, Guesses, History, Published, expiries};

@@ -52,7 +52,13 @@ impl World {
             patterns: vec![Pattern::Exact("tick".into())],
         };
         let bytes_max = lines_max * line_bytes();
-        let feed = Feed::new(Wire::Line, interest, behind.then_some(2), bytes_max, policy);
+        let feed = Feed::new(
+            Encoding::Line,
+            interest,
+            behind.then_some(2),
+            bytes_max,
+            policy,
+        );
         let id = hub.follow(owner(), feed);
         Self {
             hub,

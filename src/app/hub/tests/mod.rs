@@ -160,13 +160,13 @@ fn told(lines: &str) -> Vec<(u64, u64)> {
 /// The length of every line of these tests.
 fn line_bytes() -> usize {
     Encoded::new(event(1, "tick"), &Waiting::default())
-        .bytes(Wire::Line)
+        .bytes(Encoding::Line)
         .len()
 }
 
 fn follow(hub: &mut Hub, lines_max: usize, policy: SlowPolicy) -> FeedId {
     let bytes_max = lines_max * line_bytes();
-    let feed = Feed::new(Wire::Line, everything(), None, bytes_max, policy);
+    let feed = Feed::new(Encoding::Line, everything(), None, bytes_max, policy);
     hub.follow(owner(), feed)
 }
 
@@ -216,14 +216,14 @@ fn an_owner_is_told_once_of_all_that_is_new() {
 fn each_transport_has_its_own_frame_of_the_same_json() {
     let event = Encoded::new(event(7, "tick"), &Waiting::default());
     let json = event.json().to_owned();
-    assert_eq!(event.bytes(Wire::Line), format!("{json}\n").as_bytes());
+    assert_eq!(event.bytes(Encoding::Line), format!("{json}\n").as_bytes());
     assert_eq!(
-        event.bytes(Wire::Sse),
+        event.bytes(Encoding::Sse),
         format!("id: 7\nevent: tick\ndata: {json}\n\n").as_bytes()
     );
     let mut frame = Vec::new();
     websocket::encode_text(&json, &mut frame);
-    assert_eq!(event.bytes(Wire::WebSocket), frame);
+    assert_eq!(event.bytes(Encoding::WebSocket), frame);
 }
 
 #[test]

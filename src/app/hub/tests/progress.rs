@@ -4,7 +4,7 @@ use super::*;
 
 fn feed(since: Option<u64>) -> Feed {
     Feed::new(
-        Wire::Line,
+        Encoding::Line,
         everything(),
         since,
         1 << 20,
@@ -97,7 +97,7 @@ fn one_piece_is_given_out_as_it_is_and_more_only_as_a_list() {
     assert_eq!(sole(&mut hub), None);
     write(&mut hub, id, one + 1);
     let line = Encoded::new(event(2, "tick"), &Waiting::default())
-        .bytes(Wire::Line)
+        .bytes(Encoding::Line)
         .to_vec();
     assert_eq!(sole(&mut hub), Some(line[1..].to_vec()));
     write(&mut hub, id, usize::MAX);

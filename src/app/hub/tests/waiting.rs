@@ -8,7 +8,7 @@ fn hub(bytes_max: usize) -> Hub {
 
 fn behind(hub: &mut Hub) -> FeedId {
     let (since, policy) = (Some(0), SlowPolicy::DropOldest);
-    let feed = Feed::new(Wire::Line, everything(), since, 1 << 20, policy);
+    let feed = Feed::new(Encoding::Line, everything(), since, 1 << 20, policy);
     hub.follow(owner(), feed)
 }
 
@@ -44,7 +44,7 @@ fn a_reader_who_takes_its_pages_at_once_gets_longer_ones_and_a_slow_one_short_on
 fn a_page_is_no_longer_than_half_an_outbox_or_than_what_each_subscriber_may_have_waiting() {
     let mut hub = hub(40_000);
     let feed = Feed::new(
-        Wire::Line,
+        Encoding::Line,
         everything(),
         Some(0),
         6000,
@@ -69,11 +69,11 @@ fn an_event_counts_once_for_each_form_until_the_last_subscriber_has_taken_it() {
     assert_eq!(hub.waiting().bytes(), 2 * line_bytes());
     write(&mut hub, ids[1], line_bytes());
     assert_eq!(hub.waiting().bytes(), line_bytes());
-    for wire in [Wire::Sse, Wire::WebSocket] {
+    for encoding in [Encoding::Sse, Encoding::WebSocket] {
         let policy = SlowPolicy::DropOldest;
         hub.follow(
             owner(),
-            Feed::new(wire, everything(), None, 1 << 20, policy),
+            Feed::new(encoding, everything(), None, 1 << 20, policy),
         );
     }
     hub.confirmed(events(3..=3));

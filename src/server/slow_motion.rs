@@ -24,15 +24,18 @@ type OpenSocket = (OsAcceptor, Realm, ListenAddr);
 
 impl Server {
     /// Takes out the monitor's socket, if the loop is slowed down: then another thread serves it.
-    pub(super) fn take_stage(&self, sockets: &mut Vec<OpenSocket>) -> Option<OpenSocket> {
+    pub(super) fn take_slow_motion_socket(
+        &self,
+        sockets: &mut Vec<OpenSocket>,
+    ) -> Option<OpenSocket> {
         let is_monitors = |(_, realm, _): &OpenSocket| *realm == Realm::Monitor;
         let socket = sockets.iter().position(is_monitors)?;
         (self.reactor.program.app.config.pace != Pace::Free).then(|| sockets.remove(socket))
     }
 
     /// If there is a monitor, adds the broadcaster, which sends to observers what happens, and the watchdog, which reports a
-    /// stuck loop; or, if the loop is slowed down, shows it from another thread, at its `stage`.
-    pub(super) fn show_itself(&mut self, stage: Option<OpenSocket>) -> Result<(), StartError> {
+    /// stuck loop; or, if the loop is slowed down, shows it from another thread, at its `socket`.
+    pub(super) fn show_itself(&mut self, socket: Option<OpenSocket>) -> Result<(), StartError> {
         let config = &self.reactor.program.app.config;
         if config.monitor.is_none() {
             return Ok(());
@@ -42,7 +45,7 @@ impl Server {
         let broadcaster = Box::new(Broadcaster::default());
         let broadcaster = self.reactor.add(broadcaster).map_err(StartError::Os)?;
         self.reactor.program.broadcast_by(broadcaster);
-        let Some((acceptor, _, address)) = stage else {
+        let Some((acceptor, _, address)) = socket else {
             let pulse = self.ledger().pulse();
             let say = |turn: u64, running: &str| {
                 log::warn!("turn {turn} has not ended for a second: {running} holds the loop");
@@ -62,8 +65,8 @@ impl Server {
         };
         let nobody = sources_json(&[], &program.app, ledger, &sight);
         gate.show(program.app.greeting(ledger, &sight).into(), Some(nobody));
-        let (stage, paced) = Stage::open(&acceptor, gate)?;
-        self.stage = Some(stage);
+        let (slow_motion, paced) = SlowMotion::open(&acceptor, gate)?;
+        self.slow_motion = Some(slow_motion);
         self.monitor_address = Some(address);
         let (program, ledger) = self.reactor.program_and_ledger();
         program.pace(paced, ledger);
@@ -73,14 +76,14 @@ impl Server {
 }
 
 /// The server that shows a loop that is slowed down.
-pub(super) struct Stage {
+pub(super) struct SlowMotion {
     gate: Arc<Gate>,
     handle: Handle,
     /// The last field, since dropping it waits for the thread.
     _thread: Hired,
 }
 
-impl Stage {
+impl SlowMotion {
     /// Shows the loop that stops at `gate` to observers that connect to `acceptor`. Returns what that loop has to do.
     fn open(acceptor: &OsAcceptor, gate: Arc<Gate>) -> Result<(Self, Paced), StartError> {
         let descriptor = acceptor
@@ -100,12 +103,12 @@ impl Stage {
             gate: Arc::clone(&gate),
             tell: Box::new(move |batch| batches.broadcast(batch)),
         };
-        let stage = Self {
+        let slow_motion = Self {
             gate,
             handle,
             _thread: thread,
         };
-        Ok((stage, paced))
+        Ok((slow_motion, paced))
     }
 
     /// The flag to set when the process is to end.
@@ -114,14 +117,14 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for SlowMotion {
     fn drop(&mut self) {
         self.gate.open();
         self.handle.drain();
     }
 }
 
-/// The work of the stage's thread: serves until it is told to end.
+/// The work of that thread: serves until it is told to end.
 fn show(descriptor: OwnedFd, gate: &Arc<Gate>, ready: &SyncSender<Result<Handle, StartError>>) {
     match server(descriptor, gate) {
         Ok(mut server) => {

@@ -64,7 +64,7 @@ impl App {
     }
 
     /// The server is about to end: times of last use are written now.
-    pub fn hurry_chores(&mut self) {
+    pub fn hurry_maintenance(&mut self) {
         self.maintenance.touches_written_s = 0;
         // Even if the store has just failed: this is the last chance.
         self.maintenance.not_before_s = 0;

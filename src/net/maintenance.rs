@@ -82,7 +82,7 @@ impl Source<Service> for Maintenance {
         if matches!(message, Message::Drain) {
             self.stop_at = turn.now() + service.app.config.limits.drain_timeout;
             self.give_up_at = service.lifecycle.cut_at();
-            service.app.hurry_chores();
+            service.app.hurry_maintenance();
         }
         self.rest(service, turn)
     }

@@ -158,7 +158,7 @@ impl Protocol {
         call: &mut Call<'_, '_>,
     ) {
         let encode = |wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>| {
-            encode(response, wire, date, out)
+            encode(response, wire, date, out);
         };
         self.answer_with(response.status, encode, exchange, call);
     }

@@ -11,7 +11,9 @@
 //!
 //! A connection reads only in `Idle`, `Head` and `Body`, and only while little waits in its outbox: a
 //! peer that does not take its answers, or whose request a worker has, cannot queue work without limit.
-//! It writes only in the flush phase, so that pipelined answers leave in one write.
+//! It writes in the flush phase, so that whatever a turn makes for a peer leaves in one write. The one exception: answers
+//! to what it has just read are written at once, while their connection is still in the processor's caches. Pipelined
+//! answers leave in one write there, too, and a stream, to which the turn may still bring events, waits for the flush phase.
 
 mod answering;
 mod close;
@@ -216,7 +218,10 @@ impl<T: Stream> Source<Service> for Connection<T> {
             }
         }
         self.protocol.unpark_if_ended(call);
-        let flow = self.advance(call);
+        let flow = match self.advance(call) {
+            Flow::On => self.protocol.write_at_once(&mut self.stream, call),
+            flow => flow,
+        };
         let next = self.follow(flow, call);
         if self.protocol.reserves_as_before() {
             return next; // nearly always: nothing is held

@@ -335,6 +335,23 @@ impl Protocol {
         Flow::On
     }
 
+    /// Writes the answers to what was just read, if nothing more can come to them in this turn.
+    #[inline]
+    pub(super) fn write_at_once(
+        &mut self,
+        stream: &mut impl Write,
+        call: &mut Call<'_, '_>,
+    ) -> Flow {
+        let is_answered = matches!(self.state, State::Idle { .. }) && !self.outbox.is_empty();
+        if !is_answered || self.blocked_since.is_some() {
+            return Flow::On;
+        }
+        match self.outbox.flush(stream, &mut call.service.writer.buffers) {
+            Ok(Flushed::All) => Flow::On, // nearly always
+            flushed => self.wrote_otherwise(flushed, call),
+        }
+    }
+
     /// Writes what waits.
     #[inline]
     pub(super) fn write_to(&mut self, stream: &mut impl Write, call: &mut Call<'_, '_>) -> Flow {

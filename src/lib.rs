@@ -1,7 +1,7 @@
 //! loopgate: a login/logout server and event hub on one hand-rolled, single-threaded event loop.
 //!
-//! This page is the map. `README.md` has the program, its endpoints and the reading order file by file;
-//! `docs/architecture.md` has the reasons.
+//! This page is the map. `README.md` has the program and the files of the loop; `docs/reading.md` has the other files in
+//! reading order; `docs/architecture.md` has the reasons.
 //!
 //! # Reading order
 //!

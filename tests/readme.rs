@@ -1,8 +1,8 @@
-//! The documentation is true: the README's console blocks are run against the real program, and what
-//! the other pages name exists.
+//! The documentation is true: the console blocks of the README and of the tour are run against the real program, and what
+//! all pages name exists.
 //!
 //! A block fenced ```` ```console ```` has lines that begin with `$ `, which are commands, each
-//! followed by its output. All blocks run in the order of the page, in one bash, with the real curl,
+//! followed by its output. All blocks of a page run in its order, in one bash, with the real curl,
 //! against one server started with `--demo`. Only standard output is compared, line by line, without
 //! carriage returns at the end of lines and without empty lines at the end of an output.
 //!
@@ -29,11 +29,11 @@ use std::time::Duration;
 use loopgate::config::LIMITS;
 use loopgate::http::Fault;
 
-/// Where the README says that the server is.
+/// Where the pages say that the server is.
 const SHOWN_ADDRESS: &str = "http://127.0.0.1:8080";
-/// Commands that the README had when this was written; fewer means that the blocks are not found.
-const COMMANDS_MIN: usize = 32;
-/// For all commands together; they take well under a second.
+/// The README leads to the other pages, which have room for more.
+const README_LINES_MAX: usize = 250;
+/// For all commands of a page together; they take well under a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Stands before the number of each command in bash's output. No answer contains it.
 const MARK: char = '\u{1e}';
@@ -47,7 +47,18 @@ struct Step {
 
 #[test]
 fn the_readmes_console_blocks_print_what_they_show() {
-    let missing: Vec<&str> = ["bash", "cat", "curl", "cut", "grep", "sleep"]
+    console_blocks_print_what_they_show("README.md", 9);
+}
+
+#[test]
+fn the_tours_console_blocks_print_what_they_show() {
+    console_blocks_print_what_they_show("docs/tour.md", 34);
+}
+
+/// Runs all console blocks of a page. Fewer than `commands_min` commands, as many as it had when this was written, mean
+/// that blocks are not found.
+fn console_blocks_print_what_they_show(page: &str, commands_min: usize) {
+    let missing: Vec<&str> = ["bash", "cat", "curl", "cut", "grep", "sleep", "tee"]
         .into_iter()
         .filter(|tool| !is_installed(tool))
         .collect();
@@ -58,13 +69,13 @@ fn the_readmes_console_blocks_print_what_they_show() {
         let missing = missing.join(", ");
         let _ = writeln!(
             io::stderr(),
-            "SKIPPED: the README was not run; not installed: {missing}"
+            "SKIPPED: {page} was not run; not installed: {missing}"
         );
         return;
     }
-    let steps = steps(&read("README.md"));
+    let steps = steps(&read(page));
     assert!(
-        steps.len() >= COMMANDS_MIN,
+        steps.len() >= commands_min,
         "only {} commands were found",
         steps.len()
     );
@@ -78,7 +89,7 @@ fn the_readmes_console_blocks_print_what_they_show() {
             let (shown, printed) = (step.output.join("\n"), printed.join("\n"));
             let _ = writeln!(
                 differences,
-                "README.md:{}: $ {}\n--- shown\n{shown}\n--- printed\n{printed}\n",
+                "{page}:{}: $ {}\n--- shown\n{shown}\n--- printed\n{printed}\n",
                 step.line, step.command
             );
         }
@@ -113,13 +124,20 @@ fn placeholders_match_what_they_name_and_nothing_else() {
 }
 
 #[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines");
+}
+
+#[test]
 fn paths_and_links_in_the_documentation_lead_somewhere() {
     let mut dead = String::new();
     let mut found = 0;
     for page in pages() {
         let text = read(&page);
         let folder = Path::new(&page).parent().expect("a page is in a folder");
-        let links = links(&text).map(|link| folder.join(link));
+        let files = links(&text).filter(|(file, _)| !file.is_empty());
+        let links = files.map(|(file, _)| folder.join(file));
         let paths = paths(&text).map(PathBuf::from);
         for target in links.chain(paths) {
             found += 1;
@@ -130,6 +148,36 @@ fn paths_and_links_in_the_documentation_lead_somewhere() {
     }
     assert!(found >= 60, "only {found} paths were found");
     assert!(dead.is_empty(), "these do not exist:\n{dead}");
+}
+
+#[test]
+fn links_to_headings_in_the_documentation_lead_to_one() {
+    let mut dead = String::new();
+    let mut found = 0;
+    for page in pages() {
+        let text = read(&page);
+        let folder = Path::new(&page).parent().expect("a page is in a folder");
+        for (file, anchor) in links(&text) {
+            let Some(anchor) = anchor else { continue };
+            found += 1;
+            let target = match file {
+                "" => text.clone(),
+                _ => fs::read_to_string(root().join(folder).join(file)).unwrap_or_default(),
+            };
+            if !anchors(&target).contains(anchor) {
+                let _ = writeln!(dead, "{page}: {file}#{anchor}");
+            }
+        }
+    }
+    assert!(found >= 20, "only {found} links to headings were found");
+    assert!(dead.is_empty(), "these do not exist:\n{dead}");
+}
+
+#[test]
+fn headings_have_the_anchors_that_github_gives_them() {
+    let page = "# One, two\n```sh\n# no heading\n```\n## `/ps`, `/ps/ID`\n#no\n### As_it is\n";
+    let expected = ["one-two", "ps-psid", "as_it-is"].map(str::to_owned);
+    assert_eq!(anchors(page), BTreeSet::from(expected));
 }
 
 #[test]
@@ -437,6 +485,7 @@ fn pages() -> Vec<String> {
         "README.md".to_owned(),
         "benches/README.md".to_owned(),
         "benches/peers/README.md".to_owned(),
+        "tests/conformance/README.md".to_owned(),
         "tests/fuzz/README.md".to_owned(),
         "src/lib.rs".to_owned(),
     ];
@@ -450,13 +499,37 @@ fn pages() -> Vec<String> {
     pages
 }
 
-/// The targets of links to files, relative to the page.
-fn links(text: &str) -> impl Iterator<Item = &str> {
+/// The targets of links to files and headings: the file relative to the page, empty for the page itself; the heading's anchor.
+fn links(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     text.split("](")
         .skip(1)
         .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target.split('#').next().unwrap_or_default())
-        .filter(|target| target.contains('.') && !target.contains(':'))
+        .map(|(target, _)| match target.split_once('#') {
+            Some((file, anchor)) => (file, Some(anchor)),
+            None => (target, None),
+        })
+        .filter(|(file, anchor)| match file.is_empty() {
+            true => anchor.is_some(),
+            false => file.contains('.') && !file.contains(':'),
+        })
+}
+
+/// The anchors that GitHub gives the headings of a page.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut in_code = false;
+    let headings = text.lines().filter_map(|line| {
+        in_code ^= line.starts_with("```");
+        let title = line.trim_start_matches('#').strip_prefix(' ')?;
+        (line.starts_with('#') && !in_code).then_some(title)
+    });
+    headings.map(anchor).collect()
+}
+
+fn anchor(title: &str) -> String {
+    let kept = title.to_lowercase().replace(' ', "-");
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        .collect()
 }
 
 /// What looks like a path from the root of the repository.

@@ -1,4 +1,4 @@
-//! The README's nginx configuration, as it stands there, in a real nginx.
+//! The nginx configuration of docs/operations.md, as it stands there, in a real nginx.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -37,14 +37,14 @@ fn received(answer: &Answer, name: &str) -> Vec<String> {
     of_name.map(|(_, value)| value.to_owned()).collect()
 }
 
-/// The block of the README that is nginx's.
-fn of_the_readme() -> String {
-    let readme = std::fs::read_to_string(in_project("README.md")).expect("it is there");
-    let (_, rest) = readme.split_once("```nginx\n").expect("a block of nginx's");
+/// The block of docs/operations.md that is nginx's.
+fn documented() -> String {
+    let page = std::fs::read_to_string(in_project("docs/operations.md")).expect("it is there");
+    let (_, rest) = page.split_once("```nginx\n").expect("a block of nginx's");
     rest.split_once("```").expect("its end").0.to_owned()
 }
 
-/// The README's nginx in front of a server that believes it, and of [`application`]; none where nginx is not installed.
+/// The documented nginx in front of a server that believes it, and of [`application`]; none where nginx is not installed.
 fn behind_nginx() -> Option<(TestServer, Nginx)> {
     if !is_installed() {
         return None;
@@ -54,7 +54,7 @@ fn behind_nginx() -> Option<(TestServer, Nginx)> {
         ..config()
     };
     let server = TestServer::with(config, |_| {});
-    let block = of_the_readme();
+    let block = documented();
     let (ours, theirs) = ("http://127.0.0.1:8080", "http://127.0.0.1:9000");
     let listen = "listen 80;";
     assert!(
@@ -70,7 +70,7 @@ fn behind_nginx() -> Option<(TestServer, Nginx)> {
 }
 
 #[test]
-fn behind_the_readmes_nginx_no_client_passes_for_another_user() {
+fn behind_the_documented_nginx_no_client_passes_for_another_user() {
     let Some((_server, nginx)) = behind_nginx() else {
         return;
     };
@@ -102,7 +102,7 @@ fn behind_the_readmes_nginx_no_client_passes_for_another_user() {
 }
 
 #[test]
-fn behind_the_readmes_nginx_the_application_never_gets_the_session() {
+fn behind_the_documented_nginx_the_application_never_gets_the_session() {
     let Some((_server, nginx)) = behind_nginx() else {
         return;
     };
@@ -156,7 +156,7 @@ fn behind_the_readmes_nginx_the_application_never_gets_the_session() {
 }
 
 #[test]
-fn behind_the_readmes_nginx_every_method_needs_a_session_and_long_heads_are_asked_for_briefly() {
+fn behind_the_documented_nginx_every_method_needs_a_session_and_long_heads_are_asked_for_briefly() {
     let Some((_server, nginx)) = behind_nginx() else {
         return;
     };

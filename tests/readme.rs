@@ -47,7 +47,7 @@ struct Step {
 
 #[test]
 fn the_readmes_console_blocks_print_what_they_show() {
-    console_blocks_print_what_they_show("README.md", 9);
+    console_blocks_print_what_they_show("README.md", 10);
 }
 
 #[test]

@@ -508,9 +508,9 @@ fn links(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
             Some((file, anchor)) => (file, Some(anchor)),
             None => (target, None),
         })
-        .filter(|(file, anchor)| match file.is_empty() {
-            true => anchor.is_some(),
-            false => file.contains('.') && !file.contains(':'),
+        .filter(|(file, anchor)| {
+            let is_file = file.contains('.') && !file.contains(':');
+            is_file || (file.is_empty() && anchor.is_some())
         })
 }
 

@@ -93,7 +93,7 @@ impl SlowMotion {
         let (ready, began) = mpsc::sync_channel(1);
         let shown = Arc::clone(&gate);
         let work = Once::new(move || show(descriptor, &shown, &ready));
-        let thread = Threads.hire("loopgate-stage".into(), Box::new(work));
+        let thread = Threads.hire("loopgate-monitor".into(), Box::new(work));
         let thread = thread.map_err(StartError::Os)?;
         let handle = began
             .recv()

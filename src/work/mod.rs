@@ -13,7 +13,7 @@
 //! | `watchdog` | says which turn does not end | `loopgate-watch` |
 //! | `appender` | bytes on their way to a file | `loopgate-tape` |
 //!
-//! The threads `loopgate-stage` of `server::slow_motion` and `loopgate-next` of the program, which waits for the process
+//! The threads `loopgate-monitor` of `server::slow_motion` and `loopgate-next` of the program, which waits for the process
 //! that is to take over, are hired from `crew`, too.
 //!
 //! This is the only folder that spawns threads, and `crew` the only place in it that spawns threads for a server's

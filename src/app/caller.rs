@@ -33,6 +33,7 @@ pub(super) fn caller(request: &Request<'_>, cx: &mut Context<'_>) -> Result<Call
     let (hash, now_s) = (token::fingerprint(sign), cx.unix_s());
     match cx.app.sessions.check(&hash, now_s) {
         Some(session) if cx.app.keys.valid(session.key_id, now_s) || planted(Bug::RetiredKey) => {
+            cx.app.asker = Some(session.user_id);
             Ok(Caller {
                 hash,
                 session: *session,

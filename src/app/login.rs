@@ -188,6 +188,7 @@ fn confirm(
         {
             return error.into();
         }
+        cx.app.asker = Some(user_id);
         confirmation(&sign, &session, attempt.over_tls, cx)
     })
 }

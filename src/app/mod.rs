@@ -20,7 +20,7 @@ mod login;
 mod logout;
 mod maintenance;
 pub mod monitor;
-mod origin;
+pub(crate) mod origin;
 mod page;
 mod produced;
 mod replica;
@@ -91,6 +91,8 @@ pub struct App {
     pub throttle: Throttle,
     /// Logins whose sessions are not committed yet.
     pub arriving: Arriving,
+    /// The user for whom the present handler or continuation runs, as far as it has found out: for the access log.
+    pub asker: Option<i64>,
     /// The subscribers of events.
     pub hub: Hub,
     /// The streams that are open for as long as their session lasts.
@@ -195,6 +197,7 @@ impl App {
             keys,
             throttle,
             arriving: Arriving::default(),
+            asker: None,
             hub,
             streams: Streams::default(),
             draining: false,

@@ -166,7 +166,7 @@ fn parse_port(digits: &[u8]) -> Option<u16> {
 /// `peer` is `None` on a unix socket. Only local processes can open one, so it is taken for a
 /// proxy, if proxies are expected at all: if `trusted` is not empty. The answer is `None` only if
 /// no proxy vouches for an address. IPv4 addresses in IPv6 form come back as IPv4.
-pub(super) fn client_address<'h>(
+pub(crate) fn client_address<'h>(
     peer: Option<IpAddr>,
     forwarded_for: impl Iterator<Item = &'h [u8]>,
     trusted: &[IpAddr],
@@ -202,7 +202,7 @@ pub(super) fn forwarded_over_tls<'h>(mut lines: impl Iterator<Item = &'h [u8]>) 
 }
 
 /// Whether `peer` is believed about its own clients.
-pub(super) fn is_proxy(peer: Option<IpAddr>, trusted: &[IpAddr]) -> bool {
+pub(crate) fn is_proxy(peer: Option<IpAddr>, trusted: &[IpAddr]) -> bool {
     let is_trusted = |peer: IpAddr| {
         let peer = peer.to_canonical();
         trusted.iter().any(|proxy| proxy.to_canonical() == peer)

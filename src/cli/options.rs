@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::limits::LimitOptions;
+use super::logging::AccessOption;
 use super::recording::{RecordingOptions, ReplayOptions};
 use super::time::time;
 use super::watching::WatchingOptions;
@@ -250,6 +251,15 @@ pub(super) struct ServeOptions {
         value_delimiter = ','
     )]
     trust_proxy: Vec<IpAddr>,
+    /// A line for each answered request: off, plain, combined (as GoAccess and fail2ban read it) or json; with
+    /// `=FILE` in a file of its own, else where the log goes, if RUST_LOG lets it
+    #[arg(
+        long,
+        env = "LOOPGATE_ACCESS_LOG",
+        value_name = "FORM[=FILE]",
+        default_value = "plain"
+    )]
+    pub(super) access_log: AccessOption,
     /// What happens to a subscriber whose outbox is full
     #[arg(
         long,

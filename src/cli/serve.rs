@@ -14,15 +14,15 @@ use loopgate::recording::{RecordOptions, Recording};
 use loopgate::server::{Server, Signals, Sockets, StartError, Stopped, raise_descriptor_limit};
 use loopgate::token::base64url;
 use loopgate::work::Store;
-use loopgate::work::log_writer::LogThread;
 
 use super::handover::Predecessor;
+use super::logging::Logs;
 use super::options::ServeOptions;
 use super::output::{count, say};
 use super::program_path::program_path;
 use super::restart::Restart;
 use super::users::add_user;
-use super::{Ending, Failure, logging, supervisor};
+use super::{Ending, Failure, supervisor};
 
 const DEMO_BANNER: &str = "\
 DEMO: no store is used and nothing is kept; the password is public. Loopback only.
@@ -37,6 +37,7 @@ pub(super) fn serve(
 ) -> Result<Ending, Failure> {
     let demo = options.demo;
     let record = options.record.options();
+    let access_log = options.access_log.clone();
     let config = match options.config(store).checked() {
         Ok(config) => config,
         Err(why) => return Ok(Ending::Usage(format!("--{why}"))),
@@ -56,13 +57,7 @@ pub(super) fn serve(
             "--record does not go with --monitor: who looks at a server changes what it does; leave one of them out".into(),
         ));
     }
-    let log_thread = logging::start(log.clone()).map_err(|error| match log {
-        Some(path) => format!(
-            "cannot write the log {}: {error}; choose another file with --log",
-            path.display()
-        ),
-        None => format!("cannot start the log's thread: {error}"),
-    })?;
+    let logs = Logs::start(log, access_log)?;
     raise_descriptor_limit();
     let running = Running {
         config,
@@ -70,7 +65,7 @@ pub(super) fn serve(
         program: program_path()
             .inspect_err(|error| log::warn!("SIGUSR2 will not restart this process: {error}"))
             .ok(),
-        log_thread: Rc::new(log_thread),
+        logs: Rc::new(logs),
     };
     let stopped = match record {
         Some(record) => running.run_recorded(&record)?,
@@ -89,7 +84,7 @@ struct Running {
     demo: bool,
     /// The path of this program, determined at the start: a successor runs the program that is at this path then.
     program: Option<PathBuf>,
-    log_thread: Rc<LogThread>,
+    logs: Rc<Logs>,
 }
 
 impl Running {
@@ -155,7 +150,9 @@ impl Running {
     fn start(&self, sockets: &Sockets) -> Result<Server, Failure> {
         let store = self.open_store()?;
         let config = self.config.clone();
-        Ok(Server::with_sockets(config, store, sockets.clone())?)
+        let mut server = Server::with_sockets(config, store, sockets.clone())?;
+        self.logs.of(&mut server);
+        Ok(server)
     }
 
     /// Opens the store, and makes sure that it has a user.
@@ -180,8 +177,9 @@ impl Running {
         let sockets = Sockets::take_over(given, &self.config)?;
         let store = self.open_store()?;
         let mut recording = Recording::begin(record, self.config.clone(), store, &sockets)?;
-        let log_thread = Rc::downgrade(&self.log_thread);
-        recording.on_signal(Signal::User1, move || reopen(&log_thread))?;
+        self.logs.of(recording.server());
+        let logs = Rc::downgrade(&self.logs);
+        recording.on_signal(Signal::User1, move || reopen(&logs))?;
         self.announce(recording.server());
         say(format_args!("recording to {}", record.path.display()));
         supervisor::tell("READY=1");
@@ -201,8 +199,8 @@ impl Running {
         if std::process::id() == 1 {
             server.reap_orphans()?;
         }
-        let log_thread = Rc::downgrade(&self.log_thread);
-        server.on_signal_of(signals, Signal::User1, move || reopen(&log_thread))?;
+        let logs = Rc::downgrade(&self.logs);
+        server.on_signal_of(signals, Signal::User1, move || reopen(&logs))?;
         let restart = Rc::new(Restart::default());
         let (beginning, handle) = (Rc::clone(&restart), server.handle());
         let (program, sockets) = (self.program.clone(), sockets.clone());
@@ -260,16 +258,16 @@ impl Running {
     }
 
     fn finish_log(self) {
-        if let Some(log_thread) = Rc::into_inner(self.log_thread) {
-            log_thread.finish();
+        if let Some(logs) = Rc::into_inner(self.logs) {
+            logs.finish();
         }
     }
 }
 
-/// Reopens the log, if it is still written.
-fn reopen(log_thread: &Weak<LogThread>) {
-    if let Some(log_thread) = log_thread.upgrade() {
-        log_thread.reopen();
+/// Reopens the logs, if they are still written.
+fn reopen(logs: &Weak<Logs>) {
+    if let Some(logs) = logs.upgrade() {
+        logs.reopen();
     }
 }
 

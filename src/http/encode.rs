@@ -47,14 +47,11 @@ enum Ending {
 /// 1xx, 204 and 304 never have content, a length or a type, even if the response has a body; a 205
 /// says that its length is 0. An answer to HEAD has the length that its content would have.
 pub fn encode(response: &Response, wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>) {
-    let content = match response.status {
-        Status::RESET_CONTENT => &[],
-        _ => response.body.as_bytes(),
-    };
-    let (ending, content) = if response.status.allows_content() {
-        (Ending::Length(content.len()), content)
+    let content = response.content();
+    let ending = if response.status.allows_content() {
+        Ending::Length(content.len())
     } else {
-        (Ending::None, &content[..0])
+        Ending::None
     };
     let bare = wire.head_only && !planted(Bug::HeadBody);
     let content = if bare { &[] } else { content };
@@ -175,7 +172,8 @@ fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn push_decimal(mut number: usize, out: &mut Vec<u8>) {
+/// Appends a number in decimal digits.
+pub(crate) fn push_decimal(mut number: usize, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {

@@ -51,6 +51,12 @@ impl Prepared {
         self.response.status
     }
 
+    /// The answer itself.
+    #[must_use]
+    pub fn response(&self) -> &Response {
+        &self.response
+    }
+
     /// Appends the answer to `out`, as [`encode`] would.
     pub fn encode(&self, wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>) {
         // Field by field: comparing `fields` with an empty slice would be a call.

@@ -86,6 +86,15 @@ const ENCODERS_OWN: [&str; 5] = [
 ];
 
 impl Response {
+    /// The content as it is sent: none where the status allows none.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        if self.status == Status::RESET_CONTENT || !self.status.allows_content() {
+            return &[];
+        }
+        self.body.as_bytes()
+    }
+
     /// An answer without content.
     #[must_use]
     pub const fn new(status: Status) -> Self {

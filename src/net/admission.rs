@@ -25,6 +25,7 @@ impl<T: Stream> Accept<Service, T> for Admission {
         peer: Peer,
         service: &mut Service,
     ) -> Box<dyn Source<Service>> {
+        service.access_log.refresh();
         let admitted = service.clients.opened(peer, self.0, &service.app.config);
         Box::new(Connection::new(stream, peer, self.0, admitted))
     }

@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 
 use super::addresses::Addresses;
-use super::exchange::access_is_logged;
 use super::realm::{OBSERVERS_MAX, Realm};
 use super::tally::Tally;
 use crate::config::Config;
@@ -38,10 +37,6 @@ pub struct Clients {
     pub(super) unfinished_bytes: usize,
     /// Steps of handshakes that may still be taken in this turn.
     handshakes_left: usize,
-    /// Whether each request is timed, for its line in the access log.
-    pub(super) timed: bool,
-    /// Overrides `timed`, whether or not the access log is read; if it is `None`, the log is asked for each connection.
-    timed_in_any_case: Option<bool>,
     /// Connections for another process.
     pub(super) handed_over: Vec<HandedOver>,
     /// Counts of the connections that have ended.
@@ -57,19 +52,9 @@ impl Clients {
             addresses: Addresses::default(),
             unfinished_bytes: 0,
             handshakes_left: HANDSHAKES_PER_TURN,
-            timed: false,
-            timed_in_any_case: None,
             handed_over: Vec::new(),
             tally: Tally::default(),
         }
-    }
-
-    /// Fixes whether requests are timed from now on, whether or not the access log is read; without `timed`, as
-    /// they would be now. Returns the setting.
-    pub fn time_requests(&mut self, timed: Option<bool>) -> bool {
-        let timed = timed.unwrap_or_else(access_is_logged);
-        self.timed_in_any_case = Some(timed);
-        timed
     }
 
     /// Whether there is room for one more connection in that realm.
@@ -87,7 +72,6 @@ impl Clients {
             return true;
         }
         self.open += 1;
-        self.timed = self.timed_in_any_case.unwrap_or_else(access_is_logged);
         let of_network = self.addresses.opened(peer, &config.trust_proxy);
         of_network.is_none_or(|open| open <= config.limits.connections_per_address_max)
     }

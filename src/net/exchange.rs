@@ -1,11 +1,11 @@
 //! What is kept of a request until it is answered.
 
-use std::time::Duration;
-
-use super::message::Message;
+use super::access_log::{AccessRecord, Answer};
+use super::call::Call;
+use super::service::Service;
 use crate::http::{Head, Method, Status, Version, WireOptions};
 use crate::ledger::Label;
-use crate::reactor::{Moment, Peer, Reason, Turn};
+use crate::reactor::{Moment, Reason};
 
 /// How a connection ends once the outbox is written.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,8 @@ pub(super) struct Exchange {
     head_only: bool,
     /// The row of the handler table, once it is found.
     pub(super) route: Label,
-    /// Method and path for the access log; `None` if the log is off.
-    logged_as: Option<Box<str>>,
+    /// What its line in the access log needs; `None` if it gets none.
+    pub(super) access: Option<Box<AccessRecord>>,
     pub(super) version: Version,
     /// The client wants to keep the connection.
     pub(super) keep_alive: bool,
@@ -31,22 +31,12 @@ pub(super) struct Exchange {
     pub(super) began: Moment,
 }
 
-/// The access log's target, so that `RUST_LOG` can turn it off by name.
-const ACCESS: &str = "loopgate::access";
-
-/// Whether the access log is read.
-pub(super) fn access_is_logged() -> bool {
-    log::log_enabled!(target: ACCESS, log::Level::Info)
-}
-
 impl Exchange {
-    pub(super) fn new(head: &Head<'_>, logged: bool, began: Moment) -> Self {
+    pub(super) fn new(head: &Head<'_>, access: Option<Box<AccessRecord>>, began: Moment) -> Self {
         Self {
             head_only: head.method == Method::Head,
             route: Label::NONE,
-            // Query strings are left out: people put secrets there.
-            logged_as: logged
-                .then(|| format!("{} {}", head.method, head.target.path.escape_debug()).into()),
+            access,
             version: head.version,
             keep_alive: head.keep_alive,
             end: None,
@@ -55,15 +45,25 @@ impl Exchange {
     }
 
     /// An exchange for bytes that are not a valid request. The connection ends with the answer.
-    pub(super) fn unknown(logged: bool, end: Reason, began: Moment) -> Self {
+    pub(super) fn unknown(access: Option<Box<AccessRecord>>, end: Reason, began: Moment) -> Self {
         Self {
             head_only: false,
             route: Label::NONE,
-            logged_as: logged.then(|| "(no request)".into()),
+            access,
             version: Version::Http11,
             keep_alive: false,
             end: Some(end),
             began,
+        }
+    }
+
+    /// Its line names this user, if it is known.
+    #[inline]
+    pub(super) fn is_of(&mut self, user: Option<i64>) {
+        if let Some(access) = &mut self.access
+            && user.is_some()
+        {
+            access.user = user;
         }
     }
 
@@ -96,24 +96,26 @@ impl Exchange {
         }
     }
 
-    /// Counts the answer, and writes the line of the access log if the log is on: the clock is read only then.
+    /// Counts the answer, whose content has so many bytes, and writes its line in the access log, if there is one: the
+    /// clock is read only then.
     #[inline]
-    pub(super) fn answered(
-        &self,
-        peer: Peer,
-        status: Status,
-        bytes: usize,
-        turn: &mut Turn<'_, Message>,
-    ) {
-        turn.ledger().answered(self.route, status.code());
-        if let Some(logged_as) = &self.logged_as {
-            log_access(peer, logged_as, status, bytes, turn.measure() - self.began);
+    pub(super) fn answered(&self, status: Status, bytes: usize, call: &mut Call<'_, '_>) {
+        call.turn.ledger().answered(self.route, status.code());
+        if let Some(access) = &self.access {
+            let took = call.turn.measure() - self.began;
+            let unix_ms = call.turn.unix_ms();
+            let Service {
+                access_log, app, ..
+            } = &mut *call.service;
+            let user = access.user.and_then(|id| app.users.get(id));
+            let answer = Answer {
+                status,
+                bytes: if self.head_only { 0 } else { bytes },
+                took,
+                user: user.map(|user| &*user.name),
+                unix_ms,
+            };
+            access_log.answered(access, &answer);
         }
     }
-}
-
-#[cold]
-fn log_access(peer: Peer, logged_as: &str, status: Status, bytes: usize, took: Duration) {
-    let took_us = took.as_micros();
-    log::info!(target: ACCESS, "{peer} {logged_as} {status} {bytes}B {took_us}us");
 }

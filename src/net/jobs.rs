@@ -65,11 +65,12 @@ impl Service {
             return;
         };
         turn.label(order.label);
+        self.app.asker = None;
         let message = match self.continue_with(turn, |cx| then(result, cx)) {
             None => Message::Panicked,
             Some(reply) => match self.submit_all(reply, order.connection, turn) {
                 None => return,
-                Some(reply) => Message::Answer(reply),
+                Some(reply) => Message::Answer(reply, self.app.asker),
             },
         };
         if let Some(connection) = order.connection {

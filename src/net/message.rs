@@ -11,8 +11,8 @@ use crate::work::{Outcome, Worked};
 /// A message from one source to another.
 #[derive(Debug)]
 pub enum Message {
-    /// To a connection: the answer to the request that waits.
-    Answer(Reply),
+    /// To a connection: the answer to the request that waits, and the user that sent it, if only what followed found out.
+    Answer(Reply, Option<i64>),
     /// To a connection: the continuation that should have answered the waiting request has panicked.
     Panicked,
     /// To a child: the worker that was to fork has done so, or has failed.

@@ -17,6 +17,7 @@
 //!
 //! Read next: `service`, then `connection`.
 
+mod access_log;
 mod addresses;
 mod admission;
 mod broadcaster;
@@ -45,6 +46,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use access_log::{ACCESS, AccessFormat};
 pub use admission::Admission;
 pub use broadcaster::Broadcaster;
 pub use children::{Child, Forked, Role, Roster};

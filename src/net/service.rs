@@ -1,5 +1,6 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
+use super::access_log::{AccessFormat, AccessLog};
 use super::children::roster::Roster;
 use super::clients::Clients;
 use super::desk::{Desk, Workers};
@@ -12,6 +13,7 @@ use crate::app::{App, Context, Encoding, Feed, FeedId, Interest, Reply, Routes, 
 use crate::ledger::Ledger;
 use crate::net::message::{Completion, Message};
 use crate::reactor::{Attention, Completer, Delivered, Occasion, Program, Token, Turn, View};
+use crate::work::log_writer::LogPipe;
 
 /// What a server's sources share.
 pub struct Service {
@@ -21,6 +23,8 @@ pub struct Service {
     pub routes: Routes,
     /// The monitor's handler table.
     pub monitor_routes: Routes,
+    /// Writes a line for each answered request.
+    pub(super) access_log: AccessLog,
     /// Writes answers.
     pub(super) writer: ReplyWriter,
     /// The connected clients.
@@ -51,6 +55,7 @@ impl Service {
             app,
             routes: Routes::default(),
             monitor_routes: Routes::default(),
+            access_log: AccessLog::default(),
             writer,
             clients: Clients::new(connections_max),
             children: Roster::default(),
@@ -59,6 +64,16 @@ impl Service {
             desk: Desk::new(workers, completer),
             lifecycle: Lifecycle::Serving,
         }
+    }
+
+    /// From now on access lines have that form, and go into `pipe`, or else to the program's logger.
+    pub fn log_access(&mut self, format: AccessFormat, pipe: Option<LogPipe>) {
+        self.access_log.write_to(format, pipe);
+    }
+
+    /// Fixes whether requests are timed from now on, whether or not access lines are read.
+    pub fn time_requests(&mut self, timed: bool) {
+        self.access_log.time_requests(timed);
     }
 
     /// What a handler or a continuation may use.
@@ -160,7 +175,7 @@ impl Service {
         self.take_vitals();
         let reply = self.continue_with(turn, |cx| (then.0)(sources, cx));
         let reply = reply.unwrap_or_else(|| Reply::Now(internal_error()));
-        turn.send(asker, Message::Answer(reply));
+        turn.send(asker, Message::Answer(reply, None));
     }
 
     /// Tells maintenance if something is due before its deadline.

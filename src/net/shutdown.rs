@@ -50,7 +50,7 @@ impl Service {
     pub(super) fn give_up_jobs(&mut self, turn: &mut Turn<'_, Message>) {
         for connection in self.desk.give_up_jobs() {
             let answer = Reply::Now(Fault::RESTARTING.into());
-            turn.send(connection, Message::Answer(answer));
+            turn.send(connection, Message::Answer(answer, None));
         }
     }
 

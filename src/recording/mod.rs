@@ -119,7 +119,9 @@ impl Recording {
             hasher: Arc::new(RecordedHasher),
         };
         let mut server = Server::in_world(config.into(), world)?;
-        tape.add(&Entry::TimesRequests(server.time_requests(None)));
+        // With or without an access log, which may be asked for later.
+        server.time_requests(true);
+        tape.add(&Entry::TimesRequests(true));
         let acceptors = acceptors.into_iter().map(|(inner, realm, address)| {
             let tape = tape.clone();
             (RecordedAcceptor { inner, tape }, realm, address)

@@ -248,8 +248,8 @@ fn server(head: Head, player: &Player, mut crew: FakeCrew) -> Result<Server, Rep
     };
     let addresses = config.listen.clone();
     let mut server = Server::in_world(config, world)?;
-    server.ledger().remember_more(); // of a turn, all that was done in it is describe
-    server.time_requests(player.take_times_requests());
+    server.ledger().remember_more(); // of a turn, all that was done in it is told
+    server.time_requests(player.take_times_requests().unwrap_or_default());
     let acceptors = (0..listeners).map(|at| {
         let address = addresses.get(at).or(addresses.first());
         let address = address

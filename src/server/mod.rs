@@ -18,7 +18,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use crate::net::{HandedOver, Held};
+pub use crate::net::{ACCESS, AccessFormat, HandedOver, Held};
 pub use descriptors::raise_descriptor_limit;
 pub use error::StartError;
 pub use handle::Handle;
@@ -42,6 +42,7 @@ use crate::net::{Admission, Maintenance, Realm, Service, adopt};
 use crate::reactor::{Acceptor, Clock as _, Listener, OsClock, Reactor, Seams};
 use crate::token::Keys;
 use crate::websocket::Message;
+use crate::work::log_writer::LogPipe;
 use crate::work::password::{Argon2id, Hasher};
 use crate::work::watchdog::Watchdog;
 use crate::work::{Crew, Store, TimedThreads};
@@ -195,10 +196,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Fixes whether requests are timed, whether or not the access log is read; returns whether they are.
+    /// Fixes whether requests are timed, whether or not the access log is read.
     #[cfg(feature = "simulation")]
-    pub(crate) fn time_requests(&mut self, timed: Option<bool>) -> bool {
-        self.reactor.program.clients.time_requests(timed)
+    pub(crate) fn time_requests(&mut self, timed: bool) {
+        self.reactor.program.time_requests(timed);
+    }
+
+    /// Has the lines of the access log written in that form, into `pipe`; without one, they are records of the target
+    /// [`ACCESS`] for the program's own logger, which is so, in the plain form, unless this is called.
+    pub fn log_access(&mut self, format: AccessFormat, pipe: Option<LogPipe>) {
+        self.reactor.program.log_access(format, pipe);
     }
 
     /// Serves clients that connect there, and logs the addresses and that the server has started.

@@ -4,6 +4,9 @@
 //! The loop's side appends a line to one shared buffer; the thread takes the whole buffer and
 //! writes it at once. The buffer is bounded: lines that do not fit are dropped and counted, and the log
 //! itself says how many. This file must not log: its own lines would come back to it.
+//!
+//! The thread is woken for a line only while it sleeps, since a wake costs more than everything else about a line. After a
+//! write it lets lines gather: a line alone is written at once, and a thousand in the time of one write are one write.
 
 use std::fmt;
 use std::fs::File;
@@ -18,8 +21,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::files;
 
-/// Bytes that each line of `lines_max` may have on average before lines are dropped.
-pub const LINE_BYTES: usize = 1024;
+/// Most bytes that may wait to be written.
+pub const WAITING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How many of them access lines leave free, so that a flood of requests never costs the line that says what is wrong.
+const NOT_FOR_ACCESS_BYTES: usize = 1024 * 1024;
+/// How long lines gather after a write, before the next.
+const GATHER_TIME: Duration = Duration::from_millis(10);
+/// Bytes at which the next write does not wait for that.
+const GATHER_BYTES: usize = 256 * 1024;
+/// A buffer that has grown beyond this is given back to the system once it is written.
+const KEPT_BYTES: usize = 1024 * 1024;
 /// How long [`LogThread::finish`] waits for a target that takes nothing.
 pub const FINISH_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -32,12 +43,12 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-/// Opens `target` and starts the thread `loopgate-log`. At most `lines_max` lines, and
-/// `lines_max` times [`LINE_BYTES`] bytes, wait for it.
+/// Opens `target` and starts the thread `loopgate-log`. At most `bytes_max` bytes wait for it
+/// ([`WAITING_BYTES_MAX`] is plenty).
 ///
 /// # Errors
 /// When the file cannot be opened or the system refuses a thread.
-pub fn start(target: LogTarget, lines_max: usize) -> io::Result<(LogPipe, LogThread)> {
+pub fn start(target: LogTarget, bytes_max: usize) -> io::Result<(LogPipe, LogThread)> {
     let output = Output {
         file: match &target {
             LogTarget::Stderr => None,
@@ -50,7 +61,7 @@ pub fn start(target: LogTarget, lines_max: usize) -> io::Result<(LogPipe, LogThr
     let shared = Arc::new(Shared {
         waiting: Mutex::default(),
         changed: Condvar::new(),
-        lines_max,
+        bytes_max,
     });
     let thread = Arc::clone(&shared);
     thread::Builder::new()
@@ -62,26 +73,38 @@ pub fn start(target: LogTarget, lines_max: usize) -> io::Result<(LogPipe, LogThr
     Ok((pipe, LogThread { shared }))
 }
 
-/// The loop's end. Each `write` is one record; it never blocks and never fails.
+/// The loop's end of a log. Neither of its ways in blocks or fails.
 #[derive(Clone, Debug)]
 pub struct LogPipe {
     shared: Arc<Shared>,
 }
 
-impl Write for LogPipe {
-    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        let lines_max = self.shared.lines_max;
+impl LogPipe {
+    /// Appends one line of the access log, which `render` writes with its line feed, behind everything that was logged
+    /// before. The line is dropped and counted if there is no room for it.
+    pub fn access(&self, render: impl FnOnce(&mut Vec<u8>)) {
+        let room = self.shared.bytes_max - (self.shared.bytes_max / 8).min(NOT_FOR_ACCESS_BYTES);
         let mut waiting = self.shared.lock();
-        let fits = waiting.lines < lines_max
-            && waiting.bytes.len() + record.len() <= lines_max.saturating_mul(LINE_BYTES);
-        if fits && !waiting.closed {
-            waiting.bytes.extend_from_slice(record);
-            waiting.lines += 1;
-        } else {
-            waiting.dropped += 1;
+        let before = waiting.bytes.len();
+        if before < room && !waiting.closed {
+            render(&mut waiting.bytes);
         }
-        drop(waiting);
-        self.shared.changed.notify_all();
+        if waiting.bytes.len() > room {
+            waiting.bytes.truncate(before);
+        }
+        self.shared.appended(before, waiting);
+    }
+}
+
+impl Write for LogPipe {
+    /// Takes one record, whole.
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let mut waiting = self.shared.lock();
+        let before = waiting.bytes.len();
+        if before + record.len() <= self.shared.bytes_max && !waiting.closed {
+            waiting.bytes.extend_from_slice(record);
+        }
+        self.shared.appended(before, waiting);
         Ok(record.len())
     }
 
@@ -105,8 +128,7 @@ impl LogThread {
     pub fn reopen(&self) {
         let mut waiting = self.shared.lock();
         waiting.reopen_at = Some(waiting.bytes.len());
-        drop(waiting);
-        self.shared.changed.notify_all();
+        self.shared.wake(waiting);
     }
 
     /// Waits until everything is written, at most [`FINISH_WAIT_MAX`]. Lines that come later are
@@ -120,6 +142,7 @@ impl Drop for LogThread {
     fn drop(&mut self) {
         let mut waiting = self.shared.lock();
         waiting.closed = true;
+        waiting.thread = Thread::Writes;
         self.shared.changed.notify_all();
         // Not a join: a stopped terminal or a full pipe would keep the program from ending.
         drop(
@@ -135,19 +158,47 @@ impl Drop for LogThread {
 struct Shared {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    lines_max: usize,
+    bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
-    lines: usize,
     /// Lines that did not fit since the thread last took the buffer.
     dropped: u64,
     /// How many of `bytes` belong to the file before it is opened again.
     reopen_at: Option<usize>,
+    /// What the thread does at the moment.
+    thread: Thread,
     closed: bool,
     finished: bool,
+}
+
+/// What the thread does: whether it has to be woken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Thread {
+    /// It writes, and looks for more when it has written.
+    #[default]
+    Writes,
+    /// It waits for more to come, until there is enough or the time is over.
+    Gathers,
+    /// There is nothing to write.
+    Sleeps,
+}
+
+impl Waiting {
+    /// Whether there is something for the thread to do.
+    fn has_work(&self) -> bool {
+        !self.bytes.is_empty() || self.is_urgent()
+    }
+
+    /// Whether there is something that must not wait for more to come.
+    fn is_urgent(&self) -> bool {
+        self.bytes.len() >= GATHER_BYTES
+            || self.reopen_at.is_some()
+            || self.dropped > 0
+            || self.closed
+    }
 }
 
 impl Shared {
@@ -156,21 +207,44 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// After a line was appended behind `before` bytes, or dropped: wakes the thread if it must be.
+    #[inline]
+    fn appended(&self, before: usize, mut waiting: MutexGuard<'_, Waiting>) {
+        if waiting.bytes.len() == before {
+            waiting.dropped += 1;
+        }
+        let wake = match waiting.thread {
+            Thread::Writes => false,
+            Thread::Gathers => waiting.is_urgent(),
+            Thread::Sleeps => true,
+        };
+        if wake {
+            self.wake(waiting);
+        }
+    }
+
+    #[cold]
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        waiting.thread = Thread::Writes; // it will not be woken twice
+        drop(waiting);
+        self.changed.notify_all();
+    }
+
     fn write_all_that_comes(&self, mut output: Output) {
         let mut bytes = Vec::new();
         loop {
-            let mut waiting = self
-                .changed
-                .wait_while(self.lock(), |waiting| {
-                    waiting.bytes.is_empty()
-                        && waiting.dropped == 0
-                        && waiting.reopen_at.is_none()
-                        && !waiting.closed
-                })
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.lock();
+            // What wakes this thread also says that it writes.
+            if !waiting.has_work() {
+                waiting.thread = Thread::Sleeps;
+                let sleeps = |waiting: &mut Waiting| waiting.thread == Thread::Sleeps;
+                waiting = self
+                    .changed
+                    .wait_while(waiting, sleeps)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
             // The two buffers are swapped, so that in the long run lines cost no allocation.
             mem::swap(&mut bytes, &mut waiting.bytes);
-            waiting.lines = 0;
             let dropped = mem::take(&mut waiting.dropped);
             let reopen_at = waiting.reopen_at.take();
             let last = waiting.closed;
@@ -188,12 +262,31 @@ impl Shared {
                 output.write(&bytes);
             }
             bytes.clear();
+            if bytes.capacity() > KEPT_BYTES {
+                bytes = Vec::new();
+            }
             if last {
                 self.lock().finished = true;
                 self.changed.notify_all();
                 return;
             }
+            self.gather();
         }
+    }
+
+    /// Lets lines come, unless there is something that must not wait.
+    fn gather(&self) {
+        let mut waiting = self.lock();
+        if waiting.is_urgent() {
+            return;
+        }
+        waiting.thread = Thread::Gathers;
+        let gathers = |waiting: &mut Waiting| waiting.thread == Thread::Gathers;
+        let (mut waiting, _) = self
+            .changed
+            .wait_timeout_while(waiting, GATHER_TIME, gathers)
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.thread = Thread::Writes;
     }
 }
 
@@ -297,8 +390,8 @@ mod tests {
 
     use super::*;
 
-    fn start_file(path: &Path, lines_max: usize) -> (LogPipe, LogThread) {
-        start(LogTarget::File(path.into()), lines_max).unwrap()
+    fn start_file(path: &Path, bytes_max: usize) -> (LogPipe, LogThread) {
+        start(LogTarget::File(path.into()), bytes_max).unwrap()
     }
 
     #[test]
@@ -306,7 +399,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.log");
         fs::write(&path, "before\n").unwrap();
-        let (mut pipe, thread) = start_file(&path, 1000);
+        let (mut pipe, thread) = start_file(&path, WAITING_BYTES_MAX);
         let mut expected = String::from("before\n");
         for number in 0..500 {
             let line = format!("line {number}\n");
@@ -321,7 +414,7 @@ mod tests {
     fn reopening_parts_the_lines_exactly() {
         let folder = tempfile::tempdir().unwrap();
         let (path, rotated) = (folder.path().join("app.log"), folder.path().join("app.1"));
-        let (mut pipe, thread) = start_file(&path, 1000);
+        let (mut pipe, thread) = start_file(&path, WAITING_BYTES_MAX);
         pipe.write_all(b"old 1\n").unwrap();
         fs::rename(&path, &rotated).unwrap();
         pipe.write_all(b"old 2\n").unwrap();
@@ -336,7 +429,7 @@ mod tests {
     fn a_path_that_does_not_open_again_leaves_the_old_file_in_use() {
         let folder = tempfile::tempdir().unwrap();
         let (path, rotated) = (folder.path().join("app.log"), folder.path().join("app.1"));
-        let (mut pipe, thread) = start_file(&path, 1000);
+        let (mut pipe, thread) = start_file(&path, WAITING_BYTES_MAX);
         fs::rename(&path, &rotated).unwrap();
         fs::create_dir(&path).unwrap();
         thread.reopen();
@@ -359,7 +452,7 @@ mod tests {
         }
         // For reading and writing, because a read end alone would wait for a writer.
         let reader = File::options().read(true).write(true).open(&fifo).unwrap();
-        let (mut pipe, thread) = start_file(&fifo, 10);
+        let (mut pipe, thread) = start_file(&fifo, 16 * 1024);
         // More than a pipe holds, so the thread is stuck or its queue is full long before the end.
         let line = format!("{}\n", "x".repeat(1000));
         for _ in 0..SENT {
@@ -403,7 +496,7 @@ mod tests {
         assert!(log.starts_with("3 log lines dropped: "), "{log}");
         assert!(log.ends_with("\nfour\n"), "{log}");
 
-        let (mut pipe, thread) = start_file(full, 10);
+        let (mut pipe, thread) = start_file(full, WAITING_BYTES_MAX);
         pipe.write_all(b"lost\n").unwrap();
         thread.finish();
     }

@@ -403,7 +403,7 @@ impl Source<Service> for Child {
                 service.children.spawned();
                 self.started(forked, service, turn);
             }
-            Message::Answer(Reply::Now(response)) => self.published(response.status, turn),
+            Message::Answer(Reply::Now(response), _) => self.published(response.status, turn),
             Message::Panicked => self.published(Status::INTERNAL_SERVER_ERROR, turn),
             // The last events about the end are written before its stdin is closed.
             Message::ChildEnded | Message::EndAnnounced => {}

@@ -33,7 +33,12 @@ impl Protocol {
         call: &mut Call<'_, '_>,
     ) {
         self.requests = self.requests.saturating_add(1);
-        let mut exchange = Exchange::new(head, call.service.clients.timed, call.turn.now());
+        let Service {
+            access_log, app, ..
+        } = &mut *call.service;
+        let access = access_log.record(Some(head), self.peer, &app.config.trust_proxy);
+        app.asker = None;
+        let mut exchange = Exchange::new(head, access, call.turn.now());
         exchange.end = end;
         let Service {
             routes,
@@ -65,6 +70,7 @@ impl Protocol {
             }
             found => Ok(Reply::Now(from_table(found))),
         };
+        exchange.is_of(call.service.app.asker);
         match reply {
             Ok(reply) => self.reply(reply, exchange, call),
             Err(label) => {
@@ -105,12 +111,14 @@ impl Protocol {
             Reply::Now(response) => {
                 self.answer(&response, &exchange, call);
                 call.service.app.reuse(response);
+                call.service.access_log.reuse(exchange.access);
             }
             Reply::Prepared(prepared) => {
                 let encode = |wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>| {
                     prepared.encode(wire, date, out);
                 };
-                self.answer_with(prepared.status(), encode, &exchange, call);
+                self.answer_with(prepared.response(), encode, &exchange, call);
+                call.service.access_log.reuse(exchange.access);
             }
             Reply::Later(later) => self.hand_out(later, exchange, call),
             Reply::Stream(pieces) => self.stream(pieces, exchange, call),
@@ -160,12 +168,12 @@ impl Protocol {
         let encode = |wire: WireOptions<'_>, date: &Date, out: &mut Vec<u8>| {
             encode(response, wire, date, out);
         };
-        self.answer_with(response.status, encode, exchange, call);
+        self.answer_with(response, encode, exchange, call);
     }
 
     fn answer_with(
         &mut self,
-        status: Status,
+        response: &Response,
         encode: impl FnOnce(WireOptions<'_>, &Date, &mut Vec<u8>),
         exchange: &Exchange,
         call: &mut Call<'_, '_>,
@@ -173,10 +181,10 @@ impl Protocol {
         let ends = self.ends_after(exchange, call.service);
         let (secure, unix_ms) = (self.link.is_secure, call.turn.unix_ms());
         let writer = &mut call.service.writer;
-        let bytes = writer.write(&mut self.outbox, secure, unix_ms, |fields, date, out| {
+        writer.write(&mut self.outbox, secure, unix_ms, |fields, date, out| {
             encode(exchange.wire(ends, fields), date, out);
         });
-        exchange.answered(self.peer, status, bytes, call.turn);
+        exchange.answered(response.status, response.content().len(), call);
         self.after_answer(ends, exchange, call);
     }
 
@@ -208,8 +216,17 @@ impl Protocol {
             _ => {}
         }
         let end = Reason(fault.code);
-        let exchange = Exchange::unknown(call.service.clients.timed, end, call.turn.now());
+        let exchange = self.no_exchange(end, call);
         self.answer(&fault.into(), &exchange, call);
+    }
+
+    /// An exchange for bytes that are no request.
+    pub(super) fn no_exchange(&self, end: Reason, call: &mut Call<'_, '_>) -> Exchange {
+        let Service {
+            access_log, app, ..
+        } = &mut *call.service;
+        let access = access_log.record(None, self.peer, &app.config.trust_proxy);
+        Exchange::unknown(access, end, call.turn.now())
     }
 
     /// Begins an answer whose body is made as the client takes it.
@@ -225,7 +242,7 @@ impl Protocol {
             is_chunked = encode_stream_head(&pieces.head, wire, date, chunked, out);
         });
         if exchange.head_only() || !pieces.head.status.allows_content() {
-            exchange.answered(self.peer, pieces.head.status, 0, call.turn);
+            exchange.answered(pieces.head.status, 0, call);
             return self.after_answer(close, &exchange, call);
         }
         let streaming = Streaming {
@@ -273,7 +290,7 @@ impl Protocol {
                 if chunked {
                     encode_last_chunk(out);
                 }
-                exchange.answered(self.peer, pieces.head.status, *bytes, call.turn);
+                exchange.answered(pieces.head.status, *bytes, call);
                 let ends = !exchange.keep_alive
                     || exchange.end.is_some()
                     || !chunked

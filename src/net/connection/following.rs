@@ -52,14 +52,14 @@ impl Protocol {
     pub(super) fn begin(&mut self, head: &Response, exchange: &Exchange, call: &mut Call<'_, '_>) {
         let writer = &mut call.service.writer;
         let (secure, unix_ms) = (self.link.is_secure, call.turn.unix_ms());
-        let bytes = writer.write(&mut self.outbox, secure, unix_ms, |fields, date, out| {
+        writer.write(&mut self.outbox, secure, unix_ms, |fields, date, out| {
             let _not_chunked =
                 encode_stream_head(head, exchange.wire(true, fields), date, false, out);
             if !exchange.head_only() {
                 out.extend_from_slice(head.body.as_bytes());
             }
         });
-        exchange.answered(self.peer, head.status, bytes, call.turn);
+        exchange.answered(head.status, head.body.as_bytes().len(), call);
     }
 
     /// Sends events from now on.

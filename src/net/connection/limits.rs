@@ -7,7 +7,7 @@ use crate::http::{Fault, Response, Status};
 use crate::ledger::Limit;
 use crate::net::buffers::NEW_BYTES;
 use crate::net::call::Call;
-use crate::net::exchange::{End, Exchange};
+use crate::net::exchange::End;
 use crate::net::service::Service;
 use crate::reactor::{Next, Reason};
 use crate::websocket;
@@ -110,7 +110,7 @@ impl Protocol {
             "as many connections as one address may have are open; use those, or close some";
         let answer = Response::problem(Status::TOO_MANY_REQUESTS, "too_many_connections", detail)
             .with_header("Retry-After", "1");
-        let exchange = Exchange::unknown(call.service.clients.timed, reason, call.turn.now());
+        let exchange = self.no_exchange(reason, call);
         self.answer(&answer, &exchange, call);
         let linger = false;
         self.enter(State::Closing(End { reason, linger }), call.service);

@@ -164,6 +164,7 @@ impl<T: Stream> Connection<T> {
 /// If its peer has gone, or the system has no room for one more registration.
 pub fn adopt(reactor: &mut Reactor<Service>, handed_over: HandedOver) -> io::Result<()> {
     let (stream, peer) = OsStream::adopt(handed_over.descriptor)?;
+    reactor.program.access_log.refresh();
     let Service { app, clients, .. } = &mut reactor.program;
     clients.opened(peer, Realm::Clients, &app.config);
     let mut connection = Connection::new(stream, peer, Realm::Clients, true);

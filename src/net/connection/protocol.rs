@@ -307,8 +307,9 @@ impl Protocol {
     /// Handles a message from another source.
     pub(super) fn told(&mut self, message: Message, call: &mut Call<'_, '_>) -> Flow {
         match (&self.state, message) {
-            (State::Waiting { .. }, Message::Answer(reply)) => {
-                if let State::Waiting { exchange } = self.become_idle(call) {
+            (State::Waiting { .. }, Message::Answer(reply, user)) => {
+                if let State::Waiting { mut exchange } = self.become_idle(call) {
+                    exchange.is_of(user);
                     let waited_ns = call.turn.now().ns_since(exchange.began);
                     call.turn.ledger().waited(exchange.route, waited_ns);
                     self.reply(reply, *exchange, call);
@@ -320,7 +321,7 @@ impl Protocol {
                 }
             }
             (_, Message::End) => return Next::Close(Reason("ended by the operator")).into(),
-            (State::Live(_), Message::Answer(reply)) => self.send_reply(&reply, call),
+            (State::Live(_), Message::Answer(reply, _)) => self.send_reply(&reply, call),
             (State::Live(_), Message::Batch(batch)) => self.send_batch(&batch, call),
             (State::Live(_), Message::Panicked) => self.send_close(CloseCause::Failed, call),
             (State::Live(_), Message::SessionEnded) => self.send_close(CloseCause::Revoked, call),

@@ -1,0 +1,497 @@
+//! The access log: a line for each answered request.
+//!
+//! With a [`LogPipe`] a line goes past `log` and its logger, straight into what the log's thread writes next: rendering it
+//! costs some 100 ns, and nothing allocates. Without one, as for embedders, it is a record of the target
+//! `loopgate::access`.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::app::origin::{client_address, is_proxy};
+use crate::event::rfc3339;
+use crate::http::{Head, Status, Version, push_decimal};
+use crate::reactor::Peer;
+use crate::work::log_writer::LogPipe;
+
+/// The target of access lines, by which `RUST_LOG` turns them off.
+pub const ACCESS: &str = "loopgate::access";
+
+/// Most bytes of a path that a line has, so that no request can write a whole page; what is cut off is shown as `...`.
+const PATH_BYTES_MAX: usize = 2048;
+/// The same for a referrer and for the name of a client's program.
+const FIELD_BYTES_MAX: usize = 512;
+/// The same for a proxy's name for a request.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// No line.
+    Off,
+    /// As the other lines of the log: `TIME INFO  loopgate::access: ADDRESS:PORT GET /path 200 15B 42us`.
+    #[default]
+    Plain,
+    /// That of NCSA's and Apache's servers, which most programs read that evaluate logs:
+    /// `ADDRESS - USER [TIME] "GET /path HTTP/1.1" 200 15 "REFERRER" "PROGRAM"`.
+    Combined,
+    /// An object of JSON (RFC 8259) on a line.
+    Json,
+}
+
+/// Writes a line for each answered request.
+#[derive(Debug)]
+pub(super) struct AccessLog {
+    format: AccessFormat,
+    /// `None`: lines are records for `log`.
+    pipe: Option<LogPipe>,
+    /// Whether lines are written, as far as is known.
+    is_on: bool,
+    /// Requests are timed as if lines were written, or as if not: for recordings, since a reading of the clock is a part
+    /// of what happened.
+    timed_as_if: Option<bool>,
+    stamp: Stamp,
+    /// The memory of a request that was answered.
+    spare: Option<Box<AccessRecord>>,
+    line: Vec<u8>,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            format: AccessFormat::default(),
+            pipe: None,
+            is_on: false,
+            timed_as_if: None,
+            stamp: Stamp::default(),
+            spare: None,
+            line: Vec::new(),
+        }
+    }
+}
+
+impl AccessLog {
+    /// From now on lines have that form, and go into that pipe.
+    pub(super) fn write_to(&mut self, format: AccessFormat, pipe: Option<LogPipe>) {
+        self.format = format;
+        self.pipe = pipe;
+        self.refresh();
+    }
+
+    /// Asks whether lines are read. Called when a client connects: not with each request, for which the question costs too
+    /// much, and not once, since an embedder may change the level of its log.
+    pub(super) fn refresh(&mut self) {
+        let is_read = || match self.format {
+            AccessFormat::Off => false,
+            _ => self.pipe.is_some() || log::log_enabled!(target: ACCESS, log::Level::Info),
+        };
+        self.is_on = self.timed_as_if.unwrap_or_else(is_read);
+    }
+
+    /// Fixes whether requests are timed from now on, whether or not lines are read.
+    pub(super) fn time_requests(&mut self, timed: bool) {
+        self.timed_as_if = Some(timed);
+        self.refresh();
+    }
+
+    /// What the line of a request will need of it; `None` if it gets no line.
+    #[inline]
+    pub(super) fn record(
+        &mut self,
+        head: Option<&Head<'_>>,
+        peer: Peer,
+        trusted: &[IpAddr],
+    ) -> Option<Box<AccessRecord>> {
+        self.is_on.then(|| {
+            let mut record = self.spare.take().unwrap_or_default();
+            record.fill(head, peer, trusted, self.format);
+            record
+        })
+    }
+
+    /// Takes the memory of a request that was answered, for the next one.
+    #[inline]
+    pub(super) fn reuse(&mut self, record: Option<Box<AccessRecord>>) {
+        if record.is_some() {
+            self.spare = record;
+        }
+    }
+
+    /// Writes the line of a request that was answered.
+    pub(super) fn answered(&mut self, record: &AccessRecord, answer: &Answer<'_>) {
+        if self.format == AccessFormat::Off {
+            return; // timed for a recording
+        }
+        self.stamp.refresh(answer.unix_ms);
+        let (stamp, format) = (&self.stamp, self.format);
+        let push = |out: &mut Vec<u8>| match format {
+            AccessFormat::Off => {}
+            AccessFormat::Plain => push_plain(record, answer, out),
+            AccessFormat::Combined => push_combined(record, answer, stamp, out),
+            AccessFormat::Json => push_json(record, answer, stamp, out),
+        };
+        if let Some(pipe) = &self.pipe {
+            pipe.access(|out| {
+                if format == AccessFormat::Plain {
+                    stamp.push_rfc3339(answer.unix_ms, out); // as the logger begins its lines
+                    out.extend_from_slice(b" INFO  ");
+                    out.extend_from_slice(ACCESS.as_bytes());
+                    out.extend_from_slice(b": ");
+                }
+                push(out);
+                out.push(b'\n');
+            });
+        } else {
+            self.line.clear();
+            push(&mut self.line);
+            log::info!(target: ACCESS, "{}", String::from_utf8_lossy(&self.line));
+        }
+    }
+}
+
+/// What a line says of the answer.
+pub(super) struct Answer<'a> {
+    pub(super) status: Status,
+    /// Bytes of its content, as sent.
+    pub(super) bytes: usize,
+    /// From the request's last byte to the answer's first.
+    pub(super) took: Duration,
+    /// The name of the user whose request it was, if it is known.
+    pub(super) user: Option<&'a str>,
+    /// When it was made, in milliseconds since 1970.
+    pub(super) unix_ms: u64,
+}
+
+/// What a line says of the request, kept until it is answered.
+#[derive(Debug)]
+pub(super) struct AccessRecord {
+    /// The peer; behind a trusted proxy its client, without a port.
+    client: Option<IpAddr>,
+    port: Option<u16>,
+    /// The user that sent it, if it is known.
+    pub(super) user: Option<i64>,
+    /// `None`: what came was no request.
+    request: Option<(&'static str, Version)>,
+    /// The texts, one after the other, and where each ends.
+    texts: Vec<u8>,
+    ends: [usize; Text::COUNT],
+}
+
+/// A text of a request, by its place in [`AccessRecord`].
+#[derive(Clone, Copy)]
+enum Text {
+    /// Without the query: people put secrets there.
+    Path,
+    /// The page that led here, without its query for the same reason.
+    Referrer,
+    /// The client's program.
+    UserAgent,
+    /// A trusted proxy's name for the request.
+    RequestId,
+}
+
+impl Text {
+    const COUNT: usize = 4;
+}
+
+impl Default for AccessRecord {
+    fn default() -> Self {
+        Self {
+            client: None,
+            port: None,
+            user: None,
+            request: None,
+            texts: Vec::new(),
+            ends: [0; Text::COUNT],
+        }
+    }
+}
+
+impl AccessRecord {
+    fn fill(
+        &mut self,
+        head: Option<&Head<'_>>,
+        peer: Peer,
+        trusted: &[IpAddr],
+        format: AccessFormat,
+    ) {
+        self.user = None;
+        self.texts.clear();
+        self.ends = [0; Text::COUNT];
+        self.request = head.map(|head| (head.method.as_str(), head.version));
+        (self.client, self.port) = match peer {
+            Peer::Ip(address) => (Some(address.ip()), Some(address.port())),
+            Peer::Unix => (None, None),
+        };
+        let Some(head) = head else { return };
+        let believed = is_proxy(peer.ip(), trusted);
+        if believed {
+            let client = client_address(peer.ip(), head.headers("x-forwarded-for"), trusted);
+            if client != peer.ip() {
+                (self.client, self.port) = (client, None);
+            }
+        }
+        self.keep(Text::Path, head.target.path.as_bytes(), PATH_BYTES_MAX);
+        if let AccessFormat::Combined | AccessFormat::Json = format {
+            let field = |name| head.header(name).unwrap_or_default();
+            let referrer = field("referer");
+            let end = referrer.iter().position(|byte| matches!(byte, b'?' | b'#'));
+            let referrer = &referrer[..end.unwrap_or(referrer.len())];
+            self.keep(Text::Referrer, referrer, FIELD_BYTES_MAX);
+            self.keep(Text::UserAgent, field("user-agent"), FIELD_BYTES_MAX);
+            if believed {
+                self.keep(Text::RequestId, field("x-request-id"), REQUEST_ID_BYTES_MAX);
+            }
+        }
+    }
+
+    fn keep(&mut self, text: Text, bytes: &[u8], max: usize) {
+        if bytes.len() <= max {
+            self.texts.extend_from_slice(bytes);
+        } else {
+            self.texts.extend_from_slice(&bytes[..max]);
+            self.texts.extend_from_slice(b"...");
+        }
+        self.ends[text as usize..].fill(self.texts.len());
+    }
+
+    fn text(&self, text: Text) -> &[u8] {
+        let at = text as usize;
+        let from = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.texts[from..self.ends[at]]
+    }
+}
+
+fn push_plain(record: &AccessRecord, answer: &Answer<'_>, out: &mut Vec<u8>) {
+    match (record.client, record.port) {
+        (Some(IpAddr::V6(address)), Some(port)) => {
+            let _ = write!(out, "[{address}]:{port}"); // writing into memory does not fail
+        }
+        (Some(address), port) => {
+            push_address(address, out);
+            if let Some(port) = port {
+                out.push(b':');
+                push_decimal(port.into(), out);
+            }
+        }
+        (None, _) => out.extend_from_slice(b"unix"),
+    }
+    out.push(b' ');
+    if let Some((method, _)) = record.request {
+        out.extend_from_slice(method.as_bytes());
+        out.push(b' ');
+        push_debug(record.text(Text::Path), out);
+    } else {
+        out.extend_from_slice(b"(no request)");
+    }
+    out.push(b' ');
+    push_decimal(answer.status.code().into(), out);
+    out.push(b' ');
+    push_decimal(answer.bytes, out);
+    out.extend_from_slice(b"B ");
+    push_decimal(micros(answer.took), out);
+    out.extend_from_slice(b"us");
+}
+
+fn push_combined(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mut Vec<u8>) {
+    match record.client {
+        Some(address) => push_address(address, out),
+        None => out.push(b'-'),
+    }
+    out.extend_from_slice(b" - ");
+    match answer.user {
+        // A space would end the field.
+        Some(user) => push_hex(user.as_bytes(), |byte| byte == b' ', out),
+        None => out.push(b'-'),
+    }
+    out.extend_from_slice(b" [");
+    out.extend_from_slice(&stamp.ncsa);
+    out.extend_from_slice(b"] \"");
+    if let Some((method, version)) = record.request {
+        out.extend_from_slice(method.as_bytes());
+        out.push(b' ');
+        push_hex(record.text(Text::Path), |_| false, out);
+        out.extend_from_slice(match version {
+            Version::Http10 => b" HTTP/1.0",
+            Version::Http11 => b" HTTP/1.1",
+        });
+    } else {
+        out.push(b'-');
+    }
+    out.extend_from_slice(b"\" ");
+    push_decimal(answer.status.code().into(), out);
+    out.push(b' ');
+    push_decimal(answer.bytes, out);
+    for text in [Text::Referrer, Text::UserAgent] {
+        out.extend_from_slice(b" \"");
+        match record.text(text) {
+            b"" => out.push(b'-'),
+            text => push_hex(text, |_| false, out),
+        }
+        out.push(b'"');
+    }
+}
+
+fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"time\":\"");
+    stamp.push_rfc3339(answer.unix_ms, out);
+    out.extend_from_slice(b"\",\"client\":");
+    if let Some(address) = record.client {
+        out.push(b'"');
+        push_address(address, out);
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(b"null");
+    }
+    out.extend_from_slice(b",\"port\":");
+    match record.port {
+        Some(port) => push_decimal(port.into(), out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"user\":");
+    push_string(answer.user.map(str::as_bytes), out);
+    let (method, version) = record.request.unzip();
+    out.extend_from_slice(b",\"method\":");
+    push_string(method.map(str::as_bytes), out);
+    out.extend_from_slice(b",\"path\":");
+    push_string(method.map(|_| record.text(Text::Path)), out);
+    out.extend_from_slice(match version {
+        Some(Version::Http10) => b",\"version\":\"1.0\"",
+        Some(Version::Http11) => b",\"version\":\"1.1\"",
+        None => b",\"version\":null",
+    });
+    out.extend_from_slice(b",\"status\":");
+    push_decimal(answer.status.code().into(), out);
+    out.extend_from_slice(b",\"bytes\":");
+    push_decimal(answer.bytes, out);
+    out.extend_from_slice(b",\"duration_us\":");
+    push_decimal(micros(answer.took), out);
+    for (name, text) in [
+        (&b",\"referrer\":"[..], Text::Referrer),
+        (b",\"user_agent\":", Text::UserAgent),
+        (b",\"request_id\":", Text::RequestId),
+    ] {
+        out.extend_from_slice(name);
+        push_string(Some(record.text(text)).filter(|text| !text.is_empty()), out);
+    }
+    out.push(b'}');
+}
+
+fn micros(took: Duration) -> usize {
+    usize::try_from(took.as_micros()).unwrap_or(usize::MAX)
+}
+
+fn push_address(address: IpAddr, out: &mut Vec<u8>) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => push_v4(address, out),
+        IpAddr::V6(address) => {
+            let _ = write!(out, "{address}"); // writing into memory does not fail
+        }
+    }
+}
+
+fn push_v4(address: Ipv4Addr, out: &mut Vec<u8>) {
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        push_decimal(octet.into(), out);
+    }
+}
+
+/// Whether nothing in it needs to be escaped in any of the forms.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'\''))
+}
+
+/// As Rust shows text: `\n`, `\u{1b}`, and letters of all languages as they are.
+fn push_debug(bytes: &[u8], out: &mut Vec<u8>) {
+    if is_plain(bytes) {
+        return out.extend_from_slice(bytes);
+    }
+    let _ = write!(out, "{}", String::from_utf8_lossy(bytes).escape_debug());
+}
+
+/// As Apache and nginx write it: everything but printable ASCII as `\xHH`, and so quotes and backslashes.
+fn push_hex(bytes: &[u8], also: fn(u8) -> bool, out: &mut Vec<u8>) {
+    for byte in bytes {
+        if matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\') && !also(*byte) {
+            out.push(*byte);
+        } else {
+            let _ = write!(out, "\\x{byte:02X}");
+        }
+    }
+}
+
+/// As a string of JSON, or `null`. What is no UTF-8 is shown as U+FFFD.
+fn push_string(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
+    let Some(bytes) = bytes else {
+        return out.extend_from_slice(b"null");
+    };
+    if is_plain(bytes) {
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+    } else {
+        // Writing text into memory does not fail.
+        let _ = serde_json::to_writer(out, &String::from_utf8_lossy(bytes));
+    }
+}
+
+/// The time as lines have it, rendered once a second.
+#[derive(Debug)]
+struct Stamp {
+    unix_s: u64,
+    /// `2026-11-22T05:48:00`, without the milliseconds.
+    seconds: [u8; 19],
+    /// `22/Nov/2026:05:48:00 +0000`.
+    ncsa: [u8; 26],
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        let mut stamp = Self {
+            unix_s: u64::MAX,
+            seconds: [0; 19],
+            ncsa: *b"00/Jan/0000:00:00:00 +0000",
+        };
+        stamp.refresh(0);
+        stamp
+    }
+}
+
+impl Stamp {
+    #[inline]
+    fn refresh(&mut self, unix_ms: u64) {
+        if self.unix_s != unix_ms / 1000 {
+            self.render(unix_ms);
+        }
+    }
+
+    #[cold]
+    fn render(&mut self, unix_ms: u64) {
+        const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+        self.unix_s = unix_ms / 1000;
+        let time = rfc3339(unix_ms);
+        let text = time.as_str().as_bytes();
+        self.seconds.copy_from_slice(&text[..19]);
+        let month = usize::from(text[5] - b'0') * 10 + usize::from(text[6] - b'0');
+        self.ncsa[..2].copy_from_slice(&text[8..10]);
+        self.ncsa[3..6].copy_from_slice(&MONTHS[(month - 1) * 3..month * 3]);
+        self.ncsa[7..11].copy_from_slice(&text[..4]);
+        self.ncsa[12..20].copy_from_slice(&text[11..19]);
+    }
+
+    /// `2026-11-22T05:48:00.123Z`
+    fn push_rfc3339(&self, unix_ms: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.seconds);
+        let ms = (unix_ms % 1000) as usize;
+        let digit = |number: usize| b'0' + (number % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -172,8 +172,7 @@ fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a number in decimal digits.
-pub(crate) fn push_decimal(mut number: usize, out: &mut Vec<u8>) {
+fn push_decimal(mut number: usize, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {

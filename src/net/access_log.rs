@@ -5,12 +5,12 @@
 //! `loopgate::access`.
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::app::origin::{client_address, is_proxy};
 use crate::event::rfc3339;
-use crate::http::{Head, Status, Version, push_decimal};
+use crate::http::{Head, Status, Version};
 use crate::reactor::Peer;
 use crate::work::log_writer::LogPipe;
 
@@ -133,10 +133,7 @@ impl AccessLog {
         if let Some(pipe) = &self.pipe {
             pipe.access(|out| {
                 if format == AccessFormat::Plain {
-                    stamp.push_rfc3339(answer.unix_ms, out); // as the logger begins its lines
-                    out.extend_from_slice(b" INFO  ");
-                    out.extend_from_slice(ACCESS.as_bytes());
-                    out.extend_from_slice(b": ");
+                    out.extend_from_slice(&stamp.beginning(answer.unix_ms));
                 }
                 push(out);
                 out.push(b'\n');
@@ -165,7 +162,7 @@ pub(super) struct Answer<'a> {
 /// What a line says of the request, kept until it is answered.
 #[derive(Debug)]
 pub(super) struct AccessRecord {
-    /// The peer; behind a trusted proxy its client, without a port.
+    /// The peer; behind a trusted proxy its client, without a port. IPv4 in IPv6 form is IPv4.
     client: Option<IpAddr>,
     port: Option<u16>,
     /// The user that sent it, if it is known.
@@ -220,14 +217,14 @@ impl AccessRecord {
         self.ends = [0; Text::COUNT];
         self.request = head.map(|head| (head.method.as_str(), head.version));
         (self.client, self.port) = match peer {
-            Peer::Ip(address) => (Some(address.ip()), Some(address.port())),
+            Peer::Ip(address) => (Some(address.ip().to_canonical()), Some(address.port())),
             Peer::Unix => (None, None),
         };
         let Some(head) = head else { return };
         let believed = is_proxy(peer.ip(), trusted);
         if believed {
             let client = client_address(peer.ip(), head.headers("x-forwarded-for"), trusted);
-            if client != peer.ip() {
+            if client != self.client {
                 (self.client, self.port) = (client, None);
             }
         }
@@ -265,18 +262,20 @@ impl AccessRecord {
 fn push_plain(record: &AccessRecord, answer: &Answer<'_>, out: &mut Vec<u8>) {
     match (record.client, record.port) {
         (Some(IpAddr::V6(address)), Some(port)) => {
-            let _ = write!(out, "[{address}]:{port}"); // writing into memory does not fail
+            let _ = write!(out, "[{address}]:{port} "); // writing into memory does not fail
         }
         (Some(address), port) => {
-            push_address(address, out);
+            let mut client = Short::default();
+            client.address(address);
             if let Some(port) = port {
-                out.push(b':');
-                push_decimal(port.into(), out);
+                client.push(b":");
+                client.decimal(port.into());
             }
+            client.push(b" ");
+            out.extend_from_slice(client.as_bytes());
         }
-        (None, _) => out.extend_from_slice(b"unix"),
+        (None, _) => out.extend_from_slice(b"unix "),
     }
-    out.push(b' ');
     if let Some((method, _)) = record.request {
         out.extend_from_slice(method.as_bytes());
         out.push(b' ');
@@ -284,13 +283,15 @@ fn push_plain(record: &AccessRecord, answer: &Answer<'_>, out: &mut Vec<u8>) {
     } else {
         out.extend_from_slice(b"(no request)");
     }
-    out.push(b' ');
-    push_decimal(answer.status.code().into(), out);
-    out.push(b' ');
-    push_decimal(answer.bytes, out);
-    out.extend_from_slice(b"B ");
-    push_decimal(micros(answer.took), out);
-    out.extend_from_slice(b"us");
+    let mut rest = Short::default();
+    rest.push(b" ");
+    rest.decimal(answer.status.code().into());
+    rest.push(b" ");
+    rest.decimal(answer.bytes as u64);
+    rest.push(b"B ");
+    rest.decimal(micros(answer.took));
+    rest.push(b"us");
+    out.extend_from_slice(rest.as_bytes());
 }
 
 fn push_combined(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mut Vec<u8>) {
@@ -319,9 +320,9 @@ fn push_combined(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out:
         out.push(b'-');
     }
     out.extend_from_slice(b"\" ");
-    push_decimal(answer.status.code().into(), out);
+    push_number(answer.status.code().into(), out);
     out.push(b' ');
-    push_decimal(answer.bytes, out);
+    push_number(answer.bytes as u64, out);
     for text in [Text::Referrer, Text::UserAgent] {
         out.extend_from_slice(b" \"");
         match record.text(text) {
@@ -345,7 +346,7 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
     }
     out.extend_from_slice(b",\"port\":");
     match record.port {
-        Some(port) => push_decimal(port.into(), out),
+        Some(port) => push_number(port.into(), out),
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"user\":");
@@ -361,11 +362,11 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
         None => b",\"version\":null",
     });
     out.extend_from_slice(b",\"status\":");
-    push_decimal(answer.status.code().into(), out);
+    push_number(answer.status.code().into(), out);
     out.extend_from_slice(b",\"bytes\":");
-    push_decimal(answer.bytes, out);
+    push_number(answer.bytes as u64, out);
     out.extend_from_slice(b",\"duration_us\":");
-    push_decimal(micros(answer.took), out);
+    push_number(micros(answer.took), out);
     for (name, text) in [
         (&b",\"referrer\":"[..], Text::Referrer),
         (b",\"user_agent\":", Text::UserAgent),
@@ -377,26 +378,78 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
     out.push(b'}');
 }
 
-fn micros(took: Duration) -> usize {
-    usize::try_from(took.as_micros()).unwrap_or(usize::MAX)
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A few words that are put together here, and copied into the line at once: a line has many short parts, and a copy of
+/// each costs more than its bytes.
+struct Short {
+    bytes: [u8; 64],
+    length: usize,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 64],
+            length: 0,
+        }
+    }
+}
+
+impl Short {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    #[inline]
+    fn push<const N: usize>(&mut self, text: &[u8; N]) {
+        self.bytes[self.length..self.length + N].copy_from_slice(text);
+        self.length += N;
+    }
+
+    #[inline]
+    fn decimal(&mut self, mut number: u64) {
+        let digits = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let end = self.length + digits;
+        for place in self.bytes[self.length..end].iter_mut().rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        self.length = end;
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets();
+                self.decimal(a.into());
+                for octet in [b, c, d] {
+                    self.push(b".");
+                    self.decimal(octet.into());
+                }
+            }
+            IpAddr::V6(address) => {
+                let mut rest = &mut self.bytes[self.length..];
+                let before = rest.len();
+                let _ = write!(rest, "{address}"); // 39 bytes at most
+                self.length += before - rest.len();
+            }
+        }
+    }
+}
+
+fn push_number(number: u64, out: &mut Vec<u8>) {
+    let mut text = Short::default();
+    text.decimal(number);
+    out.extend_from_slice(text.as_bytes());
 }
 
 fn push_address(address: IpAddr, out: &mut Vec<u8>) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => push_v4(address, out),
-        IpAddr::V6(address) => {
-            let _ = write!(out, "{address}"); // writing into memory does not fail
-        }
-    }
-}
-
-fn push_v4(address: Ipv4Addr, out: &mut Vec<u8>) {
-    for (at, octet) in address.octets().into_iter().enumerate() {
-        if at > 0 {
-            out.push(b'.');
-        }
-        push_decimal(octet.into(), out);
-    }
+    let mut text = Short::default();
+    text.address(address);
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Whether nothing in it needs to be escaped in any of the forms.
@@ -440,12 +493,15 @@ fn push_string(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
+/// The beginning of a line of the log, as its logger writes it.
+const BEGINNING: &[u8; 49] = b"0000-00-00T00:00:00.000Z INFO  loopgate::access: ";
+
 /// The time as lines have it, rendered once a second.
 #[derive(Debug)]
 struct Stamp {
     unix_s: u64,
-    /// `2026-11-22T05:48:00`, without the milliseconds.
-    seconds: [u8; 19],
+    /// As [`BEGINNING`], with the second.
+    beginning: [u8; BEGINNING.len()],
     /// `22/Nov/2026:05:48:00 +0000`.
     ncsa: [u8; 26],
 }
@@ -453,11 +509,11 @@ struct Stamp {
 impl Default for Stamp {
     fn default() -> Self {
         let mut stamp = Self {
-            unix_s: u64::MAX,
-            seconds: [0; 19],
+            unix_s: 0,
+            beginning: *BEGINNING,
             ncsa: *b"00/Jan/0000:00:00:00 +0000",
         };
-        stamp.refresh(0);
+        stamp.render(0);
         stamp
     }
 }
@@ -476,7 +532,7 @@ impl Stamp {
         self.unix_s = unix_ms / 1000;
         let time = rfc3339(unix_ms);
         let text = time.as_str().as_bytes();
-        self.seconds.copy_from_slice(&text[..19]);
+        self.beginning[..text.len()].copy_from_slice(text);
         let month = usize::from(text[5] - b'0') * 10 + usize::from(text[6] - b'0');
         self.ncsa[..2].copy_from_slice(&text[8..10]);
         self.ncsa[3..6].copy_from_slice(&MONTHS[(month - 1) * 3..month * 3]);
@@ -484,12 +540,19 @@ impl Stamp {
         self.ncsa[12..20].copy_from_slice(&text[11..19]);
     }
 
-    /// `2026-11-22T05:48:00.123Z`
-    fn push_rfc3339(&self, unix_ms: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.seconds);
+    /// With the milliseconds of this very moment.
+    #[inline]
+    fn beginning(&self, unix_ms: u64) -> [u8; BEGINNING.len()] {
         let ms = (unix_ms % 1000) as usize;
         let digit = |number: usize| b'0' + (number % 10) as u8;
-        out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
+        let mut beginning = self.beginning;
+        beginning[20..23].copy_from_slice(&[digit(ms / 100), digit(ms / 10), digit(ms)]);
+        beginning
+    }
+
+    /// `2026-11-22T05:48:00.123Z`
+    fn push_rfc3339(&self, unix_ms: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.beginning(unix_ms)[..24]);
     }
 }
 

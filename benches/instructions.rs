@@ -33,8 +33,9 @@ use loopgate::config::{Config, HashCost, Limits, StorePath};
 use loopgate::reactor::{
     Acceptor, Clock, Entropy, Moment, Peer, Readiness, Ready, Seams, Selector, Stream, Token, Wake,
 };
-use loopgate::server::{Server, World};
+use loopgate::server::{AccessFormat, Server, World};
 use loopgate::token::Keys;
+use loopgate::work::log_writer::{self, LogTarget, WAITING_BYTES_MAX};
 use loopgate::work::password::Argon2id;
 use loopgate::work::{Change, Store, Threads, Transaction, password};
 
@@ -45,7 +46,8 @@ const TURNS: (usize, usize) = (100, 1_000);
 
 /// What is replayed: a name, a request (`SIGN` stands for a signature), and how often it stands in one
 /// read.
-const SCENARIOS: [(&str, &str, usize); 6] = [
+/// Those that end in `-logged` have an access log, whose thread's instructions are not counted.
+const SCENARIOS: [(&str, &str, usize); 8] = [
     (
         "healthz",
         "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
@@ -53,6 +55,16 @@ const SCENARIOS: [(&str, &str, usize); 6] = [
     ),
     (
         "healthz-pipelined",
+        "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
+        16,
+    ),
+    (
+        "healthz-logged",
+        "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
+        1,
+    ),
+    (
+        "healthz-pipelined-logged",
         "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
         16,
     ),
@@ -96,7 +108,7 @@ fn main() -> ExitCode {
     let mut text = format!("{compiler}\n");
     let mut grown = false;
     println!(
-        "{:<20} {:>12} {:>12} {:>8}",
+        "{:<26} {:>12} {:>12} {:>8}",
         "", "instructions", "baseline", ""
     );
     for (name, _, at_once) in SCENARIOS {
@@ -113,14 +125,14 @@ fn main() -> ExitCode {
             count.parse::<f64>().ok()
         });
         let Some(former) = former else {
-            println!("{name:<20} {count:>12.0} {:>12}", "none");
+            println!("{name:<26} {count:>12.0} {:>12}", "none");
             grown = true;
             continue;
         };
         let change = count / former - 1.0;
         grown |= change > TOLERANCE;
         println!(
-            "{name:<20} {count:>12.0} {former:>12.0} {:>+7.1} %",
+            "{name:<26} {count:>12.0} {former:>12.0} {:>+7.1} %",
             change * 100.0
         );
     }
@@ -174,6 +186,13 @@ fn replay(name: &str) {
     let (_, request, at_once) = scenario.expect("a scenario's name");
     let tape = Rc::new(Tape::default());
     let mut server = server(&tape);
+    if name.ends_with("-logged") {
+        let nowhere = LogTarget::File("/dev/null".into());
+        let (pipe, thread) = log_writer::start(nowhere, WAITING_BYTES_MAX).expect("a thread");
+        server.log_access(AccessFormat::Plain, Some(pipe));
+        // The thread is not ended: it writes until the process ends.
+        std::mem::forget(thread);
+    }
     let sign = log_in(&tape, &mut server);
     tape.play(&request.replace("SIGN", &sign).repeat(*at_once));
     for _ in 0..TURNS.0 {

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use loopgate::config::{Config, HashCost, StorePath};
-use loopgate::server::Server;
+use loopgate::server::{AccessFormat, Server};
+use loopgate::work::log_writer::{self, LogTarget, WAITING_BYTES_MAX};
 use loopgate::work::{Change, Store, Transaction, password};
 
 /// Requests by which two runs differ, and so what their allocations are divided by.
@@ -38,35 +39,52 @@ fn a_proxys_question_is_answered_without_allocating() {
 }
 
 #[test]
+fn a_line_of_the_access_log_is_written_without_allocating() {
+    let browser = "GET /session HTTP/1.1\r\nHost: h\r\nUser-Agent: \"x\"\r\nReferer: http://x/\r\nCookie: session=SIGN\r\n\r\n";
+    for format in [
+        AccessFormat::Plain,
+        AccessFormat::Combined,
+        AccessFormat::Json,
+    ] {
+        let each = allocations_per_request(browser, 1, format);
+        assert!(each < 0.01, "{each} allocations, {format:?}");
+    }
+}
+
+#[test]
 fn what_does_allocate_is_counted() {
     let problem = "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n";
-    assert!(allocations_per_request(problem, 1) >= 1.0);
+    assert!(allocations_per_request(problem, 1, AccessFormat::Off) >= 1.0);
 }
 
 fn assert_free(request: &str, at_once: usize) {
-    let each = allocations_per_request(request, at_once);
+    let each = allocations_per_request(request, at_once, AccessFormat::Off);
     assert!(each < 0.01, "{each} allocations for each of {request:?}");
 }
 
 /// What the loop's thread allocates for one of `request`, of which `at_once` are sent together.
 #[expect(clippy::cast_precision_loss, reason = "thousands")]
-fn allocations_per_request(request: &str, at_once: usize) -> f64 {
-    let few = allocations(request, at_once, SOME);
-    let many = allocations(request, at_once, SOME + MORE);
+fn allocations_per_request(request: &str, at_once: usize, format: AccessFormat) -> f64 {
+    let few = allocations(request, at_once, SOME, format);
+    let many = allocations(request, at_once, SOME + MORE, format);
     many.saturating_sub(few) as f64 / (MORE * at_once) as f64
 }
 
 /// All allocations of the loop's thread in a server's life of `times` requests.
-fn allocations(request: &str, at_once: usize, times: usize) -> u64 {
+fn allocations(request: &str, at_once: usize, times: usize, format: AccessFormat) -> u64 {
     let (say, hear) = mpsc::channel();
     let serving = thread::spawn(move || {
         let (config, store) = (config(), store());
+        let nowhere = LogTarget::File("/dev/null".into());
+        let (pipe, log) = log_writer::start(nowhere, WAITING_BYTES_MAX).unwrap();
         let counted = allocation_counter::measure(|| {
             let mut server = Server::with_store(config, store).unwrap();
+            server.log_access(format, Some(pipe));
             let address = server.addresses()[0].to_string();
             say.send((address, server.handle())).unwrap();
             server.run().unwrap();
         });
+        log.finish();
         counted.count_total
     });
     let (address, handle) = hear.recv().unwrap();

@@ -6,7 +6,6 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::app::origin::{client_address, is_proxy};
 use crate::event::rfc3339;
@@ -151,8 +150,8 @@ pub(super) struct Answer<'a> {
     pub(super) status: Status,
     /// Bytes of its content, as sent.
     pub(super) bytes: usize,
-    /// From the request's last byte to the answer's first.
-    pub(super) took: Duration,
+    /// From the request's last byte to the answer's first, in microseconds.
+    pub(super) took_us: u64,
     /// The name of the user whose request it was, if it is known.
     pub(super) user: Option<&'a str>,
     /// When it was made, in milliseconds since 1970.
@@ -165,6 +164,8 @@ pub(super) struct AccessRecord {
     /// The peer; behind a trusted proxy its client, without a port. IPv4 in IPv6 form is IPv4.
     client: Option<IpAddr>,
     port: Option<u16>,
+    /// Both as text, in the plain form.
+    client_text: Short,
     /// The user that sent it, if it is known.
     pub(super) user: Option<i64>,
     /// `None`: what came was no request.
@@ -196,6 +197,7 @@ impl Default for AccessRecord {
         Self {
             client: None,
             port: None,
+            client_text: Short::default(),
             user: None,
             request: None,
             texts: Vec::new(),
@@ -216,18 +218,25 @@ impl AccessRecord {
         self.texts.clear();
         self.ends = [0; Text::COUNT];
         self.request = head.map(|head| (head.method.as_str(), head.version));
-        (self.client, self.port) = match peer {
+        let mut client = match peer {
             Peer::Ip(address) => (Some(address.ip().to_canonical()), Some(address.port())),
             Peer::Unix => (None, None),
         };
-        let Some(head) = head else { return };
         let believed = is_proxy(peer.ip(), trusted);
-        if believed {
-            let client = client_address(peer.ip(), head.headers("x-forwarded-for"), trusted);
-            if client != self.client {
-                (self.client, self.port) = (client, None);
+        if believed && let Some(head) = head {
+            let named = client_address(peer.ip(), head.headers("x-forwarded-for"), trusted);
+            if named != client.0 {
+                client = (named, None);
             }
         }
+        // Requests that come together are of one client, whose text is there already.
+        if client != (self.client, self.port) {
+            (self.client, self.port) = client;
+            if let Some(address) = self.client {
+                self.client_text = Short::of_client(address, self.port);
+            }
+        }
+        let Some(head) = head else { return };
         self.keep(Text::Path, head.target.path.as_bytes(), PATH_BYTES_MAX);
         if let AccessFormat::Combined | AccessFormat::Json = format {
             let field = |name| head.header(name).unwrap_or_default();
@@ -260,22 +269,11 @@ impl AccessRecord {
 }
 
 fn push_plain(record: &AccessRecord, answer: &Answer<'_>, out: &mut Vec<u8>) {
-    match (record.client, record.port) {
-        (Some(IpAddr::V6(address)), Some(port)) => {
-            let _ = write!(out, "[{address}]:{port} "); // writing into memory does not fail
-        }
-        (Some(address), port) => {
-            let mut client = Short::default();
-            client.address(address);
-            if let Some(port) = port {
-                client.push(b":");
-                client.decimal(port.into());
-            }
-            client.push(b" ");
-            out.extend_from_slice(client.as_bytes());
-        }
-        (None, _) => out.extend_from_slice(b"unix "),
+    match record.client {
+        Some(_) => out.extend_from_slice(record.client_text.as_bytes()),
+        None => out.extend_from_slice(b"unix"),
     }
+    out.push(b' ');
     if let Some((method, _)) = record.request {
         out.extend_from_slice(method.as_bytes());
         out.push(b' ');
@@ -284,19 +282,19 @@ fn push_plain(record: &AccessRecord, answer: &Answer<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"(no request)");
     }
     let mut rest = Short::default();
-    rest.push(b" ");
-    rest.decimal(answer.status.code().into());
-    rest.push(b" ");
-    rest.decimal(answer.bytes as u64);
-    rest.push(b"B ");
-    rest.decimal(micros(answer.took));
-    rest.push(b"us");
+    rest.before(b"us");
+    rest.decimal_before(answer.took_us);
+    rest.before(b"B ");
+    rest.decimal_before(answer.bytes as u64);
+    rest.before(b" ");
+    rest.decimal_before(answer.status.code().into());
+    rest.before(b" ");
     out.extend_from_slice(rest.as_bytes());
 }
 
 fn push_combined(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mut Vec<u8>) {
     match record.client {
-        Some(address) => push_address(address, out),
+        Some(address) => out.extend_from_slice(Short::of_client(address, None).as_bytes()),
         None => out.push(b'-'),
     }
     out.extend_from_slice(b" - ");
@@ -339,7 +337,7 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
     out.extend_from_slice(b"\",\"client\":");
     if let Some(address) = record.client {
         out.push(b'"');
-        push_address(address, out);
+        out.extend_from_slice(Short::of_client(address, None).as_bytes());
         out.push(b'"');
     } else {
         out.extend_from_slice(b"null");
@@ -366,7 +364,7 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
     out.extend_from_slice(b",\"bytes\":");
     push_number(answer.bytes as u64, out);
     out.extend_from_slice(b",\"duration_us\":");
-    push_number(micros(answer.took), out);
+    push_number(answer.took_us, out);
     for (name, text) in [
         (&b",\"referrer\":"[..], Text::Referrer),
         (b",\"user_agent\":", Text::UserAgent),
@@ -378,77 +376,90 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
     out.push(b'}');
 }
 
-fn micros(took: Duration) -> u64 {
-    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// A few words that are put together here, and copied into the line at once: a line has many short parts, and a copy of
-/// each costs more than its bytes.
+/// A few words that are put together here, from right to left, and copied into the line at once: a line has many short
+/// parts, and a copy of each costs more than its bytes.
+#[derive(Clone, Copy, Debug)]
 struct Short {
-    bytes: [u8; 64],
-    length: usize,
+    bytes: [u8; Self::BYTES],
+    /// Where the text begins; it goes to the end.
+    start: usize,
 }
 
 impl Default for Short {
     fn default() -> Self {
         Self {
-            bytes: [0; 64],
-            length: 0,
+            bytes: [0; Self::BYTES],
+            start: Self::BYTES,
         }
     }
 }
 
 impl Short {
+    /// Enough for the longest that is put together here: an address of IPv6 in brackets with its port, or three numbers.
+    const BYTES: usize = 64;
+
+    #[inline]
     fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        &self.bytes[self.start..]
     }
 
     #[inline]
-    fn push<const N: usize>(&mut self, text: &[u8; N]) {
-        self.bytes[self.length..self.length + N].copy_from_slice(text);
-        self.length += N;
+    fn before(&mut self, text: &[u8]) {
+        let start = self.start - text.len();
+        self.bytes[start..self.start].copy_from_slice(text);
+        self.start = start;
     }
 
     #[inline]
-    fn decimal(&mut self, mut number: u64) {
-        let digits = number.checked_ilog10().map_or(1, |log| log as usize + 1);
-        let end = self.length + digits;
-        for place in self.bytes[self.length..end].iter_mut().rev() {
-            *place = b'0' + (number % 10) as u8;
+    fn decimal_before(&mut self, mut number: u64) {
+        loop {
+            self.start -= 1;
+            self.bytes[self.start] = b'0' + (number % 10) as u8;
             number /= 10;
+            if number == 0 {
+                break;
+            }
         }
-        self.length = end;
     }
 
-    fn address(&mut self, address: IpAddr) {
+    fn address_before(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(address) => {
                 let [a, b, c, d] = address.octets();
-                self.decimal(a.into());
-                for octet in [b, c, d] {
-                    self.push(b".");
-                    self.decimal(octet.into());
+                for octet in [d, c, b] {
+                    self.decimal_before(octet.into());
+                    self.before(b".");
                 }
+                self.decimal_before(a.into());
             }
             IpAddr::V6(address) => {
-                let mut rest = &mut self.bytes[self.length..];
-                let before = rest.len();
-                let _ = write!(rest, "{address}"); // 39 bytes at most
-                self.length += before - rest.len();
+                let mut text = [0; 39];
+                let mut rest = &mut text[..];
+                let _ = write!(rest, "{address}"); // it is no longer than this
+                let length = 39 - rest.len();
+                self.before(&text[..length]);
             }
         }
+    }
+
+    /// An address, and a port if there is one.
+    fn of_client(address: IpAddr, port: Option<u16>) -> Self {
+        let mut text = Self::default();
+        if let Some(port) = port {
+            text.decimal_before(port.into());
+            text.before(if address.is_ipv6() { b"]:" } else { b":" });
+        }
+        text.address_before(address);
+        if port.is_some() && address.is_ipv6() {
+            text.before(b"[");
+        }
+        text
     }
 }
 
 fn push_number(number: u64, out: &mut Vec<u8>) {
     let mut text = Short::default();
-    text.decimal(number);
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn push_address(address: IpAddr, out: &mut Vec<u8>) {
-    let mut text = Short::default();
-    text.address(address);
+    text.decimal_before(number);
     out.extend_from_slice(text.as_bytes());
 }
 

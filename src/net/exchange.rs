@@ -102,7 +102,7 @@ impl Exchange {
     pub(super) fn answered(&self, status: Status, bytes: usize, call: &mut Call<'_, '_>) {
         call.turn.ledger().answered(self.route, status.code());
         if let Some(access) = &self.access {
-            let took = call.turn.measure() - self.began;
+            let took_us = call.turn.measure().ns_since(self.began) / 1000;
             let unix_ms = call.turn.unix_ms();
             let Service {
                 access_log, app, ..
@@ -111,7 +111,7 @@ impl Exchange {
             let answer = Answer {
                 status,
                 bytes: if self.head_only { 0 } else { bytes },
-                took,
+                took_us,
                 user: user.map(|user| &*user.name),
                 unix_ms,
             };

@@ -23,7 +23,7 @@ fn line(format: AccessFormat, head: &str, peer: Peer, user: Option<&str>) -> Str
     let answer = Answer {
         status: Status::OK,
         bytes: 15,
-        took: Duration::from_micros(1042),
+        took_us: 1042,
         user,
         unix_ms: UNIX_MS,
     };
@@ -161,11 +161,19 @@ fn no_text_is_longer_than_its_share_or_more_than_one_line() {
 fn numbers_and_addresses_are_whole() {
     for number in [0, 9, 10, 99, 100, u64::from(u32::MAX), u64::MAX] {
         let mut short = Short::default();
-        short.decimal(number);
+        short.decimal_before(number);
         assert_eq!(short.as_bytes(), number.to_string().as_bytes());
     }
     let longest = "2001:1db8:1111:2222:3333:4444:5555:6666".parse().unwrap();
-    let mut short = Short::default();
-    short.address(longest);
-    assert_eq!(short.as_bytes(), longest.to_string().as_bytes());
+    let text = Short::of_client(longest, Some(u16::MAX));
+    assert_eq!(
+        text.as_bytes(),
+        SocketAddr::new(longest, u16::MAX).to_string().as_bytes()
+    );
+    // The longest rest of a line.
+    let mut rest = Short::default();
+    for part in [&b"us"[..], b"B ", b" "] {
+        rest.before(part);
+        rest.decimal_before(u64::MAX / 1000);
+    }
 }

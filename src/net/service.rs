@@ -226,8 +226,8 @@ impl Program for Service {
 
     #[inline]
     fn deliver_events(&mut self, turn: &mut Turn<'_, Message>) -> Delivered {
-        // While some feeds are still to be flushed, more events would only wait: at the next flush they are sent
-        // all together.
+        // While some feeds are still to be flushed, more events would only wait: they are delivered when the last of
+        // these has been written, and then leave all together.
         let delivered = if turn.has_flushes_left() {
             let more = self.app.hub.has_more();
             Delivered { count: 0, more }

@@ -78,8 +78,14 @@ impl<M> Core<M> {
     #[inline]
     pub(super) fn time(&mut self) {
         if Ledger::IS_KEPT {
-            self.now = self.seams.clock.now();
+            self.read_clock();
         }
+    }
+
+    #[inline]
+    pub(super) fn read_clock(&mut self) -> Moment {
+        self.now = self.seams.clock.now();
+        self.now
     }
 
     pub(super) fn deadlines(&self, count: usize) -> Vec<(Moment, Token)> {

@@ -75,6 +75,12 @@ pub const AGAINS_PER_TURN: usize = 64;
 /// Sources that are flushed in one turn because other sources asked for it: each costs a write, which takes some
 /// microseconds.
 pub const FLUSHES_PER_TURN: usize = 1024;
+/// How long a turn's flush phase goes on with them. What is left follows in later turns, between which all other sources
+/// are served.
+pub const FLUSH_TIME_PER_TURN: Duration = Duration::from_millis(1);
+/// Flushes between two readings of the clock. So many are done in any turn, or a loop that is always late would never
+/// do the last.
+pub const FLUSHES_PER_READING: usize = 16;
 #[cfg(feature = "tls")]
 pub use tls::{Credentials, Identity, TlsError};
 
@@ -372,18 +378,28 @@ impl<P: Program> Reactor<P> {
             self.core.flush = flush;
         }
         // Answers first: a client with a request does not wait until ten thousand subscribers have got an event.
-        let others = self.core.flush_of.len().min(FLUSHES_PER_TURN);
-        for _ in 0..others {
-            if let Some(token) = self.core.flush_of.pop_front() {
-                self.flush(token);
-            }
-        }
-        let count = count + others;
+        let count = count + self.flush_for_others(first + FLUSH_TIME_PER_TURN);
         if count > 0 {
             self.record_flushes(first);
             self.insert_newcomers();
         }
         self.end_phase(Phase::Flush, began, count);
+    }
+
+    /// Flushes sources because others asked for it, in the order in which they asked: as many as a turn may, until
+    /// that moment. Returns how many.
+    fn flush_for_others(&mut self, until: Moment) -> usize {
+        let mut count = 0;
+        while count < FLUSHES_PER_TURN
+            && let Some(token) = self.core.flush_of.pop_front()
+        {
+            self.flush(token);
+            count += 1;
+            if count.is_multiple_of(FLUSHES_PER_READING) && self.core.read_clock() >= until {
+                break;
+            }
+        }
+        count
     }
 
     fn flush(&mut self, token: Token) {

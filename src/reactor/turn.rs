@@ -39,8 +39,7 @@ impl<M> Turn<'_, M> {
 
     /// Reads the clock, for work that has to be timed separately, and sets [`Turn::now`] to it.
     pub fn measure(&mut self) -> Moment {
-        self.core.now = self.core.seams.clock.now();
-        self.core.now
+        self.core.read_clock()
     }
 
     /// Wall-clock time in milliseconds since 1970 (UTC), from the turn's one reading.
@@ -85,8 +84,9 @@ impl<M> Turn<'_, M> {
     }
 
     /// Asks for one [`Source::flush`](super::Source::flush) of another source, because its outbox got something. It
-    /// happens in this turn's flush phase. If more than [`FLUSHES_PER_TURN`](super::FLUSHES_PER_TURN) are asked for,
-    /// the rest are flushed in later turns, in the order in which they were asked for.
+    /// happens in this turn's flush phase. If more than [`FLUSHES_PER_TURN`](super::FLUSHES_PER_TURN) are asked for, or
+    /// they take longer than [`FLUSH_TIME_PER_TURN`](super::FLUSH_TIME_PER_TURN), the rest are flushed in later turns, in
+    /// the order in which they were asked for.
     pub fn flush_of(&mut self, token: Token) {
         self.core.flush_of.push_back(token);
     }

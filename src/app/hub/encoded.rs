@@ -70,6 +70,14 @@ impl Encoded {
         framed
     }
 
+    /// Bytes of all that it was encoded to.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        let line = self.line.get().map_or(0, |line| line.len());
+        let [sse, frame] =
+            [&self.sse, &self.frame].map(|framed| framed.get().map_or(0, |bytes| bytes.len()));
+        line + sse + frame
+    }
+
     /// The event as JSON.
     #[must_use]
     pub(super) fn json(&self) -> &str {
@@ -91,10 +99,7 @@ impl Encoded {
 
 impl Drop for Encoded {
     fn drop(&mut self) {
-        let line = self.line.get().map_or(0, |line| line.len());
-        let [sse, frame] =
-            [&self.sse, &self.frame].map(|framed| framed.get().map_or(0, |bytes| bytes.len()));
-        self.waiting.change(line + sse + frame, 0);
+        self.waiting.change(self.encoded_bytes(), 0);
     }
 }
 

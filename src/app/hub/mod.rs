@@ -35,9 +35,12 @@ use crate::work::{Page, Query, StoreError};
 
 /// Most events that are delivered in one turn.
 const EVENTS_PER_TURN: usize = 256;
-/// Deliveries to remote subscribers after which no further event is taken in the same turn; they take a
-/// millisecond or two.
-const DELIVERIES_PER_TURN: usize = 64 * 1024;
+/// Deliveries to remote subscribers after which no further event is taken in the same turn; they take about a
+/// millisecond.
+const DELIVERIES_PER_TURN: usize = 16 * 1024;
+/// Bytes of events that gather in each feed before all feeds are flushed, if more events are confirmed than one turn
+/// delivers: a write costs as much as a hundred deliveries to feeds, and a reader that is not slow must have room for them.
+const GATHERED_BYTES_MAX: usize = 32 * 1024;
 
 /// Receives events, on the loop: it must not block.
 pub trait Subscriber {
@@ -91,6 +94,8 @@ pub struct Hub {
     feeds: Slots<OwnedFeed>,
     /// Feeds that have something new for their owners.
     touched: Vec<FeedId>,
+    /// Bytes of the events that were delivered to feeds since these were last taken.
+    gathered_bytes: usize,
     confirmed: VecDeque<Event>,
     /// The newest event there is.
     newest: u64,
@@ -268,6 +273,7 @@ impl Hub {
                     touch(&mut self.touched, id, feed);
                 }
             }
+            self.gathered_bytes += event.encoded_bytes();
         }
         (count, missed)
     }
@@ -295,8 +301,13 @@ impl Hub {
         });
     }
 
-    /// Calls `flush` with the owner of each feed that has something new since the last call.
+    /// Calls `flush` with the owner of each feed that has something new since the last call. While a burst is being
+    /// delivered to many feeds it first gathers in them, so that each has much of it in one write.
     pub fn take_touched(&mut self, mut flush: impl FnMut(Token)) {
+        if self.has_more() && (1..GATHERED_BYTES_MAX).contains(&self.gathered_bytes) {
+            return;
+        }
+        self.gathered_bytes = 0;
         for id in self.touched.drain(..) {
             if let Some(OwnedFeed { feed, owner }) = self.feeds.get_mut(id) {
                 feed.touched = false;

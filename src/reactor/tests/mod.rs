@@ -1,5 +1,6 @@
 //! The reactor in a fake world: the order of a turn, budgets, deadlines, freeing.
 
+mod flushes;
 mod listener;
 mod models;
 mod network;
@@ -21,6 +22,8 @@ struct Told {
     story: Story,
     /// The source that completions are passed on to.
     listener: Option<Token>,
+    /// The sources that are to be flushed after events were delivered.
+    subscribers: Vec<Token>,
     emitted: usize,
 }
 
@@ -45,11 +48,14 @@ impl Program for Told {
         }
     }
 
-    fn deliver_events(&mut self, _turn: &mut Turn<'_, &'static str>) -> Delivered {
+    fn deliver_events(&mut self, turn: &mut Turn<'_, &'static str>) -> Delivered {
         let emitted = std::mem::take(&mut self.emitted);
         let count = emitted.min(EVENTS_AT_A_TIME);
         if count > 0 {
             self.tell(format!("{count} events"));
+            for subscriber in &self.subscribers {
+                turn.flush_of(*subscriber);
+            }
         }
         self.emitted = emitted - count;
         let more = self.emitted > 0;

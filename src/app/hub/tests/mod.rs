@@ -206,10 +206,8 @@ fn an_owner_is_told_once_of_all_that_is_new() {
     follow(&mut hub, 9, SlowPolicy::DropOldest);
     hub.confirmed(events(1..=3));
     hub.deliver();
-    let mut owners = Vec::new();
-    hub.take_touched(|owner| owners.push(owner));
-    hub.take_touched(|owner| owners.push(owner));
-    assert_eq!(owners, [owner()]);
+    assert_eq!(touched(&mut hub), [owner()]);
+    assert_eq!(touched(&mut hub), []);
 }
 
 #[test]
@@ -251,9 +249,46 @@ fn where_many_follow_a_turn_delivers_fewer_events() {
     for _ in 0..1024 {
         follow(&mut hub, 1, SlowPolicy::DropNewest);
     }
-    hub.confirmed(events(1..=100));
-    assert_eq!(hub.deliver().0, 64);
-    assert_eq!(hub.deliver().0, 36);
+    hub.confirmed(events(1..=40));
+    assert_eq!([(); 3].map(|()| hub.deliver().0), [16, 16, 8]);
+}
+
+/// The sources that are to be flushed.
+fn touched(hub: &mut Hub) -> Vec<Token> {
+    let mut owners = Vec::new();
+    hub.take_touched(|owner| owners.push(owner));
+    owners
+}
+
+#[test]
+fn a_burst_to_many_gathers_until_all_of_it_is_there() {
+    let mut hub = Hub::default();
+    for _ in 0..4096 {
+        follow(&mut hub, 100, SlowPolicy::DropOldest);
+    }
+    hub.confirmed(events(1..=10));
+    for _ in 0..2 {
+        assert_eq!(hub.deliver().0, 4);
+        assert_eq!(touched(&mut hub), []);
+    }
+    assert_eq!(hub.deliver().0, 2);
+    assert_eq!(touched(&mut hub).len(), 4096, "each once");
+    assert_eq!(touched(&mut hub), []);
+}
+
+#[test]
+fn an_endless_burst_does_not_gather_for_ever() {
+    let mut hub = Hub::default();
+    for _ in 0..4096 {
+        follow(&mut hub, 1000, SlowPolicy::DropOldest);
+    }
+    hub.confirmed(events(1..=1000));
+    while touched(&mut hub).is_empty() {
+        hub.deliver();
+    }
+    assert!(hub.has_more());
+    let gathered = hub.waiting().bytes();
+    assert!((GATHERED_BYTES_MAX..GATHERED_BYTES_MAX + 1024).contains(&gathered));
 }
 
 #[test]

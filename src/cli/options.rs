@@ -251,8 +251,8 @@ pub(super) struct ServeOptions {
         value_delimiter = ','
     )]
     trust_proxy: Vec<IpAddr>,
-    /// A line for each answered request: off, plain, combined (as GoAccess and fail2ban read it) or json; with
-    /// `=FILE` in a file of its own, else where the log goes, if RUST_LOG lets it
+    /// A line for each answered request: off, plain, combined (as `GoAccess` and fail2ban read it) or json; with
+    /// `=FILE` in a file of its own, else where the log goes, if `RUST_LOG` lets it
     #[arg(
         long,
         env = "LOOPGATE_ACCESS_LOG",

@@ -39,7 +39,7 @@ pub enum AccessFormat {
 }
 
 /// Writes a line for each answered request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct AccessLog {
     format: AccessFormat,
     /// `None`: lines are records for `log`.
@@ -53,20 +53,6 @@ pub(super) struct AccessLog {
     /// The memory of a request that was answered.
     spare: Option<Box<AccessRecord>>,
     line: Vec<u8>,
-}
-
-impl Default for AccessLog {
-    fn default() -> Self {
-        Self {
-            format: AccessFormat::default(),
-            pipe: None,
-            is_on: false,
-            timed_as_if: None,
-            stamp: Stamp::default(),
-            spare: None,
-            line: Vec::new(),
-        }
-    }
 }
 
 impl AccessLog {
@@ -159,7 +145,7 @@ pub(super) struct Answer<'a> {
 }
 
 /// What a line says of the request, kept until it is answered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct AccessRecord {
     /// The peer; behind a trusted proxy its client, without a port. IPv4 in IPv6 form is IPv4.
     client: Option<IpAddr>,
@@ -190,20 +176,6 @@ enum Text {
 
 impl Text {
     const COUNT: usize = 4;
-}
-
-impl Default for AccessRecord {
-    fn default() -> Self {
-        Self {
-            client: None,
-            port: None,
-            client_text: Short::default(),
-            user: None,
-            request: None,
-            texts: Vec::new(),
-            ends: [0; Text::COUNT],
-        }
-    }
 }
 
 impl AccessRecord {

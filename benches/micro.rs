@@ -177,7 +177,7 @@ fn fan_out(bencher: Bencher, count: usize) {
     let feeds: Vec<_> = (0..count)
         .map(|_| {
             let interest = Interest {
-                patterns: vec![Pattern::All],
+                patterns: vec![Pattern::All].into(),
                 audience: Audience::Everything,
             };
             let feed = Feed::new(

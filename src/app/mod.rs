@@ -63,7 +63,7 @@ pub use routes::{Found, Handler, Methods, Routes};
 pub use streams::{Standing, Streams};
 
 use crate::config::{Config, ListenAddr};
-pub use crate::event::{Audience, Interest, Pattern};
+pub use crate::event::{Audience, Interest, Pattern, Patterns};
 use crate::event::{NewEvent, is_name};
 use crate::http::{Blank, Body, Method, Response};
 use crate::ledger::Ledger;

@@ -192,7 +192,7 @@ impl Context<'_> {
             .streams
             .of_session
             .entry(session)
-            .or_default()
+            .or_insert_with(|| Vec::with_capacity(1)) // most sessions have one
             .push(stream);
         Ok(())
     }

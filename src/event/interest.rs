@@ -75,13 +75,58 @@ impl Audience {
     }
 }
 
+/// The patterns of a subscriber: it wants events that match one of them.
+///
+/// Nearly all subscribers want all events, and there may be tens of thousands: `*` alone takes no memory of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patterns(Option<Box<[Pattern]>>);
+
+impl Patterns {
+    /// `*` alone.
+    pub const ALL: Self = Self(None);
+
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Pattern] {
+        self.0.as_deref().unwrap_or(&[Pattern::All])
+    }
+
+    /// Adds one, last.
+    pub fn push(&mut self, pattern: Pattern) {
+        let more = [self.as_slice(), &[pattern]].concat();
+        *self = more.into();
+    }
+
+    /// Keeps only those of which `keep` says so.
+    pub fn retain(&mut self, keep: impl FnMut(&Pattern) -> bool) {
+        let mut patterns = self.as_slice().to_vec();
+        patterns.retain(keep);
+        *self = patterns.into();
+    }
+
+    /// Whether an event of that name is wanted.
+    #[must_use]
+    pub fn match_name(&self, name: &str) -> bool {
+        self.as_slice().iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+impl From<Vec<Pattern>> for Patterns {
+    fn from(patterns: Vec<Pattern>) -> Self {
+        match patterns[..] {
+            [Pattern::All] => Self::ALL,
+            _ => Self(Some(patterns.into())),
+        }
+    }
+}
+
 /// Which of the events that it may see a subscriber wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interest {
     /// The users whose events it may see.
     pub audience: Audience,
     /// It wants events that match one of these.
-    pub patterns: Vec<Pattern>,
+    pub patterns: Patterns,
 }
 
 impl Interest {
@@ -90,14 +135,14 @@ impl Interest {
     pub fn everything() -> Self {
         Self {
             audience: Audience::Everything,
-            patterns: vec![Pattern::All],
+            patterns: Patterns::ALL,
         }
     }
 
     /// Whether an event of that name, which concerns that user, is wanted and may be seen.
     #[must_use]
     pub fn covers(&self, name: &str, user_id: Option<i64>) -> bool {
-        self.audience.sees(name, user_id) && self.patterns.iter().any(|p| p.matches(name))
+        self.audience.sees(name, user_id) && self.patterns.match_name(name)
     }
 
     pub(crate) fn covers_event(&self, fact: &NewEvent) -> bool {

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use interest::{Audience, Interest, Pattern};
+pub use interest::{Audience, Interest, Pattern, Patterns};
 
 /// Longest name of an event, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;

@@ -46,16 +46,24 @@ const NOT_UTF8: Violation = Violation {
 #[derive(Debug)]
 pub struct Incoming {
     message_bytes_max: usize,
+    /// Boxed, since between two messages, which is nearly always, there is none.
+    pub(super) unfinished: Option<Box<Unfinished>>,
+    over: bool,
+}
+
+/// A message, or a frame, of which a part has arrived.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    message_bytes_max: usize,
     /// The part of a frame's header that has arrived.
     header: [u8; HEADER_BYTES_MAX],
     header_length: usize,
     /// The frame whose payload is arriving.
     frame: Option<Frame>,
     /// The payload of a control frame, which may come between the frames of a message.
-    pub(super) control: Vec<u8>,
+    control: Vec<u8>,
     /// The message whose frames are arriving.
-    pub(super) message: Option<Partial>,
-    over: bool,
+    message: Option<Partial>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +76,7 @@ struct Frame {
 }
 
 #[derive(Debug)]
-pub(super) struct Partial {
+struct Partial {
     is_text: bool,
     bytes: Vec<u8>,
     /// So many of them are known to be UTF-8, if the message is text: invalid text is refused as soon as
@@ -82,11 +90,7 @@ impl Incoming {
     pub fn new(message_bytes_max: usize) -> Self {
         Self {
             message_bytes_max,
-            header: [0; HEADER_BYTES_MAX],
-            header_length: 0,
-            frame: None,
-            control: Vec::new(),
-            message: None,
+            unfinished: None,
             over: false,
         }
     }
@@ -94,8 +98,8 @@ impl Incoming {
     /// Bytes that are held of an incomplete message.
     #[must_use]
     pub fn held(&self) -> usize {
-        let message = self.message.as_ref();
-        message.map_or(0, |message| message.bytes.capacity()) + self.control.capacity()
+        let unfinished = self.unfinished.as_ref();
+        unfinished.map_or(0, |unfinished| unfinished.held())
     }
 
     /// Takes bytes from the front of `input` until they mean something, or none are left. The protocol's
@@ -108,13 +112,45 @@ impl Incoming {
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Option<Heard>, Violation> {
-        let heard = self.advance(input, out);
+        if self.over {
+            *input = &[];
+            return Ok(None);
+        }
+        let mut unfinished = match self.unfinished.take() {
+            Some(unfinished) => *unfinished,
+            None => Unfinished::new(self.message_bytes_max),
+        };
+        let heard = unfinished.advance(input, out);
         if let Err(_) | Ok(Some(Heard::Closed)) = heard {
             self.over = true;
-            self.message = None;
             *input = &[];
+        } else if !unfinished.is_nothing() {
+            self.unfinished = Some(Box::new(unfinished));
         }
         heard
+    }
+}
+
+impl Unfinished {
+    fn new(message_bytes_max: usize) -> Self {
+        Self {
+            message_bytes_max,
+            header: [0; HEADER_BYTES_MAX],
+            header_length: 0,
+            frame: None,
+            control: Vec::new(),
+            message: None,
+        }
+    }
+
+    fn held(&self) -> usize {
+        let message = self.message.as_ref();
+        message.map_or(0, |message| message.bytes.capacity()) + self.control.capacity()
+    }
+
+    /// Whether nothing has arrived of a frame, and none of a message.
+    fn is_nothing(&self) -> bool {
+        self.header_length == 0 && self.frame.is_none() && self.message.is_none()
     }
 
     fn advance(
@@ -122,10 +158,6 @@ impl Incoming {
         input: &mut &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Option<Heard>, Violation> {
-        if self.over {
-            *input = &[];
-            return Ok(None);
-        }
         while self.frame.is_some() || !input.is_empty() {
             if self.frame.is_none() && !self.take_header(input)? {
                 break;

@@ -133,7 +133,10 @@ fn asked(request: &Request<'_>, user: &User, session: Fingerprint) -> Result<Ask
         Audience::User(user.id)
     };
     Ok(Asked {
-        interest: Interest { audience, patterns },
+        interest: Interest {
+            audience,
+            patterns: patterns.into(),
+        },
         since,
         session,
     })

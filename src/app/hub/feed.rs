@@ -28,28 +28,33 @@ use crate::work::{Page, Query};
 const PAGE_EVENTS_MAX: usize = 256;
 /// Bytes of the first page, and of the next page for a reader that did not take the last one at once. Each page
 /// that the reader takes at once makes the next twice as long.
-const PAGE_BYTES_MIN: usize = 8 * 1024;
+const PAGE_BYTES_MIN: u32 = 8 * 1024;
 /// Most bytes of a page. A page has at least one event, and ends with the first event that exceeds this.
-const PAGE_BYTES_MAX: usize = 32 * 1024;
+const PAGE_BYTES_MAX: u32 = 32 * 1024;
+/// Most items for which an empty queue keeps memory, so that events that come one by one allocate nothing.
+const QUEUE_KEPT: usize = 4;
 
 /// One remote subscriber's queue.
 #[derive(Debug)]
 pub struct Feed {
     encoding: Encoding,
     interest: Interest,
-    bytes_max: usize,
+    bytes_max: u32,
     policy: SlowPolicy,
     stage: Place,
     queue: VecDeque<Item>,
-    /// Bytes of the events in the queue.
-    bytes: usize,
+    /// Bytes of the events in the queue: no more than fit into `bytes_max`, or into a page.
+    bytes: u32,
     /// Bytes of the first item that have been written.
-    written: usize,
-    /// Most bytes of the next page.
-    page_bytes: usize,
+    written: u32,
     /// The reader has not taken all that it was offered.
     blocked: bool,
-    balance: Balance,
+    /// Events in the queue.
+    queued: u32,
+    /// What became of its events, as in its [`Balance`].
+    published: u64,
+    delivered: u64,
+    dropped: u64,
     /// The last event that was delivered; before the first, the event after which the feed began.
     through: u64,
     over: bool,
@@ -60,8 +65,12 @@ pub struct Feed {
 /// Where a feed is in the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Events after this one are still to be read from the store.
-    Behind { since: u64, reading: Reading },
+    /// Events after this one are still to be read from the store, in pages: the next of so many bytes at most.
+    Behind {
+        since: u64,
+        reading: Reading,
+        page_bytes: u32,
+    },
     /// Every event is offered as it is confirmed; the events up to this one came from the store.
     Live { since: u64 },
 }
@@ -89,21 +98,24 @@ impl Feed {
         Self {
             encoding,
             interest,
-            bytes_max,
+            bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
             policy,
             stage: match since {
                 Some(since) => Place::Behind {
                     since,
                     reading: Reading::No,
+                    page_bytes: PAGE_BYTES_MIN,
                 },
                 None => Place::Live { since: 0 },
             },
             queue: VecDeque::new(),
             bytes: 0,
             written: 0,
-            page_bytes: PAGE_BYTES_MIN,
             blocked: false,
-            balance: Balance::default(),
+            queued: 0,
+            published: 0,
+            delivered: 0,
+            dropped: 0,
             through: since.unwrap_or(0),
             over: false,
             touched: false,
@@ -129,18 +141,21 @@ impl Feed {
     pub fn narrow_to_expiry(&mut self, user_id: i64) {
         const EXPIRED: &str = "session.expired";
         let interest = self.interest_mut();
-        let wants_it = interest.patterns.iter().any(|p| p.matches(EXPIRED));
+        let wants_it = interest.patterns.match_name(EXPIRED);
         interest.audience = Audience::User(user_id);
-        interest.patterns.clear();
-        if wants_it {
-            interest.patterns.push(Pattern::Exact(EXPIRED.into()));
-        }
+        let only = wants_it.then(|| Pattern::Exact(EXPIRED.into()));
+        interest.patterns = only.into_iter().collect::<Vec<_>>().into();
     }
 
     /// The balance of its events so far.
     #[must_use]
     pub fn balance(&self) -> Balance {
-        self.balance
+        Balance {
+            published: self.published,
+            delivered: self.delivered,
+            dropped: self.dropped,
+            queued: u64::from(self.queued),
+        }
     }
 
     /// The last event that was delivered; before the first, the event after which the feed began.
@@ -170,7 +185,7 @@ impl Feed {
     /// Bytes of the first item that must be written next, since a part of it has been written.
     #[must_use]
     pub fn rest_of_item(&mut self) -> usize {
-        let (encoding, written) = (self.encoding, self.written);
+        let (encoding, written) = (self.encoding, self.written as usize);
         match self.queue.front_mut() {
             Some(item) if written > 0 => item.bytes(encoding).len() - written,
             _ => 0,
@@ -184,19 +199,24 @@ impl Feed {
     /// What to read from the store next, if this feed is behind and its reader has taken what it had. So less waits
     /// for a reader that is slow, or that has no more than a `share` of what may wait for all.
     pub(super) fn next_page(&mut self, share: usize) -> Option<Query> {
-        let Place::Behind { since, reading } = &mut self.stage else {
+        let Place::Behind {
+            since,
+            reading,
+            page_bytes,
+        } = &mut self.stage
+        else {
             return None;
         };
         if *reading != Reading::No || self.over || !self.queue.is_empty() {
             return None;
         }
         *reading = Reading::Yes;
-        let bytes_max = self.page_bytes.min(self.bytes_max / 2).min(share);
-        self.page_bytes = (self.page_bytes * 2).min(PAGE_BYTES_MAX);
+        let bytes_max = (*page_bytes).min(self.bytes_max / 2) as usize;
+        *page_bytes = (*page_bytes * 2).min(PAGE_BYTES_MAX);
         Some(Query {
             since: *since,
             events_max: PAGE_EVENTS_MAX,
-            bytes_max,
+            bytes_max: bytes_max.min(share),
             wanted: self.interest.clone(),
         })
     }
@@ -204,9 +224,15 @@ impl Feed {
     /// Takes a page from the store. The feed stays behind until it has read everything up to `delivered`, the last
     /// event that live feeds were offered.
     pub(super) fn page(&mut self, mut page: Page, delivered: u64, waiting: &Waiting) {
-        let Place::Behind { since, reading } = &mut self.stage else {
+        let Place::Behind {
+            since,
+            reading,
+            page_bytes,
+        } = &mut self.stage
+        else {
             return;
         };
+        let page_bytes = *page_bytes;
         if self.over {
             return; // nothing follows the last words
         }
@@ -217,13 +243,14 @@ impl Feed {
             self.queue.push_back(Item::missing(self.encoding, missing));
         }
         for event in page.events {
-            self.balance.published += 1;
+            self.published += 1;
             self.push(Rc::new(Encoded::for_one(event, self.encoding, waiting)));
         }
         self.stage = if page.more {
             Place::Behind {
                 since: page.through,
                 reading: Reading::No,
+                page_bytes,
             }
         } else {
             Place::Live {
@@ -247,22 +274,21 @@ impl Feed {
         if event.event.id <= behind || self.over || !self.interest.covers_event(&event.event.fact) {
             return false;
         }
-        self.balance.published += 1;
+        self.published += 1;
         let needed = event.bytes(self.encoding).len();
-        let bytes_max = if self.blocked {
-            self.bytes_max.min(room)
-        } else {
-            self.bytes_max
-        };
+        let mut bytes_max = self.bytes_max as usize;
+        if self.blocked {
+            bytes_max = bytes_max.min(room);
+        }
         // An event that is too long for any outbox drops no other.
-        if self.bytes + needed > bytes_max && needed <= bytes_max {
+        if self.bytes() + needed > bytes_max && needed <= bytes_max {
             match self.policy {
                 SlowPolicy::DropOldest => self.make_room(needed, bytes_max),
                 SlowPolicy::DropNewest => {}
                 SlowPolicy::Disconnect => self.over = true,
             }
         }
-        if self.bytes + needed > bytes_max || self.over {
+        if self.bytes() + needed > bytes_max || self.over {
             self.drop_newest(event.event.id);
         } else {
             self.push(Rc::clone(event));
@@ -270,9 +296,13 @@ impl Feed {
         true
     }
 
+    fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
     fn push(&mut self, event: Rc<Encoded>) {
-        self.bytes += event.bytes(self.encoding).len();
-        self.balance.queued += 1;
+        self.bytes += event.bytes(self.encoding).len() as u32;
+        self.queued += 1;
         self.queue.push_back(Item::Event(event));
     }
 
@@ -281,7 +311,7 @@ impl Feed {
     fn make_room(&mut self, needed: usize, bytes_max: usize) {
         let stays = matches!(self.queue.front(), Some(Item::Rewind(_))) || self.is_within_item();
         let first = usize::from(stays);
-        while self.bytes + needed > bytes_max {
+        while self.bytes() + needed > bytes_max {
             // The event behind a gap is dropped next, and the gap grows over it.
             let grows = matches!(self.queue.get(first), Some(Item::Gap(_)));
             let oldest = first + usize::from(grows);
@@ -290,12 +320,12 @@ impl Feed {
             };
             let gap = match item {
                 Item::Event(event) => {
-                    self.bytes -= event.bytes(self.encoding).len();
-                    self.balance.queued -= 1;
-                    self.balance.dropped += 1;
-                    Gap::of(event.event.id)
+                    self.bytes -= event.bytes(self.encoding).len() as u32;
+                    self.queued -= 1;
+                    self.dropped += 1;
+                    Box::new(Gap::of(event.event.id))
                 }
-                Item::Gap(gap) => Gap::of(gap.to),
+                Item::Gap(gap) => Box::new(Gap::of(gap.to)),
                 Item::Rewind(_) | Item::Last(_) => return,
             };
             if let Some(Item::Gap(before)) = self.queue.get_mut(first)
@@ -312,12 +342,12 @@ impl Feed {
     }
 
     fn drop_newest(&mut self, id: u64) {
-        self.balance.dropped += 1;
+        self.dropped += 1;
         let begun = self.is_within_item() && self.queue.len() == 1;
         match self.queue.back_mut() {
             _ if planted(Bug::SilentGap) => {}
             Some(Item::Gap(gap)) if !begun => gap.grow(id),
-            _ => self.queue.push_back(Item::Gap(Gap::of(id))),
+            _ => self.queue.push_back(Item::Gap(Box::new(Gap::of(id)))),
         }
     }
 
@@ -338,9 +368,9 @@ impl Feed {
         self.over = true;
         for item in self.queue.drain(usize::from(self.written > 0)..) {
             if let Item::Event(event) = item {
-                self.bytes -= event.bytes(self.encoding).len();
-                self.balance.queued -= 1;
-                self.balance.dropped += u64::from(!planted(Bug::OffBalance));
+                self.bytes -= event.bytes(self.encoding).len() as u32;
+                self.queued -= 1;
+                self.dropped += u64::from(!planted(Bug::OffBalance));
             }
         }
     }
@@ -354,7 +384,7 @@ impl Feed {
     /// What waits, in the order in which it is to be written.
     pub fn slices(&mut self) -> impl Iterator<Item = &[u8]> {
         let encoding = self.encoding;
-        let mut written = self.written;
+        let mut written = self.written as usize;
         self.queue.iter_mut().map(move |item| {
             let bytes = item.bytes(encoding);
             &bytes[std::mem::take(&mut written)..]
@@ -367,13 +397,15 @@ impl Feed {
             return None;
         }
         let item = self.queue.front_mut()?;
-        Some(&item.bytes(self.encoding)[self.written..])
+        Some(&item.bytes(self.encoding)[self.written as usize..])
     }
 
     /// The reader takes no more at the moment.
     pub fn block(&mut self) {
         self.blocked = !self.queue.is_empty();
-        self.page_bytes = PAGE_BYTES_MIN;
+        if let Place::Behind { page_bytes, .. } = &mut self.stage {
+            *page_bytes = PAGE_BYTES_MIN;
+        }
     }
 
     /// Takes note that `count` bytes of them were written.
@@ -381,10 +413,10 @@ impl Feed {
     /// # Panics
     /// If fewer bytes were waiting.
     pub fn wrote(&mut self, count: usize) {
-        self.written += count;
+        self.written += count as u32; // a system call moves less than 2 GiB
         while self.written > 0 {
             let item = self.queue.front_mut().expect("only what waits is written");
-            let length = item.bytes(self.encoding).len();
+            let length = item.bytes(self.encoding).len() as u32;
             if self.written < length {
                 return;
             }
@@ -392,11 +424,16 @@ impl Feed {
             if let Some(Item::Event(event)) = self.queue.pop_front() {
                 self.through = event.event.id;
                 self.bytes -= length;
-                self.balance.queued -= 1;
-                self.balance.delivered += 1;
+                self.queued -= 1;
+                self.delivered += 1;
             }
         }
-        self.blocked &= !self.queue.is_empty();
+        if self.queue.is_empty() {
+            self.blocked = false;
+            if self.queue.capacity() > QUEUE_KEPT {
+                self.queue = VecDeque::new();
+            }
+        }
     }
 
     /// Takes out the first waiting events as JSON, for a reader that gets them in one piece: at most `most`,

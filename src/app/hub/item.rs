@@ -10,8 +10,8 @@ use crate::work::Missing;
 pub(super) enum Item {
     /// An event, which other feeds may have as well.
     Event(Rc<Encoded>),
-    /// A message in place of missing events.
-    Gap(Gap),
+    /// A message in place of missing events. Boxed, since gaps are rare and queues are many.
+    Gap(Box<Gap>),
     /// The reader's position is past the newest event: it is first given another one.
     Rewind(Box<[u8]>),
     /// The last words; nothing follows.
@@ -35,11 +35,11 @@ impl Item {
         if last.is_some() {
             return Self::Rewind(frame(encoding, last, "gap", &gap_json(missing)));
         }
-        Self::Gap(Gap {
+        Self::Gap(Box::new(Gap {
             from,
             to,
             bytes: None,
-        })
+        }))
     }
 
     /// It, as it is sent.

@@ -317,6 +317,10 @@ impl Hub {
     }
 }
 
+// There may be one for each of ten thousand streams.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<OwnedFeed>() <= 144);
+
 fn touch(touched: &mut Vec<FeedId>, id: FeedId, feed: &mut Feed) {
     if !std::mem::replace(&mut feed.touched, true) {
         touched.push(id);

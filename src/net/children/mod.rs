@@ -31,7 +31,7 @@ pub use self::roster::Roster;
 
 use super::service::Service;
 use crate::app::{
-    Audience, Encoding, FeedId, Interest, Pattern, Reply, event_of_line, name_of_command,
+    Audience, Encoding, FeedId, Interest, Patterns, Reply, event_of_line, name_of_command,
 };
 use crate::event::NewEvent;
 use crate::http::Status;
@@ -120,7 +120,7 @@ impl Child {
         if self.role == Role::Subscriber {
             let interest = Interest {
                 audience: Audience::Everything,
-                patterns: vec![Pattern::All],
+                patterns: Patterns::ALL,
             };
             let since = Some(self.through);
             self.feed = Some(service.follow(turn.token(), Encoding::Line, interest, since));

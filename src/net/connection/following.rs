@@ -73,6 +73,7 @@ impl Protocol {
         let live = Live {
             token: call.turn.token(),
             session,
+            has_expired: false,
             feed,
             quiet_since: call.turn.now(),
             ending: None,
@@ -109,7 +110,7 @@ impl Protocol {
         if live.ending.is_some() {
             return;
         }
-        live.ending = Some((call.turn.now(), cause.reason()));
+        live.ending = Some(Box::new((call.turn.now(), cause.reason())));
         let jitter = u32::from_le_bytes(random(call.turn.entropy()));
         let retry_ms = RETRY_MS_MIN + jitter % (RETRY_MS_MAX - RETRY_MS_MIN);
         let words = cause.last_message(&live.kind, retry_ms);
@@ -188,7 +189,8 @@ impl Protocol {
             // A ping was on its way until now.
             talk.pinged = talk.pinged.map(|_| call.turn.now());
         }
-        if let Some((_, reason)) = live.ending {
+        if let Some(ending) = &live.ending {
+            let reason = ending.1;
             return self.part(reason, true, call);
         }
         if let Some(feed) = live.feed {

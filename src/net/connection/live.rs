@@ -17,12 +17,14 @@ pub(super) struct Live {
     pub(super) token: Token,
     /// The session with which it ends.
     pub(super) session: Option<StreamSession>,
+    /// The session has expired. Until it is to be checked again, the stream waits for the event that reports that.
+    pub(super) has_expired: bool,
     /// The queue of the events that it sends.
     pub(super) feed: Option<FeedId>,
     /// Since when the stream has shown no sign of life.
     pub(super) quiet_since: Moment,
-    /// Since when it has been ending, and why.
-    pub(super) ending: Option<(Moment, Reason)>,
+    /// Since when it has been ending, and why. Boxed, since few streams are ending at any time.
+    pub(super) ending: Option<Box<(Moment, Reason)>>,
     /// The peer will send nothing more.
     pub(super) peer_ended: bool,
     pub(super) kind: LiveKind,
@@ -38,8 +40,8 @@ pub(super) enum LiveKind {
 impl Live {
     /// When something has to be done for the stream, and what.
     pub(super) fn patience(&self, blocked: Option<Moment>, life: &Lifecycle) -> (Moment, Expiry) {
-        if let Some((since, _)) = self.ending {
-            let until = (since + LINGER).min(life.cut_at());
+        if let Some(ending) = &self.ending {
+            let until = (ending.0 + LINGER).min(life.cut_at());
             return match blocked {
                 Some(_) => sooner((life.cut_at(), Expiry::Cut), (until, Expiry::Ending)),
                 None => (until, Expiry::Ending),
@@ -48,10 +50,11 @@ impl Live {
         let cut = blocked.map_or(Moment::NEVER, |_| life.cut_at());
         let end = sooner((cut, Expiry::Cut), (life.streams_until(), Expiry::Draining));
         let session = self.session.as_ref();
-        if let Some(ends_at) = session.and_then(StreamSession::ends_at) {
+        let check_at = session.map_or(Moment::NEVER, |session| session.check_at);
+        if self.has_expired {
             // Nothing but the last message follows, so no heartbeat is due.
             let blocked = (blocked.unwrap_or(Moment::NEVER), Expiry::Blocked);
-            return sooner(sooner(end, blocked), (ends_at, Expiry::Beat));
+            return sooner(sooner(end, blocked), (check_at, Expiry::Beat));
         }
         let beat = (self.quiet_since + HEARTBEAT, Expiry::Beat);
         let due = match (&self.kind, blocked) {
@@ -60,7 +63,6 @@ impl Live {
             (LiveKind::Sse | LiveKind::Watch, None) => beat,
             (LiveKind::WebSocket(talk), None) => sooner((talk.pong_due(), Expiry::Pong), beat),
         };
-        let check_at = session.map_or(Moment::NEVER, |session| session.check_at);
         sooner(sooner(end, (check_at, Expiry::Beat)), due)
     }
 
@@ -105,3 +107,7 @@ impl Live {
         takes && self.ending.is_none()
     }
 }
+
+// As with connections: each stream has one of these, and malloc adds eight bytes and rounds to sixteen.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Live>() <= 104);

@@ -240,7 +240,7 @@ impl Protocol {
     fn end_now(&self) -> Flow {
         let reason = match &self.state {
             State::Lingering(end) => Some(end.reason),
-            State::Live(live) => live.ending.map(|(_, reason)| reason),
+            State::Live(live) => live.ending.as_ref().map(|ending| ending.1),
             _ => None,
         };
         reason.map_or(Flow::On, |reason| Next::Close(reason).into())

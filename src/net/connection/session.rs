@@ -17,8 +17,6 @@ pub(super) struct StreamSession {
     pub(super) fingerprint: Fingerprint,
     /// When it has to be checked again.
     pub(super) check_at: Moment,
-    /// It has expired. Until `check_at` the stream waits for the event that reports that.
-    pub(super) has_expired: bool,
 }
 
 impl StreamSession {
@@ -37,13 +35,7 @@ impl StreamSession {
             user_id,
             fingerprint,
             check_at,
-            has_expired: false,
         }
-    }
-
-    /// When the stream ends at the latest, if its session has expired.
-    pub(super) fn ends_at(&self) -> Option<Moment> {
-        self.has_expired.then_some(self.check_at)
     }
 }
 

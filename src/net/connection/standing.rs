@@ -27,7 +27,7 @@ impl Protocol {
             return true;
         };
         // If the clock is set back, the session stays expired.
-        let standing = if session.has_expired {
+        let standing = if live.has_expired {
             Standing::Expiring
         } else {
             call.service
@@ -39,8 +39,8 @@ impl Protocol {
                 session.check_at = next_check(until_s, call.turn);
                 return true;
             }
-            Standing::Expiring if !session.has_expired => {
-                session.has_expired = true;
+            Standing::Expiring if !live.has_expired => {
+                live.has_expired = true;
                 session.check_at = call.turn.now() + LINGER;
                 let user_id = session.user_id;
                 if let Some(feed) = live.feed.and_then(|feed| call.service.app.hub.feed(feed)) {

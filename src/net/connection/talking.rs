@@ -158,7 +158,7 @@ impl Protocol {
         let State::Live(live) = &mut self.state else {
             return;
         };
-        live.ending = Some((call.turn.now(), reason));
+        live.ending = Some(Box::new((call.turn.now(), reason)));
         if let Some(feed) = live.feed.and_then(|feed| call.service.app.hub.feed(feed)) {
             feed.stop();
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::app::{Audience, Encoding, FeedId, Hub, Interest, Pattern};
+use crate::app::{Audience, Encoding, FeedId, Hub, Interest, Patterns};
 use crate::config::SlowPolicy;
 use crate::event::{Event, NewEvent};
 use crate::reactor::Slots;
@@ -35,7 +35,7 @@ impl Write for Narrow {
 fn what_was_written_is_forgotten_though_a_feed_is_never_empty() {
     let interest = Interest {
         audience: Audience::Everything,
-        patterns: vec![Pattern::All],
+        patterns: Patterns::ALL,
     };
     let (mut hub, mut buffers) = (Hub::default(), Buffers::default());
     let feed = Feed::new(
@@ -123,7 +123,7 @@ fn outbox(bytes: &[u8], buffers: &mut Buffers) -> Outbox {
 fn hub_with_feed(count: u64) -> (Hub, FeedId, Vec<String>) {
     let interest = Interest {
         audience: Audience::Everything,
-        patterns: vec![Pattern::All],
+        patterns: Patterns::ALL,
     };
     let mut hub = Hub::default();
     let feed = Feed::new(

@@ -49,7 +49,7 @@ impl World {
         hub.begin_after(5);
         let interest = Interest {
             audience: Audience::Everything,
-            patterns: vec![Pattern::Exact("tick".into())],
+            patterns: vec![Pattern::Exact("tick".into())].into(),
         };
         let bytes_max = lines_max * line_bytes();
         let feed = Feed::new(

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::config::SlowPolicy;
-use crate::event::{Audience, Interest, NewEvent};
+use crate::event::{Audience, Interest, NewEvent, Patterns};
 use crate::websocket;
 
 fn event(id: u64, name: &'static str) -> Event {
@@ -124,7 +124,7 @@ fn an_object_is_a_subscriber_too() {
 fn everything() -> Interest {
     Interest {
         audience: Audience::Everything,
-        patterns: vec![Pattern::All],
+        patterns: Patterns::ALL,
     }
 }
 

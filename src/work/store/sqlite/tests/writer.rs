@@ -175,7 +175,7 @@ fn what_is_read_contains_what_was_submitted_before() {
             events_max: 100,
             bytes_max: usize::MAX,
             wanted: Interest {
-                patterns: vec![Pattern::Exact("b".into())],
+                patterns: vec![Pattern::Exact("b".into())].into(),
                 ..Interest::everything()
             },
         };

@@ -34,6 +34,7 @@ finish() {
   [ -z "$server" ] || kill "$server" 2>/dev/null || true
 }
 trap finish EXIT
+: >"$work/said" # the loop below may look before the shell of the next line has made it
 RUST_LOG=warn "${CARGO_TARGET_DIR:-target}/release/examples/ws_echo" 127.0.0.1:0 >"$work/said" 2>"$work/log" &
 server=$!
 for _ in $(seq 100); do

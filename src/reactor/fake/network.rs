@@ -174,9 +174,14 @@ impl Network {
         self.0.borrow_mut().backend = backend;
     }
 
-    /// From now on the weather is like this.
+    /// From now on the weather is like this. When it calms down, `accept` fails no more, however often it still would
+    /// have: a listener may have to pause more than once until a storm of such failures is over.
     pub fn set_weather(&self, weather: Weather) {
-        self.0.borrow_mut().weather = weather;
+        let mut net = self.0.borrow_mut();
+        if net.weather.rough && !weather.rough {
+            net.refusals = None;
+        }
+        net.weather = weather;
     }
 
     /// Plants a bug: the selector drops the generation of tokens, so a report of a source that has gone is taken for

@@ -1,6 +1,7 @@
 //! Which events a subscriber wants, and which it may see.
 
 use std::fmt;
+use std::ops::Deref;
 
 use super::{NewEvent, is_name, is_prefix_of_names, is_public};
 use crate::planted::{Bug, planted};
@@ -85,21 +86,15 @@ impl Patterns {
     /// `*` alone.
     pub const ALL: Self = Self(None);
 
-    /// All of them.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Pattern] {
-        self.0.as_deref().unwrap_or(&[Pattern::All])
-    }
-
     /// Adds one, last.
     pub fn push(&mut self, pattern: Pattern) {
-        let more = [self.as_slice(), &[pattern]].concat();
+        let more = [&**self, &[pattern]].concat();
         *self = more.into();
     }
 
     /// Keeps only those of which `keep` says so.
     pub fn retain(&mut self, keep: impl FnMut(&Pattern) -> bool) {
-        let mut patterns = self.as_slice().to_vec();
+        let mut patterns = self.to_vec();
         patterns.retain(keep);
         *self = patterns.into();
     }
@@ -107,7 +102,15 @@ impl Patterns {
     /// Whether an event of that name is wanted.
     #[must_use]
     pub fn match_name(&self, name: &str) -> bool {
-        self.as_slice().iter().any(|pattern| pattern.matches(name))
+        self.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+impl Deref for Patterns {
+    type Target = [Pattern];
+
+    fn deref(&self) -> &[Pattern] {
+        self.0.as_deref().unwrap_or(&[Pattern::All])
     }
 }
 

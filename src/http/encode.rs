@@ -128,7 +128,7 @@ fn push_head(
     match ending {
         Ending::Length(length) => {
             out.extend_from_slice(b"Content-Length: ");
-            push_decimal(length, out);
+            push_decimal(length as u64, out);
             out.extend_from_slice(b"\r\n");
         }
         Ending::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -160,7 +160,7 @@ fn push_status_line(status: Status, out: &mut Vec<u8>) {
         return;
     }
     out.extend_from_slice(b"HTTP/1.1 ");
-    push_decimal(usize::from(status.code()), out);
+    push_decimal(status.code().into(), out);
     // The space is required even before an empty reason (RFC 9112, section 4).
     out.extend_from_slice(b" \r\n");
 }
@@ -172,7 +172,8 @@ fn push_field(name: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn push_decimal(mut number: usize, out: &mut Vec<u8>) {
+/// Appends a number in decimal digits.
+pub(crate) fn push_decimal(mut number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {

@@ -36,6 +36,7 @@ mod target;
 
 pub use chunked::{Chunked, EXTENSION_BYTES_MAX, Progress, TRAILER_BYTES_MAX};
 pub use date::Date;
+pub(crate) use encode::push_decimal;
 pub use encode::{
     CONTINUE, WireOptions, encode, encode_chunk, encode_last_chunk, encode_stream_head,
 };

@@ -4,7 +4,6 @@ use super::date::Date;
 use super::encode::{WireOptions, encode};
 use super::message::Version;
 use super::response::Response;
-use super::status::Status;
 
 /// The framing of nearly all answers, for which a prepared answer is encoded.
 const PLAIN: WireOptions<'static> = WireOptions {
@@ -45,12 +44,6 @@ impl Prepared {
         }
     }
 
-    /// The answer's status.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.response.status
-    }
-
     /// The answer itself.
     #[must_use]
     pub fn response(&self) -> &Response {
@@ -74,6 +67,7 @@ impl Prepared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::status::Status;
     use super::*;
 
     #[test]
@@ -85,7 +79,7 @@ mod tests {
             Response::problem(Status::NOT_FOUND, "not_found", "nothing"),
         ] {
             let prepared = Prepared::new(response.clone());
-            assert_eq!(prepared.status(), response.status);
+            assert_eq!(prepared.response().status, response.status);
             for version in [Version::Http10, Version::Http11] {
                 for (head_only, close, fields) in [
                     (false, false, &b""[..]),

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::app::origin::{client_address, is_proxy};
 use crate::event::rfc3339;
-use crate::http::{Head, Status, Version};
+use crate::http::{Head, Status, Version, push_decimal};
 use crate::reactor::Peer;
 use crate::work::log_writer::LogPipe;
 
@@ -60,6 +60,7 @@ impl AccessLog {
     pub(super) fn write_to(&mut self, format: AccessFormat, pipe: Option<LogPipe>) {
         self.format = format;
         self.pipe = pipe;
+        self.spare = None; // its text has the former form
         self.refresh();
     }
 
@@ -150,7 +151,7 @@ pub(super) struct AccessRecord {
     /// The peer; behind a trusted proxy its client, without a port. IPv4 in IPv6 form is IPv4.
     client: Option<IpAddr>,
     port: Option<u16>,
-    /// Both as text, in the plain form.
+    /// The client as text; in the plain form with its port.
     client_text: Short,
     /// The user that sent it, if it is known.
     pub(super) user: Option<i64>,
@@ -204,8 +205,9 @@ impl AccessRecord {
         // Requests that come together are of one client, whose text is there already.
         if client != (self.client, self.port) {
             (self.client, self.port) = client;
+            let port = self.port.filter(|_| format == AccessFormat::Plain);
             if let Some(address) = self.client {
-                self.client_text = Short::of_client(address, self.port);
+                self.client_text = Short::of_client(address, port);
             }
         }
         let Some(head) = head else { return };
@@ -266,7 +268,7 @@ fn push_plain(record: &AccessRecord, answer: &Answer<'_>, out: &mut Vec<u8>) {
 
 fn push_combined(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mut Vec<u8>) {
     match record.client {
-        Some(address) => out.extend_from_slice(Short::of_client(address, None).as_bytes()),
+        Some(_) => out.extend_from_slice(record.client_text.as_bytes()),
         None => out.push(b'-'),
     }
     out.extend_from_slice(b" - ");
@@ -290,9 +292,9 @@ fn push_combined(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out:
         out.push(b'-');
     }
     out.extend_from_slice(b"\" ");
-    push_number(answer.status.code().into(), out);
+    push_decimal(answer.status.code().into(), out);
     out.push(b' ');
-    push_number(answer.bytes as u64, out);
+    push_decimal(answer.bytes as u64, out);
     for text in [Text::Referrer, Text::UserAgent] {
         out.extend_from_slice(b" \"");
         match record.text(text) {
@@ -307,16 +309,16 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
     out.extend_from_slice(b"{\"time\":\"");
     stamp.push_rfc3339(answer.unix_ms, out);
     out.extend_from_slice(b"\",\"client\":");
-    if let Some(address) = record.client {
+    if record.client.is_some() {
         out.push(b'"');
-        out.extend_from_slice(Short::of_client(address, None).as_bytes());
+        out.extend_from_slice(record.client_text.as_bytes());
         out.push(b'"');
     } else {
         out.extend_from_slice(b"null");
     }
     out.extend_from_slice(b",\"port\":");
     match record.port {
-        Some(port) => push_number(port.into(), out),
+        Some(port) => push_decimal(port.into(), out),
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"user\":");
@@ -332,11 +334,11 @@ fn push_json(record: &AccessRecord, answer: &Answer<'_>, stamp: &Stamp, out: &mu
         None => b",\"version\":null",
     });
     out.extend_from_slice(b",\"status\":");
-    push_number(answer.status.code().into(), out);
+    push_decimal(answer.status.code().into(), out);
     out.extend_from_slice(b",\"bytes\":");
-    push_number(answer.bytes as u64, out);
+    push_decimal(answer.bytes as u64, out);
     out.extend_from_slice(b",\"duration_us\":");
-    push_number(answer.took_us, out);
+    push_decimal(answer.took_us, out);
     for (name, text) in [
         (&b",\"referrer\":"[..], Text::Referrer),
         (b",\"user_agent\":", Text::UserAgent),
@@ -427,12 +429,6 @@ impl Short {
         }
         text
     }
-}
-
-fn push_number(number: u64, out: &mut Vec<u8>) {
-    let mut text = Short::default();
-    text.decimal_before(number);
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// Whether nothing in it needs to be escaped in any of the forms.

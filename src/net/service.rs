@@ -1,6 +1,6 @@
 //! What a server's sources share: the application, the handler table, the workers.
 
-use super::access_log::{AccessFormat, AccessLog};
+use super::access_log::{AccessFormat, AccessLog, AccessRecord};
 use super::children::roster::Roster;
 use super::clients::Clients;
 use super::desk::{Desk, Workers};
@@ -10,9 +10,10 @@ use super::realm::Realm;
 use super::reply_writer::ReplyWriter;
 use crate::app::monitor::{Vitals, Watch};
 use crate::app::{App, Context, Encoding, Feed, FeedId, Interest, Reply, Routes, internal_error};
+use crate::http::Head;
 use crate::ledger::Ledger;
 use crate::net::message::{Completion, Message};
-use crate::reactor::{Attention, Completer, Delivered, Occasion, Program, Token, Turn, View};
+use crate::reactor::{Attention, Completer, Delivered, Occasion, Peer, Program, Token, Turn, View};
 use crate::work::log_writer::LogPipe;
 
 /// What a server's sources share.
@@ -69,6 +70,17 @@ impl Service {
     /// From now on access lines have that form, and go into `pipe`, or else to the program's logger.
     pub fn log_access(&mut self, format: AccessFormat, pipe: Option<LogPipe>) {
         self.access_log.write_to(format, pipe);
+    }
+
+    /// What the access log will need of a request, or of bytes that are none; `None` if it gets no line.
+    #[inline]
+    pub(super) fn access_record(
+        &mut self,
+        head: Option<&Head<'_>>,
+        peer: Peer,
+    ) -> Option<Box<AccessRecord>> {
+        let trusted = &self.app.config.trust_proxy;
+        self.access_log.record(head, peer, trusted)
     }
 
     /// Fixes whether requests are timed from now on, whether or not access lines are read.

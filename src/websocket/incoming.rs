@@ -116,16 +116,17 @@ impl Incoming {
             *input = &[];
             return Ok(None);
         }
-        let mut unfinished = match self.unfinished.take() {
-            Some(unfinished) => *unfinished,
-            None => Unfinished::new(self.message_bytes_max),
+        let (mut kept, mut begun) = (self.unfinished.take(), None);
+        let unfinished = match &mut kept {
+            Some(unfinished) => &mut **unfinished,
+            None => begun.insert(Unfinished::new(self.message_bytes_max)),
         };
         let heard = unfinished.advance(input, out);
         if let Err(_) | Ok(Some(Heard::Closed)) = heard {
             self.over = true;
             *input = &[];
         } else if !unfinished.is_nothing() {
-            self.unfinished = Some(Box::new(unfinished));
+            self.unfinished = kept.or_else(|| begun.map(Box::new));
         }
         heard
     }

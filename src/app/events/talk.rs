@@ -127,14 +127,14 @@ fn subscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
     let Some(interest) = socket.interest() else {
         return Ok(subscribed(socket));
     };
-    if interest.patterns.as_slice().len() >= PATTERNS_MAX {
+    if interest.patterns.len() >= PATTERNS_MAX {
         return Err(Refusal(
             Status::BAD_REQUEST,
             "too_many_patterns",
             "64 patterns are as many as there may be; unsubscribe from one",
         ));
     }
-    if !interest.patterns.as_slice().contains(&pattern) {
+    if !interest.patterns.contains(&pattern) {
         interest.patterns.push(pattern);
     }
     Ok(subscribed(socket))
@@ -145,9 +145,9 @@ fn unsubscribe(text: &str, socket: &mut Socket<'_>) -> Result<Value, Refusal> {
     let Some(interest) = socket.interest() else {
         return Ok(subscribed(socket));
     };
-    let before = interest.patterns.as_slice().len();
+    let before = interest.patterns.len();
     interest.patterns.retain(|pattern| *pattern != unwanted);
-    if interest.patterns.as_slice().len() == before {
+    if interest.patterns.len() == before {
         return Err(Refusal(
             Status::BAD_REQUEST,
             "not_subscribed",
@@ -161,7 +161,7 @@ fn subscribed(socket: &mut Socket<'_>) -> Value {
     let patterns: Vec<String> = socket
         .interest()
         .into_iter()
-        .flat_map(|interest| interest.patterns.as_slice().iter().map(Pattern::to_string))
+        .flat_map(|interest| interest.patterns.iter().map(Pattern::to_string))
         .collect();
     json!({ "subscribed": patterns })
 }

@@ -41,7 +41,7 @@ pub struct Feed {
     interest: Interest,
     bytes_max: u32,
     policy: SlowPolicy,
-    stage: Place,
+    place: Place,
     queue: VecDeque<Item>,
     /// Bytes of the events in the queue: no more than fit into `bytes_max`, or into a page.
     bytes: u32,
@@ -100,7 +100,7 @@ impl Feed {
             interest,
             bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
             policy,
-            stage: match since {
+            place: match since {
                 Some(since) => Place::Behind {
                     since,
                     reading: Reading::No,
@@ -124,12 +124,12 @@ impl Feed {
 
     /// The reader already has everything up to and including `through`: nothing is to be read.
     pub fn has_all_through(&mut self, through: u64) {
-        self.stage = Place::Live { since: through };
+        self.place = Place::Live { since: through };
     }
 
     /// What the subscriber wants, to be changed.
     pub fn interest_mut(&mut self) -> &mut Interest {
-        if let Place::Behind { reading, .. } = &mut self.stage
+        if let Place::Behind { reading, .. } = &mut self.place
             && *reading == Reading::Yes
         {
             *reading = Reading::Stale;
@@ -173,7 +173,7 @@ impl Feed {
     /// Whether the feed has reached the present, and everything was written.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.is_empty() && matches!(self.stage, Place::Live { .. })
+        self.is_empty() && matches!(self.place, Place::Live { .. })
     }
 
     /// Whether the feed cannot continue: the reader was too slow and is to be disconnected, or the store failed.
@@ -203,7 +203,7 @@ impl Feed {
             since,
             reading,
             page_bytes,
-        } = &mut self.stage
+        } = &mut self.place
         else {
             return None;
         };
@@ -224,15 +224,9 @@ impl Feed {
     /// Takes a page from the store. The feed stays behind until it has read everything up to `delivered`, the last
     /// event that live feeds were offered.
     pub(super) fn page(&mut self, mut page: Page, delivered: u64, waiting: &Waiting) {
-        let Place::Behind {
-            since,
-            reading,
-            page_bytes,
-        } = &mut self.stage
-        else {
+        let Place::Behind { since, reading, .. } = &mut self.place else {
             return;
         };
-        let page_bytes = *page_bytes;
         if self.over {
             return; // nothing follows the last words
         }
@@ -246,17 +240,13 @@ impl Feed {
             self.published += 1;
             self.push(Rc::new(Encoded::for_one(event, self.encoding, waiting)));
         }
-        self.stage = if page.more {
-            Place::Behind {
-                since: page.through,
-                reading: Reading::No,
-                page_bytes,
+        let through = page.through;
+        match &mut self.place {
+            Place::Behind { since, reading, .. } if page.more => {
+                (*since, *reading) = (through, Reading::No);
             }
-        } else {
-            Place::Live {
-                since: page.through,
-            }
-        };
+            place => *place = Place::Live { since: through },
+        }
     }
 
     /// The store could not be read.
@@ -267,7 +257,7 @@ impl Feed {
     /// Offers an event that was confirmed just now; returns whether that changed anything. A reader that has not taken
     /// all it was offered may have no more than `room` bytes waiting.
     pub(super) fn offer(&mut self, event: &Rc<Encoded>, room: usize) -> bool {
-        let Place::Live { since } = self.stage else {
+        let Place::Live { since } = self.place else {
             return false; // it is in the store, and will be read from there
         };
         let behind = since.saturating_sub(u64::from(planted(Bug::ToldTwice)));
@@ -403,7 +393,7 @@ impl Feed {
     /// The reader takes no more at the moment.
     pub fn block(&mut self) {
         self.blocked = !self.queue.is_empty();
-        if let Place::Behind { page_bytes, .. } = &mut self.stage {
+        if let Place::Behind { page_bytes, .. } = &mut self.place {
             *page_bytes = PAGE_BYTES_MIN;
         }
     }

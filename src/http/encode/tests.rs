@@ -129,7 +129,7 @@ fn any_status_has_a_line_with_three_digits_and_its_space() {
 
 #[test]
 fn lengths_are_written_in_full() {
-    for length in [0, 1, 9, 10, 99, 100, 1234, 65_536, usize::MAX] {
+    for length in [0, 1, 9, 10, 99, 100, 1234, 65_536, u64::MAX] {
         let mut out = Vec::new();
         push_decimal(length, &mut out);
         assert_eq!(out, length.to_string().as_bytes());

@@ -30,9 +30,7 @@ use self::process::{Heard, Process};
 pub use self::roster::Roster;
 
 use super::service::Service;
-use crate::app::{
-    Audience, Encoding, FeedId, Interest, Patterns, Reply, event_of_line, name_of_command,
-};
+use crate::app::{Encoding, FeedId, Interest, Reply, event_of_line, name_of_command};
 use crate::event::NewEvent;
 use crate::http::Status;
 use crate::net::message::Message;
@@ -118,10 +116,7 @@ impl Child {
 
     fn start(&mut self, service: &mut Service, turn: &mut Turn<'_, Message>) {
         if self.role == Role::Subscriber {
-            let interest = Interest {
-                audience: Audience::Everything,
-                patterns: Patterns::ALL,
-            };
+            let interest = Interest::everything();
             let since = Some(self.through);
             self.feed = Some(service.follow(turn.token(), Encoding::Line, interest, since));
         }

@@ -33,11 +33,8 @@ impl Protocol {
         call: &mut Call<'_, '_>,
     ) {
         self.requests = self.requests.saturating_add(1);
-        let Service {
-            access_log, app, ..
-        } = &mut *call.service;
-        let access = access_log.record(Some(head), self.peer, &app.config.trust_proxy);
-        app.asker = None;
+        let access = call.service.access_record(Some(head), self.peer);
+        call.service.app.asker = None;
         let mut exchange = Exchange::new(head, access, call.turn.now());
         exchange.end = end;
         let Service {
@@ -222,10 +219,7 @@ impl Protocol {
 
     /// An exchange for bytes that are no request.
     pub(super) fn no_exchange(&self, end: Reason, call: &mut Call<'_, '_>) -> Exchange {
-        let Service {
-            access_log, app, ..
-        } = &mut *call.service;
-        let access = access_log.record(None, self.peer, &app.config.trust_proxy);
+        let access = call.service.access_record(None, self.peer);
         Exchange::unknown(access, end, call.turn.now())
     }
 

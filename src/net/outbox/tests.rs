@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::app::{Audience, Encoding, FeedId, Hub, Interest, Patterns};
+use crate::app::{Encoding, FeedId, Hub, Interest};
 use crate::config::SlowPolicy;
 use crate::event::{Event, NewEvent};
 use crate::reactor::Slots;
@@ -33,19 +33,8 @@ impl Write for Narrow {
 
 #[test]
 fn what_was_written_is_forgotten_though_a_feed_is_never_empty() {
-    let interest = Interest {
-        audience: Audience::Everything,
-        patterns: Patterns::ALL,
-    };
     let (mut hub, mut buffers) = (Hub::default(), Buffers::default());
-    let feed = Feed::new(
-        Encoding::Line,
-        interest,
-        None,
-        1 << 20,
-        SlowPolicy::DropOldest,
-    );
-    let id = hub.follow(Slots::default().insert(()), feed);
+    let id = follow(&mut hub);
     let fact = NewEvent {
         unix_ms: 0,
         name: "tick".into(),
@@ -119,21 +108,17 @@ fn outbox(bytes: &[u8], buffers: &mut Buffers) -> Outbox {
     outbox
 }
 
+/// A feed of all events.
+fn follow(hub: &mut Hub) -> FeedId {
+    let (interest, policy) = (Interest::everything(), SlowPolicy::DropOldest);
+    let feed = Feed::new(Encoding::Line, interest, None, 1 << 20, policy);
+    hub.follow(Slots::default().insert(()), feed)
+}
+
 /// A hub with one feed of these events, whose lines are the second part.
 fn hub_with_feed(count: u64) -> (Hub, FeedId, Vec<String>) {
-    let interest = Interest {
-        audience: Audience::Everything,
-        patterns: Patterns::ALL,
-    };
     let mut hub = Hub::default();
-    let feed = Feed::new(
-        Encoding::Line,
-        interest,
-        None,
-        1 << 20,
-        SlowPolicy::DropOldest,
-    );
-    let id = hub.follow(Slots::default().insert(()), feed);
+    let id = follow(&mut hub);
     let event = |id| Event {
         id,
         fact: NewEvent {

@@ -79,7 +79,7 @@ fn who_is_too_slow_can_be_disconnected_and_keeps_what_it_has() {
 fn an_event_that_no_outbox_holds_is_a_gap() {
     for policy in [SlowPolicy::DropOldest, SlowPolicy::DropNewest] {
         let mut hub = Hub::default();
-        let feed = Feed::new(Encoding::Line, everything(), None, 10, policy);
+        let feed = Feed::new(Encoding::Line, Interest::everything(), None, 10, policy);
         let id = hub.follow(owner(), feed);
         hub.confirmed(events(1..=2));
         hub.deliver();
@@ -105,7 +105,13 @@ fn an_event_that_no_outbox_holds_leaves_the_others_alone() {
 fn a_page_chosen_by_former_wishes_is_read_anew() {
     let mut hub = Hub::default();
     let (since, policy) = (Some(0), SlowPolicy::DropOldest);
-    let feed = Feed::new(Encoding::Line, everything(), since, 1 << 20, policy);
+    let feed = Feed::new(
+        Encoding::Line,
+        Interest::everything(),
+        since,
+        1 << 20,
+        policy,
+    );
     let id = hub.follow(owner(), feed);
     let feed = hub.feed(id).expect("it is there");
     assert!(feed.next_page(usize::MAX).is_some());
@@ -147,7 +153,7 @@ fn who_resumes_is_told_everything_once_however_the_pages_come() {
     let mut hub = Hub::default();
     let feed = Feed::new(
         Encoding::Line,
-        everything(),
+        Interest::everything(),
         Some(10),
         1 << 20,
         SlowPolicy::DropOldest,
@@ -181,7 +187,7 @@ fn what_the_store_no_longer_has_is_a_gap() {
     let resume = |hub: &mut Hub, since, page| {
         let feed = Feed::new(
             Encoding::Line,
-            everything(),
+            Interest::everything(),
             Some(since),
             1 << 20,
             SlowPolicy::DropOldest,
@@ -203,7 +209,13 @@ fn a_reader_ahead_of_a_restored_store_is_told_and_given_another_place() {
     for since in [9, 99, u64::MAX] {
         let mut hub = Hub::default();
         let (bytes_max, policy) = (3 * line_bytes(), SlowPolicy::DropOldest);
-        let feed = Feed::new(Encoding::Sse, everything(), Some(since), bytes_max, policy);
+        let feed = Feed::new(
+            Encoding::Sse,
+            Interest::everything(),
+            Some(since),
+            bytes_max,
+            policy,
+        );
         let id = hub.follow(owner(), feed);
         assert!(hub.next_page(id).is_some());
         let nothing = Page {
@@ -230,7 +242,7 @@ fn a_feed_whose_page_ends_before_what_was_delivered_reads_on() {
     let mut hub = Hub::default();
     let feed = Feed::new(
         Encoding::Line,
-        everything(),
+        Interest::everything(),
         Some(0),
         1 << 20,
         SlowPolicy::DropOldest,
@@ -261,7 +273,13 @@ fn a_page_older_than_its_reader_takes_no_reader_back() {
     let mut hub = Hub::default();
     hub.begin_after(9);
     let (since, policy) = (Some(8), SlowPolicy::DropOldest);
-    let feed = Feed::new(Encoding::Line, everything(), since, 1 << 20, policy);
+    let feed = Feed::new(
+        Encoding::Line,
+        Interest::everything(),
+        since,
+        1 << 20,
+        policy,
+    );
     let id = hub.follow(owner(), feed);
     hub.next_page(id).expect("it is behind");
     let nothing = Page {
@@ -288,7 +306,7 @@ fn a_feed_is_behind_as_long_as_its_reader_is() {
     let (bytes_max, since) = (10 * line_bytes(), Some(0));
     let feed = Feed::new(
         Encoding::Line,
-        everything(),
+        Interest::everything(),
         since,
         bytes_max,
         SlowPolicy::DropOldest,
@@ -329,7 +347,13 @@ fn the_last_words_follow_what_waits_unless_the_reader_takes_nothing() {
 fn a_page_that_comes_after_the_last_words_is_too_late() {
     let mut hub = Hub::default();
     let (since, policy) = (Some(0), SlowPolicy::DropOldest);
-    let feed = Feed::new(Encoding::Line, everything(), since, 1 << 20, policy);
+    let feed = Feed::new(
+        Encoding::Line,
+        Interest::everything(),
+        since,
+        1 << 20,
+        policy,
+    );
     let id = hub.follow(owner(), feed);
     let feed = hub.feed(id).expect("it is there");
     assert!(feed.next_page(usize::MAX).is_some());

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::config::SlowPolicy;
-use crate::event::{Audience, Interest, NewEvent, Patterns};
+use crate::event::{Audience, Interest, NewEvent};
 use crate::websocket;
 
 fn event(id: u64, name: &'static str) -> Event {
@@ -121,13 +121,6 @@ fn an_object_is_a_subscriber_too() {
     assert_eq!(*count.borrow(), 3);
 }
 
-fn everything() -> Interest {
-    Interest {
-        audience: Audience::Everything,
-        patterns: Patterns::ALL,
-    }
-}
-
 fn owner() -> Token {
     Token::from_u64(1 << 32)
 }
@@ -166,8 +159,22 @@ fn line_bytes() -> usize {
 
 fn follow(hub: &mut Hub, lines_max: usize, policy: SlowPolicy) -> FeedId {
     let bytes_max = lines_max * line_bytes();
-    let feed = Feed::new(Encoding::Line, everything(), None, bytes_max, policy);
+    let feed = Feed::new(
+        Encoding::Line,
+        Interest::everything(),
+        None,
+        bytes_max,
+        policy,
+    );
     hub.follow(owner(), feed)
+}
+
+fn hub_with_feeds(count: usize, lines_max: usize, policy: SlowPolicy) -> Hub {
+    let mut hub = Hub::default();
+    for _ in 0..count {
+        follow(&mut hub, lines_max, policy);
+    }
+    hub
 }
 
 fn balanced(hub: &mut Hub, id: FeedId) -> Balance {
@@ -245,10 +252,7 @@ fn one_subscription_ends_and_the_others_go_on() {
 
 #[test]
 fn where_many_follow_a_turn_delivers_fewer_events() {
-    let mut hub = Hub::default();
-    for _ in 0..1024 {
-        follow(&mut hub, 1, SlowPolicy::DropNewest);
-    }
+    let mut hub = hub_with_feeds(1024, 1, SlowPolicy::DropNewest);
     hub.confirmed(events(1..=40));
     assert_eq!([(); 3].map(|()| hub.deliver().0), [16, 16, 8]);
 }
@@ -262,10 +266,7 @@ fn touched(hub: &mut Hub) -> Vec<Token> {
 
 #[test]
 fn a_burst_to_many_gathers_until_all_of_it_is_there() {
-    let mut hub = Hub::default();
-    for _ in 0..4096 {
-        follow(&mut hub, 100, SlowPolicy::DropOldest);
-    }
+    let mut hub = hub_with_feeds(4096, 100, SlowPolicy::DropOldest);
     hub.confirmed(events(1..=10));
     for _ in 0..2 {
         assert_eq!(hub.deliver().0, 4);
@@ -278,10 +279,7 @@ fn a_burst_to_many_gathers_until_all_of_it_is_there() {
 
 #[test]
 fn an_endless_burst_does_not_gather_for_ever() {
-    let mut hub = Hub::default();
-    for _ in 0..4096 {
-        follow(&mut hub, 1000, SlowPolicy::DropOldest);
-    }
+    let mut hub = hub_with_feeds(4096, 1000, SlowPolicy::DropOldest);
     hub.confirmed(events(1..=1000));
     while touched(&mut hub).is_empty() {
         hub.deliver();

@@ -5,7 +5,7 @@ use super::*;
 fn feed(since: Option<u64>) -> Feed {
     Feed::new(
         Encoding::Line,
-        everything(),
+        Interest::everything(),
         since,
         1 << 20,
         SlowPolicy::DropOldest,

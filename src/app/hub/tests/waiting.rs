@@ -8,7 +8,13 @@ fn hub(bytes_max: usize) -> Hub {
 
 fn behind(hub: &mut Hub) -> FeedId {
     let (since, policy) = (Some(0), SlowPolicy::DropOldest);
-    let feed = Feed::new(Encoding::Line, everything(), since, 1 << 20, policy);
+    let feed = Feed::new(
+        Encoding::Line,
+        Interest::everything(),
+        since,
+        1 << 20,
+        policy,
+    );
     hub.follow(owner(), feed)
 }
 
@@ -45,7 +51,7 @@ fn a_page_is_no_longer_than_half_an_outbox_or_than_what_each_subscriber_may_have
     let mut hub = hub(40_000);
     let feed = Feed::new(
         Encoding::Line,
-        everything(),
+        Interest::everything(),
         Some(0),
         6000,
         SlowPolicy::DropOldest,
@@ -73,7 +79,7 @@ fn an_event_counts_once_for_each_form_until_the_last_subscriber_has_taken_it() {
         let policy = SlowPolicy::DropOldest;
         hub.follow(
             owner(),
-            Feed::new(encoding, everything(), None, 1 << 20, policy),
+            Feed::new(encoding, Interest::everything(), None, 1 << 20, policy),
         );
     }
     hub.confirmed(events(3..=3));
